@@ -1,0 +1,3 @@
+//! Detaches security groups from Alibaba Cloud PrivateLink VPC endpoints, and proves that it did.
+
+pub mod request;
