@@ -1,0 +1,292 @@
+//! The service as a state machine. Time is an argument of whatever needs it; nothing here reads a clock or waits.
+
+mod endpoint;
+mod hands;
+mod operations;
+mod writes;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+
+use crate::{
+    action::{Action, VERSION},
+    answer::{Answer, Letterhead, Manner, Outcome, Refusal},
+    call::Call,
+    codes,
+    fault::{Effect, Fault, Faults, Place, When},
+    gate::Gate,
+    ids::{EndpointId, RegionId, SecurityGroupId},
+    journal::{Counts, Journal, JournalEntry},
+    quota::Meter,
+    seed::{AccessKey, Seed, SeedError},
+    settings::Settings,
+    tokens::Tokens,
+    wire_time::later,
+};
+use endpoint::Tracked;
+
+/// The simulated service.
+///
+/// Tasks advance lazily: everything due by the `now` of a call has happened, at its own time, before the call is looked
+/// at. Give times that do not run backwards.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    settings: Settings,
+    regions: Vec<RegionId>,
+    security_groups: BTreeSet<SecurityGroupId>,
+    endpoints: BTreeMap<EndpointId, Tracked>,
+    gate: Gate,
+    meter: Meter,
+    tokens: Tokens,
+    faults: Faults,
+    counts: Counts,
+    journal: Journal,
+}
+
+/// A call that was let in, with all that it takes to carry it out.
+#[derive(Clone, Copy)]
+struct Errand<'a> {
+    action: Action,
+    call: &'a Call,
+    key: &'a AccessKey,
+    effect: Option<&'a Effect>,
+    request_id: &'a str,
+    now: SystemTime,
+}
+
+/// How far one call got.
+struct Attempt {
+    fault: Option<Fault>,
+    /// None if a fault struck before the call was carried out.
+    outcome: Option<Outcome>,
+    executed: bool,
+}
+
+impl Cloud {
+    /// A cloud in this state, with all counts at zero.
+    pub fn new(seed: Seed) -> Result<Self, SeedError> {
+        seed.check()?;
+        let mut cloud = Self {
+            settings: seed.settings,
+            regions: seed.regions,
+            security_groups: seed.security_groups,
+            endpoints: BTreeMap::new(),
+            gate: Gate::new(seed.access_keys),
+            meter: Meter::new(seed.quotas),
+            tokens: Tokens::default(),
+            faults: Faults::new(seed.faults),
+            counts: Counts::default(),
+            journal: Journal::default(),
+        };
+        for endpoint in seed.endpoints {
+            cloud
+                .security_groups
+                .extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
+            cloud
+                .endpoints
+                .insert(endpoint.endpoint_id.clone(), Tracked::since_ever(Some(endpoint)));
+        }
+        Ok(cloud)
+    }
+
+    /// Answers one request that arrives at `now`. Its body must be complete, and its `Host` as the caller sent it.
+    pub fn answer(&mut self, request: &Request<Bytes>, now: SystemTime) -> Answer {
+        self.settle(now);
+        let call = Call::read(request);
+        let place = self.counts.arrived(&call);
+        let request_id = request_id(self.settings.request_id_seed, self.counts.calls_total);
+        let date = self.server_time(now);
+        let attempt = self.attempt(request, &call, place, &request_id, now);
+        let error_format = self.settings.error_format;
+        let letterhead = Letterhead {
+            request_id: &request_id,
+            host: &call.host,
+            date,
+            error_format,
+        };
+        let answer = match (&attempt.fault, &attempt.outcome) {
+            (Some(fault), outcome) => letterhead.struck(fault, outcome.as_ref()),
+            (None, Some(outcome)) => letterhead.plain(outcome),
+            (None, None) => letterhead.plain(&Err(codes::INTERNAL_ERROR.into())),
+        };
+        self.journal.write(entry(&call, &attempt, &answer, now));
+        answer
+    }
+
+    /// The state as it is at `now`, fit to be the seed of another cloud. Nonces, client tokens, counts and the past that
+    /// lagging reads show are not part of it.
+    pub fn snapshot(&mut self, now: SystemTime) -> Seed {
+        self.settle(now);
+        Seed {
+            settings: self.settings.clone(),
+            regions: self.regions.clone(),
+            access_keys: self.gate.keys.values().cloned().collect(),
+            security_groups: self.security_groups.clone(),
+            endpoints: self
+                .endpoints
+                .values()
+                .filter_map(Tracked::truth)
+                .cloned()
+                .collect(),
+            quotas: self.meter.quotas.clone(),
+            faults: self.faults.waiting().to_vec(),
+        }
+    }
+
+    /// How often things happened.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The last calls, oldest first; at least [`crate::JOURNAL_KEPT`] of them once there were as many.
+    #[must_use]
+    pub fn journal(&self) -> &[JournalEntry] {
+        self.journal.entries()
+    }
+
+    fn attempt(
+        &mut self,
+        request: &Request<Bytes>,
+        call: &Call,
+        place: Place,
+        request_id: &str,
+        now: SystemTime,
+    ) -> Attempt {
+        let refused = |refusal| Attempt {
+            fault: None,
+            outcome: Some(Err(refusal)),
+            executed: false,
+        };
+        let key = match self
+            .gate
+            .admit(request, call, &self.settings, self.server_time(now))
+        {
+            Ok(key) => key,
+            Err(refusal) => {
+                self.counts.signatures_rejected += 1;
+                return refused(refusal);
+            }
+        };
+        let action = match known_action(request, call) {
+            Ok(action) => action,
+            Err(refusal) => return refused(refusal),
+        };
+        let fault = self.faults.take(action, call.get("EndpointId"), place);
+        if let Some(fault) = &fault {
+            self.counts.faults += 1;
+            if fault.when == When::Before && !fault.fault.spoils_a_true_answer() {
+                return Attempt {
+                    fault: Some(fault.clone()),
+                    outcome: None,
+                    executed: false,
+                };
+            }
+        }
+        let effect = fault.as_ref().map(|fault| &fault.fault);
+        let key = &key;
+        let outcome = self.carry_out(Errand {
+            action,
+            call,
+            key,
+            effect,
+            request_id,
+            now,
+        });
+        Attempt {
+            fault,
+            outcome: Some(outcome),
+            executed: true,
+        }
+    }
+
+    fn settle(&mut self, now: SystemTime) {
+        let lag = self.settings.read_lag.max(self.settings.record_lag);
+        let horizon = now.checked_sub(lag).unwrap_or(SystemTime::UNIX_EPOCH);
+        for endpoint in self.endpoints.values_mut() {
+            endpoint.settle(now, horizon);
+        }
+    }
+
+    /// What the server takes for the time.
+    fn server_time(&self, now: SystemTime) -> SystemTime {
+        let offset = Duration::from_millis(self.settings.clock_offset_ms.unsigned_abs());
+        if self.settings.clock_offset_ms >= 0 {
+            later(now, offset)
+        } else {
+            now.checked_sub(offset).unwrap_or(SystemTime::UNIX_EPOCH)
+        }
+    }
+}
+
+fn known_action(request: &Request<Bytes>, call: &Call) -> Result<Action, Refusal> {
+    if !matches!(request.method().as_str(), "POST" | "GET") {
+        return Err(codes::UNSUPPORTED_HTTP_METHOD.into());
+    }
+    let version_is_known = call.version.as_deref() == Some(VERSION);
+    let path_is_known = matches!(request.uri().path(), "" | "/");
+    call.action()
+        .filter(|_| version_is_known && path_is_known)
+        .ok_or_else(|| codes::INVALID_API_NOT_FOUND.into())
+}
+
+fn entry(call: &Call, attempt: &Attempt, answer: &Answer, now: SystemTime) -> JournalEntry {
+    let injected = attempt.fault.as_ref().and_then(|fault| match &fault.fault {
+        Effect::Code { code, .. } => Some(code.clone()),
+        _ => None,
+    });
+    let refused = match &attempt.outcome {
+        Some(Err(refusal)) => Some(refusal.code.clone()),
+        _ => None,
+    };
+    let status = match answer.manner {
+        Manner::Whole { .. } | Manner::Truncated { .. } => Some(answer.response.status()),
+        Manner::Hang | Manner::Reset { .. } => None,
+    };
+    JournalEntry {
+        at: now,
+        action: call.action_name.clone(),
+        endpoint_id: call.get("EndpointId").map(EndpointId::from),
+        security_group_id: call.get("SecurityGroupId").map(SecurityGroupId::from),
+        client_token: call.get("ClientToken").map(str::to_owned),
+        dry_run: call.dry_run().unwrap_or_default(),
+        nonce: call.nonce.clone(),
+        executed: attempt.executed,
+        fault: attempt.fault.is_some(),
+        status: status.as_ref().map(StatusCode::as_u16),
+        code: injected.or(refused),
+    }
+}
+
+/// A request id that looks like Alibaba's and depends on nothing but the seed and the number of the call.
+fn request_id(seed: u64, number: u64) -> String {
+    let (high, low) = (
+        scatter(seed ^ number.rotate_left(32)),
+        scatter(seed.wrapping_add(number)),
+    );
+    let hex = format!("{high:016X}{low:016X}");
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+/// One step of `SplitMix64`: neighbouring numbers come out far apart.
+fn scatter(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Alibaba's error codes with the HTTP status each travels under. The statuses follow the product's documentation, and
+//! so does the oddity that nearly everything is a 400; the messages are the simulator's own, since no client may
+//! depend on them.
+
+use http::StatusCode;
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The exact code in the body.
+    pub name: &'static str,
+    /// The HTTP status that it comes with.
+    pub status: StatusCode,
+    /// What the simulator says beside it.
+    pub message: &'static str,
+}
+
+/// The row of this exact name.
+#[must_use]
+pub fn find(name: &str) -> Option<Code> {
+    ALL.iter().find(|code| code.name == name).copied()
+}
+
+/// The status for any code, known or not: an unknown one is a 400, as nearly all of them are.
+#[must_use]
+pub fn status_of(name: &str) -> StatusCode {
+    find(name).map_or(StatusCode::BAD_REQUEST, |code| code.status)
+}
+
+macro_rules! codes {
+    ($($constant:ident $name:literal $status:literal $message:literal;)+) => {
+        $(
+            #[doc = concat!("`", $name, "`, HTTP ", $status, ".")]
+            pub const $constant: Code =
+                Code { name: $name, status: status($status), message: $message };
+        )+
+
+        /// The whole table.
+        pub const ALL: &[Code] = &[$($constant),+];
+    };
+}
+
+/// The statuses of the table; a number outside of it stops the build.
+const fn status(number: u16) -> StatusCode {
+    match number {
+        400 => StatusCode::BAD_REQUEST,
+        403 => StatusCode::FORBIDDEN,
+        404 => StatusCode::NOT_FOUND,
+        405 => StatusCode::METHOD_NOT_ALLOWED,
+        500 => StatusCode::INTERNAL_SERVER_ERROR,
+        503 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => unreachable!(),
+    }
+}
+
+codes! {
+    // The endpoint and its groups.
+    ENDPOINT_LOCKED "EndpointLocked" 400 "The endpoint is locked by another operation or for overdue payments.";
+    ENDPOINT_CONNECTION_OPERATION_DENIED "EndpointConnectionOperationDenied" 400 "The endpoint connection is in a state that does not permit this operation.";
+    CONCURRENT_CALL_NOT_SUPPORTED "ConcurrentCallNotSupported" 400 "Another call for this endpoint is still running.";
+    ENDPOINT_OPERATION_DENIED "EndpointOperationDenied" 400 "The endpoint is in a state that does not permit this operation.";
+    INCORRECT_STATUS_VPC_ENDPOINT "IncorrectStatus.VpcEndpoint" 400 "The status of the endpoint does not permit this operation.";
+    SECURITY_GROUP_NOT_FOUND "SecurityGroupNotFound" 400 "The security group was not found.";
+    ENDPOINT_NOT_FOUND "EndpointNotFound" 400 "The endpoint was not found in this region.";
+    ENDPOINT_MUST_CONTAIN_SECURITY_GROUP "EndpointMustContainSecurityGroup" 400 "An endpoint keeps at least one security group.";
+    GATEWAY_LOAD_BALANCER_NOT_SUPPORT_SECURITY_GROUP "GatewayLoadBalancerNotSupportSecurityGroup" 400 "A Gateway Load Balancer endpoint carries no security groups.";
+    ENDPOINT_SERVICE_DELETED "EndpointServiceDeleted" 400 "The endpoint's service was deleted.";
+    SECURITY_GROUP_ALREADY_ATTACHED "SecurityGroupAlreadyAttached" 400 "The security group is attached to the endpoint already.";
+    SECURITY_GROUPS_PER_ENDPOINT_EXCEEDED "QuotaExceeded.SecurityGroupsPerEndpoint" 400 "The endpoint carries the largest number of security groups already.";
+    // The call's own laws.
+    DRY_RUN_OPERATION "DryRunOperation" 400 "The request would have succeeded; nothing was done because it is a dry run.";
+    IDEMPOTENCE_PROCESSING "IdempotenceProcessing" 400 "The first call with this client token is still running.";
+    IDEMPOTENCE_SIGNATURE_MISMATCH "IdempotenceSignatureMismatch" 400 "The client token belongs to a call with another signature.";
+    IDEMPOTENT_PARAMETER_MISMATCH "IdempotentParameterMismatch" 400 "The client token belongs to a call with other parameters.";
+    INVALID_PARAMETER "InvalidParameter" 400 "A parameter is not valid.";
+    REGION_NOT_FOUND "RegionNotFound" 400 "The region was not found.";
+    UNSUPPORTED_REGION "UnsupportedRegion" 400 "The product is not offered in this region.";
+    INVALID_API_NOT_FOUND "InvalidApi.NotFound" 404 "The action or its version was not found.";
+    UNSUPPORTED_HTTP_METHOD "UnsupportedHTTPMethod" 405 "The HTTP method is not supported.";
+    // Permission.
+    NO_PERMISSION "NoPermission" 400 "The caller is not authorized to do this on the resource.";
+    FORBIDDEN_RAM "Forbidden.RAM" 403 "The caller is not authorized to do this on the resource.";
+    FORBIDDEN "Forbidden" 403 "The caller may not do this.";
+    // Credentials and signature.
+    INVALID_ACCESS_KEY_ID_NOT_FOUND "InvalidAccessKeyId.NotFound" 404 "The access key was not found.";
+    INVALID_ACCESS_KEY_ID_INACTIVE "InvalidAccessKeyId.Inactive" 400 "The access key is disabled.";
+    SIGNATURE_DOES_NOT_MATCH "SignatureDoesNotMatch" 400 "The signature is not the one calculated from what arrived.";
+    INCOMPLETE_SIGNATURE "IncompleteSignature" 400 "The authorization lacks what a signature needs.";
+    SIGNATURE_NONCE_USED "SignatureNonceUsed" 400 "The signature nonce was used before.";
+    INVALID_TIME_STAMP_EXPIRED "InvalidTimeStamp.Expired" 400 "The request's time is more than 15 minutes away from the server's.";
+    INVALID_TIME_STAMP_FORMAT "InvalidTimeStamp.Format" 400 "The request's time has the wrong format.";
+    MISSING_SECURITY_TOKEN "MissingSecurityToken" 400 "The access key needs its security token.";
+    INVALID_SECURITY_TOKEN_EXPIRED "InvalidSecurityToken.Expired" 400 "The security token has expired.";
+    INVALID_SECURITY_TOKEN_MALFORMED "InvalidSecurityToken.Malformed" 400 "The security token is not one of ours.";
+    INVALID_SECURITY_TOKEN_MISMATCH "InvalidSecurityToken.MismatchWithAccessKey" 400 "The security token belongs to another access key.";
+    // Load.
+    SYSTEM_BUSY "SystemBusy" 400 "The system is busy.";
+    SERVICE_UNAVAILABLE "ServiceUnavailable" 503 "The service is unavailable at the moment.";
+    INTERNAL_ERROR "InternalError" 500 "The request failed for an internal reason.";
+    INTERNAL_SERVER_ERROR "InternalServerError" 500 "The request failed for an internal reason.";
+    THROTTLING "Throttling" 400 "The request was denied by flow control.";
+    THROTTLING_USER "Throttling.User" 400 "The request was denied by the flow control of your account.";
+    THROTTLING_API "Throttling.Api" 400 "The request was denied by the flow control of this action.";
+    REJECTED_THROTTLING "Rejected.Throttling" 400 "The request was rejected by flow control.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_listed_twice() {
+        let mut names: Vec<_> = ALL.iter().map(|code| code.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+
+    #[test]
+    fn a_code_outside_the_table_is_a_400() {
+        assert_eq!(status_of("SomethingNew.Altogether"), StatusCode::BAD_REQUEST);
+        assert_eq!(status_of("InvalidAccessKeyId.NotFound"), StatusCode::NOT_FOUND);
+    }
+}

@@ -1,0 +1,313 @@
+//! The state of a cloud as data: what it starts with, and what a snapshot of it looks like. One shape for both, so that
+//! a snapshot is the seed of another cloud.
+
+mod endpoint;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::SystemTime,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::Action,
+    fault::{Calls, Effect, Fault, OVERSIZED_MAX},
+    ids::{AccessKeyId, EndpointId, RegionId, SecurityGroupId},
+    quota::Quota,
+    settings::Settings,
+    wire_time::rfc3339,
+};
+pub use endpoint::{Endpoint, SecurityGroup, Task, Work};
+
+/// The most groups on one endpoint, by the product's own quota.
+pub const GROUPS_PER_ENDPOINT_MAX: usize = 10;
+
+/// The regions of a seed that names none.
+pub const REGIONS: [&str; 8] = [
+    "ap-southeast-1",
+    "cn-beijing",
+    "cn-hangzhou",
+    "cn-shanghai",
+    "eu-central-1",
+    "eu-west-1",
+    "us-east-1",
+    "us-west-1",
+];
+
+/// Everything that a cloud starts with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seed {
+    /// How the service behaves.
+    pub settings: Settings,
+    /// The regions that exist.
+    pub regions: Vec<RegionId>,
+    /// Who may call. The default is one key, [`AccessKey::default`].
+    pub access_keys: Vec<AccessKey>,
+    /// Groups that exist without being attached; an attached group exists in any case.
+    pub security_groups: BTreeSet<SecurityGroupId>,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// How often each action may be called in a region; an action without a quota is free.
+    pub quotas: BTreeMap<Action, Quota>,
+    /// The faults that wait for their call.
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Seed {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            regions: REGIONS.into_iter().map(RegionId::from).collect(),
+            access_keys: vec![AccessKey::default()],
+            security_groups: BTreeSet::new(),
+            endpoints: Vec::new(),
+            quotas: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Seed {
+    /// Reads a seed from JSON and checks it.
+    pub fn from_json(text: &[u8]) -> Result<Self, SeedError> {
+        let seed: Self = serde_json::from_slice(text)?;
+        seed.check()?;
+        Ok(seed)
+    }
+
+    /// Whether the parts fit together.
+    pub fn check(&self) -> Result<(), SeedError> {
+        let mut keys = BTreeSet::new();
+        for key in &self.access_keys {
+            if key.access_key_id.as_str().is_empty() || key.access_key_secret.is_empty() {
+                return Err(SeedError::EmptyAccessKey);
+            }
+            if !keys.insert(&key.access_key_id) {
+                return Err(SeedError::AccessKeyTwice(key.access_key_id.clone()));
+            }
+        }
+        if let Some(region) = self.regions.iter().find(|region| !is_region(region.as_str())) {
+            return Err(SeedError::Region(region.clone()));
+        }
+        if self.settings.page_size_max == 0 {
+            return Err(SeedError::PageSize);
+        }
+        if let Some(group) = self
+            .security_groups
+            .iter()
+            .find(|group| !is_id(group.as_str(), "sg-"))
+        {
+            return Err(SeedError::SecurityGroup(group.clone()));
+        }
+        let mut endpoints = BTreeSet::new();
+        for endpoint in &self.endpoints {
+            endpoint.check(&self.regions)?;
+            if !endpoints.insert(&endpoint.endpoint_id) {
+                return Err(SeedError::EndpointTwice(endpoint.endpoint_id.clone()));
+            }
+        }
+        if let Some((action, _)) = self.quotas.iter().find(|(_, quota)| quota.window.is_zero()) {
+            return Err(SeedError::QuotaWindow(*action));
+        }
+        self.faults.iter().try_for_each(check_fault)
+    }
+}
+
+/// Whether a fault can strike at all.
+pub(crate) fn check_fault(fault: &Fault) -> Result<(), SeedError> {
+    match (&fault.fault, fault.call) {
+        (Effect::Oversized { bytes }, _) if *bytes > OVERSIZED_MAX => Err(SeedError::Oversized(*bytes)),
+        (_, Calls::Nth(0) | Calls::Next(0)) => Err(SeedError::NoCall),
+        _ => Ok(()),
+    }
+}
+
+/// Why a seed, or a part of one, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// Not JSON, or not of the seed's shape.
+    #[error("the seed cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// An access key without an id or a secret.
+    #[error("an access key needs an id and a secret")]
+    EmptyAccessKey,
+    /// Two access keys of one id.
+    #[error("access key {0} is listed twice")]
+    AccessKeyTwice(AccessKeyId),
+    /// A region whose name could not be one.
+    #[error("{id:?} is no region: expected a name like eu-west-1", id = .0.as_str())]
+    Region(RegionId),
+    /// An endpoint in a region that does not exist.
+    #[error("endpoint {endpoint} is in region {region}, which is not among the regions")]
+    UnknownRegion {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Its region.
+        region: RegionId,
+    },
+    /// Two endpoints of one id.
+    #[error("endpoint {0} is listed twice; an id is used once, whatever the region")]
+    EndpointTwice(EndpointId),
+    /// An endpoint id that is none.
+    #[error("{id:?} is no endpoint id: expected ep- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
+    EndpointId(EndpointId),
+    /// A group id that is none.
+    #[error("{id:?} is no security group id: expected sg- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
+    SecurityGroup(SecurityGroupId),
+    /// One group twice on one endpoint.
+    #[error("endpoint {endpoint} lists group {group} twice")]
+    GroupTwice {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The group.
+        group: SecurityGroupId,
+    },
+    /// More groups on an endpoint than the product allows.
+    #[error("endpoint {0} has more than {GROUPS_PER_ENDPOINT_MAX} groups")]
+    TooManyGroups(EndpointId),
+    /// No page would ever hold an item.
+    #[error("page_size_max must be at least 1")]
+    PageSize,
+    /// A quota over no time at all.
+    #[error("the quota of {0} needs a window_ms above 0")]
+    QuotaWindow(Action),
+    /// A fault for no call.
+    #[error("a fault's calls are counted from 1")]
+    NoCall,
+    /// An oversized body that would hurt the machine it runs on.
+    #[error("an oversized body may have {OVERSIZED_MAX} bytes, not {0}")]
+    Oversized(usize),
+}
+
+/// Who may call.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessKey {
+    /// The public half.
+    pub access_key_id: AccessKeyId,
+    /// The secret half. A simulator's key is never a real one.
+    pub access_key_secret: String,
+    /// The token that a session's key has to bring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_token: Option<String>,
+    /// When the session ends.
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub security_token_expires_at: Option<SystemTime>,
+    /// Switched off by its owner.
+    #[serde(default)]
+    pub inactive: bool,
+    /// What RAM denies to this key.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub denied_actions: BTreeSet<Action>,
+}
+
+impl AccessKey {
+    /// A long-lived key that may do everything.
+    #[must_use]
+    pub fn new(id: impl Into<AccessKeyId>, secret: impl Into<String>) -> Self {
+        Self {
+            access_key_id: id.into(),
+            access_key_secret: secret.into(),
+            security_token: None,
+            security_token_expires_at: None,
+            inactive: false,
+            denied_actions: BTreeSet::new(),
+        }
+    }
+}
+
+/// The key that every simulator knows unless its seed says otherwise: `LTAI5tSimulatorKey`, `SimulatorSecret`.
+impl Default for AccessKey {
+    fn default() -> Self {
+        Self::new("LTAI5tSimulatorKey", "SimulatorSecret")
+    }
+}
+
+/// Without the secret and the token: somebody will seed a real key one day.
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AccessKey")
+            .field("access_key_id", &self.access_key_id)
+            .field("inactive", &self.inactive)
+            .field("denied_actions", &self.denied_actions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A pattern and no list, as the regions grow.
+fn is_region(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let continent = parts
+        .next()
+        .is_some_and(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_lowercase()));
+    let mut rest = parts.peekable();
+    continent
+        && name.len() <= 32
+        && rest.peek().is_some()
+        && rest.all(|part| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        })
+}
+
+fn is_id(id: &str, prefix: &str) -> bool {
+    id.strip_prefix(prefix).is_some_and(|rest| {
+        (1..=61).contains(&rest.len())
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_seed_can_be_read_and_written_and_read_again() {
+        let seed = Seed::from_json(include_bytes!("../seeds/example.json")).unwrap();
+        let again = Seed::from_json(&serde_json::to_vec(&seed).unwrap()).unwrap();
+        assert_eq!(again, seed);
+    }
+
+    #[test]
+    fn an_empty_seed_is_the_default() {
+        assert_eq!(Seed::from_json(b"{}").unwrap(), Seed::default());
+    }
+
+    #[test]
+    fn a_seed_that_cannot_be_meant_is_refused_with_the_reason() {
+        for (text, reason) in [
+            (r#"{"endpoint": []}"#, "unknown field `endpoint`"),
+            (
+                r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "vpc-1"}]}"#,
+                "\"vpc-1\" is no endpoint id",
+            ),
+            (
+                r#"{"endpoints": [{"region_id": "mars-1", "endpoint_id": "ep-1"}]}"#,
+                "not among the regions",
+            ),
+            (r#"{"regions": ["eu west"]}"#, "\"eu west\" is no region"),
+            (
+                r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "ep-1", "security_groups": ["sg-a", "sg-a"]}]}"#,
+                "lists group sg-a twice",
+            ),
+            (r#"{"settings": {"page_size_max": 0}}"#, "page_size_max"),
+            (r#"{"settings": {"detach_takes_ms": 99999999999}}"#, "too long"),
+            (
+                r#"{"access_keys": [{"access_key_id": "a", "access_key_secret": ""}]}"#,
+                "needs an id and a secret",
+            ),
+            (
+                r#"{"faults": [{"call": 0, "fault": {"kind": "hang"}}]}"#,
+                "counted from 1",
+            ),
+        ] {
+            let message = Seed::from_json(text.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(reason), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The simulator as a client meets it: signed HTTP over a socket, with a client that knows only bytes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a failed unwrap is a failed test, and a real socket lives in real time"
+)]
+
+use std::{
+    fmt::Write as _,
+    io::ErrorKind,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode};
+use privatelink_simulator::{Action, Cloud, Effect, Endpoint, Fault, Seed, Server, VERSION, sign};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, macros::format_description};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
+const GROUPS: Action = Action::ListVpcEndpointSecurityGroups;
+const SHOP: &str = "RegionId=eu-west-1&EndpointId=ep-shop";
+const DETACH_OLD: &str = "RegionId=eu-west-1&EndpointId=ep-shop&SecurityGroupId=sg-old";
+
+/// Longer than any call of these tests takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_signed_detach_is_carried_out_and_seen_in_the_list() {
+    let server = server().await;
+    server
+        .cloud()
+        .change_settings(|settings| settings.detach_takes = Duration::ZERO);
+    let accepted = call(&server, DETACH, DETACH_OLD).await;
+    assert_eq!(accepted.status, 200);
+    let listed = call(&server, GROUPS, SHOP).await.json();
+    assert_eq!(
+        listed["SecurityGroups"],
+        json!([{ "SecurityGroupId": "sg-web", "SecurityGroupStatus": "Attached" }])
+    );
+    assert_eq!(server.cloud().counts().of(DETACH), 1);
+}
+
+#[tokio::test]
+async fn several_calls_share_a_connection() {
+    let server = server().await;
+    let mut stream = connect(&server).await;
+    for _ in 0..3 {
+        send(&mut stream, &signed(&server, GROUPS, SHOP)).await;
+        assert_eq!(receive(&mut stream).await.unwrap().status, 200);
+    }
+    assert_eq!(server.cloud().counts().signatures_rejected, 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_replayed_or_changed_is_refused() {
+    let server = server().await;
+    let request = signed(&server, GROUPS, SHOP);
+    assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
+    assert_eq!(
+        exchange(&server, &request).await.unwrap().json()["Code"],
+        "SignatureNonceUsed"
+    );
+
+    let mut other_host = signed(&server, GROUPS, SHOP);
+    other_host.headers_mut().insert(
+        "host",
+        HeaderValue::from_static("privatelink.eu-west-1.aliyuncs.com"),
+    );
+    assert_eq!(
+        exchange(&server, &other_host).await.unwrap().json()["Code"],
+        "SignatureDoesNotMatch"
+    );
+    assert_eq!(server.cloud().counts().signatures_rejected, 2);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_can_be_set_by_the_date_of_the_refusal() {
+    let server = server().await;
+    server
+        .cloud()
+        .change_settings(|settings| settings.clock_offset_ms = -3_600_000);
+    let refused = call(&server, GROUPS, SHOP).await;
+    assert_eq!(refused.json()["Code"], "InvalidTimeStamp.Expired");
+    let date = refused.header("date").unwrap();
+    let format = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let date = time::PrimitiveDateTime::parse(&date, format)
+        .unwrap()
+        .assume_utc();
+    let request = signed_at(&server, GROUPS, SHOP, date.into());
+    assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_reset_reaches_the_caller_as_a_reset() {
+    let server = server().await;
+    server
+        .cloud()
+        .inject(Fault::on(DETACH, Effect::Reset).nth(1).after_execution());
+    let error = exchange(&server, &signed(&server, DETACH, DETACH_OLD))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(server.cloud().counts().endpoint("ep-shop").detaches_accepted, 1);
+}
+
+#[tokio::test]
+async fn a_truncated_answer_ends_before_its_announced_length() {
+    let server = server().await;
+    server.cloud().inject(Fault::on(GROUPS, Effect::Truncated).nth(1));
+    let mut stream = connect(&server).await;
+    send(&mut stream, &signed(&server, GROUPS, SHOP)).await;
+    let mut bytes = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .unwrap()
+        .unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let announced: usize = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(!body.is_empty() && body.len() < announced, "{text}");
+}
+
+#[tokio::test]
+async fn a_hung_call_is_never_answered_and_holds_up_nobody_else() {
+    let server = server().await;
+    server.cloud().inject(Fault::on(GROUPS, Effect::Hang).nth(1));
+    let mut hung = connect(&server).await;
+    send(&mut hung, &signed(&server, GROUPS, SHOP)).await;
+    assert_eq!(journal_of(&server, 1).await, 1);
+    assert_eq!(call(&server, GROUPS, SHOP).await.status, 200);
+    let mut byte = [0];
+    assert_eq!(
+        hung.try_read(&mut byte).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
+    drop(server);
+    assert!(matches!(
+        timeout(PATIENCE, hung.read(&mut byte)).await.unwrap(),
+        Ok(0) | Err(_)
+    ));
+}
+
+#[tokio::test]
+async fn the_other_faults_travel_as_they_were_made() {
+    let server = server().await;
+    let location = HeaderValue::from_static("https://elsewhere.example/");
+    for effect in [
+        Effect::Oversized { bytes: 1_500_000 },
+        Effect::html(StatusCode::BAD_GATEWAY),
+        Effect::Redirect { location },
+        Effect::Empty,
+        Effect::throttled(Duration::from_millis(1500)),
+    ] {
+        server.cloud().inject(Fault::on(GROUPS, effect).next(1));
+    }
+    let delay = Duration::from_millis(30);
+    server
+        .cloud()
+        .inject(Fault::on(GROUPS, Effect::TrueAnswer).next(1).delayed(delay));
+
+    assert!(call(&server, GROUPS, SHOP).await.body.len() > 1_500_000);
+    let html = call(&server, GROUPS, SHOP).await;
+    assert!(html.status == 502 && html.body.starts_with("<html>"));
+    let redirect = call(&server, GROUPS, SHOP).await;
+    assert_eq!(
+        (redirect.status, redirect.header("location").as_deref()),
+        (302, Some("https://elsewhere.example/"))
+    );
+    let empty = call(&server, GROUPS, SHOP).await;
+    assert_eq!((empty.status, empty.body.as_str()), (200, ""));
+    let throttled = call(&server, GROUPS, SHOP).await;
+    assert_eq!(
+        (throttled.status, throttled.header("x-acs-retry-after").as_deref()),
+        (400, Some("1500"))
+    );
+    let started = Instant::now();
+    assert_eq!(call(&server, GROUPS, SHOP).await.status, 200);
+    assert!(started.elapsed() >= delay);
+}
+
+#[tokio::test]
+async fn the_control_endpoints_read_and_write_the_state() {
+    let server = server().await;
+    let state = control(&server, "GET", "state", "").await;
+    assert_eq!(state.json()["endpoints"][0]["endpoint_id"], "ep-shop");
+
+    let fault =
+        r#"{"action": "ListVpcEndpointSecurityGroups", "fault": {"kind": "code", "code": "SystemBusy"}}"#;
+    assert_eq!(
+        control(&server, "POST", "faults", fault).await.json(),
+        json!({ "injected": 1 })
+    );
+    assert_eq!(call(&server, GROUPS, SHOP).await.json()["Code"], "SystemBusy");
+    assert_eq!(control(&server, "GET", "counts", "").await.json()["faults"], 1);
+    assert_eq!(
+        control(&server, "GET", "journal", "").await.json()[0]["code"],
+        "SystemBusy"
+    );
+    assert_eq!(control(&server, "DELETE", "faults", "").await.status, 200);
+
+    assert_eq!(
+        control(&server, "PUT", "state", &state.body).await.json(),
+        state.json()
+    );
+    assert_eq!(
+        control(&server, "GET", "counts", "").await.json()["calls_total"],
+        0
+    );
+    for (method, path, body, status) in [
+        ("PUT", "state", "{\"endpoint\": []}", 400),
+        ("POST", "faults", "[{\"call\": 0}]", 400),
+        ("POST", "faults", "{\"fault\": {\"kind\": \"sulk\"}}", 400),
+        ("POST", "counts", "", 405),
+        ("GET", "nothing", "", 404),
+    ] {
+        let answer = control(&server, method, path, body).await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert!(answer.json()["error"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_others_can_reach_is_refused() {
+    let cloud = Cloud::new(Seed::default()).unwrap();
+    let error = Server::start(cloud, ([0, 0, 0, 0], 0).into()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_dropped_server_closes_its_port() {
+    let server = server().await;
+    let address = server.address();
+    drop(server);
+    // The port is closed when the runtime next looks at the aborted task.
+    let closed = async { while TcpStream::connect(address).await.is_ok() {} };
+    timeout(PATIENCE, closed).await.unwrap();
+}
+
+#[derive(Debug)]
+struct Received {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Received {
+    fn header(&self, name: &str) -> Option<String> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+async fn server() -> Server {
+    let endpoints = vec![Endpoint::new("eu-west-1", "ep-shop", ["sg-old", "sg-web"])];
+    let cloud = Cloud::new(Seed {
+        endpoints,
+        ..Seed::default()
+    })
+    .unwrap();
+    Server::start(cloud, ([127, 0, 0, 1], 0).into()).await.unwrap()
+}
+
+async fn call(server: &Server, action: Action, query: &str) -> Received {
+    exchange(server, &signed(server, action, query)).await.unwrap()
+}
+
+async fn control(server: &Server, method: &str, path: &str, body: &str) -> Received {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/_simulator/{path}"))
+        .header("host", server.address().to_string())
+        .body(Bytes::from(body.to_owned()))
+        .unwrap();
+    exchange(server, &request).await.unwrap()
+}
+
+async fn exchange(server: &Server, request: &Request<Bytes>) -> std::io::Result<Received> {
+    let mut stream = connect(server).await;
+    send(&mut stream, request).await;
+    receive(&mut stream).await
+}
+
+async fn connect(server: &Server) -> TcpStream {
+    timeout(PATIENCE, TcpStream::connect(server.address()))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+async fn send(stream: &mut TcpStream, request: &Request<Bytes>) {
+    let mut text = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        write!(text, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
+    }
+    write!(text, "content-length: {}\r\n\r\n", request.body().len()).unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.write_all(request.body()).await.unwrap();
+}
+
+async fn receive(stream: &mut TcpStream) -> std::io::Result<Received> {
+    timeout(PATIENCE, async {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            bytes.push(stream.read_u8().await?);
+        }
+        let head = String::from_utf8(bytes).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut received = Received {
+            status,
+            head,
+            body: String::new(),
+        };
+        let length = received.header("content-length").unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await?;
+        received.body = String::from_utf8(body).unwrap();
+        Ok(received)
+    })
+    .await
+    .unwrap()
+}
+
+/// How many calls the journal shows, once there are as many as expected.
+async fn journal_of(server: &Server, calls: usize) -> usize {
+    timeout(PATIENCE, async {
+        while server.cloud().journal().len() < calls {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    server.cloud().journal().len()
+}
+
+fn signed(server: &Server, action: Action, query: &str) -> Request<Bytes> {
+    signed_at(server, action, query, SystemTime::now())
+}
+
+fn signed_at(server: &Server, action: Action, query: &str, date: SystemTime) -> Request<Bytes> {
+    static NONCES: AtomicU64 = AtomicU64::new(0);
+    let date = OffsetDateTime::from(date)
+        .format(format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
+        ))
+        .unwrap();
+    let mut request = Request::post(format!("/?{query}"))
+        .header("host", server.address().to_string())
+        .header("x-acs-action", action.name())
+        .header("x-acs-version", VERSION)
+        .header("x-acs-date", date)
+        .header(
+            "x-acs-signature-nonce",
+            format!("nonce-{}", NONCES.fetch_add(1, Ordering::Relaxed)),
+        )
+        .body(Bytes::new())
+        .unwrap();
+    sign(&mut request, "LTAI5tSimulatorKey", "SimulatorSecret");
+    request
+}
