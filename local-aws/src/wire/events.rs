@@ -1,0 +1,86 @@
+//! EventBridge's JSON protocol.
+
+use std::time::SystemTime;
+
+use http::{HeaderValue, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Carried, Reaction, Refusal, malformed, settle};
+use crate::bus::{Bus, BusError, Entry};
+use crate::faults::{Action, Fault};
+use crate::journal::{Ending, JournalEntry};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutEvents {
+    entries: Vec<Entry>,
+}
+
+/// Carries out one `PutEvents` call.
+pub fn put_events(bus: &mut Bus, journal: &mut Vec<JournalEntry>, body: &[u8], now: SystemTime) -> Reaction {
+    let fault = bus.faults().take(Action::PutEvents);
+    let call = serde_json::from_slice::<PutEvents>(body);
+    let first = call.as_ref().ok().and_then(|call| call.entries.first());
+    let target = first
+        .and_then(|entry| entry.event_bus_name.as_deref())
+        .unwrap_or_default();
+    let entry = JournalEntry {
+        at: now,
+        action: Action::PutEvents,
+        target: target
+            .rsplit_once(":event-bus/")
+            .map_or(target, |(_, name)| name)
+            .to_owned(),
+        message_ids: Vec::new(),
+        ending: Ending::Done,
+    };
+    let result = match fault {
+        Some(Fault::ServerError | Fault::Hang) => {
+            Err(refusal(500, "InternalException", "An unexpected error occurred."))
+        }
+        Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
+        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => call
+            .map_err(|error| malformed(&error))
+            .and_then(|call| put(bus, &call.entries, fault.and_then(Fault::broken_entry), now)),
+    };
+    match settle(journal, entry, fault, result) {
+        Reaction::Answer(mut answer) => {
+            let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
+            answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            Reaction::Answer(answer)
+        }
+        other => other,
+    }
+}
+
+fn put(bus: &mut Bus, entries: &[Entry], broken: Option<usize>, now: SystemTime) -> Result<Carried, Refusal> {
+    let results = bus.put(entries, broken, now).map_err(|error| match error {
+        BusError::EntryCount(_) | BusError::TooLarge(_) => {
+            refusal(400, "ValidationException", &error.to_string())
+        }
+    })?;
+    let failed = results.iter().filter(|result| result.is_err()).count();
+    let entries: Vec<Value> = results
+        .iter()
+        .map(|result| match result {
+            Ok(id) => json!({ "EventId": id }),
+            Err(error) => json!({ "ErrorCode": error.code(), "ErrorMessage": error.to_string() }),
+        })
+        .collect();
+    Ok(Carried {
+        answer: json!({ "FailedEntryCount": failed, "Entries": entries }),
+        message_ids: results.into_iter().flatten().collect(),
+        failed,
+    })
+}
+
+fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
+    Refusal {
+        status,
+        code,
+        shape: code,
+        message: message.to_owned(),
+        party: None,
+    }
+}
