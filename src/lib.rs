@@ -1,3 +1,4 @@
 //! Detaches security groups from Alibaba Cloud PrivateLink VPC endpoints, and proves that it did.
 
+pub mod alibaba;
 pub mod request;

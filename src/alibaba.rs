@@ -1,0 +1,13 @@
+//! Alibaba Cloud as the worker sees it: PrivateLink's typed operations, signed, sent once, and every answer named.
+//!
+//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (what is called and what it answers),
+//! [`pages`] (many pages or nothing), [`error`] (what a fault means), [`signing`], [`credentials`], [`client`]
+//! (one call, from operation to answer) and [`transport`] (bytes over HTTPS).
+
+pub mod client;
+pub mod credentials;
+pub mod error;
+pub mod pages;
+pub mod privatelink;
+pub mod signing;
+pub mod transport;

@@ -1,0 +1,417 @@
+//! What went wrong with one call to Alibaba Cloud, named by what it means for the request.
+//!
+//! The table of codes lives here and nowhere else. A code is matched whole, then by the two dotted families that
+//! Alibaba documents, never by a part of it and never by its message.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::privatelink::Action;
+
+/// Longest error code that is taken for one. Alibaba's longest in this product has 44 characters.
+const CODE_LENGTH_MAX: usize = 128;
+
+/// Most characters of Alibaba's own message that travel further.
+const MESSAGE_LENGTH_MAX: usize = 200;
+
+/// An error code exactly as Alibaba Cloud sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Code(String);
+
+impl Code {
+    /// The code, if it looks like one: up to 128 letters, digits, `.`, `_` and `-`.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        let is_code = (1..=CODE_LENGTH_MAX).contains(&code.len())
+            && code
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        is_code.then(|| Self(code.to_owned()))
+    }
+
+    /// The code as it was sent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a fault means, by what is done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Another operation holds the endpoint, or it is locked for arrears.
+    Locked,
+    /// The endpoint is being connected.
+    Connecting,
+    /// The endpoint's state does not allow the call now.
+    WrongState,
+    /// The service is busy or broken for the moment.
+    Transient,
+    /// A quota is used up.
+    Throttled,
+    /// The first call with this client token still runs.
+    StillRunning,
+    /// The signature's nonce was seen before.
+    NonceUsed,
+    /// Our clock is wrong.
+    Clock,
+    /// Our session credentials ran out.
+    CredentialsExpired,
+    /// Our credentials are wrong.
+    Credentials,
+    /// The group does not exist, or is not attached.
+    SecurityGroupNotFound,
+    /// The endpoint does not exist in this region.
+    EndpointNotFound,
+    /// The client token was used with other parameters.
+    TokenMismatch,
+    /// The check of a dry run passed.
+    DryRunPassed,
+    /// RAM, Alibaba's access control, says no.
+    Denied,
+    /// Any other definite no.
+    Refused,
+    /// No usable answer: whether the call was carried out is unknown.
+    Unanswered,
+}
+
+/// One call that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The call.
+    pub action: Action,
+    /// What it means.
+    pub kind: Kind,
+    /// Alibaba's code, or the name this project gives to a fault without one: `Timeout`, `ConnectionLost`,
+    /// `UnreadableAnswer`, `Http500` and the like.
+    pub name: String,
+    /// Whether [`Self::name`] is Alibaba's.
+    pub is_coded: bool,
+    /// Alibaba's message, shortened and without our secrets.
+    pub message: Option<String>,
+    /// How long the server asks us to stay away.
+    pub retry_after: Option<Duration>,
+    /// The call may have been carried out, or may still be: the same client token must go with its repetition.
+    pub keeps_token: bool,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered {}", self.action.name(), self.name)
+    }
+}
+
+/// Why there is no answer to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unanswered {
+    /// Nothing came in time.
+    Timeout,
+    /// The connection could not be opened, or broke.
+    ConnectionLost,
+    /// Something came that cannot be this answer: not its format, too large, cut off, or at odds with itself.
+    UnreadableAnswer,
+    /// An HTTP status without a code to explain it.
+    Status(u16),
+}
+
+impl Fault {
+    /// A fault without a code.
+    #[must_use]
+    pub fn unanswered(action: Action, why: Unanswered) -> Self {
+        let name = match why {
+            Unanswered::Timeout => "Timeout".to_owned(),
+            Unanswered::ConnectionLost => "ConnectionLost".to_owned(),
+            Unanswered::UnreadableAnswer => "UnreadableAnswer".to_owned(),
+            Unanswered::Status(status) => format!("Http{status}"),
+        };
+        let kind = if why == Unanswered::Status(429) {
+            Kind::Throttled
+        } else {
+            Kind::Unanswered
+        };
+        Self {
+            action,
+            kind,
+            name,
+            is_coded: false,
+            message: None,
+            retry_after: None,
+            keeps_token: true,
+        }
+    }
+
+    /// The fault that an answer other than 200 stands for.
+    #[must_use]
+    pub fn answered(
+        action: Action,
+        status: u16,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> (Self, Option<String>) {
+        let mut body = ErrorBody::read(body);
+        body.request_id = body.request_id.filter(|id| id.len() <= CODE_LENGTH_MAX);
+        let Some(code) = body.code.as_deref().and_then(Code::parse) else {
+            let fault = Self {
+                retry_after,
+                ..Self::unanswered(action, Unanswered::Status(status))
+            };
+            return (fault, body.request_id);
+        };
+        let kind = kind_of(code.as_str(), status);
+        let is_undecided = matches!(
+            kind,
+            Kind::Transient | Kind::StillRunning | Kind::NonceUsed | Kind::Unanswered
+        );
+        let fault = Self {
+            action,
+            kind,
+            name: code.0,
+            is_coded: true,
+            message: body.message.map(|message| shortened(&message)),
+            retry_after,
+            keeps_token: is_undecided || status >= 500,
+        };
+        (fault, body.request_id)
+    }
+}
+
+/// The table of codes: exact code, then family, then HTTP status.
+fn kind_of(code: &str, status: u16) -> Kind {
+    match code {
+        "EndpointLocked" | "ConcurrentCallNotSupported" => Kind::Locked,
+        "EndpointConnectionOperationDenied" => Kind::Connecting,
+        "EndpointOperationDenied" | "IncorrectStatus.VpcEndpoint" => Kind::WrongState,
+        "SystemBusy" | "ServiceUnavailable" | "InternalError" | "InternalServerError" => Kind::Transient,
+        "Throttling" | "Rejected.Throttling" => Kind::Throttled,
+        "IdempotenceProcessing" => Kind::StillRunning,
+        "SignatureNonceUsed" => Kind::NonceUsed,
+        "InvalidTimeStamp.Expired" => Kind::Clock,
+        "InvalidSecurityToken.Expired" => Kind::CredentialsExpired,
+        "InvalidAccessKeyId.NotFound"
+        | "InvalidAccessKeyId.Inactive"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "MissingSecurityToken"
+        | "InvalidSecurityToken.Malformed"
+        | "InvalidSecurityToken.MismatchWithAccessKey" => Kind::Credentials,
+        "SecurityGroupNotFound" => Kind::SecurityGroupNotFound,
+        "EndpointNotFound" => Kind::EndpointNotFound,
+        "IdempotenceSignatureMismatch" | "IdempotentParameterMismatch" => Kind::TokenMismatch,
+        "DryRunOperation" => Kind::DryRunPassed,
+        "NoPermission" | "Forbidden" => Kind::Denied,
+        _ if code.starts_with("Throttling.") || status == 429 => Kind::Throttled,
+        _ if code.starts_with("Forbidden.") => Kind::Denied,
+        _ if status >= 500 => Kind::Transient,
+        // EndpointMustContainSecurityGroup, RegionNotFound, Invalid…, Missing… and every code not known here.
+        _ if (400..500).contains(&status) => Kind::Refused,
+        _ => Kind::Unanswered,
+    }
+}
+
+/// The parts of an error body that are read; its `AccessDeniedDetail` is left where it is.
+#[derive(Default, Deserialize)]
+struct ErrorBody {
+    #[serde(alias = "Code")]
+    code: Option<String>,
+    #[serde(alias = "Message")]
+    message: Option<String>,
+    #[serde(alias = "RequestId", rename = "requestId")]
+    request_id: Option<String>,
+}
+
+impl ErrorBody {
+    fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body)
+            .ok()
+            .or_else(|| Self::read_xml(body))
+            .unwrap_or_default()
+    }
+
+    fn read_xml(body: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        let document = roxmltree::Document::parse(text).ok()?;
+        let child = |name: &str| {
+            let element = document
+                .root_element()
+                .children()
+                .find(|node| node.has_tag_name(name))?;
+            element.text().map(|text| text.trim().to_owned())
+        };
+        Some(Self {
+            code: child("Code"),
+            message: child("Message"),
+            request_id: child("RequestId"),
+        })
+    }
+}
+
+fn shortened(message: &str) -> String {
+    message
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MESSAGE_LENGTH_MAX)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(status: u16, body: &str) -> Fault {
+        Fault::answered(Action::Detach, status, body.as_bytes(), None).0
+    }
+
+    fn coded(code: &str, status: u16) -> Fault {
+        fault(
+            status,
+            &format!(r#"{{"RequestId":"R","HostId":"h","Code":"{code}","Message":"m","Recommend":"u"}}"#),
+        )
+    }
+
+    #[test]
+    fn every_code_of_the_table_has_its_kind_and_its_token_rule() {
+        let (keeps, renews) = (true, false);
+        for (code, status, kind, keeps_token) in [
+            ("EndpointLocked", 400, Kind::Locked, renews),
+            ("ConcurrentCallNotSupported", 400, Kind::Locked, renews),
+            ("EndpointConnectionOperationDenied", 400, Kind::Connecting, renews),
+            ("EndpointOperationDenied", 400, Kind::WrongState, renews),
+            ("IncorrectStatus.VpcEndpoint", 400, Kind::WrongState, renews),
+            ("SystemBusy", 400, Kind::Transient, keeps),
+            ("ServiceUnavailable", 503, Kind::Transient, keeps),
+            ("InternalError", 500, Kind::Transient, keeps),
+            ("InternalServerError", 500, Kind::Transient, keeps),
+            ("SomethingNew", 502, Kind::Transient, keeps),
+            ("Throttling", 400, Kind::Throttled, renews),
+            ("Throttling.User", 400, Kind::Throttled, renews),
+            ("Throttling.Api", 429, Kind::Throttled, renews),
+            ("Throttling.Anything", 400, Kind::Throttled, renews),
+            ("Rejected.Throttling", 400, Kind::Throttled, renews),
+            ("SomethingNew", 429, Kind::Throttled, renews),
+            ("Throttling.User", 503, Kind::Throttled, keeps),
+            ("IdempotenceProcessing", 400, Kind::StillRunning, keeps),
+            ("SignatureNonceUsed", 400, Kind::NonceUsed, keeps),
+            ("InvalidTimeStamp.Expired", 400, Kind::Clock, renews),
+            (
+                "InvalidSecurityToken.Expired",
+                403,
+                Kind::CredentialsExpired,
+                renews,
+            ),
+            ("SecurityGroupNotFound", 400, Kind::SecurityGroupNotFound, renews),
+            ("EndpointNotFound", 400, Kind::EndpointNotFound, renews),
+            ("EndpointMustContainSecurityGroup", 400, Kind::Refused, renews),
+            (
+                "GatewayLoadBalancerNotSupportSecurityGroup",
+                400,
+                Kind::Refused,
+                renews,
+            ),
+            ("EndpointServiceDeleted", 400, Kind::Refused, renews),
+            ("IdempotenceSignatureMismatch", 400, Kind::TokenMismatch, renews),
+            ("IdempotentParameterMismatch", 400, Kind::TokenMismatch, renews),
+            ("DryRunOperation", 400, Kind::DryRunPassed, renews),
+            ("NoPermission", 400, Kind::Denied, renews),
+            ("Forbidden.RAM", 403, Kind::Denied, renews),
+            ("Forbidden.Else", 403, Kind::Denied, renews),
+            ("InvalidAccessKeyId.NotFound", 404, Kind::Credentials, renews),
+            ("InvalidAccessKeyId.Inactive", 400, Kind::Credentials, renews),
+            ("SignatureDoesNotMatch", 400, Kind::Credentials, renews),
+            ("IncompleteSignature", 400, Kind::Credentials, renews),
+            ("MissingSecurityToken", 400, Kind::Credentials, renews),
+            ("InvalidSecurityToken.Malformed", 400, Kind::Credentials, renews),
+            (
+                "InvalidSecurityToken.MismatchWithAccessKey",
+                400,
+                Kind::Credentials,
+                renews,
+            ),
+            ("RegionNotFound", 400, Kind::Refused, renews),
+            ("UnsupportedRegion", 400, Kind::Refused, renews),
+            ("MissingEndpointId", 400, Kind::Refused, renews),
+            ("InvalidParameter", 400, Kind::Refused, renews),
+            ("InvalidApi.NotFound", 404, Kind::Refused, renews),
+            ("NeverSeenBefore", 400, Kind::Refused, renews),
+        ] {
+            let fault = coded(code, status);
+            assert_eq!(
+                (fault.kind, fault.keeps_token, fault.name.as_str()),
+                (kind, keeps_token, code),
+                "{code} {status}"
+            );
+            assert!(fault.is_coded);
+        }
+    }
+
+    #[test]
+    fn a_code_is_never_matched_by_a_part_of_it() {
+        for code in [
+            "EndpointLockedForever",
+            "NotThrottling",
+            "XForbidden.RAM",
+            "ThrottlingX",
+            "NoPermissionAtAll",
+        ] {
+            assert_eq!(coded(code, 400).kind, Kind::Refused, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_code_is_a_fault_and_never_a_refusal() {
+        for (status, body) in [
+            (400, "<html>proxy</html>"),
+            (403, ""),
+            (404, "not here"),
+            (302, ""),
+            (400, r#"{"Code":7}"#),
+            (400, "[]"),
+            (400, r#"{"Code":""}"#),
+            (400, r#"{"Code":"has space"}"#),
+            (502, "\u{0}\u{1}"),
+            (400, "<Error><Code/></Error>"),
+        ] {
+            let fault = fault(status, body);
+            assert_eq!(
+                (fault.kind, fault.keeps_token, fault.is_coded),
+                (Kind::Unanswered, true, false),
+                "{status} {body}"
+            );
+            assert_eq!(fault.name, format!("Http{status}"));
+        }
+        assert_eq!(fault(429, "slow down").kind, Kind::Throttled);
+    }
+
+    #[test]
+    fn a_code_in_a_redirect_or_success_is_no_refusal() {
+        assert_eq!(coded("NeverSeenBefore", 302).kind, Kind::Unanswered);
+    }
+
+    #[test]
+    fn lower_camel_and_xml_bodies_are_read() {
+        assert_eq!(
+            fault(400, r#"{"code":"SystemBusy","message":"m","requestId":"R"}"#).kind,
+            Kind::Transient
+        );
+        let xml =
+            r#"<?xml version='1.0'?><Error><RequestId>R-1</RequestId><Code> EndpointLocked </Code></Error>"#;
+        let (fault, request_id) = Fault::answered(Action::Detach, 400, xml.as_bytes(), None);
+        assert_eq!((fault.kind, request_id.as_deref()), (Kind::Locked, Some("R-1")));
+    }
+
+    #[test]
+    fn a_message_is_shortened_and_holds_no_control_characters() {
+        let message = "a\u{1b}[31m".to_owned() + &"x".repeat(1000);
+        let body = serde_json::json!({ "Code": "InvalidParameter", "Message": message }).to_string();
+        let message = fault(400, &body).message.unwrap();
+        assert_eq!(message.chars().count(), MESSAGE_LENGTH_MAX);
+        assert!(!message.contains('\u{1b}'));
+    }
+}

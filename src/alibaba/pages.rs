@@ -1,0 +1,171 @@
+//! Many pages become one complete list, or nothing at all.
+//!
+//! A list with a page missing must never be mistaken for one without our group, so whatever does not add up is
+//! [`Turn::Broken`].
+
+/// Most pages that are read for one list. An endpoint carries at most 10 groups, so even pages of one entry fit.
+pub const PAGES_MAX: u32 = 50;
+
+/// Most entries that one list may have, far above the 10 groups of an endpoint.
+const ITEMS_MAX: usize = 500;
+
+/// One page as the service sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// The token of the page after it, if there is one.
+    pub next_token: Option<String>,
+    /// How many entries there are in all, if the service says so.
+    pub total_count: Option<u64>,
+}
+
+/// An entry that is known by its id.
+pub trait Identified {
+    /// The id.
+    fn id(&self) -> &str;
+}
+
+/// The pages of one list, read so far.
+#[derive(Debug, Clone)]
+pub struct Pages<T> {
+    items: Vec<T>,
+    tokens: Vec<String>,
+    total_count: Option<u64>,
+}
+
+/// What a page meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn<T> {
+    /// Read on with this token.
+    More(String),
+    /// That was all of it.
+    Complete(Vec<T>),
+    /// The pages contradict each other: nothing is known.
+    Broken,
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            tokens: Vec::new(),
+            total_count: None,
+        }
+    }
+}
+
+impl<T: Identified> Pages<T> {
+    /// Adds the next page. After `Complete` or `Broken` the pages are empty again.
+    pub fn add(&mut self, page: Page<T>) -> Turn<T> {
+        let is_recounted = !self.tokens.is_empty() && page.total_count != self.total_count;
+        self.total_count = page.total_count;
+        let mut is_repeated = false;
+        for item in page.items {
+            is_repeated |= self.items.iter().any(|earlier| earlier.id() == item.id());
+            self.items.push(item);
+        }
+        if is_repeated || is_recounted || self.items.len() > ITEMS_MAX {
+            return self.broken();
+        }
+        match page.next_token {
+            Some(token) if self.tokens.contains(&token) => self.broken(),
+            Some(_) if self.tokens.len() + 1 >= PAGES_MAX as usize => self.broken(),
+            Some(token) => {
+                self.tokens.push(token.clone());
+                Turn::More(token)
+            }
+            None if self
+                .total_count
+                .is_some_and(|total| total > self.items.len() as u64) =>
+            {
+                self.broken()
+            }
+            None => Turn::Complete(std::mem::take(self).items),
+        }
+    }
+
+    fn broken(&mut self) -> Turn<T> {
+        *self = Self::default();
+        Turn::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Identified for &str {
+        fn id(&self) -> &str {
+            self
+        }
+    }
+
+    fn page(items: &[&'static str], next: Option<&str>, total: Option<u64>) -> Page<&'static str> {
+        Page {
+            items: items.to_vec(),
+            next_token: next.map(str::to_owned),
+            total_count: total,
+        }
+    }
+
+    #[test]
+    fn pages_add_up_to_a_list() {
+        let mut pages = Pages::default();
+        assert_eq!(
+            pages.add(page(&["a"], Some("1"), Some(3))),
+            Turn::More("1".to_owned())
+        );
+        assert_eq!(
+            pages.add(page(&["b"], Some("2"), Some(3))),
+            Turn::More("2".to_owned())
+        );
+        assert_eq!(
+            pages.add(page(&["c"], None, Some(3))),
+            Turn::Complete(vec!["a", "b", "c"])
+        );
+        assert_eq!(
+            pages.add(page(&[], None, None)),
+            Turn::Complete(vec![]),
+            "the next list starts anew"
+        );
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_broken() {
+        let first = || {
+            let mut pages = Pages::default();
+            pages.add(page(&["a"], Some("1"), Some(2)));
+            pages
+        };
+        for (why, second) in [
+            ("falls short of the total", page(&[], None, Some(2))),
+            ("repeats a token", page(&["b"], Some("1"), Some(2))),
+            ("repeats an entry", page(&["a"], None, Some(2))),
+            (
+                "repeats an entry within the page",
+                page(&["b", "b"], None, Some(3)),
+            ),
+            ("counts anew", page(&["b"], None, Some(3))),
+        ] {
+            assert_eq!(first().add(second), Turn::Broken, "{why}");
+        }
+        assert_eq!(
+            Pages::default().add(page(&[], None, Some(1))),
+            Turn::<&str>::Broken,
+            "empty, but counted"
+        );
+    }
+
+    #[test]
+    fn endless_pages_are_broken_at_the_bound() {
+        let mut pages = Pages::<&str>::default();
+        let turns: Vec<_> = (1..=PAGES_MAX)
+            .map(|n| pages.add(page(&[], Some(&n.to_string()), None)))
+            .collect();
+        assert_eq!(
+            turns.iter().position(|turn| *turn == Turn::Broken),
+            Some(PAGES_MAX as usize - 1)
+        );
+    }
+}
