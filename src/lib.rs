@@ -1,4 +1,6 @@
 //! Detaches security groups from Alibaba Cloud PrivateLink VPC endpoints, and proves that it did.
 
 pub mod alibaba;
+pub mod detach;
+pub mod reason;
 pub mod request;

@@ -1,0 +1,108 @@
+//! How long to wait: numbers, and the randomness that keeps callers apart.
+
+use std::time::Duration;
+
+/// Every wait of a detach. Tests shorten them; nobody else changes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The first poll after a detach was accepted: most take a few seconds, none less.
+    pub poll_first: Duration,
+    /// Polls grow up to this: the event then leaves about 1.5 s after the truth, at 20 reads a minute of the 3000
+    /// that a region allows.
+    pub poll_max: Duration,
+    /// The shortest back-off after a fault, so that jitter never means at once.
+    pub backoff_min: Duration,
+    /// The back-off that doubles.
+    pub backoff_base: Duration,
+    /// The back-off's ceiling: locks are held for seconds, not minutes.
+    pub backoff_max: Duration,
+    /// How long an accepted detach may show no effect before it is asked for again.
+    pub no_effect_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            poll_first: Duration::from_secs(1),
+            poll_max: Duration::from_secs(3),
+            backoff_min: Duration::from_millis(500),
+            backoff_base: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(20),
+            no_effect_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Jitter of a poll, to both sides: lanes that started together drift apart.
+const POLL_JITTER: f64 = 0.15;
+
+/// Growth from poll to poll: 1 s, 1.5 s, 2.25 s, then the ceiling.
+const POLL_GROWTH: f64 = 1.5;
+
+impl Limits {
+    /// The wait before a poll, `polls` of which went before it.
+    pub(super) fn poll(&self, polls: u32, rng: &mut fastrand::Rng) -> Duration {
+        let exponent = i32::try_from(polls).unwrap_or(i32::MAX);
+        let grown = self.poll_first.as_secs_f64() * POLL_GROWTH.powi(exponent);
+        let jitter = 1.0 + POLL_JITTER * (2.0 * rng.f64() - 1.0);
+        Duration::from_secs_f64(grown.min(self.poll_max.as_secs_f64()) * jitter)
+    }
+
+    /// The wait after a fault, `faults` of which came before it in a row: full jitter above the floor.
+    pub(super) fn backoff(&self, faults: u32, rng: &mut fastrand::Rng) -> Duration {
+        let doubled = 2_u32
+            .checked_pow(faults)
+            .and_then(|factor| self.backoff_base.checked_mul(factor));
+        let ceiling = doubled.unwrap_or(self.backoff_max).min(self.backoff_max);
+        ceiling.mul_f64(rng.f64()).max(self.backoff_min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_grow_from_about_one_second_to_about_three() {
+        let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
+        for (polls, center) in [
+            (0, 1.0),
+            (1, 1.5),
+            (2, 2.25),
+            (3, 3.0),
+            (99, 3.0),
+            (u32::MAX, 3.0),
+        ] {
+            for _ in 0..100 {
+                let wait = limits.poll(polls, &mut rng).as_secs_f64();
+                assert!((center * 0.85..=center * 1.15).contains(&wait), "{polls}: {wait}");
+            }
+        }
+    }
+
+    #[test]
+    fn backoff_fills_its_growing_range_above_the_floor() {
+        let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
+        for (faults, ceiling) in [
+            (0, 1.0),
+            (1, 2.0),
+            (2, 4.0),
+            (4, 16.0),
+            (5, 20.0),
+            (63, 20.0),
+            (u32::MAX, 20.0),
+        ] {
+            let waits: Vec<f64> = (0..500)
+                .map(|_| limits.backoff(faults, &mut rng).as_secs_f64())
+                .collect();
+            assert!(
+                waits.iter().all(|wait| (0.5..=ceiling).contains(wait)),
+                "{faults}"
+            );
+            assert!(
+                waits.iter().any(|wait| *wait > ceiling * 0.9),
+                "{faults}: the range is used to its end"
+            );
+        }
+    }
+}
