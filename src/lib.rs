@@ -1,7 +1,30 @@
 //! Detaches security groups from Alibaba Cloud PrivateLink VPC endpoints, and proves that it did.
+//!
+//! The map, in reading order:
+//!
+//! * [`request`]: what may be asked for, parsed once.
+//! * [`detach`]: what to do next about one detach. Pure, and the heart of it.
+//! * [`alibaba`]: PrivateLink's operations, signed, sent once, and every answer named.
+//! * [`worker`]: carries out the steps and settles the outcome.
+//! * [`batch`]: one batch of the queue, its lanes and hand-backs.
+//! * [`handler`]: one invocation, from payload to answer.
+//! * [`completion`] and [`reason`]: the event, and a failure in words for its reader.
+//! * [`queue`], [`publisher`], [`aws`]: SQS, `EventBridge` and what their clients share.
+//! * [`config`], [`telemetry`], [`clock`]: the environment, logs and time, each with one owner.
+//! * [`assemble`]: all of it put together for production.
 
 pub mod alibaba;
+pub mod assemble;
+pub mod aws;
+pub mod batch;
+pub mod clock;
 pub mod completion;
+pub mod config;
 pub mod detach;
+pub mod handler;
+pub mod publisher;
+pub mod queue;
 pub mod reason;
 pub mod request;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,44 @@
+//! The worker of production, put together from its configuration: HTTPS to Alibaba Cloud, SQS and `EventBridge`.
+
+use aws_config::SdkConfig;
+
+use crate::alibaba::client::Client;
+use crate::alibaba::transport::{Https, HttpsUnavailable};
+use crate::config::WorkerConfig;
+use crate::detach::Limits;
+use crate::publisher::EventBridge;
+use crate::queue::Sqs;
+use crate::worker::{InvocationLimits, Settings, Worker};
+
+/// The worker of production.
+pub type LiveWorker = Worker<Https, Sqs, EventBridge>;
+
+/// Builds every client once, for the life of the process. Waits and bounds are production's, or shorter in a test.
+pub fn worker(
+    config: WorkerConfig,
+    aws: &SdkConfig,
+    limits: Limits,
+    invocation: InvocationLimits,
+) -> Result<LiveWorker, HttpsUnavailable> {
+    let queue = Sqs::new(
+        aws_sdk_sqs::Client::new(aws),
+        config.request_queue_url,
+        config.dead_letter_queue_url,
+    );
+    let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
+    // The generator seeds itself from the operating system's randomness.
+    let mut seeds = fastrand::Rng::new();
+    let client = Client::new(
+        Https::new()?,
+        config.credentials,
+        config.service_url,
+        seeds.u64(..),
+    );
+    let settings = Settings {
+        rules: config.rules,
+        deadline: config.deadline,
+        limits,
+        invocation,
+    };
+    Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
+}

@@ -1,0 +1,92 @@
+//! Time: the only file that reads a clock or sleeps.
+//!
+//! Waiting is tokio's, so a paused tokio clock is a virtual clock for everything above. The wall clock is tied to it
+//! once per invocation: a sandbox may have been frozen for hours in between.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// A wall clock and a monotonic clock, read at the same moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    wall: SystemTime,
+    instant: Instant,
+}
+
+impl Clock {
+    /// Ties the system's wall clock to this moment.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this file owns the clock")]
+    pub fn start() -> Self {
+        Self::starting_at(SystemTime::now())
+    }
+
+    /// Ties a wall clock of the caller's to this moment: a simulation's.
+    #[must_use]
+    pub fn starting_at(wall: SystemTime) -> Self {
+        Self {
+            wall,
+            instant: monotonic(),
+        }
+    }
+
+    /// When this clock was tied.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.instant
+    }
+
+    /// Now, for measuring.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        monotonic()
+    }
+
+    /// Now, for others.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        self.wall_of(monotonic())
+    }
+
+    /// The wall clock at a moment of this invocation.
+    #[must_use]
+    pub fn wall_of(&self, at: Instant) -> SystemTime {
+        match at.checked_duration_since(self.instant) {
+            Some(later) => self.wall + later,
+            None => self
+                .wall
+                .checked_sub(self.instant.duration_since(at))
+                .unwrap_or(self.wall),
+        }
+    }
+
+    /// The moment of a wall-clock time; one too long ago to have a moment is the start of this clock.
+    #[must_use]
+    pub fn instant_of(&self, at: SystemTime) -> Instant {
+        match at.duration_since(self.wall) {
+            Ok(later) => self.instant.checked_add(later).unwrap_or(self.instant),
+            Err(earlier) => self
+                .instant
+                .checked_sub(earlier.duration())
+                .unwrap_or(self.instant),
+        }
+    }
+
+    /// Sleeps until then; not at all if that has passed.
+    #[expect(clippy::disallowed_methods, reason = "this file owns waiting")]
+    pub async fn sleep_until(&self, at: Instant) {
+        if at > self.now() {
+            tokio::time::sleep_until(at.into()).await;
+        }
+    }
+
+    /// How long until then; zero if that has passed.
+    #[must_use]
+    pub fn left(&self, until: Instant) -> Duration {
+        until.saturating_duration_since(self.now())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this file owns the clock")]
+fn monotonic() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

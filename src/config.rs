@@ -1,0 +1,403 @@
+//! The configuration: every environment variable, its default and its bounds. The only file that reads them.
+//!
+//! Read once at start. Whatever must be set has no silent default, and all faults are reported together.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::alibaba::client::ServiceUrl;
+use crate::alibaba::credentials::{Credentials, CredentialsSource};
+use crate::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::telemetry::Level;
+
+/// The default of `DETACH_DEADLINE_SECONDS`.
+const DEADLINE_SECONDS_DEFAULT: u64 = 3_600;
+
+/// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
+const BUS_NAME_DEFAULT: &str = "default";
+
+/// What the Lambda runtime needs; without them the process does not run on Lambda.
+const LAMBDA_VARIABLES: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
+
+/// All that the worker is told from outside.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// `DETACH_QUEUE_URL`
+    pub request_queue_url: String,
+    /// `DEAD_LETTER_QUEUE_URL`
+    pub dead_letter_queue_url: String,
+    /// `COMPLETION_BUS_NAME`
+    pub bus_name: String,
+    /// `DETACH_DEADLINE_SECONDS`: of a request that names none.
+    pub deadline: Duration,
+    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`
+    pub rules: Rules,
+    /// `PRIVATELINK_ENDPOINT_URL`
+    pub service_url: ServiceUrl,
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the two beside it.
+    pub credentials: CredentialsSource,
+}
+
+/// One variable, and what is wrong with it. Its value is not repeated: it may be a secret in the wrong place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigFault {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong; it completes the sentence "the variable …".
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.problem)
+    }
+}
+
+/// The process's environment.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this file owns the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The log level: `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`, else `info`.
+pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigFault> {
+    for variable in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
+        if let Some(name) = environment(variable).filter(|name| !name.is_empty()) {
+            let problem = || "must be error, warn, info, debug or trace".to_owned();
+            return Level::parse(&name).ok_or_else(|| ConfigFault {
+                variable,
+                problem: problem(),
+            });
+        }
+    }
+    Ok(Level::default())
+}
+
+/// What the Lambda runtime would miss, as faults.
+pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigFault> {
+    let missing = LAMBDA_VARIABLES
+        .into_iter()
+        .filter(|name| environment(name).is_none_or(|value| value.is_empty()));
+    let problem = "is not set: this program runs on AWS Lambda; to try it on one machine, run `make demo`";
+    missing
+        .map(|variable| ConfigFault {
+            variable,
+            problem: problem.to_owned(),
+        })
+        .collect()
+}
+
+impl WorkerConfig {
+    /// The worker's configuration, or everything that is wrong with it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
+        let mut reader = Reader {
+            environment: &environment,
+            faults: Vec::new(),
+        };
+        let config = Self {
+            request_queue_url: reader.queue_url("DETACH_QUEUE_URL"),
+            dead_letter_queue_url: reader.queue_url("DEAD_LETTER_QUEUE_URL"),
+            bus_name: reader
+                .optional("COMPLETION_BUS_NAME")
+                .unwrap_or_else(|| BUS_NAME_DEFAULT.to_owned()),
+            deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
+            rules: Rules {
+                allowed_regions: reader.list("ALLOWED_REGIONS", RegionId::parse, RegionId::RULE),
+                protected_security_groups: reader.list(
+                    "PROTECTED_SECURITY_GROUPS",
+                    SecurityGroupId::parse,
+                    SecurityGroupId::RULE,
+                ),
+                protected_endpoints: reader.list("PROTECTED_ENDPOINTS", EndpointId::parse, EndpointId::RULE),
+            },
+            service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
+            credentials: reader.credentials(),
+        };
+        if reader.faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(reader.faults)
+        }
+    }
+}
+
+struct Reader<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<ConfigFault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, variable: &'static str, problem: impl Into<String>) {
+        self.faults.push(ConfigFault {
+            variable,
+            problem: problem.into(),
+        });
+    }
+
+    /// The value; an empty one is what a template's empty parameter becomes, and counts as none.
+    fn optional(&self, variable: &str) -> Option<String> {
+        (self.environment)(variable).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, variable: &'static str) -> Option<String> {
+        let value = self.optional(variable);
+        if value.is_none() {
+            self.fault(variable, "is not set");
+        }
+        value
+    }
+
+    fn queue_url(&mut self, variable: &'static str) -> String {
+        let Some(url) = self.required(variable) else {
+            return String::new();
+        };
+        let is_http =
+            matches!(url.parse::<http::Uri>(), Ok(uri) if matches!(uri.scheme_str(), Some("https" | "http")));
+        if !is_http {
+            self.fault(variable, "must be the URL of an SQS queue");
+        }
+        url
+    }
+
+    fn deadline(&mut self, variable: &'static str) -> Duration {
+        let Some(value) = self.optional(variable) else {
+            return Duration::from_secs(DEADLINE_SECONDS_DEFAULT);
+        };
+        let seconds = value
+            .parse()
+            .ok()
+            .filter(|seconds| DEADLINE_SECONDS.contains(seconds));
+        if seconds.is_none() {
+            let (min, max) = (DEADLINE_SECONDS.start(), DEADLINE_SECONDS.end());
+            self.fault(
+                variable,
+                format!("must be a whole number of seconds from {min} to {max}"),
+            );
+        }
+        Duration::from_secs(seconds.unwrap_or(DEADLINE_SECONDS_DEFAULT))
+    }
+
+    fn list<T: Ord>(
+        &mut self,
+        variable: &'static str,
+        parse: fn(&str) -> Option<T>,
+        rule: &str,
+    ) -> BTreeSet<T> {
+        let value = self.optional(variable).unwrap_or_default();
+        let entries = value
+            .split(',')
+            .map(str::trim)
+            .enumerate()
+            .filter(|(_, entry)| !entry.is_empty());
+        let mut list = BTreeSet::new();
+        for (index, entry) in entries {
+            match parse(entry) {
+                Some(id) => drop(list.insert(id)),
+                None => self.fault(
+                    variable,
+                    format!("has an entry, number {}, that {rule}", index + 1),
+                ),
+            }
+        }
+        list
+    }
+
+    fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
+        let Some(url) = self.optional(variable) else {
+            return ServiceUrl::Regional;
+        };
+        let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
+        let parts = parts.and_then(|parts| Some((parts.scheme?, parts.authority?, parts.path_and_query)));
+        let Some((scheme, authority, path)) = parts else {
+            self.fault(variable, "must be a URL");
+            return ServiceUrl::Regional;
+        };
+        if path.is_some_and(|path| path != "/") || authority.as_str().contains('@') {
+            self.fault(variable, "must have no path, query, user or password");
+        }
+        let is_loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
+        if scheme.as_str() != "https" && !(scheme.as_str() == "http" && is_loopback) {
+            self.fault(variable, "must begin with https (http is for loopback only)");
+        }
+        ServiceUrl::Fixed { scheme, authority }
+    }
+
+    fn credentials(&mut self) -> CredentialsSource {
+        let access_key_id = self.key("ALIBABA_CLOUD_ACCESS_KEY_ID", true);
+        let access_key_secret = self.key("ALIBABA_CLOUD_ACCESS_KEY_SECRET", true);
+        let security_token = self.key("ALIBABA_CLOUD_SECURITY_TOKEN", false);
+        let credentials = Credentials::new(
+            access_key_id.unwrap_or_default(),
+            access_key_secret.unwrap_or_default(),
+            security_token,
+        );
+        CredentialsSource::Fixed(Rc::new(credentials))
+    }
+
+    fn key(&mut self, variable: &'static str, is_required: bool) -> Option<String> {
+        let key = if is_required {
+            self.required(variable)
+        } else {
+            self.optional(variable)
+        }?;
+        if !key.bytes().all(|b| b.is_ascii_graphic()) {
+            self.fault(
+                variable,
+                "must have no spaces, line ends or characters beyond ASCII",
+            );
+        }
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: [(&str, &str); 4] = [
+        (
+            "DETACH_QUEUE_URL",
+            "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo",
+        ),
+        (
+            "DEAD_LETTER_QUEUE_URL",
+            "https://sqs.eu-west-1.amazonaws.com/1/dead-letter.fifo",
+        ),
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIid"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s3cret"),
+    ];
+
+    fn read(changes: &[(&str, &str)]) -> Result<WorkerConfig, Vec<ConfigFault>> {
+        WorkerConfig::read(|name| {
+            let find = |list: &[(&str, &str)]| {
+                list.iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, v)| (*v).to_owned())
+            };
+            find(changes).or_else(|| find(&COMPLETE))
+        })
+    }
+
+    fn faults(changes: &[(&str, &str)]) -> Vec<&'static str> {
+        read(changes)
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|fault| fault.variable)
+            .collect()
+    }
+
+    #[test]
+    fn defaults_hold_where_nothing_must_be_set() {
+        let config = read(&[("ALLOWED_REGIONS", ""), ("DETACH_DEADLINE_SECONDS", "")]).unwrap();
+        assert_eq!(
+            (config.bus_name.as_str(), config.deadline),
+            ("default", Duration::from_secs(3600))
+        );
+        assert_eq!(
+            (config.rules, config.service_url),
+            (Rules::default(), ServiceUrl::Regional)
+        );
+    }
+
+    #[test]
+    fn all_faults_are_reported_together_and_without_values() {
+        let faults = WorkerConfig::read(|name| match name {
+            "DETACH_QUEUE_URL" | "ALIBABA_CLOUD_SECURITY_TOKEN" => {
+                Some("s3cret in the wrong place".to_owned())
+            }
+            "DETACH_DEADLINE_SECONDS" => Some("29".to_owned()),
+            "ALLOWED_REGIONS" => Some("eu-west-1, EU".to_owned()),
+            "PRIVATELINK_ENDPOINT_URL" => Some("http://privatelink.internal".to_owned()),
+            _ => None,
+        })
+        .unwrap_err();
+        let variables: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
+        assert_eq!(
+            variables,
+            [
+                "DETACH_QUEUE_URL",
+                "DEAD_LETTER_QUEUE_URL",
+                "DETACH_DEADLINE_SECONDS",
+                "ALLOWED_REGIONS",
+                "PRIVATELINK_ENDPOINT_URL",
+                "ALIBABA_CLOUD_ACCESS_KEY_ID",
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+                "ALIBABA_CLOUD_SECURITY_TOKEN",
+            ]
+        );
+        assert!(!format!("{faults:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_mistyped_protected_id_stops_the_start() {
+        assert_eq!(
+            faults(&[("PROTECTED_SECURITY_GROUPS", "sg-a,sg_b")]),
+            ["PROTECTED_SECURITY_GROUPS"]
+        );
+        assert_eq!(
+            faults(&[("PROTECTED_ENDPOINTS", "sg-a")]),
+            ["PROTECTED_ENDPOINTS"]
+        );
+        let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")])
+            .unwrap()
+            .rules;
+        assert_eq!(rules.protected_security_groups.len(), 2);
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for url in [
+            "http://127.0.0.1:80",
+            "http://localhost:8080/",
+            "http://[::1]:1",
+            "https://gateway.internal",
+        ] {
+            assert_eq!(
+                faults(&[("PRIVATELINK_ENDPOINT_URL", url)]),
+                Vec::<&str>::new(),
+                "{url}"
+            );
+        }
+        for url in [
+            "http://10.0.0.1",
+            "http://localhost.evil.com",
+            "ftp://localhost",
+            "https://a/path",
+            "https://u:p@a",
+            "not a url",
+            "/",
+        ] {
+            assert_eq!(
+                faults(&[("PRIVATELINK_ENDPOINT_URL", url)]),
+                ["PRIVATELINK_ENDPOINT_URL"],
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_level_is_one_word_and_nothing_else() {
+        let level = |value: &str| log_level(|name| (name == "RUST_LOG").then(|| value.to_owned()));
+        assert_eq!(level("DEBUG").unwrap(), Level::parse("debug").unwrap());
+        assert_eq!(level("").unwrap(), Level::default());
+        assert_eq!(level("hyper=trace").unwrap_err().variable, "RUST_LOG");
+        assert!(log_level(|name| (name == "AWS_LAMBDA_LOG_LEVEL").then(|| "FATAL".to_owned())).is_ok());
+    }
+
+    #[test]
+    fn outside_lambda_every_missing_variable_is_named() {
+        assert_eq!(check_lambda(|_| None).len(), LAMBDA_VARIABLES.len());
+        assert_eq!(check_lambda(|_| Some("x".to_owned())), []);
+    }
+}

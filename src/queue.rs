@@ -1,0 +1,270 @@
+//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lambda_events::event::sqs::SqsMessage;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
+use thiserror::Error;
+
+use crate::aws;
+use crate::request::{RequestId, Trigger};
+
+/// Most bytes of a message with its attributes, SQS's limit.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most characters of the reason in a dead-letter copy's attribute.
+const REASON_MESSAGE_LENGTH_MAX: usize = 256;
+
+/// Longest visibility timeout, SQS's limit of 12 hours.
+const VISIBILITY_MAX: Duration = Duration::from_hours(12);
+
+/// One receive of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message's id, the same in every receive.
+    pub message_id: String,
+    /// Names this receive to the queue.
+    pub receipt_handle: String,
+    /// The body, if there is one.
+    pub body: Option<String>,
+    /// The lane that the sender chose; a standard queue's message may have none.
+    pub message_group: Option<String>,
+    /// How often the message was received, this time included.
+    pub receive_count: u32,
+    /// When the queue accepted the message.
+    pub sent_at: Option<SystemTime>,
+    /// When it was first received.
+    pub first_received_at: Option<SystemTime>,
+    /// What made the request.
+    pub trigger: Trigger,
+    /// The name that a dead-letter copy kept for the request.
+    pub request_id: Option<RequestId>,
+}
+
+/// A record has no message id, so its failure could not be reported: silence would lose it.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("record {index} of the batch has no message id")]
+pub struct Unidentified {
+    /// The record's place in the batch.
+    pub index: usize,
+}
+
+impl Delivery {
+    /// The deliveries of a batch, in its order.
+    pub fn of_records(records: Vec<SqsMessage>) -> Result<Vec<Self>, Unidentified> {
+        let one = |(index, record)| Self::of_record(record).ok_or(Unidentified { index });
+        records.into_iter().enumerate().map(one).collect()
+    }
+
+    fn of_record(record: SqsMessage) -> Option<Self> {
+        let attribute = |name: &str| record.attributes.get(name);
+        let time = |name: &str| {
+            let millis = attribute(name)?.parse().ok()?;
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+        };
+        let text = |name: &str| record.message_attributes.get(name)?.string_value.as_deref();
+        Some(Self {
+            receive_count: attribute("ApproximateReceiveCount")
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(1)
+                .max(1),
+            message_group: attribute("MessageGroupId")
+                .filter(|group| !group.is_empty())
+                .cloned(),
+            sent_at: time("SentTimestamp"),
+            first_received_at: time("ApproximateFirstReceiveTimestamp"),
+            trigger: Trigger::of_attribute(text("trigger")),
+            request_id: text("request_id").and_then(RequestId::parse),
+            message_id: record.message_id.filter(|id| !id.is_empty())?,
+            receipt_handle: record.receipt_handle.unwrap_or_default(),
+            body: record.body,
+        })
+    }
+}
+
+/// A message that needs somebody's attention, copied for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter<'a> {
+    /// The message it copies.
+    pub delivery: &'a Delivery,
+    /// The name of the request.
+    pub request_id: &'a RequestId,
+    /// Its outcome's name.
+    pub outcome: &'a str,
+    /// Why it failed.
+    pub reason_code: &'a str,
+    /// The same in words, cut to 256 characters.
+    pub reason_message: &'a str,
+}
+
+impl DeadLetter<'_> {
+    fn body(&self) -> &str {
+        self.delivery
+            .body
+            .as_deref()
+            .filter(|body| !body.is_empty())
+            .unwrap_or("null")
+    }
+
+    /// The attributes, none of them empty; all or none, so that the copy fits.
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        let shown = |text: &str| {
+            let visible = |c: char| if c.is_control() { ' ' } else { c };
+            text.chars()
+                .map(visible)
+                .take(REASON_MESSAGE_LENGTH_MAX)
+                .collect::<String>()
+        };
+        let attributes = vec![
+            ("reason_code", shown(self.reason_code)),
+            ("reason_message", shown(self.reason_message)),
+            ("outcome", self.outcome.to_owned()),
+            ("request_id", self.request_id.to_string()),
+            ("source_message_id", self.delivery.message_id.clone()),
+            ("trigger", self.delivery.trigger.as_str().to_owned()),
+        ];
+        let attribute_bytes: usize = attributes
+            .iter()
+            .map(|(name, value)| name.len() + "String".len() + value.len())
+            .sum();
+        if self.body().len() + attribute_bytes > MESSAGE_BYTES_MAX {
+            return Vec::new();
+        }
+        attributes
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
+    }
+}
+
+/// A queue did not do what it was asked.
+#[derive(Debug, Error)]
+#[error("{operation} failed: {cause}")]
+pub struct QueueFault {
+    /// The operation.
+    pub operation: &'static str,
+    /// The whole chain of causes.
+    pub cause: String,
+}
+
+/// The queue as the worker uses it.
+///
+/// A seam: production talks to SQS, a simulation on a virtual clock keeps the queue in memory.
+pub trait Queue {
+    /// Takes a finished message out of the request queue.
+    fn delete(&self, delivery: &Delivery) -> impl Future<Output = Result<(), QueueFault>>;
+
+    /// Gives messages back, all at once, to be delivered again after `visibility`.
+    fn hand_back(
+        &self,
+        deliveries: &[Delivery],
+        visibility: Duration,
+    ) -> impl Future<Output = Result<(), QueueFault>>;
+
+    /// Copies a message to the dead-letter queue.
+    fn bury(&self, letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueFault>>;
+}
+
+/// Amazon SQS.
+#[derive(Debug, Clone)]
+pub struct Sqs {
+    client: aws_sdk_sqs::Client,
+    request_queue_url: String,
+    dead_letter_queue_url: String,
+}
+
+impl Sqs {
+    /// The two queues.
+    #[must_use]
+    pub fn new(
+        client: aws_sdk_sqs::Client,
+        request_queue_url: String,
+        dead_letter_queue_url: String,
+    ) -> Self {
+        Self {
+            client,
+            request_queue_url,
+            dead_letter_queue_url,
+        }
+    }
+}
+
+impl Queue for Sqs {
+    async fn delete(&self, delivery: &Delivery) -> Result<(), QueueFault> {
+        let request = self.client.delete_message().queue_url(&self.request_queue_url);
+        let sent = request.receipt_handle(&delivery.receipt_handle).send().await;
+        sent.map(drop).map_err(|error| fault("DeleteMessage", &error))
+    }
+
+    async fn hand_back(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueFault> {
+        const OPERATION: &str = "ChangeMessageVisibilityBatch";
+        // Rounded up: a message that comes back early finds what it was told to wait for still in its way.
+        let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        let mut request = self
+            .client
+            .change_message_visibility_batch()
+            .queue_url(&self.request_queue_url);
+        for (index, delivery) in deliveries.iter().enumerate() {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(&delivery.receipt_handle)
+                .visibility_timeout(seconds)
+                .build()
+                .map_err(|error| fault(OPERATION, &error))?;
+            request = request.entries(entry);
+        }
+        let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
+        match answer.failed().first() {
+            None => Ok(()),
+            Some(first) => Err(QueueFault {
+                operation: OPERATION,
+                cause: format!(
+                    "{} of {} entries, the first with {}",
+                    answer.failed().len(),
+                    deliveries.len(),
+                    first.code()
+                ),
+            }),
+        }
+    }
+
+    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {
+        const OPERATION: &str = "SendMessage";
+        let mut request = self
+            .client
+            .send_message()
+            .queue_url(&self.dead_letter_queue_url)
+            .message_body(letter.body());
+        for (name, value) in letter.attributes() {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build();
+            request = request.message_attributes(name, value.map_err(|error| fault(OPERATION, &error))?);
+        }
+        if self.dead_letter_queue_url.strip_suffix(".fifo").is_some() {
+            // A standard request queue gives no group; a message of its own then is its group.
+            let group = letter
+                .delivery
+                .message_group
+                .as_ref()
+                .unwrap_or(&letter.delivery.message_id);
+            request = request
+                .message_group_id(group)
+                .message_deduplication_id(&letter.delivery.message_id);
+        }
+        request
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| fault(OPERATION, &error))
+    }
+}
+
+fn fault(operation: &'static str, error: &dyn std::error::Error) -> QueueFault {
+    QueueFault {
+        operation,
+        cause: aws::cause(error),
+    }
+}
