@@ -1,0 +1,57 @@
+# `make` alone lists the targets. Tests and the demo need nothing but Rust; the linters also need Python 3.10 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+LINTERS := $(VENV)/installed
+TOOLS := .tools
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lint-rust lint-dependencies lint-template audit clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Run the whole system on this machine, against the simulator (ARGS="..." is passed on)
+	cargo run --quiet --example local -- $(ARGS)
+
+test: ## Run every test of the workspace
+	cargo test --workspace --locked
+
+lint: lint-template lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
+
+lint-rust: ## Check formatting, lints and documentation of the Rust code
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Known vulnerabilities are left to `make audit`: their database changes from day to day and must be downloaded, and a
+# commit that was green must not turn red on its own.
+lint-dependencies: $(CARGO_DENY) ## Check licences, banned crates and sources of the dependencies
+	$(CARGO_DENY) --locked check licenses bans sources
+
+lint-template: $(LINTERS) ## Check template.yaml as written and as CloudFormation sees it
+	$(VENV)/bin/python scripts/lint_template.py
+
+audit: $(CARGO_DENY) ## Look for known vulnerabilities in the dependencies (downloads the RustSec database)
+	$(CARGO_DENY) --locked check advisories
+
+clean: ## Remove everything that was built or installed here
+	cargo clean
+	rm -rf $(VENV) $(TOOLS)
+
+# Built from source, and not optimised: it runs for a second, and compiles in one minute instead of several.
+$(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+		cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) \
+		cargo-deny@$(CARGO_DENY_VERSION)
+
+# Made anew whenever the pinned versions change, so that nothing old stays behind. pip refuses a file whose hash is not
+# listed, and runs no package's build script.
+$(LINTERS): requirements-lint.txt
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --only-binary :all: --requirement requirements-lint.txt
+	touch $@
