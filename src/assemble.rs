@@ -20,25 +20,12 @@ pub fn worker(
     limits: Limits,
     invocation: InvocationLimits,
 ) -> Result<LiveWorker, HttpsUnavailable> {
-    let queue = Sqs::new(
-        aws_sdk_sqs::Client::new(aws),
-        config.request_queue_url,
-        config.dead_letter_queue_url,
-    );
+    let queue =
+        Sqs::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url, config.dead_letter_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
     // The generator seeds itself from the operating system's randomness.
     let mut seeds = fastrand::Rng::new();
-    let client = Client::new(
-        Https::new()?,
-        config.credentials,
-        config.service_url,
-        seeds.u64(..),
-    );
-    let settings = Settings {
-        rules: config.rules,
-        deadline: config.deadline,
-        limits,
-        invocation,
-    };
+    let client = Client::new(Https::new()?, config.credentials, config.service_url, seeds.u64(..));
+    let settings = Settings { rules: config.rules, deadline: config.deadline, limits, invocation };
     Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
 }

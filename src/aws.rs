@@ -37,9 +37,7 @@ pub fn loader() -> Result<ConfigLoader, AwsUnavailable> {
         .operation_timeout(OPERATION_TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
         .build();
-    Ok(aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts))
+    Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts))
 }
 
 /// An error of an AWS client with its whole chain of causes, in one line and without the raw answer.

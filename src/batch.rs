@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::alibaba::transport::Transport;
 use crate::publisher::Bus;
@@ -21,13 +21,8 @@ pub async fn run<T: Transport, Q: Queue, B: Bus>(
     deliveries: Vec<Delivery>,
     invocation: &Invocation,
 ) -> Vec<String> {
-    let received = deliveries
-        .into_iter()
-        .map(|delivery| worker.receive(delivery))
-        .collect();
-    let lanes = lanes(received)
-        .into_iter()
-        .map(|lane| run_lane(worker, lane, invocation));
+    let received = deliveries.into_iter().map(|delivery| worker.receive(delivery)).collect();
+    let lanes = lanes(received).into_iter().map(|lane| run_lane(worker, lane, invocation));
     join_all(lanes).await.concat()
 }
 
@@ -38,25 +33,23 @@ async fn run_lane<T: Transport, Q: Queue, B: Bus>(
 ) -> Vec<String> {
     for (index, received) in lane.iter().enumerate() {
         // State that outlives a message is a region's pause and a random number: neither breaks half-way.
-        let handled = AssertUnwindSafe(worker.handle(received, invocation))
-            .catch_unwind()
-            .await;
+        let handled = AssertUnwindSafe(worker.handle(received, invocation)).catch_unwind().await;
         let hand_back = match handled {
             Ok(Ok(())) => continue,
             Ok(Err(hand_back)) => hand_back,
             Err(_) => {
-                error!(
-                    message_id = received.delivery.message_id,
-                    "a panic stopped this lane"
-                );
+                error!(message_id = received.delivery.message_id, "a panic stopped this lane");
                 worker.hand_back(received, "a panic stopped its lane", invocation)
             }
         };
-        let rest: Vec<Delivery> = lane
-            .into_iter()
-            .skip(index)
-            .map(|received| received.delivery)
-            .collect();
+        let followers = lane.len() - index - 1;
+        if followers > 0 {
+            info!(
+                message_id = received.delivery.message_id,
+                followers, "its followers go back with it, untouched"
+            );
+        }
+        let rest: Vec<Delivery> = lane.into_iter().skip(index).map(|received| received.delivery).collect();
         if let Err(fault) = worker.queue().hand_back(&rest, hand_back.visibility).await {
             warn!("the messages come back after the queue's own visibility timeout instead: {fault}");
         }
@@ -79,10 +72,7 @@ fn lanes(received: Vec<Received>) -> Vec<Vec<Received>> {
         lanes = others;
         lanes.push(lane);
     }
-    lanes
-        .into_iter()
-        .map(|lane| lane.into_iter().map(|(_, received)| received).collect())
-        .collect()
+    lanes.into_iter().map(|lane| lane.into_iter().map(|(_, received)| received).collect()).collect()
 }
 
 fn share_lane(one: &Received, other: &Received) -> bool {
@@ -123,11 +113,7 @@ mod tests {
     }
 
     fn shape(received: Vec<Received>) -> Vec<String> {
-        let ids = |lane: Vec<Received>| {
-            lane.into_iter()
-                .map(|r| r.delivery.message_id)
-                .collect::<String>()
-        };
+        let ids = |lane: Vec<Received>| lane.into_iter().map(|r| r.delivery.message_id).collect::<String>();
         let mut lanes: Vec<_> = lanes(received).into_iter().map(ids).collect();
         lanes.sort();
         lanes

@@ -23,10 +23,7 @@ impl Clock {
     /// Ties a wall clock of the caller's to this moment: a simulation's.
     #[must_use]
     pub fn starting_at(wall: SystemTime) -> Self {
-        Self {
-            wall,
-            instant: monotonic(),
-        }
+        Self { wall, instant: monotonic() }
     }
 
     /// When this clock was tied.
@@ -52,10 +49,7 @@ impl Clock {
     pub fn wall_of(&self, at: Instant) -> SystemTime {
         match at.checked_duration_since(self.instant) {
             Some(later) => self.wall + later,
-            None => self
-                .wall
-                .checked_sub(self.instant.duration_since(at))
-                .unwrap_or(self.wall),
+            None => self.wall.checked_sub(self.instant.duration_since(at)).unwrap_or(self.wall),
         }
     }
 
@@ -64,10 +58,7 @@ impl Clock {
     pub fn instant_of(&self, at: SystemTime) -> Instant {
         match at.duration_since(self.wall) {
             Ok(later) => self.instant.checked_add(later).unwrap_or(self.instant),
-            Err(earlier) => self
-                .instant
-                .checked_sub(earlier.duration())
-                .unwrap_or(self.instant),
+            Err(earlier) => self.instant.checked_sub(earlier.duration()).unwrap_or(self.instant),
         }
     }
 

@@ -178,10 +178,8 @@ impl Completion {
             None => "Security Group Detach Completed",
             Some(_) => "Security Group Detach Failed",
         };
-        let duration = circumstances
-            .completed_at
-            .duration_since(circumstances.accepted_at)
-            .unwrap_or_default();
+        let duration =
+            circumstances.completed_at.duration_since(circumstances.accepted_at).unwrap_or_default();
         let detail = Detail {
             version: VERSION,
             request_id: subject.request_id,

@@ -74,10 +74,7 @@ pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, 
     for variable in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
         if let Some(name) = environment(variable).filter(|name| !name.is_empty()) {
             let problem = || "must be error, warn, info, debug or trace".to_owned();
-            return Level::parse(&name).ok_or_else(|| ConfigFault {
-                variable,
-                problem: problem(),
-            });
+            return Level::parse(&name).ok_or_else(|| ConfigFault { variable, problem: problem() });
         }
     }
     Ok(Level::default())
@@ -85,31 +82,20 @@ pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, 
 
 /// What the Lambda runtime would miss, as faults.
 pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigFault> {
-    let missing = LAMBDA_VARIABLES
-        .into_iter()
-        .filter(|name| environment(name).is_none_or(|value| value.is_empty()));
+    let missing =
+        LAMBDA_VARIABLES.into_iter().filter(|name| environment(name).is_none_or(|value| value.is_empty()));
     let problem = "is not set: this program runs on AWS Lambda; to try it on one machine, run `make demo`";
-    missing
-        .map(|variable| ConfigFault {
-            variable,
-            problem: problem.to_owned(),
-        })
-        .collect()
+    missing.map(|variable| ConfigFault { variable, problem: problem.to_owned() }).collect()
 }
 
 impl WorkerConfig {
     /// The worker's configuration, or everything that is wrong with it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
-        let mut reader = Reader {
-            environment: &environment,
-            faults: Vec::new(),
-        };
+        let mut reader = Reader { environment: &environment, faults: Vec::new() };
         let config = Self {
             request_queue_url: reader.queue_url("DETACH_QUEUE_URL"),
             dead_letter_queue_url: reader.queue_url("DEAD_LETTER_QUEUE_URL"),
-            bus_name: reader
-                .optional("COMPLETION_BUS_NAME")
-                .unwrap_or_else(|| BUS_NAME_DEFAULT.to_owned()),
+            bus_name: reader.optional("COMPLETION_BUS_NAME").unwrap_or_else(|| BUS_NAME_DEFAULT.to_owned()),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             rules: Rules {
                 allowed_regions: reader.list("ALLOWED_REGIONS", RegionId::parse, RegionId::RULE),
@@ -123,11 +109,7 @@ impl WorkerConfig {
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
         };
-        if reader.faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(reader.faults)
-        }
+        if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
     }
 }
 
@@ -138,10 +120,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&mut self, variable: &'static str, problem: impl Into<String>) {
-        self.faults.push(ConfigFault {
-            variable,
-            problem: problem.into(),
-        });
+        self.faults.push(ConfigFault { variable, problem: problem.into() });
     }
 
     /// The value; an empty one is what a template's empty parameter becomes, and counts as none.
@@ -173,16 +152,10 @@ impl Reader<'_> {
         let Some(value) = self.optional(variable) else {
             return Duration::from_secs(DEADLINE_SECONDS_DEFAULT);
         };
-        let seconds = value
-            .parse()
-            .ok()
-            .filter(|seconds| DEADLINE_SECONDS.contains(seconds));
+        let seconds = value.parse().ok().filter(|seconds| DEADLINE_SECONDS.contains(seconds));
         if seconds.is_none() {
             let (min, max) = (DEADLINE_SECONDS.start(), DEADLINE_SECONDS.end());
-            self.fault(
-                variable,
-                format!("must be a whole number of seconds from {min} to {max}"),
-            );
+            self.fault(variable, format!("must be a whole number of seconds from {min} to {max}"));
         }
         Duration::from_secs(seconds.unwrap_or(DEADLINE_SECONDS_DEFAULT))
     }
@@ -194,19 +167,12 @@ impl Reader<'_> {
         rule: &str,
     ) -> BTreeSet<T> {
         let value = self.optional(variable).unwrap_or_default();
-        let entries = value
-            .split(',')
-            .map(str::trim)
-            .enumerate()
-            .filter(|(_, entry)| !entry.is_empty());
+        let entries = value.split(',').map(str::trim).enumerate().filter(|(_, entry)| !entry.is_empty());
         let mut list = BTreeSet::new();
         for (index, entry) in entries {
             match parse(entry) {
                 Some(id) => drop(list.insert(id)),
-                None => self.fault(
-                    variable,
-                    format!("has an entry, number {}, that {rule}", index + 1),
-                ),
+                None => self.fault(variable, format!("has an entry, number {}, that {rule}", index + 1)),
             }
         }
         list
@@ -245,16 +211,9 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, variable: &'static str, is_required: bool) -> Option<String> {
-        let key = if is_required {
-            self.required(variable)
-        } else {
-            self.optional(variable)
-        }?;
+        let key = if is_required { self.required(variable) } else { self.optional(variable) }?;
         if !key.bytes().all(|b| b.is_ascii_graphic()) {
-            self.fault(
-                variable,
-                "must have no spaces, line ends or characters beyond ASCII",
-            );
+            self.fault(variable, "must have no spaces, line ends or characters beyond ASCII");
         }
         Some(key)
     }
@@ -265,49 +224,29 @@ mod tests {
     use super::*;
 
     const COMPLETE: [(&str, &str); 4] = [
-        (
-            "DETACH_QUEUE_URL",
-            "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo",
-        ),
-        (
-            "DEAD_LETTER_QUEUE_URL",
-            "https://sqs.eu-west-1.amazonaws.com/1/dead-letter.fifo",
-        ),
+        ("DETACH_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo"),
+        ("DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/dead-letter.fifo"),
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAIid"),
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s3cret"),
     ];
 
     fn read(changes: &[(&str, &str)]) -> Result<WorkerConfig, Vec<ConfigFault>> {
         WorkerConfig::read(|name| {
-            let find = |list: &[(&str, &str)]| {
-                list.iter()
-                    .find(|(n, _)| *n == name)
-                    .map(|(_, v)| (*v).to_owned())
-            };
+            let find =
+                |list: &[(&str, &str)]| list.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             find(changes).or_else(|| find(&COMPLETE))
         })
     }
 
     fn faults(changes: &[(&str, &str)]) -> Vec<&'static str> {
-        read(changes)
-            .err()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|fault| fault.variable)
-            .collect()
+        read(changes).err().unwrap_or_default().into_iter().map(|fault| fault.variable).collect()
     }
 
     #[test]
     fn defaults_hold_where_nothing_must_be_set() {
         let config = read(&[("ALLOWED_REGIONS", ""), ("DETACH_DEADLINE_SECONDS", "")]).unwrap();
-        assert_eq!(
-            (config.bus_name.as_str(), config.deadline),
-            ("default", Duration::from_secs(3600))
-        );
-        assert_eq!(
-            (config.rules, config.service_url),
-            (Rules::default(), ServiceUrl::Regional)
-        );
+        assert_eq!((config.bus_name.as_str(), config.deadline), ("default", Duration::from_secs(3600)));
+        assert_eq!((config.rules, config.service_url), (Rules::default(), ServiceUrl::Regional));
     }
 
     #[test]
@@ -341,33 +280,18 @@ mod tests {
 
     #[test]
     fn a_mistyped_protected_id_stops_the_start() {
-        assert_eq!(
-            faults(&[("PROTECTED_SECURITY_GROUPS", "sg-a,sg_b")]),
-            ["PROTECTED_SECURITY_GROUPS"]
-        );
-        assert_eq!(
-            faults(&[("PROTECTED_ENDPOINTS", "sg-a")]),
-            ["PROTECTED_ENDPOINTS"]
-        );
-        let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")])
-            .unwrap()
-            .rules;
+        assert_eq!(faults(&[("PROTECTED_SECURITY_GROUPS", "sg-a,sg_b")]), ["PROTECTED_SECURITY_GROUPS"]);
+        assert_eq!(faults(&[("PROTECTED_ENDPOINTS", "sg-a")]), ["PROTECTED_ENDPOINTS"]);
+        let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")]).unwrap().rules;
         assert_eq!(rules.protected_security_groups.len(), 2);
     }
 
     #[test]
     fn plain_http_is_for_loopback_only() {
-        for url in [
-            "http://127.0.0.1:80",
-            "http://localhost:8080/",
-            "http://[::1]:1",
-            "https://gateway.internal",
-        ] {
-            assert_eq!(
-                faults(&[("PRIVATELINK_ENDPOINT_URL", url)]),
-                Vec::<&str>::new(),
-                "{url}"
-            );
+        for url in
+            ["http://127.0.0.1:80", "http://localhost:8080/", "http://[::1]:1", "https://gateway.internal"]
+        {
+            assert_eq!(faults(&[("PRIVATELINK_ENDPOINT_URL", url)]), Vec::<&str>::new(), "{url}");
         }
         for url in [
             "http://10.0.0.1",
@@ -378,11 +302,7 @@ mod tests {
             "not a url",
             "/",
         ] {
-            assert_eq!(
-                faults(&[("PRIVATELINK_ENDPOINT_URL", url)]),
-                ["PRIVATELINK_ENDPOINT_URL"],
-                "{url}"
-            );
+            assert_eq!(faults(&[("PRIVATELINK_ENDPOINT_URL", url)]), ["PRIVATELINK_ENDPOINT_URL"], "{url}");
         }
     }
 

@@ -46,10 +46,7 @@ pub enum Step {
 
 /// One detach in one delivery, from its first look to its outcome.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, seen or asked"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, seen or asked")]
 pub struct Detach {
     endpoint_id: EndpointId,
     security_group_id: SecurityGroupId,
@@ -61,8 +58,8 @@ pub struct Detach {
     look: Look,
     is_last_look: bool,
     awaited: Option<Awaited>,
-    /// Why the latest Detach was not accepted, until the next one.
-    objection: Option<Fault>,
+    /// Why the latest Detach was not accepted, and since when, until one is.
+    objection: Option<(Fault, Instant)>,
     denials: u32,
     write_faults: u32,
     look_faults: u32,
@@ -120,10 +117,7 @@ impl Detach {
             limits,
             tokens: Tokens::new(rng.u128(..), callers),
             rng,
-            look: Look {
-                is_full: true,
-                ..Look::default()
-            },
+            look: Look { is_full: true, ..Look::default() },
             is_last_look: false,
             awaited: None,
             objection: None,
@@ -140,10 +134,7 @@ impl Detach {
     /// The first step: a look, at once. Past the deadline it is also the last.
     pub fn start(&mut self, now: Instant) -> Step {
         self.is_last_look = now >= self.deadline;
-        Step::Call {
-            after: Duration::ZERO,
-            call: Call::ListSecurityGroups { next_token: None },
-        }
+        Step::Call { after: Duration::ZERO, call: Call::ListSecurityGroups { next_token: None } }
     }
 
     /// The step after a call that saw this. `now` is when its answer was there.
@@ -178,20 +169,16 @@ impl Detach {
 
     fn groups(&mut self, page: Page<SecurityGroup>, now: Instant) -> Step {
         match self.look.groups.add(page) {
-            Turn::More(token) => at_once(Call::ListSecurityGroups {
-                next_token: Some(token),
-            }),
+            Turn::More(token) => at_once(Call::ListSecurityGroups { next_token: Some(token) }),
             Turn::Complete(groups) => self.listed(groups, now),
-            Turn::Broken => self.doubt("UnreadableAnswer", None, now),
+            Turn::Broken => self.contradiction(now),
         }
     }
 
     fn listed(&mut self, groups: Vec<SecurityGroup>, now: Instant) -> Step {
         let status = self.status_of_ours(&groups);
         let ids: Vec<String> = groups.iter().map(|group| group.id.clone()).collect();
-        self.account
-            .security_groups_before
-            .get_or_insert_with(|| ids.clone());
+        self.account.security_groups_before.get_or_insert_with(|| ids.clone());
         self.account.security_groups_after = Some(ids);
         self.account.group_status = Some(status);
         self.has_seen_group |= status.is_some();
@@ -207,16 +194,12 @@ impl Detach {
 
     fn endpoints(&mut self, page: Page<Endpoint>, now: Instant) -> Step {
         match self.look.endpoints.add(page) {
-            Turn::More(token) => at_once(Call::ListEndpoints {
-                next_token: Some(token),
-            }),
+            Turn::More(token) => at_once(Call::ListEndpoints { next_token: Some(token) }),
             Turn::Complete(endpoints) => {
-                let ours = endpoints
-                    .into_iter()
-                    .find(|endpoint| endpoint.id == self.endpoint_id.as_str());
+                let ours = endpoints.into_iter().find(|endpoint| endpoint.id == self.endpoint_id.as_str());
                 self.looked(ours, now)
             }
-            Turn::Broken => self.doubt("UnreadableAnswer", None, now),
+            Turn::Broken => self.contradiction(now),
         }
     }
 
@@ -228,7 +211,7 @@ impl Detach {
             }
             (Kind::EndpointNotFound, _) => self.looked(None, now),
             (Kind::Denied | Kind::Refused, _) => refused(fault.into()),
-            _ => self.doubt(&fault.name, fault.retry_after, now),
+            (kind, _) => self.doubt(&fault.name, kind, fault.retry_after, now),
         }
     }
 
@@ -245,15 +228,17 @@ impl Detach {
         }
         let groups = match self.look.listed.take() {
             Some(Listed::Groups(groups)) => groups,
-            Some(Listed::EndpointNotFound) => return self.doubt("EndpointNotFound", None, now),
-            None => return self.doubt("UnreadableAnswer", None, now),
+            Some(Listed::EndpointNotFound) => {
+                return self.doubt("EndpointNotFound", Kind::EndpointNotFound, None, now);
+            }
+            None => return self.contradiction(now),
         };
         let Some(status) = self.status_of_ours(&groups) else {
             return self.absent(&endpoint, now);
         };
         self.look_faults = 0;
         if status == GroupStatus::Attached
-            && let Some(refusal) = self.lasting_objection(&endpoint)
+            && let Some(refusal) = self.lasting_objection(&endpoint, now)
         {
             return refused(refusal);
         }
@@ -267,7 +252,7 @@ impl Detach {
 
     fn endpoint_missing(&mut self, now: Instant) -> Step {
         match self.look.listed.take() {
-            Some(Listed::Groups(groups)) if !groups.is_empty() => self.doubt("UnreadableAnswer", None, now),
+            Some(Listed::Groups(groups)) if !groups.is_empty() => self.contradiction(now),
             _ if self.has_seen_endpoint => Step::Finish(Outcome::EndpointGone),
             _ => refused(Refusal {
                 action: Some(Action::ListEndpoints),
@@ -279,7 +264,7 @@ impl Detach {
     /// Absent from the complete list; gone if the record allows that conclusion.
     fn absent(&mut self, endpoint: &Endpoint, now: Instant) -> Step {
         match endpoint.status.as_deref() {
-            None => self.doubt("UnreadableAnswer", None, now),
+            None => self.contradiction(now),
             Some("Pending") if self.dry_run => self.ask(&[], now),
             Some("Pending") => {
                 self.look_faults = 0;
@@ -287,39 +272,37 @@ impl Detach {
             }
             Some(_) => {
                 self.account.confirmed_at = Some(now);
-                Step::Finish(if self.has_seen_group {
-                    Outcome::Detached
-                } else {
-                    Outcome::AlreadyDetached
-                })
+                Step::Finish(if self.has_seen_group { Outcome::Detached } else { Outcome::AlreadyDetached })
             }
         }
     }
 
     /// What Alibaba objected to, where the endpoint now shows that waiting will not cure it.
-    fn lasting_objection(&self, endpoint: &Endpoint) -> Option<Refusal> {
-        let objection = self.objection.as_ref()?;
-        let is_settled = !matches!(
-            endpoint.status.as_deref(),
-            Some("Creating" | "Pending" | "Deleting")
-        );
-        match objection.kind {
-            Kind::Locked if endpoint.business_status.as_deref() == Some("FinancialLocked") => Some(Refusal {
-                action: Some(objection.action),
-                ..Refusal::guard(ReasonCode::FinancialLocked)
-            }),
-            Kind::Connecting
-                if matches!(
-                    endpoint.connection_status.as_deref(),
-                    Some("ServiceDeleted" | "Deleting")
-                ) =>
-            {
-                Some(objection.clone().into())
+    fn lasting_objection(&self, endpoint: &Endpoint, now: Instant) -> Option<Refusal> {
+        let (objection, since) = self.objection.as_ref()?;
+        let is_settled = !matches!(endpoint.status.as_deref(), Some("Creating" | "Pending" | "Deleting"));
+        let is_lasting = match objection.kind {
+            Kind::Locked if endpoint.business_status.as_deref() == Some("FinancialLocked") => {
+                let refusal = Refusal::guard(ReasonCode::FinancialLocked);
+                return Some(Refusal { action: Some(objection.action), ..refusal });
             }
-            Kind::SecurityGroupNotFound if is_settled => Some(objection.clone().into()),
-            Kind::WrongState if is_settled && self.denials >= DENIALS_MAX => Some(objection.clone().into()),
-            _ => None,
-        }
+            Kind::Connecting => {
+                matches!(endpoint.connection_status.as_deref(), Some("ServiceDeleted" | "Deleting"))
+            }
+            Kind::WrongState => is_settled && self.denials >= DENIALS_MAX,
+            // A list that lags behind the truth shows the group for a while after it has gone.
+            Kind::SecurityGroupNotFound => {
+                is_settled
+                    && (self.dry_run || (self.account.detach_accepted == 0 && self.is_no_lag(*since, now)))
+            }
+            _ => false,
+        };
+        is_lasting.then(|| objection.clone().into())
+    }
+
+    /// Whether the lists have had their time to catch up with what happened then.
+    fn is_no_lag(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) >= self.limits.no_effect_after
     }
 
     /// Something is under way on the endpoint, ours or somebody else's: wait for it.
@@ -345,10 +328,13 @@ impl Detach {
             }
             self.awaited = None;
         }
-        let mut others = groups
-            .iter()
-            .filter(|group| group.id != self.security_group_id.as_str())
-            .peekable();
+        if let Some((objection, since)) = &self.objection
+            && objection.kind == Kind::SecurityGroupNotFound
+            && !self.is_no_lag(*since, now)
+        {
+            return self.poll(now);
+        }
+        let mut others = groups.iter().filter(|group| group.id != self.security_group_id.as_str()).peekable();
         if others.peek().is_some() && others.all(|group| group.status != GroupStatus::Attached) {
             return self.poll(now);
         }
@@ -364,10 +350,7 @@ impl Detach {
         if self.is_last_look || now >= self.deadline {
             return self.look_again(Duration::ZERO, true, now);
         }
-        at_once(Call::Detach {
-            client_token: self.tokens.current(),
-            dry_run: self.dry_run,
-        })
+        at_once(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
     }
 
     fn accepted(&mut self, now: Instant) -> Step {
@@ -379,11 +362,7 @@ impl Detach {
                 ..Refusal::guard(ReasonCode::DryRunNotHonoured)
             });
         }
-        self.awaited = Some(Awaited {
-            since: now,
-            has_begun: false,
-            returns: 0,
-        });
+        self.awaited = Some(Awaited { since: now, has_begun: false, returns: 0 });
         self.objection = None;
         self.denials = 0;
         self.write_faults = 0;
@@ -402,22 +381,27 @@ impl Detach {
         if !fault.keeps_token {
             self.tokens.renew();
         }
-        self.account.faulted(&fault.name, true);
+        self.account.faulted(&fault.name, fault.kind, true);
         let after = self.limits.backoff(self.write_faults, &mut self.rng);
         let after = after.max(fault.retry_after.unwrap_or_default());
         self.write_faults += 1;
-        self.objection = Some(fault);
+        self.objection = Some((fault, now));
         self.look_again(after, true, now)
     }
 
     // Waiting.
 
     /// Nothing can be concluded: back off and look at everything again.
-    fn doubt(&mut self, name: &str, retry_after: Option<Duration>, now: Instant) -> Step {
-        self.account.faulted(name, !self.is_last_look);
+    fn doubt(&mut self, name: &str, kind: Kind, retry_after: Option<Duration>, now: Instant) -> Step {
+        self.account.faulted(name, kind, !self.is_last_look);
         let after = self.limits.backoff(self.look_faults, &mut self.rng);
         self.look_faults += 1;
         self.look_again(after.max(retry_after.unwrap_or_default()), true, now)
+    }
+
+    /// What was read cannot be true all at once.
+    fn contradiction(&mut self, now: Instant) -> Step {
+        self.doubt("UnreadableAnswer", Kind::Unanswered, None, now)
     }
 
     fn poll(&mut self, now: Instant) -> Step {
@@ -433,30 +417,18 @@ impl Detach {
         }
         let left = self.deadline.saturating_duration_since(now);
         self.is_last_look = after >= left;
-        self.look = Look {
-            is_full,
-            ..Look::default()
-        };
+        self.look = Look { is_full, ..Look::default() };
         self.account.look_request_ids.clear();
-        Step::Call {
-            after: after.min(left),
-            call: Call::ListSecurityGroups { next_token: None },
-        }
+        Step::Call { after: after.min(left), call: Call::ListSecurityGroups { next_token: None } }
     }
 
     fn status_of_ours(&self, groups: &[SecurityGroup]) -> Option<GroupStatus> {
-        groups
-            .iter()
-            .find(|group| group.id == self.security_group_id.as_str())
-            .map(|group| group.status)
+        groups.iter().find(|group| group.id == self.security_group_id.as_str()).map(|group| group.status)
     }
 }
 
 fn at_once(call: Call) -> Step {
-    Step::Call {
-        after: Duration::ZERO,
-        call,
-    }
+    Step::Call { after: Duration::ZERO, call }
 }
 
 fn refused(refusal: Refusal) -> Step {

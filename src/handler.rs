@@ -49,10 +49,7 @@ impl From<HandlerError> for Diagnostic {
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
             HandlerError::UnwritableAnswer(_) => "UnwritableAnswer",
         };
-        Self {
-            error_type: error_type.to_owned(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -80,7 +77,9 @@ pub async fn handle<T: Transport, Q: Queue, B: Bus>(
         lambda_request_id = invocation.lambda_request_id,
         xray_trace_id = invocation.xray_trace_id
     );
-    answer(worker, payload, invocation).instrument(span).await
+    let answered = answer(worker, payload, invocation).instrument(span.clone()).await;
+    // The runtime tells Lambda, but writes no line of its own.
+    answered.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {error}")))
 }
 
 async fn answer<T: Transport, Q: Queue, B: Bus>(
@@ -104,13 +103,8 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
         let detail = worker.answer(payload.get(), invocation).await?;
         return serde_json::to_value(detail).map_err(HandlerError::UnwritableAnswer);
     };
-    if let Some(other) = records
-        .into_iter()
-        .find(|origin| origin.event_source.as_deref() != Some(SQS))
-    {
-        let source = other
-            .event_source
-            .unwrap_or_else(|| "an unnamed source".to_owned());
+    if let Some(other) = records.into_iter().find(|origin| origin.event_source.as_deref() != Some(SQS)) {
+        let source = other.event_source.unwrap_or_else(|| "an unnamed source".to_owned());
         return Err(HandlerError::UnsupportedSource(source));
     }
     let event: SqsEvent = serde_json::from_str(payload.get()).map_err(HandlerError::UnreadableBatch)?;

@@ -39,9 +39,8 @@ impl EventBridge {
 
 impl Bus for EventBridge {
     async fn publish(&self, completion: &Completion) -> Result<(), BusFault> {
-        let detail = serde_json::to_string(&completion.detail).map_err(|error| BusFault {
-            cause: format!("the event is not JSON: {error}"),
-        })?;
+        let detail = serde_json::to_string(&completion.detail)
+            .map_err(|error| BusFault { cause: format!("the event is not JSON: {error}") })?;
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.bus_name)
             .source(SOURCE)
@@ -49,9 +48,7 @@ impl Bus for EventBridge {
             .detail(detail)
             .build();
         let answer = self.client.put_events().entries(entry).send().await;
-        let answer = answer.map_err(|error| BusFault {
-            cause: aws::cause(&error),
-        })?;
+        let answer = answer.map_err(|error| BusFault { cause: aws::cause(&error) })?;
         match answer.entries() {
             [entry]
                 if entry.event_id().is_some()
@@ -61,14 +58,11 @@ impl Bus for EventBridge {
                 Ok(())
             }
             [entry] => Err(BusFault {
-                cause: format!(
-                    "the entry was refused with {}",
-                    entry.error_code().unwrap_or("no code")
-                ),
+                cause: format!("the entry was refused with {}", entry.error_code().unwrap_or("no code")),
             }),
-            entries => Err(BusFault {
-                cause: format!("one entry was sent, {} were answered", entries.len()),
-            }),
+            entries => {
+                Err(BusFault { cause: format!("one entry was sent, {} were answered", entries.len()) })
+            }
         }
     }
 }

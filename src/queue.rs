@@ -68,9 +68,7 @@ impl Delivery {
                 .and_then(|n| n.parse().ok())
                 .unwrap_or(1)
                 .max(1),
-            message_group: attribute("MessageGroupId")
-                .filter(|group| !group.is_empty())
-                .cloned(),
+            message_group: attribute("MessageGroupId").filter(|group| !group.is_empty()).cloned(),
             sent_at: time("SentTimestamp"),
             first_received_at: time("ApproximateFirstReceiveTimestamp"),
             trigger: Trigger::of_attribute(text("trigger")),
@@ -99,21 +97,16 @@ pub struct DeadLetter<'a> {
 
 impl DeadLetter<'_> {
     fn body(&self) -> &str {
-        self.delivery
-            .body
-            .as_deref()
-            .filter(|body| !body.is_empty())
-            .unwrap_or("null")
+        self.delivery.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("null")
     }
 
     /// The attributes, none of them empty; all or none, so that the copy fits.
     fn attributes(&self) -> Vec<(&'static str, String)> {
         let shown = |text: &str| {
-            let visible = |c: char| if c.is_control() { ' ' } else { c };
-            text.chars()
-                .map(visible)
-                .take(REASON_MESSAGE_LENGTH_MAX)
-                .collect::<String>()
+            // SQS takes the characters of XML and no others.
+            let is_refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+            let visible = |c: char| if is_refused(c) { ' ' } else { c };
+            text.chars().map(visible).take(REASON_MESSAGE_LENGTH_MAX).collect::<String>()
         };
         let attributes = vec![
             ("reason_code", shown(self.reason_code)),
@@ -123,17 +116,12 @@ impl DeadLetter<'_> {
             ("source_message_id", self.delivery.message_id.clone()),
             ("trigger", self.delivery.trigger.as_str().to_owned()),
         ];
-        let attribute_bytes: usize = attributes
-            .iter()
-            .map(|(name, value)| name.len() + "String".len() + value.len())
-            .sum();
+        let attribute_bytes: usize =
+            attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len()).sum();
         if self.body().len() + attribute_bytes > MESSAGE_BYTES_MAX {
             return Vec::new();
         }
-        attributes
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .collect()
+        attributes.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 }
 
@@ -181,11 +169,7 @@ impl Sqs {
         request_queue_url: String,
         dead_letter_queue_url: String,
     ) -> Self {
-        Self {
-            client,
-            request_queue_url,
-            dead_letter_queue_url,
-        }
+        Self { client, request_queue_url, dead_letter_queue_url }
     }
 }
 
@@ -201,10 +185,7 @@ impl Queue for Sqs {
         // Rounded up: a message that comes back early finds what it was told to wait for still in its way.
         let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
-        let mut request = self
-            .client
-            .change_message_visibility_batch()
-            .queue_url(&self.request_queue_url);
+        let mut request = self.client.change_message_visibility_batch().queue_url(&self.request_queue_url);
         for (index, delivery) in deliveries.iter().enumerate() {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -231,40 +212,21 @@ impl Queue for Sqs {
 
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {
         const OPERATION: &str = "SendMessage";
-        let mut request = self
-            .client
-            .send_message()
-            .queue_url(&self.dead_letter_queue_url)
-            .message_body(letter.body());
+        let mut request =
+            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(letter.body());
         for (name, value) in letter.attributes() {
-            let value = MessageAttributeValue::builder()
-                .data_type("String")
-                .string_value(value)
-                .build();
+            let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
             request = request.message_attributes(name, value.map_err(|error| fault(OPERATION, &error))?);
         }
         if self.dead_letter_queue_url.strip_suffix(".fifo").is_some() {
             // A standard request queue gives no group; a message of its own then is its group.
-            let group = letter
-                .delivery
-                .message_group
-                .as_ref()
-                .unwrap_or(&letter.delivery.message_id);
-            request = request
-                .message_group_id(group)
-                .message_deduplication_id(&letter.delivery.message_id);
+            let group = letter.delivery.message_group.as_ref().unwrap_or(&letter.delivery.message_id);
+            request = request.message_group_id(group).message_deduplication_id(&letter.delivery.message_id);
         }
-        request
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| fault(OPERATION, &error))
+        request.send().await.map(drop).map_err(|error| fault(OPERATION, &error))
     }
 }
 
 fn fault(operation: &'static str, error: &dyn std::error::Error) -> QueueFault {
-    QueueFault {
-        operation,
-        cause: aws::cause(error),
-    }
+    QueueFault { operation, cause: aws::cause(error) }
 }

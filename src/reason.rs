@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::alibaba::error::Kind;
 use crate::alibaba::privatelink::Action;
 use crate::detach::{Account, Refusal, TimeUsedUp};
 use crate::request::{Rejection, RejectionCode};
@@ -101,12 +102,7 @@ pub struct Reason {
 impl Reason {
     fn new(code: ReasonCode, message: impl Into<String>, advice: impl Into<String>) -> Self {
         let runbook = format!("{RUNBOOK}#{}", section(code.as_str()));
-        Self {
-            code,
-            message: message.into(),
-            advice: advice.into(),
-            runbook,
-        }
+        Self { code, message: message.into(), advice: advice.into(), runbook }
     }
 
     /// Why a body was rejected: every fault of it.
@@ -114,20 +110,20 @@ impl Reason {
     pub fn of_rejection(rejection: &Rejection) -> Self {
         let advice = match rejection.code {
             RejectionCode::InvalidRequest => {
-                "Correct the fields named in the message and send the request again. The body lies unchanged in the \
-                 dead-letter queue."
+                "Correct the fields named in the message and send the request again. What came through the queue lies \
+                 unchanged in the dead-letter queue."
             }
             RejectionCode::RegionNotAllowed => {
-                "If this region should be served, add it to ALLOWED_REGIONS and redrive the dead-letter queue; \
-                 otherwise correct or discard the request."
+                "If this region should be served, add it to ALLOWED_REGIONS and send the request again; otherwise \
+                 correct or discard it."
             }
             RejectionCode::ProtectedEndpoint => {
                 "This deployment never touches the endpoint. If it should, take it off PROTECTED_ENDPOINTS and \
-                 redrive the dead-letter queue; otherwise find out who asked."
+                 send the request again; otherwise find out who asked."
             }
             RejectionCode::ProtectedSecurityGroup => {
                 "This deployment never detaches the group. If it should, take it off PROTECTED_SECURITY_GROUPS and \
-                 redrive the dead-letter queue; otherwise find out who asked."
+                 send the request again; otherwise find out who asked."
             }
         };
         Self::new(rejection.code.into(), rejection.to_string(), advice)
@@ -139,7 +135,7 @@ impl Reason {
         let (meaning, advice) = explain(refusal);
         let mut message = meaning;
         if let Some(theirs) = &refusal.message {
-            message = format!("{message}. Alibaba Cloud says: {theirs}");
+            message = format!("{message}. Alibaba Cloud says: {}", theirs.trim_end_matches('.'));
         }
         if account.detach_accepted > 0 && refusal.code != ReasonCode::DryRunNotHonoured {
             message.push_str(". A detach had been accepted before, so the group may be gone all the same");
@@ -152,10 +148,9 @@ impl Reason {
     pub fn of_time_used_up(time: TimeUsedUp, account: &Account) -> Self {
         let (code, meaning) = match time {
             TimeUsedUp::Deadline => (ReasonCode::DeadlinePassed, "The deadline passed without proof"),
-            TimeUsedUp::Invocation => (
-                ReasonCode::InvocationTimeUsedUp,
-                "The invocation's time ran out without proof",
-            ),
+            TimeUsedUp::Invocation => {
+                (ReasonCode::InvocationTimeUsedUp, "The invocation's time ran out without proof")
+            }
         };
         let group = match account.group_status {
             None => "never read".to_owned(),
@@ -163,16 +158,17 @@ impl Reason {
             Some(Some(status)) => format!("{status:?}"),
         };
         let endpoint = account.endpoint_status.as_deref().unwrap_or("never read");
-        let fault = account.fault_last.as_deref().unwrap_or("none");
+        let fault = account.fault_last.as_ref().map_or("none", |(name, _)| name);
         let message = format!(
-            "{meaning}. Last seen: group {group}, endpoint {endpoint}; detaches accepted: {}; last fault: {fault}",
+            "{meaning}. In the last delivery: group {group}, endpoint {endpoint}; detaches accepted: {}; last fault: {fault}",
             account.detach_accepted
         );
         let advice = format!(
             "{} {}",
             unfinished_advice(account),
             match time {
-                TimeUsedUp::Deadline => "Then redrive the dead-letter queue, or send the request again.",
+                TimeUsedUp::Deadline =>
+                    "Then redrive the dead-letter queue: its copy keeps its name and gets a new deadline.",
                 TimeUsedUp::Invocation =>
                     "Then invoke again, or send the request through the queue, which waits longer.",
             }
@@ -180,16 +176,19 @@ impl Reason {
         Self::new(code, message, advice)
     }
 
-    /// The request has its outcome, but nobody could be told.
+    /// The request has its outcome, but nobody could be told; `reason` is why it failed, if it did.
     #[must_use]
-    pub fn of_unpublished() -> Self {
-        Self::new(
-            ReasonCode::CompletionNotPublished,
-            "The request has the outcome named beside this reason, but its completion event could not be published \
-             before the deadline",
+    pub fn of_unpublished(outcome: &str, reason: Option<&str>) -> Self {
+        let why = reason.map_or(String::new(), |code| format!(" ({code})"));
+        let message =
+            format!("The outcome is {outcome}{why}, but its event could not be published by the deadline");
+        let advice = if reason == Some(ReasonCode::DryRunNotHonoured.as_str()) {
+            "Check the endpoint's groups at once; do not redrive, for this service carries dry runs out."
+        } else {
             "Check the event bus and the worker's permission events:PutEvents on it, then redrive the dead-letter \
-             queue: the request is looked at again and its event sent.",
-        )
+             queue: the request is looked at again and its event sent."
+        };
+        Self::new(ReasonCode::CompletionNotPublished, message, advice)
     }
 }
 
@@ -204,7 +203,7 @@ fn explain(refusal: &Refusal) -> (String, String) {
         ),
         "FinancialLocked" => (
             "The endpoint is locked because of an overdue payment; no retry cures that",
-            "Settle the account's bill in Alibaba Cloud, then send the request again.",
+            "Settle the bill of the account that pays for the endpoint, then send the request again.",
         ),
         "DryRunNotHonoured" => (
             "Alibaba Cloud answered a dry run as if it were a real detach, so the group may be detached now",
@@ -232,7 +231,7 @@ fn explain(refusal: &Refusal) -> (String, String) {
         ),
         "GatewayLoadBalancerNotSupportSecurityGroup" => (
             "The endpoint is of the gateway load balancer type, which has no security groups",
-            "Nothing is to be done; correct whoever sent the request.",
+            "Nothing is to be done on the endpoint; tell the sender.",
         ),
         "EndpointServiceDeleted" => (
             "The endpoint's service was deleted",
@@ -254,8 +253,9 @@ fn explain(refusal: &Refusal) -> (String, String) {
             return (
                 format!("Alibaba Cloud's access control denies {action} to the worker's keys"),
                 format!(
-                    "Grant {} to the RAM user or role, then redrive the dead-letter queue. An explicit deny, or an \
-                     endpoint with ProtectedEnabled on, refuses in spite of a grant.",
+                    "Grant {} to the RAM user or role, then send the request again; what came through the queue waits \
+                     in the dead-letter queue to be redriven. An explicit deny, or an endpoint with ProtectedEnabled \
+                     on, refuses in spite of a grant.",
                     grant(refusal.action)
                 ),
             );
@@ -291,27 +291,22 @@ fn grant(action: Option<Action>) -> &'static str {
 
 /// What usually keeps a detach from its end, by the last fault.
 fn unfinished_advice(account: &Account) -> &'static str {
-    match account.fault_last.as_deref() {
-        Some(
-            "InvalidAccessKeyId.NotFound"
-            | "InvalidAccessKeyId.Inactive"
-            | "SignatureDoesNotMatch"
-            | "IncompleteSignature"
-            | "MissingSecurityToken"
-            | "InvalidSecurityToken.Malformed"
-            | "InvalidSecurityToken.MismatchWithAccessKey"
-            | "InvalidSecurityToken.Expired",
-        ) => "The worker's Alibaba Cloud keys are refused: replace them.",
-        Some("InvalidTimeStamp.Expired") => "The worker's clock differs from Alibaba Cloud's: find out why.",
-        Some("EndpointLocked" | "ConcurrentCallNotSupported") => {
+    match account.fault_last.as_ref().map(|(_, kind)| kind) {
+        Some(Kind::Credentials | Kind::CredentialsExpired) => {
+            "The worker's Alibaba Cloud keys are refused: replace them."
+        }
+        Some(Kind::Clock) => "The worker's clock differs from Alibaba Cloud's: find out why.",
+        Some(Kind::Locked | Kind::Connecting | Kind::WrongState | Kind::StillRunning) => {
             "Somebody else keeps changing the endpoint: find out who holds it."
         }
-        Some(code) if code.contains("Throttling") || code == "Http429" => {
+        Some(Kind::Throttled) => {
             "The account's quota for this region is used up: find out who calls so often, or ask for more."
         }
-        Some("Timeout" | "ConnectionLost") => {
-            "Alibaba Cloud was not reached: check the function's way to the internet."
+        Some(Kind::Unanswered) => {
+            "Alibaba Cloud gave no usable answer: check that region_id exists, then the function's way to the \
+             internet and what stands in it."
         }
+        Some(Kind::Transient) => "Alibaba Cloud is busy or broken: look at its status page.",
         _ => "Look at the endpoint in Alibaba Cloud's console for what holds it.",
     }
 }

@@ -133,10 +133,9 @@ impl DetachRequest {
                 None => draft.fill(&entries),
             },
             Err(error) if error.is_data() => draft.fault("body", "must be one JSON object"),
-            Err(error) => draft.fault(
-                "body",
-                &format!("is not JSON: line {}, column {}", error.line(), error.column()),
-            ),
+            Err(error) => {
+                draft.fault("body", &format!("is not JSON: line {}, column {}", error.line(), error.column()))
+            }
         }
         draft.check(rules);
         draft.finish()
@@ -205,20 +204,14 @@ impl Draft {
         let mut given: BTreeMap<&str, &str> = BTreeMap::new();
         for (key, raw) in entries {
             let Some(field) = field_named(key) else {
-                let name: String = key
-                    .chars()
-                    .take(FIELD_NAME_SHOWN_MAX)
-                    .flat_map(char::escape_debug)
-                    .collect();
+                let name: String =
+                    key.chars().take(FIELD_NAME_SHOWN_MAX).flat_map(char::escape_debug).collect();
                 self.fault(&name, "is not a field of a request");
                 continue;
             };
             if let Some(earlier) = given.insert(field, key) {
-                let problem = if earlier == key {
-                    "is given twice"
-                } else {
-                    "repeats a field in its other spelling"
-                };
+                let problem =
+                    if earlier == key { "is given twice" } else { "repeats a field in its other spelling" };
                 self.fault(key, problem);
                 continue;
             }
@@ -234,9 +227,7 @@ impl Draft {
             (self.endpoint_id.is_none(), "endpoint_id"),
             (self.security_group_id.is_none(), "security_group_id"),
         ] {
-            let reported = given
-                .get(field)
-                .is_some_and(|key| self.faults.iter().any(|f| f.field == *key));
+            let reported = given.get(field).is_some_and(|key| self.faults.iter().any(|f| f.field == *key));
             if missing && !reported {
                 self.fault(field, "is required");
             }
@@ -289,28 +280,12 @@ impl Draft {
             && !rules.allowed_regions.is_empty()
             && !rules.allowed_regions.contains(region)
         {
-            self.forbid(
-                RejectionCode::RegionNotAllowed,
-                "region_id",
-                "is not allowed in this deployment",
-            );
+            self.forbid(RejectionCode::RegionNotAllowed, "region_id", "is not allowed in this deployment");
         }
-        if self
-            .endpoint_id
-            .as_ref()
-            .is_some_and(|id| rules.protected_endpoints.contains(id))
-        {
-            self.forbid(
-                RejectionCode::ProtectedEndpoint,
-                "endpoint_id",
-                "is protected in this deployment",
-            );
+        if self.endpoint_id.as_ref().is_some_and(|id| rules.protected_endpoints.contains(id)) {
+            self.forbid(RejectionCode::ProtectedEndpoint, "endpoint_id", "is protected in this deployment");
         }
-        if self
-            .security_group_id
-            .as_ref()
-            .is_some_and(|id| rules.protected_security_groups.contains(id))
-        {
+        if self.security_group_id.as_ref().is_some_and(|id| rules.protected_security_groups.contains(id)) {
             self.forbid(
                 RejectionCode::ProtectedSecurityGroup,
                 "security_group_id",
@@ -326,22 +301,16 @@ impl Draft {
     fn forbid(&mut self, code: RejectionCode, field: &str, problem: &str) {
         self.code = Some(self.code.map_or(code, |other| other.min(code)));
         if self.faults.len() < FAULTS_LISTED_MAX {
-            self.faults.push(FieldFault {
-                field: field.to_owned(),
-                problem: problem.to_owned(),
-            });
+            self.faults.push(FieldFault { field: field.to_owned(), problem: problem.to_owned() });
         } else {
             self.faults_unlisted += 1;
         }
     }
 
     fn finish(mut self) -> Result<DetachRequest, Box<Rejection>> {
-        if let (None, Some(region_id), Some(endpoint_id), Some(security_group_id)) = (
-            self.code,
-            &self.region_id,
-            &self.endpoint_id,
-            &self.security_group_id,
-        ) {
+        if let (None, Some(region_id), Some(endpoint_id), Some(security_group_id)) =
+            (self.code, &self.region_id, &self.endpoint_id, &self.security_group_id)
+        {
             return Ok(DetachRequest {
                 region_id: region_id.clone(),
                 endpoint_id: endpoint_id.clone(),
@@ -355,10 +324,7 @@ impl Draft {
         }
         if self.faults_unlisted > 0 {
             let problem = format!("has {} more faults", self.faults_unlisted);
-            self.faults.push(FieldFault {
-                field: "body".to_owned(),
-                problem,
-            });
+            self.faults.push(FieldFault { field: "body".to_owned(), problem });
         }
         Err(Box::new(Rejection {
             code: self.code.unwrap_or(RejectionCode::InvalidRequest),
@@ -426,21 +392,13 @@ mod tests {
     }
 
     fn faults(body: &str) -> Vec<String> {
-        parse(body)
-            .unwrap_err()
-            .faults
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        parse(body).unwrap_err().faults.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn the_smallest_request_has_the_defaults() {
         let request = parse(&with("dry_run", Value::Null)).unwrap();
-        assert_eq!(
-            (request.dry_run, request.client_token, request.deadline),
-            (false, None, None)
-        );
+        assert_eq!((request.dry_run, request.client_token, request.deadline), (false, None, None));
         assert_eq!((request.request_id, request.metadata), (None, Metadata::new()));
     }
 
@@ -457,11 +415,7 @@ mod tests {
         let request = parse(&ours.to_string()).unwrap();
         assert_eq!(request, parse(&theirs.to_string()).unwrap());
         assert_eq!(
-            (
-                request.dry_run,
-                request.deadline,
-                request.metadata["ticket"].as_str()
-            ),
+            (request.dry_run, request.deadline, request.metadata["ticket"].as_str()),
             (true, Some(Duration::from_secs(30)), "7")
         );
     }
@@ -471,11 +425,7 @@ mod tests {
         let body = r#"{"region_id":"evil.com/#","endpoint_id":7,"dryrun":true,"dry_run":"true","DryRun":true,
             "client_token":"ü","request_id":"a b","deadline_seconds":29,"metadata":{"a":1}}"#;
         let rejection = parse(body).unwrap_err();
-        let fields: Vec<_> = rejection
-            .faults
-            .iter()
-            .map(|fault| fault.field.as_str())
-            .collect();
+        let fields: Vec<_> = rejection.faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(
             fields,
             [
@@ -512,37 +462,13 @@ mod tests {
             ("dryRun", json!(true), "dryRun is not a field of a request"),
             ("dry_run", json!("true"), "dry_run must be true or false"),
             ("dry_run", json!(1), "dry_run must be true or false"),
-            (
-                "deadline_seconds",
-                json!(39_601),
-                "deadline_seconds must be a whole number from 30 to 39600",
-            ),
-            (
-                "deadline_seconds",
-                json!(60.5),
-                "deadline_seconds must be a whole number from 30 to 39600",
-            ),
-            (
-                "deadline_seconds",
-                json!("60"),
-                "deadline_seconds must be a whole number from 30 to 39600",
-            ),
-            (
-                "deadline_seconds",
-                json!(-60),
-                "deadline_seconds must be a whole number from 30 to 39600",
-            ),
+            ("deadline_seconds", json!(39_601), "deadline_seconds must be a whole number from 30 to 39600"),
+            ("deadline_seconds", json!(60.5), "deadline_seconds must be a whole number from 30 to 39600"),
+            ("deadline_seconds", json!("60"), "deadline_seconds must be a whole number from 30 to 39600"),
+            ("deadline_seconds", json!(-60), "deadline_seconds must be a whole number from 30 to 39600"),
             ("metadata", json!([]), "metadata must be an object of strings"),
-            (
-                "metadata",
-                json!({ "a": { "b": "c" } }),
-                "metadata must be an object of strings",
-            ),
-            (
-                "metadata",
-                json!({ "a": "x".repeat(1024) }),
-                "metadata must be at most 1024 bytes as JSON",
-            ),
+            ("metadata", json!({ "a": { "b": "c" } }), "metadata must be an object of strings"),
+            ("metadata", json!({ "a": "x".repeat(1024) }), "metadata must be at most 1024 bytes as JSON"),
             ("security_group_id", Value::Null, "security_group_id is required"),
             ("\u{1b}[2J", json!(1), "\\u{1b}[2J is not a field of a request"),
         ] {
@@ -558,14 +484,8 @@ mod tests {
             ("[]", "must be one JSON object"),
             ("null", "must be one JSON object"),
             ("\"text\"", "must be one JSON object"),
-            (
-                r#"{"Type":"Notification","TopicArn":"a","Message":"m"}"#,
-                "raw message delivery",
-            ),
-            (
-                r#"{"version":"0","detail-type":"x","detail":{}}"#,
-                "EventBridge event",
-            ),
+            (r#"{"Type":"Notification","TopicArn":"a","Message":"m"}"#, "raw message delivery"),
+            (r#"{"version":"0","detail-type":"x","detail":{}}"#, "EventBridge event"),
             (r#"{"Records":[]}"#, "another AWS service"),
             (r#"{"requests":[]}"#, "each as a message of its own"),
         ] {
@@ -577,10 +497,7 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert_eq!(faults(&deep).len(), 1, "depth is bounded");
-        assert_eq!(
-            faults(&with("metadata", json!(1)).replace(":1", &format!(":{deep}"))).len(),
-            1
-        );
+        assert_eq!(faults(&with("metadata", json!(1)).replace(":1", &format!(":{deep}"))).len(), 1);
     }
 
     #[test]
@@ -589,27 +506,16 @@ mod tests {
         assert_eq!(rejection.endpoint_id, EndpointId::parse("ep-a"));
         let body = r#"{"region_id":"EU","request_id":"r-1","deadline_seconds":60,"metadata":{"a":"b"}}"#;
         let rejection = parse(body).unwrap_err();
-        assert_eq!(
-            (rejection.region_id, rejection.request_id),
-            (None, RequestId::parse("r-1"))
-        );
-        assert_eq!(
-            (rejection.deadline, rejection.metadata.len()),
-            (Some(Duration::from_mins(1)), 1)
-        );
+        assert_eq!((rejection.region_id, rejection.request_id), (None, RequestId::parse("r-1")));
+        assert_eq!((rejection.deadline, rejection.metadata.len()), (Some(Duration::from_mins(1)), 1));
     }
 
     #[test]
     fn a_flood_of_faults_is_cut_and_counted() {
-        let fields: Vec<_> = (0..1000)
-            .map(|n| format!(r#""{}{n}":1"#, "x".repeat(500)))
-            .collect();
+        let fields: Vec<_> = (0..1000).map(|n| format!(r#""{}{n}":1"#, "x".repeat(500))).collect();
         let rejection = parse(&format!("{{{}}}", fields.join(","))).unwrap_err();
         assert_eq!(rejection.faults.len(), FAULTS_LISTED_MAX + 1);
-        assert_eq!(
-            rejection.faults[FAULTS_LISTED_MAX].to_string(),
-            "body has 983 more faults"
-        );
+        assert_eq!(rejection.faults[FAULTS_LISTED_MAX].to_string(), "body has 983 more faults");
         assert!(rejection.to_string().len() < 10_000);
     }
 
@@ -617,10 +523,7 @@ mod tests {
     fn what_is_not_allowed_here_says_so_by_code() {
         let rules = Rules {
             allowed_regions: ["eu-west-1"].into_iter().filter_map(RegionId::parse).collect(),
-            protected_security_groups: ["sg-safe"]
-                .into_iter()
-                .filter_map(SecurityGroupId::parse)
-                .collect(),
+            protected_security_groups: ["sg-safe"].into_iter().filter_map(SecurityGroupId::parse).collect(),
             protected_endpoints: ["ep-safe"].into_iter().filter_map(EndpointId::parse).collect(),
         };
         let parse = |body: &str| DetachRequest::parse(body, &rules).map_err(|rejection| rejection.code);
@@ -628,19 +531,12 @@ mod tests {
         for (field, value, code) in [
             ("region_id", "eu-west-2", RejectionCode::RegionNotAllowed),
             ("endpoint_id", "ep-safe", RejectionCode::ProtectedEndpoint),
-            (
-                "security_group_id",
-                "sg-safe",
-                RejectionCode::ProtectedSecurityGroup,
-            ),
+            ("security_group_id", "sg-safe", RejectionCode::ProtectedSecurityGroup),
         ] {
             assert_eq!(parse(&with(field, json!(value))).unwrap_err(), code);
         }
         let both = r#"{"region_id":"eu-west-2","endpoint_id":"ep-safe","security_group_id":7}"#;
         let rejection = DetachRequest::parse(both, &rules).unwrap_err();
-        assert_eq!(
-            (rejection.code, rejection.faults.len()),
-            (RejectionCode::InvalidRequest, 3)
-        );
+        assert_eq!((rejection.code, rejection.faults.len()), (RejectionCode::InvalidRequest, 3));
     }
 }

@@ -40,9 +40,7 @@ impl Level {
     #[must_use]
     pub fn filter(self) -> Targets {
         let ours = OUR_TARGETS.map(|target| (target, self.0));
-        Targets::new()
-            .with_default(self.0.min(LevelFilter::WARN))
-            .with_targets(ours)
+        Targets::new().with_default(self.0.min(LevelFilter::WARN)).with_targets(ours)
     }
 }
 
@@ -70,16 +68,8 @@ pub fn start(level: Level) {
 
 /// One panic as one line.
 pub fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let message: String = panic
-        .payload_as_str()
-        .unwrap_or("no message")
-        .chars()
-        .take(PANIC_MESSAGE_LENGTH_MAX)
-        .collect();
+    let message: String =
+        panic.payload_as_str().unwrap_or("no message").chars().take(PANIC_MESSAGE_LENGTH_MAX).collect();
     let location = panic.location().map(ToString::to_string);
-    tracing::error!(
-        panic_message = message,
-        location,
-        "panicked: this is a defect, please report it"
-    );
+    tracing::error!(panic_message = message, location, "panicked: this is a defect, please report it");
 }

@@ -54,14 +54,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     /// A worker on these three; `seed` makes jitter and client tokens, and must differ from process to process.
     pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, seed: u64) -> Self {
         let rng = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self {
-            client,
-            queue,
-            bus,
-            settings,
-            regions: Regions::default(),
-            rng,
-        }
+        Self { client, queue, bus, settings, regions: Regions::default(), rng }
     }
 
     /// The queue that messages come from.
@@ -99,10 +92,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
             let Some(timeout) = self.wait(after, &target.region_id, is_overdue, invocation).await else {
                 return (None, detach.account().clone());
             };
-            let seen = self
-                .client
-                .call(&target, &call, invocation.clock.wall(), timeout)
-                .await;
+            let seen = self.client.call(&target, &call, invocation.clock.wall(), timeout).await;
             let fault = seen.result.as_ref().err().cloned();
             log_seen(&call, &seen);
             let now = invocation.clock.now();
@@ -133,12 +123,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
             clock.sleep_until(at).await;
             let now = clock.now();
             if self.regions.closed_until(region, now).is_none() {
-                return Some(
-                    self.settings
-                        .invocation
-                        .call_timeout
-                        .min(until.saturating_duration_since(now)),
-                );
+                return Some(self.settings.invocation.call_timeout.min(until.saturating_duration_since(now)));
             }
             at = now;
         }
@@ -154,9 +139,8 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
             action = fault.action.name(),
             code = fault.name,
             wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            retry_after_ms = fault
-                .retry_after
-                .map(|hint| u64::try_from(hint.as_millis()).unwrap_or(u64::MAX)),
+            retry_after_ms =
+                fault.retry_after.map(|hint| u64::try_from(hint.as_millis()).unwrap_or(u64::MAX)),
             "{fault}"
         );
         if fault.kind == Kind::Throttled {

@@ -164,11 +164,7 @@ impl Bus {
             return Err(BusError::TooLarge(size));
         }
         let each = entries.iter().enumerate().map(|(position, entry)| {
-            if broken == Some(position) {
-                Err(EntryError::InternalFailure)
-            } else {
-                self.accept(entry, now)
-            }
+            if broken == Some(position) { Err(EntryError::InternalFailure) } else { self.accept(entry, now) }
         });
         Ok(each.collect())
     }
@@ -194,11 +190,7 @@ impl Bus {
         let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail) else {
             return Err(EntryError::MalformedDetail);
         };
-        let bus = entry
-            .event_bus_name
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .unwrap_or("default");
+        let bus = entry.event_bus_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
         // An ARN ends in `:event-bus/{name}`; a name holds no colon.
         let bus = bus.rsplit_once(":event-bus/").map_or(bus, |(_, name)| name);
         let id = format!("00000000-0000-4000-9000-{:012x}", self.events.len() + 1);
@@ -233,9 +225,7 @@ impl Entry {
 }
 
 fn required<'a>(name: &'static str, value: Option<&'a str>) -> Result<&'a str, EntryError> {
-    value
-        .filter(|value| !value.is_empty())
-        .ok_or(EntryError::Missing(name))
+    value.filter(|value| !value.is_empty()).ok_or(EntryError::Missing(name))
 }
 
 #[cfg(test)]
@@ -264,14 +254,7 @@ mod tests {
         let mut bus = Bus::default();
         bus.create("completions");
         let name = "arn:aws:events:eu-west-1:000000000000:event-bus/completions".to_owned();
-        let id = put(
-            &mut bus,
-            Entry {
-                event_bus_name: Some(name),
-                ..entry(r#"{"n": 1}"#)
-            },
-        )
-        .unwrap();
+        let id = put(&mut bus, Entry { event_bus_name: Some(name), ..entry(r#"{"n": 1}"#) }).unwrap();
 
         let expected = Event {
             id,
@@ -291,66 +274,38 @@ mod tests {
         let entries = [entry("[]"), entry("{"), entry("{}"), entry("")];
 
         let codes: Vec<_> = bus.put(&entries, None, NOW).unwrap();
-        let codes: Vec<_> = codes
-            .iter()
-            .map(|result| result.as_ref().map_err(EntryError::code).err())
-            .collect();
+        let codes: Vec<_> =
+            codes.iter().map(|result| result.as_ref().map_err(EntryError::code).err()).collect();
 
-        assert_eq!(
-            codes,
-            [
-                Some("MalformedDetail"),
-                Some("MalformedDetail"),
-                None,
-                Some("InvalidArgument")
-            ]
-        );
+        assert_eq!(codes, [Some("MalformedDetail"), Some("MalformedDetail"), None, Some("InvalidArgument")]);
         assert_eq!(bus.events().len(), 1);
     }
 
     #[test]
     fn source_of_aws_is_refused() {
-        let reserved = Entry {
-            source: Some("aws.ec2".to_owned()),
-            ..entry("{}")
-        };
-        assert_eq!(
-            put(&mut Bus::default(), reserved),
-            Err(EntryError::SourceReserved)
-        );
+        let reserved = Entry { source: Some("aws.ec2".to_owned()), ..entry("{}") };
+        assert_eq!(put(&mut Bus::default(), reserved), Err(EntryError::SourceReserved));
     }
 
     #[test]
     fn event_for_an_unknown_bus_looks_accepted_and_disappears() {
         let mut bus = Bus::default();
-        let unknown = Entry {
-            event_bus_name: Some("nowhere".to_owned()),
-            ..entry("{}")
-        };
+        let unknown = Entry { event_bus_name: Some("nowhere".to_owned()), ..entry("{}") };
 
         assert!(put(&mut bus, unknown.clone()).is_ok());
         assert_eq!(bus.events(), []);
 
         bus.on_unknown_bus(UnknownBus::Refuse);
-        assert_eq!(
-            put(&mut bus, unknown),
-            Err(EntryError::UnknownBus("nowhere".to_owned()))
-        );
+        assert_eq!(put(&mut bus, unknown), Err(EntryError::UnknownBus("nowhere".to_owned())));
     }
 
     #[test]
     fn limits_concern_the_whole_call() {
         let mut bus = Bus::default();
         assert_eq!(bus.put(&[], None, NOW), Err(BusError::EntryCount(0)));
-        assert_eq!(
-            bus.put(&vec![entry("{}"); 11], None, NOW),
-            Err(BusError::EntryCount(11))
-        );
+        assert_eq!(bus.put(&vec![entry("{}"); 11], None, NOW), Err(BusError::EntryCount(11)));
         let large = entry(&format!(r#"{{"x": "{}"}}"#, "x".repeat(ENTRIES_BYTES_MAX / 2)));
-        assert!(matches!(
-            bus.put(&[large.clone(), large], None, NOW),
-            Err(BusError::TooLarge(_))
-        ));
+        assert!(matches!(bus.put(&[large.clone(), large], None, NOW), Err(BusError::TooLarge(_))));
         assert_eq!(bus.events(), []);
     }
 

@@ -82,10 +82,7 @@ impl Fault {
 impl Faults {
     /// The next `calls` calls of `action` suffer `fault`, after those planned before.
     pub fn plan(&mut self, action: Action, calls: usize, fault: Fault) {
-        self.0
-            .entry(action)
-            .or_default()
-            .extend(std::iter::repeat_n(fault, calls));
+        self.0.entry(action).or_default().extend(std::iter::repeat_n(fault, calls));
     }
 
     /// The fault of the call that comes now, if one is planned; it is used up.
@@ -118,15 +115,7 @@ mod tests {
         assert_eq!(faults.take(Action::SendMessage), None);
         let taken: Vec<_> = (0..4).map(|_| faults.take(Action::DeleteMessage)).collect();
 
-        assert_eq!(
-            taken,
-            [
-                Some(Fault::ServerError),
-                Some(Fault::ServerError),
-                Some(Fault::Hang),
-                None
-            ]
-        );
+        assert_eq!(taken, [Some(Fault::ServerError), Some(Fault::ServerError), Some(Fault::Hang), None]);
         assert!(faults.is_empty());
     }
 }

@@ -15,10 +15,7 @@
 //!
 //! `loopback` is the HTTP both servers share.
 
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
 pub mod bus;
 pub mod faults;

@@ -53,10 +53,7 @@ impl Loopback {
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        Ok(Self {
-            address,
-            accepting: tokio::spawn(accept(listener, answer)),
-        })
+        Ok(Self { address, accepting: tokio::spawn(accept(listener, answer)) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -99,18 +96,12 @@ where
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
-    let connection = Connection {
-        stream,
-        reset: Arc::clone(&reset),
-    };
+    let connection = Connection { stream, reset: Arc::clone(&reset) };
     let service = service_fn(move |request: Request<Incoming>| {
         let (answer, reset) = (answer.clone(), Arc::clone(&reset));
         async move {
             let (head, body) = request.into_parts();
-            let body = Limited::new(body, BODY_BYTES_MAX)
-                .collect()
-                .await
-                .map_err(|_| Broken::Body)?;
+            let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_| Broken::Body)?;
             match answer(head, body.to_bytes()).await {
                 Reaction::Answer(answer) => Ok::<Response<Full<Bytes>>, Broken>(answer.map(Full::new)),
                 Reaction::Hang => match std::future::pending::<Infallible>().await {},
@@ -122,9 +113,7 @@ where
         }
     });
     // A connection that ends in an error concerns its client alone.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(connection), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
 /// A TCP connection that can be made to end with a reset instead of an orderly close.

@@ -126,10 +126,8 @@ fn record(queue: &str, received: &ReceivedMessage) -> Value {
         .iter()
         .map(|(name, attribute)| (name.clone(), attribute_of_event(attribute)))
         .collect();
-    let system: Map<String, Value> = system_attributes(message)
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
+    let system: Map<String, Value> =
+        system_attributes(message).into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     json!({
         "messageId": message.id.as_str(),
         "receiptHandle": received.receipt_handle.as_str(),
@@ -176,9 +174,7 @@ mod tests {
             let message = NewMessage::fifo(body, "lane", body).attribute("trigger", "webhook");
             queues.send(QUEUE, message, sent_at).unwrap();
         }
-        queues
-            .receive(QUEUE, 10, None, sent_at + Duration::from_millis(2))
-            .unwrap()
+        queues.receive(QUEUE, 10, None, sent_at + Duration::from_millis(2)).unwrap()
     }
 
     #[track_caller]
@@ -223,22 +219,14 @@ mod tests {
         for (answer, rule) in [
             (r#"{"batchItemFailures": []}"#, Success::EmptyList),
             (r#"{"batchItemFailures": null}"#, Success::NullList),
-            (
-                r#"{"batchItemFailure": [{"itemIdentifier": ""}]}"#,
-                Success::NoList,
-            ),
+            (r#"{"batchItemFailure": [{"itemIdentifier": ""}]}"#, Success::NoList),
             ("{}", Success::NoList),
             ("null", Success::NoAnswer),
             ("", Success::NoAnswer),
         ] {
             assert_verdict(answer, &Verdict::AllSucceeded(rule));
         }
-        assert_eq!(
-            Verdict::AllSucceeded(Success::EmptyList)
-                .deleted(&batch())
-                .count(),
-            2
-        );
+        assert_eq!(Verdict::AllSucceeded(Success::EmptyList).deleted(&batch()).count(), 2);
     }
 
     #[test]
@@ -250,10 +238,7 @@ mod tests {
         );
 
         assert_eq!(verdict, Verdict::SomeFailed(BTreeSet::from([SECOND.to_owned()])));
-        let deleted: Vec<_> = verdict
-            .deleted(&batch)
-            .map(|received| received.message.id.as_str())
-            .collect();
+        let deleted: Vec<_> = verdict.deleted(&batch).map(|received| received.message.id.as_str()).collect();
         assert_eq!(deleted, [FIRST]);
     }
 
@@ -271,21 +256,13 @@ mod tests {
             let answer = format!(r#"{{"batchItemFailures": [{{"itemIdentifier": "{FIRST}"}}, {item}]}}"#);
             assert_verdict(&answer, &Verdict::BatchFailed(failure));
         }
-        assert_eq!(
-            Verdict::BatchFailed(Failure::FunctionError)
-                .deleted(&batch())
-                .count(),
-            0
-        );
+        assert_eq!(Verdict::BatchFailed(Failure::FunctionError).deleted(&batch()).count(), 0);
     }
 
     #[test]
     fn answer_of_another_shape_fails_the_whole_batch() {
         assert_verdict("oops", &Verdict::BatchFailed(Failure::NotJson));
         assert_verdict("[]", &Verdict::BatchFailed(Failure::NotAnObject));
-        assert_verdict(
-            r#"{"batchItemFailures": "none"}"#,
-            &Verdict::BatchFailed(Failure::NotAList),
-        );
+        assert_verdict(r#"{"batchItemFailures": "none"}"#, &Verdict::BatchFailed(Failure::NotAList));
     }
 }

@@ -40,15 +40,10 @@ impl Poller<'_> {
     /// Waits for messages, gives them to the function as one batch, and deletes those that succeeded.
     ///
     /// Dropped while the function works, it leaves the batch in flight, as a crash of the function's host does.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "Lambda gives up on a function whose time has run out"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "Lambda gives up on a function whose time has run out")]
     pub async fn round(&self) -> Result<Round, QueueError> {
         let batch = self.batch().await?;
-        let invocation = self
-            .runtime_api
-            .invoke(event(&self.queue, &batch).to_string(), self.timeout);
+        let invocation = self.runtime_api.invoke(event(&self.queue, &batch).to_string(), self.timeout);
         let answer = tokio::time::timeout(self.timeout, invocation).await.ok();
         let verdict = match &answer {
             Some(InvocationAnswer::Response(body)) => judge(&batch, body),
@@ -61,28 +56,18 @@ impl Poller<'_> {
             let _ = queues.delete(&self.queue, &received.receipt_handle, now);
         }
         drop(queues);
-        Ok(Round {
-            batch,
-            answer,
-            verdict,
-        })
+        Ok(Round { batch, answer, verdict })
     }
 
     /// Receives until there is something to deliver: after each change, and when a message becomes visible by itself.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a message can become visible by the mere passing of time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a message can become visible by the mere passing of time")]
     async fn batch(&self) -> Result<Vec<ReceivedMessage>, QueueError> {
         loop {
             // Taken before the look, so that no change after the look is missed.
             let changed = self.aws.changed();
             let now = self.aws.now();
             if self.aws.queues().is_receivable(&self.queue, now)? {
-                let batch = self
-                    .aws
-                    .queues()
-                    .receive(&self.queue, self.batch_max, None, now)?;
+                let batch = self.aws.queues().receive(&self.queue, self.batch_max, None, now)?;
                 if !batch.is_empty() {
                     return Ok(batch);
                 }

@@ -117,10 +117,7 @@ impl QueueSettings {
     /// A FIFO queue with SQS's default visibility timeout of 30 s and no dead-letter queue.
     #[must_use]
     pub fn fifo() -> Self {
-        Self {
-            fifo: true,
-            ..Self::standard()
-        }
+        Self { fifo: true, ..Self::standard() }
     }
 
     /// A standard queue with SQS's default visibility timeout of 30 s and no dead-letter queue.
@@ -137,23 +134,14 @@ impl QueueSettings {
     /// The same settings with another visibility timeout.
     #[must_use]
     pub fn visibility_timeout(self, visibility_timeout: Duration) -> Self {
-        Self {
-            visibility_timeout,
-            ..self
-        }
+        Self { visibility_timeout, ..self }
     }
 
     /// The same settings with a redrive policy.
     #[must_use]
     pub fn redrive(self, receive_count_max: u32, dead_letter_queue: &str) -> Self {
-        let redrive = Redrive {
-            receive_count_max,
-            dead_letter_queue: dead_letter_queue.to_owned(),
-        };
-        Self {
-            redrive: Some(redrive),
-            ..self
-        }
+        let redrive = Redrive { receive_count_max, dead_letter_queue: dead_letter_queue.to_owned() };
+        Self { redrive: Some(redrive), ..self }
     }
 }
 
@@ -179,15 +167,9 @@ impl Queues {
             );
         }
         check_visibility_timeout(settings.visibility_timeout)?;
-        if let Some(Redrive {
-            receive_count_max,
-            dead_letter_queue,
-        }) = &settings.redrive
-        {
+        if let Some(Redrive { receive_count_max, dead_letter_queue }) = &settings.redrive {
             if !(1..=RECEIVE_COUNT_MAX).contains(receive_count_max) {
-                return invalid(format!(
-                    "maxReceiveCount must be between 1 and {RECEIVE_COUNT_MAX}."
-                ));
+                return invalid(format!("maxReceiveCount must be between 1 and {RECEIVE_COUNT_MAX}."));
             }
             if self.queue(dead_letter_queue)?.settings.fifo != settings.fifo {
                 return invalid("A dead-letter queue must be of the same type as its source.".to_owned());
@@ -230,11 +212,7 @@ impl Queues {
         let timeout = visibility_timeout.unwrap_or(source.settings.visibility_timeout);
         check_visibility_timeout(timeout)?;
         let taken = source.receive(count_max, timeout, now);
-        let target = source
-            .settings
-            .redrive
-            .as_ref()
-            .map(|redrive| redrive.dead_letter_queue.clone());
+        let target = source.settings.redrive.as_ref().map(|redrive| redrive.dead_letter_queue.clone());
         if let Some(target) = target {
             let target = self.queue_mut(&target)?;
             for message in taken.exhausted {
@@ -302,14 +280,9 @@ impl Queues {
         now: SystemTime,
     ) -> Result<BatchOutcome<MessageId>, QueueError> {
         let queue = self.queue_mut(queue)?;
-        batch::run(
-            entries,
-            broken,
-            |VisibilityChange {
-                 receipt_handle,
-                 timeout,
-             }| { queue.change_visibility(&receipt_handle, timeout, now) },
-        )
+        batch::run(entries, broken, |VisibilityChange { receipt_handle, timeout }| {
+            queue.change_visibility(&receipt_handle, timeout, now)
+        })
     }
 
     /// What a queue is like.

@@ -78,10 +78,7 @@ impl RuntimeApi {
             let serving = Arc::clone(&serving);
             async move { Reaction::Answer(serving.call(&head, body).await) }
         });
-        Ok(Self {
-            http: http.await?,
-            state,
-        })
+        Ok(Self { http: http.await?, state })
     }
 
     /// What the function process needs as `AWS_LAMBDA_RUNTIME_API`: host and port.
@@ -103,12 +100,7 @@ impl RuntimeApi {
         let mut invocations = self.state.invocations();
         invocations.count += 1;
         let id = format!("00000000-0000-4000-a000-{:012x}", invocations.count);
-        invocations.waiting.push_back(Invocation {
-            id,
-            payload: payload.into(),
-            timeout,
-            answer,
-        });
+        invocations.waiting.push_back(Invocation { id, payload: payload.into(), timeout, answer });
         drop(invocations);
         self.state.queued.notify_waiters();
         async move {
@@ -163,13 +155,7 @@ impl RuntimeApi {
 
 impl State {
     async fn call(&self, head: &request::Parts, body: Bytes) -> Response<Bytes> {
-        let path: Vec<&str> = head
-            .uri
-            .path()
-            .strip_prefix(PREFIX)
-            .unwrap_or_default()
-            .split('/')
-            .collect();
+        let path: Vec<&str> = head.uri.path().strip_prefix(PREFIX).unwrap_or_default().split('/').collect();
         match (&head.method, path.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["invocation", id, "response"]) => {
@@ -186,10 +172,7 @@ impl State {
 
     /// Holds the request until there is work, as Lambda freezes a process that has nothing to do.
     async fn next(&self) -> Response<Bytes> {
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "the time at which a process is ready is measured"
-        )]
+        #[allow(clippy::disallowed_methods, reason = "the time at which a process is ready is measured")]
         let now = Instant::now();
         self.requests.send_modify(|requests| requests.push(now));
         let mut queued = std::pin::pin!(self.queued.notified());
@@ -218,18 +201,10 @@ impl State {
     }
 
     fn start(&self, invocation: Invocation) -> Response<Bytes> {
-        let Invocation {
-            id,
-            payload,
-            timeout,
-            answer,
-        } = invocation;
+        let Invocation { id, payload, timeout, answer } = invocation;
         #[expect(clippy::disallowed_methods, reason = "a deadline is a time of day")]
         let deadline = SystemTime::now() + timeout;
-        let deadline_ms = deadline
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
+        let deadline_ms = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let started = Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", &id)
@@ -238,10 +213,7 @@ impl State {
                 "lambda-runtime-invoked-function-arn",
                 format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:worker"),
             )
-            .header(
-                "lambda-runtime-trace-id",
-                "Root=1-00000000-000000000000000000000000;Sampled=0",
-            )
+            .header("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000;Sampled=0")
             .body(payload);
         self.started.send_modify(|ids| ids.push(id.clone()));
         self.invocations().running.insert(id, answer);
@@ -256,8 +228,7 @@ impl State {
             );
             return refusal;
         };
-        self.answers
-            .send_modify(|answers| answers.push((id.to_owned(), answer.clone())));
+        self.answers.send_modify(|answers| answers.push((id.to_owned(), answer.clone())));
         // Whoever dropped the invocation does not want the answer.
         let _ = waiting.send(answer);
         status(StatusCode::ACCEPTED)

@@ -85,10 +85,7 @@ impl LocalAws {
             let reaction = serving.call(&head, &body);
             std::future::ready(reaction)
         });
-        Ok(Self {
-            http: http.await?,
-            state,
-        })
+        Ok(Self { http: http.await?, state })
     }
 
     /// What to give a client as its endpoint, without a slash at the end.
@@ -158,32 +155,22 @@ impl LocalAws {
                 }
             }
         };
-        tokio::time::timeout(UNTIL_MAX, come_true)
-            .await
-            .map_err(|_| NeverTrue {
-                journal: self.journal(),
-            })
+        tokio::time::timeout(UNTIL_MAX, come_true).await.map_err(|_| NeverTrue { journal: self.journal() })
     }
 }
 
 impl State {
     fn call(&self, head: &request::Parts, body: &Bytes) -> Reaction {
-        let target = head
-            .headers
-            .get("x-amz-target")
-            .and_then(|target| target.to_str().ok())
-            .unwrap_or_default();
+        let target =
+            head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let now = self.now();
         let reaction = if target == PUT_EVENTS {
             let mut bus = lock(&self.bus);
             wire::put_events(&mut bus, &mut lock(&self.journal), body, now)
         } else if let Some(action) = target.strip_prefix(SQS_PREFIX) {
             // A client reaches the server under the name it was given, so the queue's URL repeats it.
-            let host = head
-                .headers
-                .get(http::header::HOST)
-                .and_then(|host| host.to_str().ok())
-                .unwrap_or_default();
+            let host =
+                head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
             let mut queues = lock(&self.queues);
             wire::call_sqs(
                 &mut queues,
@@ -202,28 +189,16 @@ impl State {
 
     fn look(&self, condition: &mut impl FnMut(View<'_>) -> bool) -> bool {
         let (queues, bus, journal) = (lock(&self.queues), lock(&self.bus), lock(&self.journal));
-        condition(View {
-            queues: &queues,
-            bus: &bus,
-            journal: &journal,
-            now: self.now(),
-        })
+        condition(View { queues: &queues, bus: &bus, journal: &journal, now: self.now() })
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the services' clock starts from the machine's"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the services' clock starts from the machine's")]
     fn now(&self) -> SystemTime {
         SystemTime::now() + *lock(&self.ahead)
     }
 
     fn hold<'a, T>(&'a self, part: &'a Mutex<T>) -> Held<'a, T> {
-        Held {
-            guard: lock(part),
-            changes: &self.changes,
-            is_changed: false,
-        }
+        Held { guard: lock(part), changes: &self.changes, is_changed: false }
     }
 
     fn has_changed(&self) {

@@ -48,10 +48,7 @@ pub fn queue_arn(name: &str) -> String {
 /// The answer to a call that names no action served here.
 #[must_use]
 pub fn unknown_operation() -> Response<Bytes> {
-    answer(
-        400,
-        &json!({ "__type": "com.amazon.coral.service#UnknownOperationException" }),
-    )
+    answer(400, &json!({ "__type": "com.amazon.coral.service#UnknownOperationException" }))
 }
 
 /// A call that was carried out, wholly or in part.
@@ -83,11 +80,7 @@ fn settle(
     result: Result<Carried, Refusal>,
 ) -> Reaction {
     let answer = match result {
-        Ok(Carried {
-            answer: body,
-            message_ids,
-            failed,
-        }) => {
+        Ok(Carried { answer: body, message_ids, failed }) => {
             entry.message_ids = message_ids;
             if failed > 0 {
                 entry.ending = Ending::Partly { failed };
@@ -112,13 +105,9 @@ fn settle(
 
 impl Refusal {
     fn answer(&self) -> Response<Bytes> {
-        let mut answer = answer(
-            self.status,
-            &json!({ "__type": self.shape, "message": self.message }),
-        );
-        let query_error = self
-            .party
-            .and_then(|party| HeaderValue::from_str(&format!("{};{party}", self.code)).ok());
+        let mut answer = answer(self.status, &json!({ "__type": self.shape, "message": self.message }));
+        let query_error =
+            self.party.and_then(|party| HeaderValue::from_str(&format!("{};{party}", self.code)).ok());
         if let Some(query_error) = query_error {
             answer.headers_mut().insert("x-amzn-query-error", query_error);
         }
@@ -169,28 +158,15 @@ mod tests {
             "MessageGroupId": "lane",
             "MessageDeduplicationId": "once",
         });
-        call_sqs(
-            queues,
-            journal,
-            "http://127.0.0.1:1",
-            "SendMessage",
-            call.to_string().as_bytes(),
-            NOW,
-        )
+        call_sqs(queues, journal, "http://127.0.0.1:1", "SendMessage", call.to_string().as_bytes(), NOW)
     }
 
     #[track_caller]
     fn answered(reaction: Reaction) -> (u16, Option<String>, Value) {
-        let Reaction::Answer(answer) = reaction else {
-            panic!("{reaction:?}")
-        };
+        let Reaction::Answer(answer) = reaction else { panic!("{reaction:?}") };
         let query_error = answer.headers().get("x-amzn-query-error");
         let query_error = query_error.map(|value| value.to_str().unwrap().to_owned());
-        (
-            answer.status().as_u16(),
-            query_error,
-            serde_json::from_slice(answer.body()).unwrap(),
-        )
+        (answer.status().as_u16(), query_error, serde_json::from_slice(answer.body()).unwrap())
     }
 
     #[test]
@@ -198,10 +174,7 @@ mod tests {
         let mut journal = Vec::new();
         let (status, query_error, body) = answered(send(&mut queues(), &mut journal, ""));
 
-        assert_eq!(
-            (status, query_error.as_deref()),
-            (400, Some("MissingParameter;Sender"))
-        );
+        assert_eq!((status, query_error.as_deref()), (400, Some("MissingParameter;Sender")));
         assert_eq!(
             body,
             json!({
@@ -218,10 +191,7 @@ mod tests {
         let reaction = call_sqs(&mut queues(), &mut journal, "", "SendMessage", b"[]", NOW);
 
         assert_eq!(answered(reaction).0, 400);
-        assert_eq!(
-            journal[0].ending,
-            Ending::Refused("SerializationException".to_owned())
-        );
+        assert_eq!(journal[0].ending, Ending::Refused("SerializationException".to_owned()));
     }
 
     #[test]

@@ -3,10 +3,7 @@
 //! The function process is the example `function`, which cargo builds with the tests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test compares a measured time with its own"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test compares a measured time with its own")]
 
 use std::io;
 use std::path::PathBuf;
@@ -104,11 +101,7 @@ async fn killed_process_takes_only_its_own_invocation_with_it() {
     let mut lost = Box::pin(api.invoke(r#""hang""#, TIMEOUT));
     let next = api.invoke("8", TIMEOUT);
     // The process holds the invocation once nothing of it is left to send; it will not ask again.
-    assert!(
-        tokio::time::timeout(Duration::from_millis(100), &mut lost)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut lost).await.is_err());
     function.kill();
     drop(lost);
 
@@ -142,57 +135,30 @@ async fn invocation_nobody_waits_for_is_not_given_to_a_process() {
 #[tokio::test]
 async fn poller_deletes_what_succeeded_and_leaves_the_rest_to_its_visibility_timeout() {
     const QUEUE: &str = "requests.fifo";
-    let (aws, api) = (
-        LocalAws::start().await.unwrap(),
-        RuntimeApi::start().await.unwrap(),
-    );
+    let (aws, api) = (LocalAws::start().await.unwrap(), RuntimeApi::start().await.unwrap());
     let _function = Function::start(&api).unwrap();
     aws.queues().create(QUEUE, QueueSettings::fifo()).unwrap();
     let send = |group: &str, body: &str| {
         let message = NewMessage::fifo(body, group, &format!("{group}{body}"));
         aws.queues().send(QUEUE, message, aws.now()).unwrap().message_id
     };
-    let poller = Poller {
-        aws: &aws,
-        runtime_api: &api,
-        queue: QUEUE.to_owned(),
-        batch_max: 10,
-        timeout: TIMEOUT,
-    };
+    let poller =
+        Poller { aws: &aws, runtime_api: &api, queue: QUEUE.to_owned(), batch_max: 10, timeout: TIMEOUT };
 
     // The poller waits first, and wakes when the messages come.
-    let (round, ids) = tokio::join!(spawnable(poller.round()), async {
-        [send("a", "done"), send("b", "hand-back")]
-    });
+    let (round, ids) =
+        tokio::join!(spawnable(poller.round()), async { [send("a", "done"), send("b", "hand-back")] });
     let round = round.unwrap();
     assert_eq!(round.verdict, Verdict::SomeFailed([ids[1].to_string()].into()));
-    assert_eq!(
-        aws.queues().counts(QUEUE, aws.now()).unwrap(),
-        Counts {
-            in_flight: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(aws.queues().counts(QUEUE, aws.now()).unwrap(), Counts { in_flight: 1, ..Counts::default() });
 
     // Only the moved clock makes the message visible again.
     let (round, ()) = tokio::join!(poller.round(), async { aws.advance(Duration::from_secs(30)) });
     assert_eq!(round.unwrap().batch[0].message.receive_count, 2);
 
     send("c", "empty-id");
-    assert_eq!(
-        poller.round().await.unwrap().verdict,
-        Verdict::BatchFailed(Failure::EmptyIdentifier)
-    );
+    assert_eq!(poller.round().await.unwrap().verdict, Verdict::BatchFailed(Failure::EmptyIdentifier));
     send("d", "done");
-    assert_eq!(
-        poller.round().await.unwrap().verdict,
-        Verdict::AllSucceeded(Success::EmptyList)
-    );
-    assert_eq!(
-        aws.queues().counts(QUEUE, aws.now()).unwrap(),
-        Counts {
-            in_flight: 2,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(poller.round().await.unwrap().verdict, Verdict::AllSucceeded(Success::EmptyList));
+    assert_eq!(aws.queues().counts(QUEUE, aws.now()).unwrap(), Counts { in_flight: 2, ..Counts::default() });
 }

@@ -30,9 +30,7 @@ struct Stage {
 async fn stage(attempts: u32) -> Stage {
     let aws = LocalAws::start().await.unwrap();
     aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
-    aws.queues()
-        .create(QUEUE, QueueSettings::fifo().redrive(3, DEAD_LETTERS))
-        .unwrap();
+    aws.queues().create(QUEUE, QueueSettings::fifo().redrive(3, DEAD_LETTERS)).unwrap();
     aws.bus().create("completions");
 
     let http = aws_smithy_http_client::Builder::new().build_http();
@@ -43,9 +41,7 @@ async fn stage(attempts: u32) -> Stage {
     let sqs = aws_sdk_sqs::Config::builder()
         .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
         .region(aws_sdk_sqs::config::Region::new(REGION))
-        .credentials_provider(aws_sdk_sqs::config::Credentials::new(
-            "key", "secret", None, None, "tests",
-        ))
+        .credentials_provider(aws_sdk_sqs::config::Credentials::new("key", "secret", None, None, "tests"))
         .endpoint_url(aws.url())
         .http_client(http.clone())
         .retry_config(retries.clone())
@@ -71,19 +67,11 @@ async fn stage(attempts: u32) -> Stage {
 impl Stage {
     fn send(&self, group: &str, body: &str) -> MessageId {
         let now = self.aws.now();
-        self.aws
-            .queues()
-            .send(QUEUE, NewMessage::fifo(body, group, body), now)
-            .unwrap()
-            .message_id
+        self.aws.queues().send(QUEUE, NewMessage::fifo(body, group, body), now).unwrap().message_id
     }
 
     async fn receive(&self) -> Vec<aws_sdk_sqs::types::Message> {
-        let received = self
-            .sqs
-            .receive_message()
-            .queue_url(&self.queue)
-            .max_number_of_messages(10);
+        let received = self.sqs.receive_message().queue_url(&self.queue).max_number_of_messages(10);
         received.send().await.unwrap().messages.unwrap_or_default()
     }
 
@@ -93,11 +81,7 @@ impl Stage {
 
     /// What was called, and how it ended.
     fn calls(&self) -> Vec<(Action, Ending)> {
-        self.aws
-            .journal()
-            .into_iter()
-            .map(|entry| (entry.action, entry.ending))
-            .collect()
+        self.aws.journal().into_iter().map(|entry| (entry.action, entry.ending)).collect()
     }
 }
 
@@ -113,16 +97,9 @@ fn completion(detail: &str) -> PutEventsRequestEntry {
 #[tokio::test]
 async fn message_keeps_everything_the_client_gave_it() {
     let stage = stage(1).await;
-    let text = MessageAttributeValue::builder()
-        .data_type("String")
-        .string_value("webhook")
-        .build()
-        .unwrap();
-    let bytes = MessageAttributeValue::builder()
-        .data_type("Binary")
-        .binary_value(vec![1, 2].into())
-        .build()
-        .unwrap();
+    let text = MessageAttributeValue::builder().data_type("String").string_value("webhook").build().unwrap();
+    let bytes =
+        MessageAttributeValue::builder().data_type("Binary").binary_value(vec![1, 2].into()).build().unwrap();
 
     let sent = stage
         .sqs
@@ -146,27 +123,16 @@ async fn message_keeps_everything_the_client_gave_it() {
         .await
         .unwrap();
 
-    let [message] = received.messages() else {
-        panic!("{received:?}")
-    };
+    let [message] = received.messages() else { panic!("{received:?}") };
     assert_eq!(message.message_id(), sent.message_id());
     assert_eq!(message.body(), Some("{\"ü\": \"\\u0001\"}"));
     let attributes = message.message_attributes.as_ref().unwrap();
     assert_eq!((&attributes["trigger"], &attributes["raw"]), (&text, &bytes));
     let system = message.attributes.as_ref().unwrap();
-    assert_eq!(
-        system[&MessageSystemAttributeName::MessageGroupId],
-        "eu-west-1/ep-1"
-    );
-    assert_eq!(
-        system[&MessageSystemAttributeName::MessageDeduplicationId],
-        "once"
-    );
+    assert_eq!(system[&MessageSystemAttributeName::MessageGroupId], "eu-west-1/ep-1");
+    assert_eq!(system[&MessageSystemAttributeName::MessageDeduplicationId], "once");
     assert_eq!(system[&MessageSystemAttributeName::ApproximateReceiveCount], "1");
-    assert_eq!(
-        Some(system[&MessageSystemAttributeName::SequenceNumber].as_str()),
-        sent.sequence_number()
-    );
+    assert_eq!(Some(system[&MessageSystemAttributeName::SequenceNumber].as_str()), sent.sequence_number());
     assert!(system.contains_key(&MessageSystemAttributeName::SentTimestamp));
 }
 
@@ -176,59 +142,24 @@ async fn copy_event_and_delete_are_journaled_in_their_order() {
     let id = stage.send("lane", "no-request");
     let received = stage.receive().await.remove(0);
 
-    let copy = stage
-        .sqs
-        .send_message()
-        .queue_url(stage.aws.queue_url(DEAD_LETTERS))
-        .message_body("no-request");
-    let copy = copy
-        .message_group_id("lane")
-        .message_deduplication_id(id.as_str())
-        .send()
-        .await
-        .unwrap();
-    let put = stage
-        .events
-        .put_events()
-        .entries(completion("{}"))
-        .send()
-        .await
-        .unwrap();
+    let copy =
+        stage.sqs.send_message().queue_url(stage.aws.queue_url(DEAD_LETTERS)).message_body("no-request");
+    let copy = copy.message_group_id("lane").message_deduplication_id(id.as_str()).send().await.unwrap();
+    let put = stage.events.put_events().entries(completion("{}")).send().await.unwrap();
     let delete = stage.sqs.delete_message().queue_url(&stage.queue);
-    delete
-        .set_receipt_handle(received.receipt_handle)
-        .send()
-        .await
-        .unwrap();
+    delete.set_receipt_handle(received.receipt_handle).send().await.unwrap();
 
     let journal = stage.aws.journal();
     let journal: Vec<_> = journal
         .iter()
-        .map(|entry| {
-            (
-                entry.action,
-                entry.target.as_str(),
-                entry.message_ids[0].as_str(),
-                &entry.ending,
-            )
-        })
+        .map(|entry| (entry.action, entry.target.as_str(), entry.message_ids[0].as_str(), &entry.ending))
         .collect();
     assert_eq!(
         journal,
         [
             (Action::ReceiveMessage, QUEUE, id.as_str(), &Ending::Done),
-            (
-                Action::SendMessage,
-                DEAD_LETTERS,
-                copy.message_id().unwrap(),
-                &Ending::Done
-            ),
-            (
-                Action::PutEvents,
-                "completions",
-                put.entries()[0].event_id().unwrap(),
-                &Ending::Done
-            ),
+            (Action::SendMessage, DEAD_LETTERS, copy.message_id().unwrap(), &Ending::Done),
+            (Action::PutEvents, "completions", put.entries()[0].event_id().unwrap(), &Ending::Done),
             (Action::DeleteMessage, QUEUE, id.as_str(), &Ending::Done),
         ]
     );
@@ -239,61 +170,30 @@ async fn copy_event_and_delete_are_journaled_in_their_order() {
 #[tokio::test]
 async fn refusals_reach_the_client_as_its_own_error_variants() {
     let stage = stage(1).await;
-    let send = stage
-        .sqs
-        .send_message()
-        .queue_url(&stage.queue)
-        .message_group_id("g")
-        .message_deduplication_id("d");
+    let send =
+        stage.sqs.send_message().queue_url(&stage.queue).message_group_id("g").message_deduplication_id("d");
 
-    let empty = send
-        .message_body("")
-        .send()
-        .await
-        .unwrap_err()
-        .into_service_error();
+    let empty = send.message_body("").send().await.unwrap_err().into_service_error();
     assert_eq!(empty.code(), Some("MissingParameter"));
 
-    let elsewhere = stage
-        .sqs
-        .send_message()
-        .queue_url(stage.aws.queue_url("none"))
-        .message_body("a");
+    let elsewhere = stage.sqs.send_message().queue_url(stage.aws.queue_url("none")).message_body("a");
     let elsewhere = elsewhere.send().await.unwrap_err().into_service_error();
     assert!(elsewhere.is_queue_does_not_exist(), "{elsewhere:?}");
 
     stage.send("lane", "a");
     let received = stage.receive().await.remove(0);
     stage.aws.advance(VISIBILITY_TIMEOUT);
-    let late = stage
-        .sqs
-        .change_message_visibility()
-        .queue_url(&stage.queue)
-        .visibility_timeout(5);
-    let late = late
-        .set_receipt_handle(received.receipt_handle)
-        .send()
-        .await
-        .unwrap_err()
-        .into_service_error();
+    let late = stage.sqs.change_message_visibility().queue_url(&stage.queue).visibility_timeout(5);
+    let late =
+        late.set_receipt_handle(received.receipt_handle).send().await.unwrap_err().into_service_error();
     assert!(late.is_message_not_inflight(), "{late:?}");
 
-    let unknown = stage
-        .sqs
-        .delete_message()
-        .queue_url(&stage.queue)
-        .receipt_handle("nonsense");
+    let unknown = stage.sqs.delete_message().queue_url(&stage.queue).receipt_handle("nonsense");
     let unknown = unknown.send().await.unwrap_err().into_service_error();
     assert!(unknown.is_receipt_handle_is_invalid(), "{unknown:?}");
 
-    let purge = stage
-        .sqs
-        .purge_queue()
-        .queue_url(&stage.queue)
-        .send()
-        .await
-        .unwrap_err()
-        .into_service_error();
+    let purge =
+        stage.sqs.purge_queue().queue_url(&stage.queue).send().await.unwrap_err().into_service_error();
     assert_eq!(purge.code(), Some("UnknownOperationException"));
 }
 
@@ -318,155 +218,65 @@ async fn batches_report_each_entry() {
     let stage = stage(1).await;
     let entry = |id: &str, body: &str| {
         let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(body);
-        entry
-            .message_group_id(id)
-            .message_deduplication_id(id)
-            .build()
-            .unwrap()
+        entry.message_group_id(id).message_deduplication_id(id).build().unwrap()
     };
     let sent = stage.sqs.send_message_batch().queue_url(&stage.queue);
-    let sent = sent
-        .entries(entry("a", "1"))
-        .entries(entry("b", ""))
-        .entries(entry("c", "3"))
-        .send()
-        .await
-        .unwrap();
+    let sent =
+        sent.entries(entry("a", "1")).entries(entry("b", "")).entries(entry("c", "3")).send().await.unwrap();
     assert_eq!(
-        sent.successful()
-            .iter()
-            .map(aws_sdk_sqs::types::SendMessageBatchResultEntry::id)
-            .collect::<Vec<_>>(),
+        sent.successful().iter().map(aws_sdk_sqs::types::SendMessageBatchResultEntry::id).collect::<Vec<_>>(),
         ["a", "c"]
     );
-    assert_eq!(
-        (sent.failed()[0].id(), sent.failed()[0].code()),
-        ("b", "MissingParameter")
-    );
+    assert_eq!((sent.failed()[0].id(), sent.failed()[0].code()), ("b", "MissingParameter"));
 
     let received = stage.receive().await;
-    stage
-        .aws
-        .queues()
-        .faults()
-        .plan(Action::ChangeMessageVisibilityBatch, 1, Fault::EntryFails(1));
-    let mut change = stage
-        .sqs
-        .change_message_visibility_batch()
-        .queue_url(&stage.queue);
+    stage.aws.queues().faults().plan(Action::ChangeMessageVisibilityBatch, 1, Fault::EntryFails(1));
+    let mut change = stage.sqs.change_message_visibility_batch().queue_url(&stage.queue);
     for (id, message) in received.iter().enumerate() {
-        let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
-            .id(id.to_string())
-            .visibility_timeout(0);
-        change = change.entries(
-            entry
-                .set_receipt_handle(message.receipt_handle.clone())
-                .build()
-                .unwrap(),
-        );
+        let entry =
+            ChangeMessageVisibilityBatchRequestEntry::builder().id(id.to_string()).visibility_timeout(0);
+        change = change.entries(entry.set_receipt_handle(message.receipt_handle.clone()).build().unwrap());
     }
     let changed = change.send().await.unwrap();
     assert_eq!(changed.successful()[0].id(), "0");
-    assert_eq!(
-        (changed.failed()[0].id(), changed.failed()[0].sender_fault()),
-        ("1", false)
-    );
-    assert_eq!(
-        stage.counts(QUEUE),
-        Counts {
-            visible: 1,
-            in_flight: 1,
-            delayed: 0
-        }
-    );
+    assert_eq!((changed.failed()[0].id(), changed.failed()[0].sender_fault()), ("1", false));
+    assert_eq!(stage.counts(QUEUE), Counts { visible: 1, in_flight: 1, delayed: 0 });
 
     let delete = DeleteMessageBatchRequestEntry::builder().id("x");
-    let delete = delete
-        .set_receipt_handle(received[1].receipt_handle.clone())
-        .build()
-        .unwrap();
-    let deleted = stage
-        .sqs
-        .delete_message_batch()
-        .queue_url(&stage.queue)
-        .entries(delete)
-        .send()
-        .await
-        .unwrap();
+    let delete = delete.set_receipt_handle(received[1].receipt_handle.clone()).build().unwrap();
+    let deleted =
+        stage.sqs.delete_message_batch().queue_url(&stage.queue).entries(delete).send().await.unwrap();
     assert_eq!((deleted.successful().len(), deleted.failed().len()), (1, 0));
 }
 
 #[tokio::test]
 async fn client_tries_again_after_server_error_and_throttle() {
     let stage = stage(3).await;
-    stage
-        .aws
-        .queues()
-        .faults()
-        .plan(Action::SendMessage, 1, Fault::ServerError);
-    stage
-        .aws
-        .queues()
-        .faults()
-        .plan(Action::SendMessage, 1, Fault::Throttled);
-    stage
-        .aws
-        .bus()
-        .faults()
-        .plan(Action::PutEvents, 1, Fault::ServerError);
-    stage
-        .aws
-        .bus()
-        .faults()
-        .plan(Action::PutEvents, 1, Fault::Throttled);
+    stage.aws.queues().faults().plan(Action::SendMessage, 1, Fault::ServerError);
+    stage.aws.queues().faults().plan(Action::SendMessage, 1, Fault::Throttled);
+    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::ServerError);
+    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::Throttled);
 
     let send = stage.sqs.send_message().queue_url(&stage.queue).message_body("a");
-    send.message_group_id("g")
-        .message_deduplication_id("d")
-        .send()
-        .await
-        .unwrap();
-    stage
-        .events
-        .put_events()
-        .entries(completion("{}"))
-        .send()
-        .await
-        .unwrap();
+    send.message_group_id("g").message_deduplication_id("d").send().await.unwrap();
+    stage.events.put_events().entries(completion("{}")).send().await.unwrap();
 
     let both = |action| {
-        [
-            Ending::Faulted(Fault::ServerError),
-            Ending::Faulted(Fault::Throttled),
-            Ending::Done,
-        ]
-        .map(|e| (action, e))
+        [Ending::Faulted(Fault::ServerError), Ending::Faulted(Fault::Throttled), Ending::Done]
+            .map(|e| (action, e))
     };
-    assert_eq!(
-        stage.calls(),
-        [both(Action::SendMessage), both(Action::PutEvents)].concat()
-    );
-    assert_eq!(
-        (stage.counts(QUEUE).visible, stage.aws.bus().events().len()),
-        (1, 1)
-    );
+    assert_eq!(stage.calls(), [both(Action::SendMessage), both(Action::PutEvents)].concat());
+    assert_eq!((stage.counts(QUEUE).visible, stage.aws.bus().events().len()), (1, 1));
 }
 
 #[tokio::test]
 async fn lost_answer_leaves_the_call_carried_out() {
     let stage = stage(1).await;
-    stage
-        .aws
-        .bus()
-        .faults()
-        .plan(Action::PutEvents, 1, Fault::AnswerLost);
+    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::AnswerLost);
 
     let put = stage.events.put_events().entries(completion("{}"));
     let error = put.clone().send().await.unwrap_err();
-    assert!(
-        matches!(error, aws_sdk_eventbridge::error::SdkError::DispatchFailure(_)),
-        "{error:?}"
-    );
+    assert!(matches!(error, aws_sdk_eventbridge::error::SdkError::DispatchFailure(_)), "{error:?}");
     put.send().await.unwrap();
 
     let lost = (Action::PutEvents, Ending::Faulted(Fault::AnswerLost));
@@ -477,30 +287,11 @@ async fn lost_answer_leaves_the_call_carried_out() {
 #[tokio::test]
 async fn failed_entry_hides_inside_a_success() {
     let stage = stage(1).await;
-    stage
-        .aws
-        .bus()
-        .faults()
-        .plan(Action::PutEvents, 1, Fault::EntryFails(0));
+    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::EntryFails(0));
 
-    let broken = stage
-        .events
-        .put_events()
-        .entries(completion("{}"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        (broken.failed_entry_count(), broken.entries()[0].error_code()),
-        (1, Some("InternalFailure"))
-    );
-    let malformed = stage
-        .events
-        .put_events()
-        .entries(completion("[]"))
-        .send()
-        .await
-        .unwrap();
+    let broken = stage.events.put_events().entries(completion("{}")).send().await.unwrap();
+    assert_eq!((broken.failed_entry_count(), broken.entries()[0].error_code()), (1, Some("InternalFailure")));
+    let malformed = stage.events.put_events().entries(completion("[]")).send().await.unwrap();
     assert_eq!(malformed.entries()[0].error_code(), Some("MalformedDetail"));
 
     assert_eq!(stage.aws.bus().events(), []);
@@ -510,11 +301,7 @@ async fn failed_entry_hides_inside_a_success() {
 async fn hanging_call_does_nothing_and_keeps_its_client_waiting() {
     let stage = stage(1).await;
     stage.send("lane", "a");
-    stage
-        .aws
-        .queues()
-        .faults()
-        .plan(Action::ReceiveMessage, 1, Fault::Hang);
+    stage.aws.queues().faults().plan(Action::ReceiveMessage, 1, Fault::Hang);
 
     let hanging = tokio::spawn(stage.sqs.receive_message().queue_url(&stage.queue).send());
     let hangs = (Action::ReceiveMessage, Ending::Faulted(Fault::Hang));
@@ -531,10 +318,7 @@ async fn change_by_hand_wakes_whoever_awaits_a_condition() {
     let stage = stage(1).await;
     let started = Instant::now();
     let (reached, id) = tokio::join!(
-        stage.aws.until(|view| view
-            .queues
-            .messages(QUEUE)
-            .is_ok_and(|messages| messages.len() == 1)),
+        stage.aws.until(|view| view.queues.messages(QUEUE).is_ok_and(|messages| messages.len() == 1)),
         async { stage.send("lane", "a") },
     );
     reached.unwrap();
@@ -553,13 +337,8 @@ async fn queue_is_found_by_name_and_describes_itself() {
     assert_eq!(found.queue_url(), Some(stage.queue.as_str()));
 
     let attributes = stage.sqs.get_queue_attributes().queue_url(&stage.queue);
-    let attributes = attributes
-        .attribute_names(QueueAttributeName::All)
-        .send()
-        .await
-        .unwrap()
-        .attributes
-        .unwrap();
+    let attributes =
+        attributes.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
     assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], "30");
     assert_eq!(
         attributes[&QueueAttributeName::RedrivePolicy],

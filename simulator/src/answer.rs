@@ -60,10 +60,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn because(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            ..Self::from(code)
-        }
+        Self { message: message.into(), ..Self::from(code) }
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<HeaderValue>) -> Self {
@@ -100,12 +97,7 @@ pub(crate) struct Letterhead<'a> {
 impl Letterhead<'_> {
     /// The answer to a call that no fault struck.
     pub(crate) fn plain(self, outcome: &Outcome) -> Answer {
-        Answer {
-            response: self.response(outcome),
-            manner: Manner::Whole {
-                after: Duration::ZERO,
-            },
-        }
+        Answer { response: self.response(outcome), manner: Manner::Whole { after: Duration::ZERO } }
     }
 
     /// The answer to a call that this fault struck, whose true outcome, if it was carried out, is `outcome`.
@@ -113,10 +105,7 @@ impl Letterhead<'_> {
         let after = fault.delay;
         let nothing = Ok(json!({}));
         let outcome = outcome.unwrap_or(&nothing);
-        let whole = |response| Answer {
-            response,
-            manner: Manner::Whole { after },
-        };
+        let whole = |response| Answer { response, manner: Manner::Whole { after } };
         match &fault.fault {
             Effect::TrueAnswer
             | Effect::RepeatNextToken
@@ -124,45 +113,24 @@ impl Letterhead<'_> {
             | Effect::RepeatedItem
             | Effect::AcceptedWithoutEffect
             | Effect::AcceptedThenFails => whole(self.response(outcome)),
-            Effect::Code {
-                code,
-                status,
-                message,
-                headers,
-            } => {
+            Effect::Code { code, status, message, headers } => {
                 let known = crate::codes::find(code);
-                let message = message
-                    .clone()
-                    .or_else(|| known.map(|known| known.message.to_owned()));
-                whole(
-                    self.response(&Err(Refusal {
-                        code: code.clone(),
-                        status: status.unwrap_or_else(|| crate::codes::status_of(code)),
-                        message: message.unwrap_or_else(|| "An injected fault.".to_owned()),
-                        headers: headers
-                            .iter()
-                            .map(|(name, value)| (name.clone(), value.clone()))
-                            .collect(),
-                        access_denied_detail: None,
-                    })),
-                )
+                let message = message.clone().or_else(|| known.map(|known| known.message.to_owned()));
+                whole(self.response(&Err(Refusal {
+                    code: code.clone(),
+                    status: status.unwrap_or_else(|| crate::codes::status_of(code)),
+                    message: message.unwrap_or_else(|| "An injected fault.".to_owned()),
+                    headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                    access_denied_detail: None,
+                })))
             }
-            Effect::Hang => Answer {
-                response: Response::default(),
-                manner: Manner::Hang,
-            },
-            Effect::Reset => Answer {
-                response: Response::default(),
-                manner: Manner::Reset { after },
-            },
+            Effect::Hang => Answer { response: Response::default(), manner: Manner::Hang },
+            Effect::Reset => Answer { response: Response::default(), manner: Manner::Reset { after } },
             Effect::Truncated => {
                 let whole = self.response(outcome);
                 let announced = whole.body().len() as u64;
                 let response = whole.map(|body| body.slice(..body.len() / 2));
-                Answer {
-                    response,
-                    manner: Manner::Truncated { after, announced },
-                }
+                Answer { response, manner: Manner::Truncated { after, announced } }
             }
             Effect::NonJson { status, body } => {
                 let body = body.clone().unwrap_or_else(|| html(*status));
@@ -191,11 +159,7 @@ impl Letterhead<'_> {
                 if fields.get("RequestId").is_none() {
                     fields["RequestId"] = self.request_id.into();
                 }
-                self.write(
-                    StatusCode::OK,
-                    "application/json;charset=utf-8",
-                    fields.to_string(),
-                )
+                self.write(StatusCode::OK, "application/json;charset=utf-8", fields.to_string())
             }
             Err(refusal) => {
                 let (kind, body) = self.error(refusal);
@@ -219,9 +183,7 @@ impl Letterhead<'_> {
             ("Recommend", &recommend),
         ];
         if self.error_format == ErrorFormat::Xml {
-            let fields = fields
-                .map(|(name, text)| format!("<{name}>{}</{name}>", escaped(text)))
-                .concat();
+            let fields = fields.map(|(name, text)| format!("<{name}>{}</{name}>", escaped(text))).concat();
             return (
                 "text/xml;charset=utf-8",
                 format!("<?xml version='1.0' encoding='UTF-8'?><Error>{fields}</Error>"),
@@ -246,10 +208,7 @@ impl Letterhead<'_> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         for (name, value) in [
             (header::DATE, wire_time::http_date(self.date)),
-            (
-                HeaderName::from_static("x-acs-request-id"),
-                self.request_id.to_owned(),
-            ),
+            (HeaderName::from_static("x-acs-request-id"), self.request_id.to_owned()),
         ] {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
@@ -264,14 +223,10 @@ fn html(status: StatusCode) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn lower_camel(name: &str) -> String {
     let mut letters = name.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

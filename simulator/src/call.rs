@@ -57,10 +57,7 @@ impl Call {
 
     /// A parameter that may be missing; an empty one counts as missing.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .get(name)
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
+        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// A parameter that must be there.
@@ -101,11 +98,7 @@ impl Call {
         for name in ["ClientToken", "Signature", "SignatureNonce", "Timestamp"] {
             parameters.remove(name);
         }
-        parameters.extend(
-            self.action_name
-                .clone()
-                .map(|action| ("Action".to_owned(), action)),
-        );
+        parameters.extend(self.action_name.clone().map(|action| ("Action".to_owned(), action)));
         parameters
     }
 }
@@ -121,10 +114,7 @@ pub(crate) fn missing(name: &str) -> Refusal {
 
 /// The refusal of a parameter that has a wrong value.
 pub(crate) fn invalid(name: &str, why: &str) -> Refusal {
-    Refusal::because(
-        codes::INVALID_PARAMETER,
-        format!("The parameter {name} is not valid: {why}."),
-    )
+    Refusal::because(codes::INVALID_PARAMETER, format!("The parameter {name} is not valid: {why}."))
 }
 
 /// A header's value. One that is repeated is joined by commas; bytes that are no text become replacement characters.
@@ -155,7 +145,5 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 fn decoded(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8_lossy()
-        .into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

@@ -84,12 +84,8 @@ impl Cloud {
             journal: Journal::default(),
         };
         for endpoint in seed.endpoints {
-            cloud
-                .security_groups
-                .extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
-            cloud
-                .endpoints
-                .insert(endpoint.endpoint_id.clone(), Tracked::since_ever(Some(endpoint)));
+            cloud.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
+            cloud.endpoints.insert(endpoint.endpoint_id.clone(), Tracked::since_ever(Some(endpoint)));
         }
         Ok(cloud)
     }
@@ -103,12 +99,7 @@ impl Cloud {
         let date = self.server_time(now);
         let attempt = self.attempt(request, &call, place, &request_id, now);
         let error_format = self.settings.error_format;
-        let letterhead = Letterhead {
-            request_id: &request_id,
-            host: &call.host,
-            date,
-            error_format,
-        };
+        let letterhead = Letterhead { request_id: &request_id, host: &call.host, date, error_format };
         let answer = match (&attempt.fault, &attempt.outcome) {
             (Some(fault), outcome) => letterhead.struck(fault, outcome.as_ref()),
             (None, Some(outcome)) => letterhead.plain(outcome),
@@ -127,12 +118,7 @@ impl Cloud {
             regions: self.regions.clone(),
             access_keys: self.gate.keys.values().cloned().collect(),
             security_groups: self.security_groups.clone(),
-            endpoints: self
-                .endpoints
-                .values()
-                .filter_map(Tracked::truth)
-                .cloned()
-                .collect(),
+            endpoints: self.endpoints.values().filter_map(Tracked::truth).cloned().collect(),
             quotas: self.meter.quotas.clone(),
             faults: self.faults.waiting().to_vec(),
         }
@@ -158,15 +144,8 @@ impl Cloud {
         request_id: &str,
         now: SystemTime,
     ) -> Attempt {
-        let refused = |refusal| Attempt {
-            fault: None,
-            outcome: Some(Err(refusal)),
-            executed: false,
-        };
-        let key = match self
-            .gate
-            .admit(request, call, &self.settings, self.server_time(now))
-        {
+        let refused = |refusal| Attempt { fault: None, outcome: Some(Err(refusal)), executed: false };
+        let key = match self.gate.admit(request, call, &self.settings, self.server_time(now)) {
             Ok(key) => key,
             Err(refusal) => {
                 self.counts.signatures_rejected += 1;
@@ -181,28 +160,13 @@ impl Cloud {
         if let Some(fault) = &fault {
             self.counts.faults += 1;
             if fault.when == When::Before && !fault.fault.spoils_a_true_answer() {
-                return Attempt {
-                    fault: Some(fault.clone()),
-                    outcome: None,
-                    executed: false,
-                };
+                return Attempt { fault: Some(fault.clone()), outcome: None, executed: false };
             }
         }
         let effect = fault.as_ref().map(|fault| &fault.fault);
         let key = &key;
-        let outcome = self.carry_out(Errand {
-            action,
-            call,
-            key,
-            effect,
-            request_id,
-            now,
-        });
-        Attempt {
-            fault,
-            outcome: Some(outcome),
-            executed: true,
-        }
+        let outcome = self.carry_out(Errand { action, call, key, effect, request_id, now });
+        Attempt { fault, outcome: Some(outcome), executed: true }
     }
 
     fn settle(&mut self, now: SystemTime) {
@@ -265,19 +229,9 @@ fn entry(call: &Call, attempt: &Attempt, answer: &Answer, now: SystemTime) -> Jo
 
 /// A request id that looks like Alibaba's and depends on nothing but the seed and the number of the call.
 fn request_id(seed: u64, number: u64) -> String {
-    let (high, low) = (
-        scatter(seed ^ number.rotate_left(32)),
-        scatter(seed.wrapping_add(number)),
-    );
+    let (high, low) = (scatter(seed ^ number.rotate_left(32)), scatter(seed.wrapping_add(number)));
     let hex = format!("{high:016X}{low:016X}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 /// One step of `SplitMix64`: neighbouring numbers come out far apart.

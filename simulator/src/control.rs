@@ -78,15 +78,12 @@ fn json_of(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
     // Times before the year 0 or after 9999 are all that cannot be written.
     let (status, body) = match serde_json::to_vec_pretty(value) {
         Ok(body) => (status, body),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            json!({ "error": error.to_string() }).to_string().into(),
-        ),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": error.to_string() }).to_string().into())
+        }
     };
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -41,10 +41,7 @@ impl Fault {
     /// This effect on every call of an action, before it is carried out.
     #[must_use]
     pub fn on(action: Action, effect: Effect) -> Self {
-        Self {
-            action: Some(action),
-            ..Self::anywhere(effect)
-        }
+        Self { action: Some(action), ..Self::anywhere(effect) }
     }
 
     /// This effect on every call of every action, before it is carried out.
@@ -63,37 +60,25 @@ impl Fault {
     /// Only the call of this number, counted from 1 since the cloud began.
     #[must_use]
     pub fn nth(self, number: u64) -> Self {
-        Self {
-            call: Calls::Nth(number),
-            ..self
-        }
+        Self { call: Calls::Nth(number), ..self }
     }
 
     /// Only the next so many calls.
     #[must_use]
     pub fn next(self, calls: u64) -> Self {
-        Self {
-            call: Calls::Next(calls),
-            ..self
-        }
+        Self { call: Calls::Next(calls), ..self }
     }
 
     /// Only calls that name this endpoint.
     #[must_use]
     pub fn for_endpoint(self, endpoint: impl Into<EndpointId>) -> Self {
-        Self {
-            endpoint_id: Some(endpoint.into()),
-            ..self
-        }
+        Self { endpoint_id: Some(endpoint.into()), ..self }
     }
 
     /// The call is carried out, and only its answer is lost.
     #[must_use]
     pub fn after_execution(self) -> Self {
-        Self {
-            when: When::After,
-            ..self
-        }
+        Self { when: When::After, ..self }
     }
 
     /// The answer is held back.
@@ -198,23 +183,13 @@ impl Effect {
     /// An error with this code, its status and message from the table.
     #[must_use]
     pub fn code(code: impl Into<String>) -> Self {
-        Self::Code {
-            code: code.into(),
-            status: None,
-            message: None,
-            headers: HeaderMap::new(),
-        }
+        Self::Code { code: code.into(), status: None, message: None, headers: HeaderMap::new() }
     }
 
     /// An error with this code under another status.
     #[must_use]
     pub fn code_with_status(code: impl Into<String>, status: StatusCode) -> Self {
-        Self::Code {
-            code: code.into(),
-            status: Some(status),
-            message: None,
-            headers: HeaderMap::new(),
-        }
+        Self::Code { code: code.into(), status: Some(status), message: None, headers: HeaderMap::new() }
     }
 
     /// A throttled call with the hint in `x-acs-retry-after`.
@@ -223,12 +198,7 @@ impl Effect {
         let mut headers = HeaderMap::new();
         let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         headers.insert("x-acs-retry-after", HeaderValue::from(after));
-        Self::Code {
-            code: codes::THROTTLING_USER.name.to_owned(),
-            status: None,
-            message: None,
-            headers,
-        }
+        Self::Code { code: codes::THROTTLING_USER.name.to_owned(), status: None, message: None, headers }
     }
 
     /// A proxy's HTML page.
@@ -295,10 +265,7 @@ impl Faults {
 
     /// The first fault that this call meets. One that has struck often enough is taken away.
     pub(crate) fn take(&mut self, action: Action, endpoint: Option<&str>, place: Place) -> Option<Fault> {
-        let index = self
-            .0
-            .iter()
-            .position(|fault| strikes(fault, action, endpoint, place))?;
+        let index = self.0.iter().position(|fault| strikes(fault, action, endpoint, place))?;
         let fault = self.0[index].clone();
         match &mut self.0[index].call {
             Calls::Every => {}
@@ -315,11 +282,7 @@ fn strikes(fault: &Fault, action: Action, endpoint: Option<&str>, place: Place) 
     if fault.action.is_some_and(|wanted| wanted != action) {
         return false;
     }
-    if fault
-        .endpoint_id
-        .as_ref()
-        .is_some_and(|wanted| Some(wanted.as_str()) != endpoint)
-    {
+    if fault.endpoint_id.as_ref().is_some_and(|wanted| Some(wanted.as_str()) != endpoint) {
         return false;
     }
     let number = match (fault.action, &fault.endpoint_id) {
@@ -357,12 +320,7 @@ mod tests {
     fn a_fault_for_one_endpoint_counts_that_endpoints_calls() {
         let mut faults = Faults::default();
         faults.inject(Fault::on(DETACH, Effect::Hang).nth(1).for_endpoint("ep-b"));
-        let place = Place {
-            overall: 9,
-            of_action: 7,
-            of_endpoint: 3,
-            of_action_and_endpoint: 1,
-        };
+        let place = Place { overall: 9, of_action: 7, of_endpoint: 3, of_action_and_endpoint: 1 };
         assert_eq!(faults.take(DETACH, Some("ep-a"), place), None);
         assert!(faults.take(DETACH, Some("ep-b"), place).is_some());
     }
@@ -379,10 +337,7 @@ mod tests {
         let faults: Vec<Fault> = serde_json::from_str(text).unwrap();
         let again: Vec<Fault> = serde_json::from_str(&serde_json::to_string(&faults).unwrap()).unwrap();
         assert_eq!(again, faults);
-        assert_eq!(
-            faults[3],
-            Fault::anywhere(Effect::TrueAnswer).delayed(Duration::from_millis(5))
-        );
+        assert_eq!(faults[3], Fault::anywhere(Effect::TrueAnswer).delayed(Duration::from_millis(5)));
     }
 
     #[test]
@@ -399,11 +354,6 @@ mod tests {
     }
 
     fn place(number: u64) -> Place {
-        Place {
-            overall: number,
-            of_action: number,
-            of_endpoint: number,
-            of_action_and_endpoint: number,
-        }
+        Place { overall: number, of_action: number, of_endpoint: number, of_action_and_endpoint: number }
     }
 }

@@ -38,14 +38,8 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(keys: Vec<AccessKey>) -> Self {
-        let keys = keys
-            .into_iter()
-            .map(|key| (key.access_key_id.clone(), key))
-            .collect();
-        Self {
-            keys,
-            nonces: Nonces::default(),
-        }
+        let keys = keys.into_iter().map(|key| (key.access_key_id.clone(), key)).collect();
+        Self { keys, nonces: Nonces::default() }
     }
 
     /// The key that signed this request. `now` is the server's own time.
@@ -110,10 +104,7 @@ impl Gate {
                 _ => Ok(()),
             },
             (_, Some(brought)) => {
-                let known = self
-                    .keys
-                    .values()
-                    .any(|key| key.security_token.as_ref() == Some(&brought));
+                let known = self.keys.values().any(|key| key.security_token.as_ref() == Some(&brought));
                 Err(if known {
                     codes::INVALID_SECURITY_TOKEN_MISMATCH.into()
                 } else {
@@ -133,9 +124,7 @@ struct Stated {
 impl Stated {
     fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
         let stated = |header: &str, name: &str| {
-            header_of(request, header)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| missing(name))
+            header_of(request, header).filter(|value| !value.is_empty()).ok_or_else(|| missing(name))
         };
         stated("x-acs-action", "Action")?;
         stated("x-acs-version", "Version")?;
@@ -150,10 +139,7 @@ impl Stated {
 fn check_time(date: &str, now: SystemTime) -> Result<(), Refusal> {
     let stated = parse_acs_date(date).ok_or(codes::INVALID_TIME_STAMP_FORMAT)?;
     if distance(stated, now) > CLOCK_SKEW_MAX {
-        let message = format!(
-            "The request says {date}, and the server's time is {}.",
-            acs_date(now)
-        );
+        let message = format!("The request says {date}, and the server's time is {}.", acs_date(now));
         return Err(Refusal::because(codes::INVALID_TIME_STAMP_EXPIRED, message));
     }
     Ok(())
@@ -202,22 +188,10 @@ mod tests {
     #[test]
     fn each_flaw_has_its_code() {
         let flaw = |change: fn(&mut Request<Bytes>)| code(&mut gate(), &signed("n", noon(), change)).unwrap();
-        assert_eq!(
-            flaw(|r| drop(r.headers_mut().remove("x-acs-date"))),
-            "MissingTimestamp"
-        );
-        assert_eq!(
-            flaw(|r| drop(r.headers_mut().remove("x-acs-signature-nonce"))),
-            "MissingSignatureNonce"
-        );
-        assert_eq!(
-            flaw(|r| set(r, "x-acs-date", "yesterday")),
-            "InvalidTimeStamp.Format"
-        );
-        assert_eq!(
-            flaw(|r| set(r, "x-acs-security-token", "unheard of")),
-            "InvalidSecurityToken.Malformed"
-        );
+        assert_eq!(flaw(|r| drop(r.headers_mut().remove("x-acs-date"))), "MissingTimestamp");
+        assert_eq!(flaw(|r| drop(r.headers_mut().remove("x-acs-signature-nonce"))), "MissingSignatureNonce");
+        assert_eq!(flaw(|r| set(r, "x-acs-date", "yesterday")), "InvalidTimeStamp.Format");
+        assert_eq!(flaw(|r| set(r, "x-acs-security-token", "unheard of")), "InvalidSecurityToken.Malformed");
         assert_eq!(
             flaw(|r| set(r, "x-acs-security-token", "token")),
             "InvalidSecurityToken.MismatchWithAccessKey"
@@ -228,40 +202,19 @@ mod tests {
             change(&mut request);
             code(&mut gate(), &request).unwrap()
         };
-        assert_eq!(
-            broken(|r| drop(r.headers_mut().remove("authorization"))),
-            "IncompleteSignature"
-        );
-        assert_eq!(
-            broken(|r| set(r, "x-acs-extra", "unsigned")),
-            "IncompleteSignature"
-        );
-        assert_eq!(
-            broken(|r| *r.body_mut() = Bytes::from_static(b"x")),
-            "SignatureDoesNotMatch"
-        );
-        assert_eq!(
-            broken(|r| *r.uri_mut() = "/?RegionId=mars".parse().unwrap()),
-            "SignatureDoesNotMatch"
-        );
+        assert_eq!(broken(|r| drop(r.headers_mut().remove("authorization"))), "IncompleteSignature");
+        assert_eq!(broken(|r| set(r, "x-acs-extra", "unsigned")), "IncompleteSignature");
+        assert_eq!(broken(|r| *r.body_mut() = Bytes::from_static(b"x")), "SignatureDoesNotMatch");
+        assert_eq!(broken(|r| *r.uri_mut() = "/?RegionId=mars".parse().unwrap()), "SignatureDoesNotMatch");
         let resigned = |id: &str, secret: &str| {
             let mut request = signed("n", noon(), |_| {});
             sign(&mut request, id, secret);
             code(&mut gate(), &request)
         };
         assert_eq!(resigned("id", "wrong").as_deref(), Some("SignatureDoesNotMatch"));
-        assert_eq!(
-            resigned("nobody", "secret").as_deref(),
-            Some("InvalidAccessKeyId.NotFound")
-        );
-        assert_eq!(
-            resigned("asleep", "secret").as_deref(),
-            Some("InvalidAccessKeyId.Inactive")
-        );
-        assert_eq!(
-            resigned("session", "secret").as_deref(),
-            Some("MissingSecurityToken")
-        );
+        assert_eq!(resigned("nobody", "secret").as_deref(), Some("InvalidAccessKeyId.NotFound"));
+        assert_eq!(resigned("asleep", "secret").as_deref(), Some("InvalidAccessKeyId.Inactive"));
+        assert_eq!(resigned("session", "secret").as_deref(), Some("MissingSecurityToken"));
     }
 
     #[test]
@@ -287,21 +240,13 @@ mod tests {
         sign(&mut request, "session", "secret");
         assert_eq!(code(&mut gate, &request), None);
         gate.keys.get_mut("session").unwrap().security_token_expires_at = Some(noon());
-        assert_eq!(
-            code(&mut gate, &request).as_deref(),
-            Some("InvalidSecurityToken.Expired")
-        );
+        assert_eq!(code(&mut gate, &request).as_deref(), Some("InvalidSecurityToken.Expired"));
     }
 
     fn gate() -> Gate {
-        let session = AccessKey {
-            security_token: Some("token".to_owned()),
-            ..AccessKey::new("session", "secret")
-        };
-        let asleep = AccessKey {
-            inactive: true,
-            ..AccessKey::new("asleep", "secret")
-        };
+        let session =
+            AccessKey { security_token: Some("token".to_owned()), ..AccessKey::new("session", "secret") };
+        let asleep = AccessKey { inactive: true, ..AccessKey::new("asleep", "secret") };
         Gate::new(vec![AccessKey::new("id", "secret"), session, asleep])
     }
 
@@ -325,9 +270,7 @@ mod tests {
     }
 
     fn set(request: &mut Request<Bytes>, name: &'static str, value: &'static str) {
-        request
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
     }
 
     fn noon() -> SystemTime {

@@ -65,10 +65,7 @@ impl Counts {
             of_endpoint: 0,
             of_action_and_endpoint: 0,
         };
-        if let Some(counts) = call
-            .get("EndpointId")
-            .and_then(|id| self.about(&EndpointId::from(id)))
-        {
+        if let Some(counts) = call.get("EndpointId").and_then(|id| self.about(&EndpointId::from(id))) {
             counts.calls_total += 1;
             place.of_endpoint = counts.calls_total;
             if let Some(action) = action {

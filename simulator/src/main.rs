@@ -1,10 +1,6 @@
 //! The simulator as a program. It prints where it listens and how to point a client there, and runs until it is stopped.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a program talks to whoever started it"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to whoever started it")]
 
 use std::{
     env, fs, future, io,
@@ -62,30 +58,19 @@ async fn run(arguments: Arguments) -> Result<Server, RunError> {
             Err(source) => return Err(RunError::Read { path, source }),
         },
     };
-    let cloud = seed
-        .and_then(Cloud::new)
-        .map_err(|source| RunError::Seed { path, source })?;
+    let cloud = seed.and_then(Cloud::new).map_err(|source| RunError::Seed { path, source })?;
     let address = arguments.listen;
-    Server::start(cloud, address)
-        .await
-        .map_err(|source| RunError::Listen { address, source })
+    Server::start(cloud, address).await.map_err(|source| RunError::Listen { address, source })
 }
 
 fn greet(server: &Server) {
-    let AccessKey {
-        access_key_id,
-        access_key_secret,
-        ..
-    } = AccessKey::default();
+    let AccessKey { access_key_id, access_key_secret, .. } = AccessKey::default();
     println!("PrivateLink is simulated at {url}", url = server.url());
     println!();
     println!("Point a client there by its endpoint override, over plain HTTP:");
     println!("  endpoint  {address}", address = server.address());
     println!("  key       {access_key_id} / {access_key_secret} (unless the seed names others)");
-    println!(
-        "State, faults and counts: {url}/_simulator/state, faults, counts, journal",
-        url = server.url()
-    );
+    println!("State, faults and counts: {url}/_simulator/state, faults, counts, journal", url = server.url());
 }
 
 /// The command line.
@@ -110,9 +95,7 @@ impl Arguments {
                 "--help" | "-h" => return Ok(None),
                 "--listen" => {
                     let text = value().ok_or(ArgumentError::NoValue("--listen"))?;
-                    let address = text
-                        .parse()
-                        .map_err(|source| ArgumentError::Address { text, source })?;
+                    let address = text.parse().map_err(|source| ArgumentError::Address { text, source })?;
                     once(&mut listen, address, "--listen")?;
                 }
                 "--seed" => {
@@ -175,36 +158,18 @@ mod tests {
 
     #[test]
     fn both_spellings_of_an_argument_are_read() {
-        let arguments = Arguments {
-            listen: ([127, 0, 0, 1], 4010).into(),
-            seed: Some("seed.json".into()),
-        };
-        assert_eq!(
-            parse(&["--listen", "127.0.0.1:4010", "--seed=seed.json"]),
-            Ok(Some(arguments))
-        );
+        let arguments = Arguments { listen: ([127, 0, 0, 1], 4010).into(), seed: Some("seed.json".into()) };
+        assert_eq!(parse(&["--listen", "127.0.0.1:4010", "--seed=seed.json"]), Ok(Some(arguments)));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        assert_eq!(
-            parse(&["--port", "1"]),
-            Err(ArgumentError::Unknown("--port".to_owned()))
-        );
+        assert_eq!(parse(&["--port", "1"]), Err(ArgumentError::Unknown("--port".to_owned())));
         assert_eq!(parse(&["--seed"]), Err(ArgumentError::NoValue("--seed")));
-        assert_eq!(
-            parse(&["--seed=a", "--seed=b"]),
-            Err(ArgumentError::Twice("--seed"))
-        );
-        assert!(matches!(
-            parse(&["--listen", "4010"]),
-            Err(ArgumentError::Address { .. })
-        ));
+        assert_eq!(parse(&["--seed=a", "--seed=b"]), Err(ArgumentError::Twice("--seed")));
+        assert!(matches!(parse(&["--listen", "4010"]), Err(ArgumentError::Address { .. })));
         let open = SocketAddr::from(([0, 0, 0, 0], 80));
-        assert_eq!(
-            parse(&["--listen", "0.0.0.0:80"]),
-            Err(ArgumentError::NotLoopback(open))
-        );
+        assert_eq!(parse(&["--listen", "0.0.0.0:80"]), Err(ArgumentError::NotLoopback(open)));
     }
 
     fn parse(arguments: &[&str]) -> Result<Option<Arguments>, ArgumentError> {

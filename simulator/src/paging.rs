@@ -40,13 +40,10 @@ pub(crate) fn page(
             .filter(|results| limits.results.contains(results))
             .ok_or_else(|| invalid("MaxResults", "it is out of range"))?,
     };
-    let after = call
-        .get("NextToken")
-        .map(|token| item_before(token).ok_or_else(|| invalid("NextToken", "unknown")));
+    let after =
+        call.get("NextToken").map(|token| item_before(token).ok_or_else(|| invalid("NextToken", "unknown")));
     let after = after.transpose()?;
-    let start = after
-        .as_ref()
-        .map_or(0, |after| items.partition_point(|(id, _)| id <= after));
+    let start = after.as_ref().map_or(0, |after| items.partition_point(|(id, _)| id <= after));
     let length = usize::try_from(asked_for.min(limits.server_max)).unwrap_or(usize::MAX);
     let end = items.len().min(start.saturating_add(length));
     let mut listed: Vec<_> = items[start..end].iter().map(|(_, item)| item.clone()).collect();
@@ -85,15 +82,9 @@ fn item_before(token: &str) -> Option<String> {
     let (pairs, []) = token.strip_prefix("FF")?.as_bytes().as_chunks::<2>() else {
         return None;
     };
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    let bytes: Option<Vec<_>> = pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<_>> =
+        pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
     String::from_utf8(bytes?).ok()
 }
 
@@ -127,13 +118,7 @@ mod tests {
 
     #[test]
     fn limits_and_tokens_that_make_no_sense_are_refused() {
-        for query in [
-            "MaxResults=0",
-            "MaxResults=51",
-            "MaxResults=many",
-            "NextToken=FFx",
-            "NextToken=2",
-        ] {
+        for query in ["MaxResults=0", "MaxResults=51", "MaxResults=many", "NextToken=FFx", "NextToken=2"] {
             assert_eq!(read(query, None).unwrap_err().code, "InvalidParameter", "{query}");
         }
     }
@@ -141,31 +126,16 @@ mod tests {
     #[test]
     fn each_page_fault_spoils_the_page_in_its_way() {
         let repeated = read("MaxResults=2", Some(&Effect::RepeatNextToken)).unwrap();
-        let again = format!(
-            "MaxResults=2&NextToken={}",
-            repeated["NextToken"].as_str().unwrap()
-        );
+        let again = format!("MaxResults=2&NextToken={}", repeated["NextToken"].as_str().unwrap());
         assert_eq!(read(&again, Some(&Effect::RepeatNextToken)).unwrap(), repeated);
-        assert_eq!(
-            read("", Some(&Effect::OverstatedTotal { by: 2 })).unwrap()["TotalCount"],
-            7
-        );
-        assert_eq!(
-            read("MaxResults=2", Some(&Effect::RepeatedItem)).unwrap()["Items"],
-            json!(["a", "a"])
-        );
+        assert_eq!(read("", Some(&Effect::OverstatedTotal { by: 2 })).unwrap()["TotalCount"], 7);
+        assert_eq!(read("MaxResults=2", Some(&Effect::RepeatedItem)).unwrap()["Items"], json!(["a", "a"]));
     }
 
     fn read(query: &str, fault: Option<&Effect>) -> Result<Value, Refusal> {
-        let items: Vec<_> = ["a", "b", "c", "d", "e"]
-            .map(|id| (id.to_owned(), Value::from(id)))
-            .into();
+        let items: Vec<_> = ["a", "b", "c", "d", "e"].map(|id| (id.to_owned(), Value::from(id))).into();
         let call = Call::read(&Request::get(format!("/?{query}")).body(Bytes::new()).unwrap());
-        let limits = PageLimits {
-            results: 1..=50,
-            default: 50,
-            server_max: 3,
-        };
+        let limits = PageLimits { results: 1..=50, default: 50, server_max: 3 };
         page(&items, "Items", &call, &limits, fault)
     }
 }

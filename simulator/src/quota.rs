@@ -27,10 +27,7 @@ pub struct Quota {
 /// The quotas that Alibaba documents, per region, action and account.
 #[must_use]
 pub fn documented() -> BTreeMap<Action, Quota> {
-    let per_minute = |calls| Quota {
-        calls,
-        window: Duration::from_mins(1),
-    };
+    let per_minute = |calls| Quota { calls, window: Duration::from_mins(1) };
     BTreeMap::from([
         (Action::DetachSecurityGroupFromVpcEndpoint, per_minute(500)),
         (Action::ListVpcEndpointSecurityGroups, per_minute(3000)),
@@ -61,10 +58,7 @@ struct Window {
 
 impl Meter {
     pub(crate) fn new(quotas: BTreeMap<Action, Quota>) -> Self {
-        Self {
-            quotas,
-            windows: BTreeMap::new(),
-        }
+        Self { quotas, windows: BTreeMap::new() }
     }
 
     /// Counts one call. `region` must be one that exists: the windows are kept for good.
@@ -77,17 +71,12 @@ impl Meter {
         let Some(&quota) = self.quotas.get(&action) else {
             return Ok(());
         };
-        let window = self
-            .windows
-            .entry((region.clone(), action))
-            .or_insert(Window { opened: now, used: 0 });
+        let window = self.windows.entry((region.clone(), action)).or_insert(Window { opened: now, used: 0 });
         if later(window.opened, quota.window) <= now {
             *window = Window { opened: now, used: 0 };
         }
         if window.used >= quota.calls {
-            let left = later(window.opened, quota.window)
-                .duration_since(now)
-                .unwrap_or_default();
+            let left = later(window.opened, quota.window).duration_since(now).unwrap_or_default();
             return Err(Exceeded { quota, left });
         }
         window.used += 1;
@@ -102,23 +91,14 @@ mod tests {
     #[test]
     fn a_call_above_the_quota_waits_for_the_window_to_close() {
         let (region, action) = (RegionId::from("eu-west-1"), Action::ListVpcEndpoints);
-        let quota = Quota {
-            calls: 2,
-            window: Duration::from_mins(1),
-        };
+        let quota = Quota { calls: 2, window: Duration::from_mins(1) };
         let mut meter = Meter::new(BTreeMap::from([(action, quota)]));
         let second = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(meter.admit(&region, action, second(0)), Ok(()));
         assert_eq!(meter.admit(&region, action, second(20)), Ok(()));
-        let exceeded = Exceeded {
-            quota,
-            left: Duration::from_secs(35),
-        };
+        let exceeded = Exceeded { quota, left: Duration::from_secs(35) };
         assert_eq!(meter.admit(&region, action, second(25)), Err(exceeded));
-        assert_eq!(
-            meter.admit(&RegionId::from("us-east-1"), action, second(25)),
-            Ok(())
-        );
+        assert_eq!(meter.admit(&RegionId::from("us-east-1"), action, second(25)), Ok(()));
         assert_eq!(meter.admit(&region, action, second(60)), Ok(()));
     }
 }

@@ -95,11 +95,7 @@ impl Seed {
         if self.settings.page_size_max == 0 {
             return Err(SeedError::PageSize);
         }
-        if let Some(group) = self
-            .security_groups
-            .iter()
-            .find(|group| !is_id(group.as_str(), "sg-"))
-        {
+        if let Some(group) = self.security_groups.iter().find(|group| !is_id(group.as_str(), "sg-")) {
             return Err(SeedError::SecurityGroup(group.clone()));
         }
         let mut endpoints = BTreeSet::new();
@@ -241,9 +237,8 @@ impl fmt::Debug for AccessKey {
 /// A pattern and no list, as the regions grow.
 fn is_region(name: &str) -> bool {
     let mut parts = name.split('-');
-    let continent = parts
-        .next()
-        .is_some_and(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_lowercase()));
+    let continent =
+        parts.next().is_some_and(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_lowercase()));
     let mut rest = parts.peekable();
     continent
         && name.len() <= 32
@@ -256,9 +251,7 @@ fn is_region(name: &str) -> bool {
 fn is_id(id: &str, prefix: &str) -> bool {
     id.strip_prefix(prefix).is_some_and(|rest| {
         (1..=61).contains(&rest.len())
-            && rest
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     })
 }
 
@@ -286,10 +279,7 @@ mod tests {
                 r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "vpc-1"}]}"#,
                 "\"vpc-1\" is no endpoint id",
             ),
-            (
-                r#"{"endpoints": [{"region_id": "mars-1", "endpoint_id": "ep-1"}]}"#,
-                "not among the regions",
-            ),
+            (r#"{"endpoints": [{"region_id": "mars-1", "endpoint_id": "ep-1"}]}"#, "not among the regions"),
             (r#"{"regions": ["eu west"]}"#, "\"eu west\" is no region"),
             (
                 r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "ep-1", "security_groups": ["sg-a", "sg-a"]}]}"#,
@@ -301,10 +291,7 @@ mod tests {
                 r#"{"access_keys": [{"access_key_id": "a", "access_key_secret": ""}]}"#,
                 "needs an id and a secret",
             ),
-            (
-                r#"{"faults": [{"call": 0, "fault": {"kind": "hang"}}]}"#,
-                "counted from 1",
-            ),
+            (r#"{"faults": [{"call": 0, "fault": {"kind": "hang"}}]}"#, "counted from 1"),
         ] {
             let message = Seed::from_json(text.as_bytes()).unwrap_err().to_string();
             assert!(message.contains(reason), "{text}: {message}");

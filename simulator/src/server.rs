@@ -69,11 +69,7 @@ impl Server {
         let address = listener.local_addr()?;
         let cloud = Arc::new(Mutex::new(cloud));
         let listening = tokio::spawn(listen(listener, Arc::clone(&cloud)));
-        Ok(Self {
-            address,
-            cloud,
-            listening,
-        })
+        Ok(Self { address, cloud, listening })
     }
 
     /// The address that it listens on.
@@ -122,15 +118,10 @@ async fn serve(stream: TcpStream, cloud: Arc<Mutex<Cloud>>) {
     // Small answers should not wait for the acknowledgement of earlier ones; without it they are only slower.
     let _ = stream.set_nodelay(true);
     let doomed = Arc::new(AtomicBool::new(false));
-    let wire = Wire {
-        stream,
-        doomed: Arc::clone(&doomed),
-    };
+    let wire = Wire { stream, doomed: Arc::clone(&doomed) };
     let service = service_fn(move |request| handle(Arc::clone(&cloud), Arc::clone(&doomed), request));
     // An error here is a caller that went away, or a connection that was broken on purpose.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(wire), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(wire), service).await;
 }
 
 async fn handle(
@@ -140,13 +131,10 @@ async fn handle(
 ) -> Result<Response<Reply>, ConnectionReset> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
-        let mut response = Response::new(Reply::whole(Bytes::from_static(
-            b"the body is incomplete or too large\n",
-        )));
+        let mut response =
+            Response::new(Reply::whole(Bytes::from_static(b"the body is incomplete or too large\n")));
         *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Ok(response);
     };
     let request = Request::from_parts(head, body.to_bytes());
@@ -169,9 +157,7 @@ async fn handle(
         Manner::Truncated { after, announced } => {
             wait(after).await;
             let mut response = response.map(Reply::cut_short);
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, HeaderValue::from(announced));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(announced));
             Ok(response)
         }
     }
@@ -258,17 +244,11 @@ enum End {
 
 impl Reply {
     fn whole(bytes: Bytes) -> Self {
-        Self {
-            bytes: Some(bytes),
-            end: End::Proper,
-        }
+        Self { bytes: Some(bytes), end: End::Proper }
     }
 
     fn cut_short(bytes: Bytes) -> Self {
-        Self {
-            bytes: Some(bytes),
-            end: End::Pause,
-        }
+        Self { bytes: Some(bytes), end: End::Pause }
     }
 }
 

@@ -15,11 +15,7 @@ use crate::call;
 pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
 /// Everything but RFC 3986's unreserved characters is encoded.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What an `Authorization` header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +34,7 @@ impl Authorization {
         }
         let (mut access_key_id, mut signed_headers, mut signature) = (None, None, None);
         for part in rest.split(',') {
-            let (name, value) = part
-                .trim()
-                .split_once('=')
-                .filter(|(_, value)| !value.is_empty())?;
+            let (name, value) = part.trim().split_once('=').filter(|(_, value)| !value.is_empty())?;
             match name {
                 "Credential" => access_key_id = Some(value.to_owned()),
                 "SignedHeaders" => signed_headers = Some(value.split(';').map(str::to_owned).collect()),
@@ -49,11 +42,7 @@ impl Authorization {
                 _ => return None,
             }
         }
-        Some(Self {
-            access_key_id: access_key_id?,
-            signed_headers: signed_headers?,
-            signature: signature?,
-        })
+        Some(Self { access_key_id: access_key_id?, signed_headers: signed_headers?, signature: signature? })
     }
 
     /// Whether every header that must be signed is: `host`, each `x-acs-*`, and `content-type` if there is one.
@@ -107,12 +96,7 @@ fn string_to_sign(request: &Request<Bytes>, signed_headers: &[String]) -> String
 }
 
 fn canonical_request(request: &Request<Bytes>, signed_headers: &[String]) -> String {
-    let mut canonical = format!(
-        "{}\n{}\n{}\n",
-        request.method(),
-        path(request),
-        canonical_query(request)
-    );
+    let mut canonical = format!("{}\n{}\n{}\n", request.method(), path(request), canonical_query(request));
     let mut names: Vec<_> = signed_headers.iter().map(String::as_str).collect();
     names.sort_unstable();
     for name in &names {
@@ -139,29 +123,21 @@ fn canonical_query(request: &Request<Bytes>) -> String {
         .map(|(name, value)| (encoded(&name), encoded(&value)))
         .collect();
     pairs.sort_unstable();
-    let pairs: Vec<_> = pairs
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let pairs: Vec<_> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join("&")
 }
 
 fn names_to_sign(request: &Request<Bytes>) -> Vec<String> {
     let names = request.headers().keys().map(header::HeaderName::as_str);
-    names
-        .filter(|name| name.starts_with("x-acs-") || *name == "content-type")
-        .map(str::to_owned)
-        .collect()
+    names.filter(|name| name.starts_with("x-acs-") || *name == "content-type").map(str::to_owned).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Lower-case digits only, as the signature is specified.
@@ -174,10 +150,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
         return None;
     };
-    pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect()
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]
@@ -213,11 +186,7 @@ mod tests {
             let authorization = call::header_of(&request, "authorization").unwrap();
             let parsed = Authorization::parse(&authorization).unwrap();
             assert!(parsed.covers(&request), "{}", vector.name);
-            assert!(
-                parsed.is_by(&vector.access_key_secret, &request),
-                "{}",
-                vector.name
-            );
+            assert!(parsed.is_by(&vector.access_key_secret, &request), "{}", vector.name);
             let canonical = canonical_request(&request, &parsed.signed_headers);
             if let Some(hash) = vector.hashed_canonical_request {
                 assert_eq!(hex(&Sha256::digest(&canonical)), hash, "{}", vector.name);
@@ -226,12 +195,7 @@ mod tests {
                 assert_eq!(canonical, expected, "{}", vector.name);
             }
             if let Some(expected) = vector.string_to_sign {
-                assert_eq!(
-                    string_to_sign(&request, &parsed.signed_headers),
-                    expected,
-                    "{}",
-                    vector.name
-                );
+                assert_eq!(string_to_sign(&request, &parsed.signed_headers), expected, "{}", vector.name);
             }
             if let Some(expected) = vector.signature {
                 assert_eq!(parsed.signature, expected, "{}", vector.name);
@@ -253,10 +217,9 @@ mod tests {
         let mut other_query = vector.request();
         *other_query.uri_mut() = http::Uri::from_static("/?RegionId=eu-west-1");
         let mut other_host = vector.request();
-        other_host.headers_mut().insert(
-            "host",
-            HeaderValue::from_static("privatelink.us-east-1.aliyuncs.com"),
-        );
+        other_host
+            .headers_mut()
+            .insert("host", HeaderValue::from_static("privatelink.us-east-1.aliyuncs.com"));
         let mut other_body = vector.request();
         *other_body.body_mut() = Bytes::from_static(b"DryRun=true");
         for request in [other_method, other_query, other_host, other_body] {
@@ -271,18 +234,14 @@ mod tests {
         let authorization = Authorization::parse(vector.authorization.as_deref().unwrap()).unwrap();
         let mut request = vector.request();
         assert!(authorization.covers(&request));
-        request
-            .headers_mut()
-            .insert("x-acs-security-token", HeaderValue::from_static("slipped in"));
+        request.headers_mut().insert("x-acs-security-token", HeaderValue::from_static("slipped in"));
         assert!(!authorization.covers(&request));
     }
 
     #[test]
     fn the_query_is_put_in_order_and_encoded_by_rfc_3986() {
-        let request = Request::builder()
-            .uri("/?b=a+b%2a%2B&a=%C3%A4%20~&empty=&b=1")
-            .body(Bytes::new())
-            .unwrap();
+        let request =
+            Request::builder().uri("/?b=a+b%2a%2B&a=%C3%A4%20~&empty=&b=1").body(Bytes::new()).unwrap();
         assert_eq!(canonical_query(&request), "a=%C3%A4%20~&b=1&b=a%20b%2A%2B&empty=");
     }
 

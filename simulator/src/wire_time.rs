@@ -21,15 +21,12 @@ pub(crate) fn later(at: SystemTime, duration: Duration) -> SystemTime {
 
 /// How far two times are apart, whichever comes first.
 pub(crate) fn distance(one: SystemTime, other: SystemTime) -> Duration {
-    one.duration_since(other)
-        .unwrap_or_else(|backwards| backwards.duration())
+    one.duration_since(other).unwrap_or_else(|backwards| backwards.duration())
 }
 
 /// The time in an `x-acs-date` header.
 pub(crate) fn parse_acs_date(text: &str) -> Option<SystemTime> {
-    PrimitiveDateTime::parse(text, ACS_DATE)
-        .ok()
-        .map(|date| date.assume_utc().into())
+    PrimitiveDateTime::parse(text, ACS_DATE).ok().map(|date| date.assume_utc().into())
 }
 
 /// The value of an `x-acs-date` header.
@@ -75,9 +72,7 @@ pub(crate) mod rfc3339 {
     use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
     pub(crate) fn serialize<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = OffsetDateTime::from(*at)
-            .format(&Rfc3339)
-            .map_err(ser::Error::custom)?;
+        let text = OffsetDateTime::from(*at).format(&Rfc3339).map_err(ser::Error::custom)?;
         serializer.serialize_str(&text)
     }
 

@@ -35,9 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn a_signed_detach_is_carried_out_and_seen_in_the_list() {
     let server = server().await;
-    server
-        .cloud()
-        .change_settings(|settings| settings.detach_takes = Duration::ZERO);
+    server.cloud().change_settings(|settings| settings.detach_takes = Duration::ZERO);
     let accepted = call(&server, DETACH, DETACH_OLD).await;
     assert_eq!(accepted.status, 200);
     let listed = call(&server, GROUPS, SHOP).await.json();
@@ -64,38 +62,25 @@ async fn a_request_that_is_replayed_or_changed_is_refused() {
     let server = server().await;
     let request = signed(&server, GROUPS, SHOP);
     assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
-    assert_eq!(
-        exchange(&server, &request).await.unwrap().json()["Code"],
-        "SignatureNonceUsed"
-    );
+    assert_eq!(exchange(&server, &request).await.unwrap().json()["Code"], "SignatureNonceUsed");
 
     let mut other_host = signed(&server, GROUPS, SHOP);
-    other_host.headers_mut().insert(
-        "host",
-        HeaderValue::from_static("privatelink.eu-west-1.aliyuncs.com"),
-    );
-    assert_eq!(
-        exchange(&server, &other_host).await.unwrap().json()["Code"],
-        "SignatureDoesNotMatch"
-    );
+    other_host.headers_mut().insert("host", HeaderValue::from_static("privatelink.eu-west-1.aliyuncs.com"));
+    assert_eq!(exchange(&server, &other_host).await.unwrap().json()["Code"], "SignatureDoesNotMatch");
     assert_eq!(server.cloud().counts().signatures_rejected, 2);
 }
 
 #[tokio::test]
 async fn a_clock_that_is_off_can_be_set_by_the_date_of_the_refusal() {
     let server = server().await;
-    server
-        .cloud()
-        .change_settings(|settings| settings.clock_offset_ms = -3_600_000);
+    server.cloud().change_settings(|settings| settings.clock_offset_ms = -3_600_000);
     let refused = call(&server, GROUPS, SHOP).await;
     assert_eq!(refused.json()["Code"], "InvalidTimeStamp.Expired");
     let date = refused.header("date").unwrap();
     let format = format_description!(
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
     );
-    let date = time::PrimitiveDateTime::parse(&date, format)
-        .unwrap()
-        .assume_utc();
+    let date = time::PrimitiveDateTime::parse(&date, format).unwrap().assume_utc();
     let request = signed_at(&server, GROUPS, SHOP, date.into());
     assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
 }
@@ -103,12 +88,8 @@ async fn a_clock_that_is_off_can_be_set_by_the_date_of_the_refusal() {
 #[tokio::test]
 async fn a_reset_reaches_the_caller_as_a_reset() {
     let server = server().await;
-    server
-        .cloud()
-        .inject(Fault::on(DETACH, Effect::Reset).nth(1).after_execution());
-    let error = exchange(&server, &signed(&server, DETACH, DETACH_OLD))
-        .await
-        .unwrap_err();
+    server.cloud().inject(Fault::on(DETACH, Effect::Reset).nth(1).after_execution());
+    let error = exchange(&server, &signed(&server, DETACH, DETACH_OLD)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert_eq!(server.cloud().counts().endpoint("ep-shop").detaches_accepted, 1);
 }
@@ -120,18 +101,11 @@ async fn a_truncated_answer_ends_before_its_announced_length() {
     let mut stream = connect(&server).await;
     send(&mut stream, &signed(&server, GROUPS, SHOP)).await;
     let mut bytes = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut bytes))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let announced: usize = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let announced: usize =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
     assert!(!body.is_empty() && body.len() < announced, "{text}");
 }
 
@@ -144,15 +118,9 @@ async fn a_hung_call_is_never_answered_and_holds_up_nobody_else() {
     assert_eq!(journal_of(&server, 1).await, 1);
     assert_eq!(call(&server, GROUPS, SHOP).await.status, 200);
     let mut byte = [0];
-    assert_eq!(
-        hung.try_read(&mut byte).unwrap_err().kind(),
-        ErrorKind::WouldBlock
-    );
+    assert_eq!(hung.try_read(&mut byte).unwrap_err().kind(), ErrorKind::WouldBlock);
     drop(server);
-    assert!(matches!(
-        timeout(PATIENCE, hung.read(&mut byte)).await.unwrap(),
-        Ok(0) | Err(_)
-    ));
+    assert!(matches!(timeout(PATIENCE, hung.read(&mut byte)).await.unwrap(), Ok(0) | Err(_)));
 }
 
 #[tokio::test]
@@ -169,9 +137,7 @@ async fn the_other_faults_travel_as_they_were_made() {
         server.cloud().inject(Fault::on(GROUPS, effect).next(1));
     }
     let delay = Duration::from_millis(30);
-    server
-        .cloud()
-        .inject(Fault::on(GROUPS, Effect::TrueAnswer).next(1).delayed(delay));
+    server.cloud().inject(Fault::on(GROUPS, Effect::TrueAnswer).next(1).delayed(delay));
 
     assert!(call(&server, GROUPS, SHOP).await.body.len() > 1_500_000);
     let html = call(&server, GROUPS, SHOP).await;
@@ -184,10 +150,7 @@ async fn the_other_faults_travel_as_they_were_made() {
     let empty = call(&server, GROUPS, SHOP).await;
     assert_eq!((empty.status, empty.body.as_str()), (200, ""));
     let throttled = call(&server, GROUPS, SHOP).await;
-    assert_eq!(
-        (throttled.status, throttled.header("x-acs-retry-after").as_deref()),
-        (400, Some("1500"))
-    );
+    assert_eq!((throttled.status, throttled.header("x-acs-retry-after").as_deref()), (400, Some("1500")));
     let started = Instant::now();
     assert_eq!(call(&server, GROUPS, SHOP).await.status, 200);
     assert!(started.elapsed() >= delay);
@@ -201,26 +164,14 @@ async fn the_control_endpoints_read_and_write_the_state() {
 
     let fault =
         r#"{"action": "ListVpcEndpointSecurityGroups", "fault": {"kind": "code", "code": "SystemBusy"}}"#;
-    assert_eq!(
-        control(&server, "POST", "faults", fault).await.json(),
-        json!({ "injected": 1 })
-    );
+    assert_eq!(control(&server, "POST", "faults", fault).await.json(), json!({ "injected": 1 }));
     assert_eq!(call(&server, GROUPS, SHOP).await.json()["Code"], "SystemBusy");
     assert_eq!(control(&server, "GET", "counts", "").await.json()["faults"], 1);
-    assert_eq!(
-        control(&server, "GET", "journal", "").await.json()[0]["code"],
-        "SystemBusy"
-    );
+    assert_eq!(control(&server, "GET", "journal", "").await.json()[0]["code"], "SystemBusy");
     assert_eq!(control(&server, "DELETE", "faults", "").await.status, 200);
 
-    assert_eq!(
-        control(&server, "PUT", "state", &state.body).await.json(),
-        state.json()
-    );
-    assert_eq!(
-        control(&server, "GET", "counts", "").await.json()["calls_total"],
-        0
-    );
+    assert_eq!(control(&server, "PUT", "state", &state.body).await.json(), state.json());
+    assert_eq!(control(&server, "GET", "counts", "").await.json()["calls_total"], 0);
     for (method, path, body, status) in [
         ("PUT", "state", "{\"endpoint\": []}", 400),
         ("POST", "faults", "[{\"call\": 0}]", 400),
@@ -273,11 +224,7 @@ impl Received {
 
 async fn server() -> Server {
     let endpoints = vec![Endpoint::new("eu-west-1", "ep-shop", ["sg-old", "sg-web"])];
-    let cloud = Cloud::new(Seed {
-        endpoints,
-        ..Seed::default()
-    })
-    .unwrap();
+    let cloud = Cloud::new(Seed { endpoints, ..Seed::default() }).unwrap();
     Server::start(cloud, ([127, 0, 0, 1], 0).into()).await.unwrap()
 }
 
@@ -302,10 +249,7 @@ async fn exchange(server: &Server, request: &Request<Bytes>) -> std::io::Result<
 }
 
 async fn connect(server: &Server) -> TcpStream {
-    timeout(PATIENCE, TcpStream::connect(server.address()))
-        .await
-        .unwrap()
-        .unwrap()
+    timeout(PATIENCE, TcpStream::connect(server.address())).await.unwrap().unwrap()
 }
 
 async fn send(stream: &mut TcpStream, request: &Request<Bytes>) {
@@ -326,11 +270,7 @@ async fn receive(stream: &mut TcpStream) -> std::io::Result<Received> {
         }
         let head = String::from_utf8(bytes).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut received = Received {
-            status,
-            head,
-            body: String::new(),
-        };
+        let mut received = Received { status, head, body: String::new() };
         let length = received.header("content-length").unwrap().parse().unwrap();
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await?;
@@ -360,19 +300,14 @@ fn signed(server: &Server, action: Action, query: &str) -> Request<Bytes> {
 fn signed_at(server: &Server, action: Action, query: &str, date: SystemTime) -> Request<Bytes> {
     static NONCES: AtomicU64 = AtomicU64::new(0);
     let date = OffsetDateTime::from(date)
-        .format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
-        ))
+        .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z"))
         .unwrap();
     let mut request = Request::post(format!("/?{query}"))
         .header("host", server.address().to_string())
         .header("x-acs-action", action.name())
         .header("x-acs-version", VERSION)
         .header("x-acs-date", date)
-        .header(
-            "x-acs-signature-nonce",
-            format!("nonce-{}", NONCES.fetch_add(1, Ordering::Relaxed)),
-        )
+        .header("x-acs-signature-nonce", format!("nonce-{}", NONCES.fetch_add(1, Ordering::Relaxed)))
         .body(Bytes::new())
         .unwrap();
     sign(&mut request, "LTAI5tSimulatorKey", "SimulatorSecret");

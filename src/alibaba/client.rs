@@ -62,22 +62,13 @@ impl<T: Transport> Client<T> {
     #[must_use]
     pub fn new(transport: T, credentials: CredentialsSource, service_url: ServiceUrl, seed: u64) -> Self {
         let nonces = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self {
-            transport,
-            credentials,
-            service_url,
-            clock_offset_seconds: Cell::new(0),
-            nonces,
-        }
+        Self { transport, credentials, service_url, clock_offset_seconds: Cell::new(0), nonces }
     }
 
     /// Makes one call, once. `now` is signed; the call ends after `timeout` at the latest.
     pub async fn call(&self, target: &Target, call: &Call, now: SystemTime, timeout: Duration) -> Seen {
         let action = call.action();
-        let unanswered = |why| Seen {
-            api_request_id: None,
-            result: Err(Fault::unanswered(action, why)),
-        };
+        let unanswered = |why| Seen { api_request_id: None, result: Err(Fault::unanswered(action, why)) };
         let credentials = self.credentials.current();
         let (scheme, host) = self.service_url.parts(&target.region_id);
         let nonce = {
@@ -93,9 +84,8 @@ impl<T: Transport> Client<T> {
             nonce: &nonce,
         };
         let signed = signing::sign(&unsigned, &credentials);
-        let mut request = http::Request::builder()
-            .method("POST")
-            .uri(format!("{scheme}://{host}/?{}", signed.query));
+        let mut request =
+            http::Request::builder().method("POST").uri(format!("{scheme}://{host}/?{}", signed.query));
         for (name, value) in &signed.headers {
             request = request.header(*name, value.as_str());
         }
@@ -111,10 +101,7 @@ impl<T: Transport> Client<T> {
         let status = response.status().as_u16();
         if status == 200 {
             return match privatelink::read(action, response.body()) {
-                Some((answer, request_id)) => Seen {
-                    api_request_id: Some(request_id),
-                    result: Ok(answer),
-                },
+                Some((answer, request_id)) => Seen { api_request_id: Some(request_id), result: Ok(answer) },
                 None => unanswered(Unanswered::UnreadableAnswer),
             };
         }
@@ -124,30 +111,20 @@ impl<T: Transport> Client<T> {
         if fault.kind == Kind::Clock {
             self.correct_clock(now, response.headers());
         }
-        Seen {
-            api_request_id,
-            result: Err(fault),
-        }
+        Seen { api_request_id, result: Err(fault) }
     }
 
     fn corrected(&self, now: SystemTime) -> SystemTime {
         let offset = self.clock_offset_seconds.get();
         let by = Duration::from_secs(offset.unsigned_abs());
-        let corrected = if offset >= 0 {
-            now.checked_add(by)
-        } else {
-            now.checked_sub(by)
-        };
+        let corrected = if offset >= 0 { now.checked_add(by) } else { now.checked_sub(by) };
         corrected.unwrap_or(now)
     }
 
     fn correct_clock(&self, now: SystemTime, headers: &http::HeaderMap) {
-        let date = headers
-            .get(http::header::DATE)
-            .and_then(|date| date.to_str().ok());
+        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
         if let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
-            self.clock_offset_seconds
-                .set((theirs - OffsetDateTime::from(now)).whole_seconds());
+            self.clock_offset_seconds.set((theirs - OffsetDateTime::from(now)).whole_seconds());
         }
     }
 }
@@ -182,10 +159,7 @@ mod tests {
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        Canned {
-            response: Ok(response.body(body.to_owned().into()).unwrap()),
-            sent: RefCell::default(),
-        }
+        Canned { response: Ok(response.body(body.to_owned().into()).unwrap()), sent: RefCell::default() }
     }
 
     async fn look(canned: &Canned, url: ServiceUrl, times: usize) -> Vec<Seen> {
@@ -199,11 +173,7 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..times {
             let call = Call::ListEndpoints { next_token: None };
-            seen.push(
-                client
-                    .call(&target, &call, SystemTime::UNIX_EPOCH, Duration::from_secs(1))
-                    .await,
-            );
+            seen.push(client.call(&target, &call, SystemTime::UNIX_EPOCH, Duration::from_secs(1)).await);
         }
         seen
     }
@@ -218,10 +188,7 @@ mod tests {
             sent[0].uri(),
             "https://privatelink.eu-west-1.aliyuncs.com/?EndpointId=ep-a&MaxResults=50&RegionId=eu-west-1"
         );
-        assert_ne!(
-            sent[0].headers()["x-acs-signature-nonce"],
-            sent[1].headers()["x-acs-signature-nonce"]
-        );
+        assert_ne!(sent[0].headers()["x-acs-signature-nonce"], sent[1].headers()["x-acs-signature-nonce"]);
     }
 
     #[tokio::test]

@@ -15,11 +15,7 @@ impl Credentials {
     /// Keys, with the security token of a session if they belong to one.
     #[must_use]
     pub fn new(access_key_id: String, access_key_secret: String, security_token: Option<String>) -> Self {
-        Self {
-            access_key_id,
-            access_key_secret,
-            security_token,
-        }
+        Self { access_key_id, access_key_secret, security_token }
     }
 
     /// The key's id, sent with every request.
@@ -43,11 +39,7 @@ impl Credentials {
     /// `text` without any of these keys, wherever it quotes one.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let quoted = [
-            Some(self.access_key_secret()),
-            self.security_token(),
-            Some(self.access_key_id()),
-        ];
+        let quoted = [Some(self.access_key_secret()), self.security_token(), Some(self.access_key_id())];
         let quoted = quoted.into_iter().flatten().filter(|key| !key.is_empty());
         quoted.fold(text.to_owned(), |text, key| text.replace(key, "[redacted]"))
     }
@@ -83,10 +75,7 @@ mod tests {
     #[test]
     fn nothing_of_a_key_shows_in_debug_or_in_a_quoted_message() {
         let credentials = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
-        let shown = format!(
-            "{credentials:?} {:?}",
-            CredentialsSource::Fixed(Rc::new(credentials.clone()))
-        );
+        let shown = format!("{credentials:?} {:?}", CredentialsSource::Fixed(Rc::new(credentials.clone())));
         let quoted = credentials.redact("StringToSign has s3cret and x-acs-security-token:t0ken of LTAIid");
         for text in [shown, quoted] {
             assert!(

@@ -25,9 +25,7 @@ impl Code {
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         let is_code = (1..=CODE_LENGTH_MAX).contains(&code.len())
-            && code
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
         is_code.then(|| Self(code.to_owned()))
     }
 
@@ -132,20 +130,8 @@ impl Fault {
             Unanswered::UnreadableAnswer => "UnreadableAnswer".to_owned(),
             Unanswered::Status(status) => format!("Http{status}"),
         };
-        let kind = if why == Unanswered::Status(429) {
-            Kind::Throttled
-        } else {
-            Kind::Unanswered
-        };
-        Self {
-            action,
-            kind,
-            name,
-            is_coded: false,
-            message: None,
-            retry_after: None,
-            keeps_token: true,
-        }
+        let kind = if why == Unanswered::Status(429) { Kind::Throttled } else { Kind::Unanswered };
+        Self { action, kind, name, is_coded: false, message: None, retry_after: None, keeps_token: true }
     }
 
     /// The fault that an answer other than 200 stands for.
@@ -157,19 +143,14 @@ impl Fault {
         retry_after: Option<Duration>,
     ) -> (Self, Option<String>) {
         let mut body = ErrorBody::read(body);
-        body.request_id = body.request_id.filter(|id| id.len() <= CODE_LENGTH_MAX);
+        body.request_id = body.request_id.filter(|id| (1..=CODE_LENGTH_MAX).contains(&id.len()));
         let Some(code) = body.code.as_deref().and_then(Code::parse) else {
-            let fault = Self {
-                retry_after,
-                ..Self::unanswered(action, Unanswered::Status(status))
-            };
+            let fault = Self { retry_after, ..Self::unanswered(action, Unanswered::Status(status)) };
             return (fault, body.request_id);
         };
         let kind = kind_of(code.as_str(), status);
-        let is_undecided = matches!(
-            kind,
-            Kind::Transient | Kind::StillRunning | Kind::NonceUsed | Kind::Unanswered
-        );
+        let is_undecided =
+            matches!(kind, Kind::Transient | Kind::StillRunning | Kind::NonceUsed | Kind::Unanswered);
         let fault = Self {
             action,
             kind,
@@ -229,36 +210,22 @@ struct ErrorBody {
 
 impl ErrorBody {
     fn read(body: &[u8]) -> Self {
-        serde_json::from_slice(body)
-            .ok()
-            .or_else(|| Self::read_xml(body))
-            .unwrap_or_default()
+        serde_json::from_slice(body).ok().or_else(|| Self::read_xml(body)).unwrap_or_default()
     }
 
     fn read_xml(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         let document = roxmltree::Document::parse(text).ok()?;
         let child = |name: &str| {
-            let element = document
-                .root_element()
-                .children()
-                .find(|node| node.has_tag_name(name))?;
+            let element = document.root_element().children().find(|node| node.has_tag_name(name))?;
             element.text().map(|text| text.trim().to_owned())
         };
-        Some(Self {
-            code: child("Code"),
-            message: child("Message"),
-            request_id: child("RequestId"),
-        })
+        Some(Self { code: child("Code"), message: child("Message"), request_id: child("RequestId") })
     }
 }
 
 fn shortened(message: &str) -> String {
-    message
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MESSAGE_LENGTH_MAX)
-        .collect()
+    message.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH_MAX).collect()
 }
 
 #[cfg(test)]
@@ -300,21 +267,11 @@ mod tests {
             ("IdempotenceProcessing", 400, Kind::StillRunning, keeps),
             ("SignatureNonceUsed", 400, Kind::NonceUsed, keeps),
             ("InvalidTimeStamp.Expired", 400, Kind::Clock, renews),
-            (
-                "InvalidSecurityToken.Expired",
-                403,
-                Kind::CredentialsExpired,
-                renews,
-            ),
+            ("InvalidSecurityToken.Expired", 403, Kind::CredentialsExpired, renews),
             ("SecurityGroupNotFound", 400, Kind::SecurityGroupNotFound, renews),
             ("EndpointNotFound", 400, Kind::EndpointNotFound, renews),
             ("EndpointMustContainSecurityGroup", 400, Kind::Refused, renews),
-            (
-                "GatewayLoadBalancerNotSupportSecurityGroup",
-                400,
-                Kind::Refused,
-                renews,
-            ),
+            ("GatewayLoadBalancerNotSupportSecurityGroup", 400, Kind::Refused, renews),
             ("EndpointServiceDeleted", 400, Kind::Refused, renews),
             ("IdempotenceSignatureMismatch", 400, Kind::TokenMismatch, renews),
             ("IdempotentParameterMismatch", 400, Kind::TokenMismatch, renews),
@@ -328,12 +285,7 @@ mod tests {
             ("IncompleteSignature", 400, Kind::Credentials, renews),
             ("MissingSecurityToken", 400, Kind::Credentials, renews),
             ("InvalidSecurityToken.Malformed", 400, Kind::Credentials, renews),
-            (
-                "InvalidSecurityToken.MismatchWithAccessKey",
-                400,
-                Kind::Credentials,
-                renews,
-            ),
+            ("InvalidSecurityToken.MismatchWithAccessKey", 400, Kind::Credentials, renews),
             ("RegionNotFound", 400, Kind::Refused, renews),
             ("UnsupportedRegion", 400, Kind::Refused, renews),
             ("MissingEndpointId", 400, Kind::Refused, renews),
@@ -353,13 +305,9 @@ mod tests {
 
     #[test]
     fn a_code_is_never_matched_by_a_part_of_it() {
-        for code in [
-            "EndpointLockedForever",
-            "NotThrottling",
-            "XForbidden.RAM",
-            "ThrottlingX",
-            "NoPermissionAtAll",
-        ] {
+        for code in
+            ["EndpointLockedForever", "NotThrottling", "XForbidden.RAM", "ThrottlingX", "NoPermissionAtAll"]
+        {
             assert_eq!(coded(code, 400).kind, Kind::Refused, "{code}");
         }
     }

@@ -47,11 +47,7 @@ pub enum Turn<T> {
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            tokens: Vec::new(),
-            total_count: None,
-        }
+        Self { items: Vec::new(), tokens: Vec::new(), total_count: None }
     }
 }
 
@@ -75,12 +71,7 @@ impl<T: Identified> Pages<T> {
                 self.tokens.push(token.clone());
                 Turn::More(token)
             }
-            None if self
-                .total_count
-                .is_some_and(|total| total > self.items.len() as u64) =>
-            {
-                self.broken()
-            }
+            None if self.total_count.is_some_and(|total| total > self.items.len() as u64) => self.broken(),
             None => Turn::Complete(std::mem::take(self).items),
         }
     }
@@ -102,33 +93,16 @@ mod tests {
     }
 
     fn page(items: &[&'static str], next: Option<&str>, total: Option<u64>) -> Page<&'static str> {
-        Page {
-            items: items.to_vec(),
-            next_token: next.map(str::to_owned),
-            total_count: total,
-        }
+        Page { items: items.to_vec(), next_token: next.map(str::to_owned), total_count: total }
     }
 
     #[test]
     fn pages_add_up_to_a_list() {
         let mut pages = Pages::default();
-        assert_eq!(
-            pages.add(page(&["a"], Some("1"), Some(3))),
-            Turn::More("1".to_owned())
-        );
-        assert_eq!(
-            pages.add(page(&["b"], Some("2"), Some(3))),
-            Turn::More("2".to_owned())
-        );
-        assert_eq!(
-            pages.add(page(&["c"], None, Some(3))),
-            Turn::Complete(vec!["a", "b", "c"])
-        );
-        assert_eq!(
-            pages.add(page(&[], None, None)),
-            Turn::Complete(vec![]),
-            "the next list starts anew"
-        );
+        assert_eq!(pages.add(page(&["a"], Some("1"), Some(3))), Turn::More("1".to_owned()));
+        assert_eq!(pages.add(page(&["b"], Some("2"), Some(3))), Turn::More("2".to_owned()));
+        assert_eq!(pages.add(page(&["c"], None, Some(3))), Turn::Complete(vec!["a", "b", "c"]));
+        assert_eq!(pages.add(page(&[], None, None)), Turn::Complete(vec![]), "the next list starts anew");
     }
 
     #[test]
@@ -142,10 +116,7 @@ mod tests {
             ("falls short of the total", page(&[], None, Some(2))),
             ("repeats a token", page(&["b"], Some("1"), Some(2))),
             ("repeats an entry", page(&["a"], None, Some(2))),
-            (
-                "repeats an entry within the page",
-                page(&["b", "b"], None, Some(3)),
-            ),
+            ("repeats an entry within the page", page(&["b", "b"], None, Some(3))),
             ("counts anew", page(&["b"], None, Some(3))),
         ] {
             assert_eq!(first().add(second), Turn::Broken, "{why}");
@@ -160,12 +131,8 @@ mod tests {
     #[test]
     fn endless_pages_are_broken_at_the_bound() {
         let mut pages = Pages::<&str>::default();
-        let turns: Vec<_> = (1..=PAGES_MAX)
-            .map(|n| pages.add(page(&[], Some(&n.to_string()), None)))
-            .collect();
-        assert_eq!(
-            turns.iter().position(|turn| *turn == Turn::Broken),
-            Some(PAGES_MAX as usize - 1)
-        );
+        let turns: Vec<_> =
+            (1..=PAGES_MAX).map(|n| pages.add(page(&[], Some(&n.to_string()), None))).collect();
+        assert_eq!(turns.iter().position(|turn| *turn == Turn::Broken), Some(PAGES_MAX as usize - 1));
     }
 }

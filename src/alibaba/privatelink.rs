@@ -95,19 +95,14 @@ impl Call {
     /// The parameters of this call for one target, in no particular order.
     #[must_use]
     pub fn parameters<'a>(&'a self, target: &'a Target) -> Vec<(&'static str, &'a str)> {
-        let mut parameters = vec![
-            ("RegionId", target.region_id.as_str()),
-            ("EndpointId", target.endpoint_id.as_str()),
-        ];
+        let mut parameters =
+            vec![("RegionId", target.region_id.as_str()), ("EndpointId", target.endpoint_id.as_str())];
         match self {
             Self::ListSecurityGroups { next_token } | Self::ListEndpoints { next_token } => {
                 parameters.push(("MaxResults", PAGE_SIZE));
                 parameters.extend(next_token.as_deref().map(|token| ("NextToken", token)));
             }
-            Self::Detach {
-                client_token,
-                dry_run,
-            } => {
+            Self::Detach { client_token, dry_run } => {
                 parameters.push(("SecurityGroupId", target.security_group_id.as_str()));
                 parameters.push(("ClientToken", client_token.as_str()));
                 parameters.push(("DryRun", if *dry_run { "true" } else { "false" }));
@@ -195,42 +190,23 @@ pub fn read(action: Action, body: &[u8]) -> Option<(Answer, String)> {
         }
         Action::ListSecurityGroups => {
             let wire: SecurityGroupsWire = serde_json::from_slice(body).ok()?;
-            let items = wire
-                .security_groups
-                .into_iter()
-                .map(SecurityGroupWire::read)
-                .collect::<Option<_>>()?;
-            (
-                Answer::SecurityGroups(page(items, wire.next_token, wire.total_count)?),
-                wire.request_id,
-            )
+            let items =
+                wire.security_groups.into_iter().map(SecurityGroupWire::read).collect::<Option<_>>()?;
+            (Answer::SecurityGroups(page(items, wire.next_token, wire.total_count)?), wire.request_id)
         }
         Action::ListEndpoints => {
             let wire: EndpointsWire = serde_json::from_slice(body).ok()?;
-            let items = wire
-                .endpoints
-                .into_iter()
-                .map(EndpointWire::read)
-                .collect::<Option<_>>()?;
-            (
-                Answer::Endpoints(page(items, wire.next_token, wire.total_count)?),
-                wire.request_id,
-            )
+            let items = wire.endpoints.into_iter().map(EndpointWire::read).collect::<Option<_>>()?;
+            (Answer::Endpoints(page(items, wire.next_token, wire.total_count)?), wire.request_id)
         }
     };
-    is_short(&request_id).then_some((answer, request_id))
+    (is_short(&request_id) && !request_id.is_empty()).then_some((answer, request_id))
 }
 
 fn page<T>(items: Vec<T>, next_token: Option<String>, total_count: Option<u64>) -> Option<Page<T>> {
     let next_token = next_token.filter(|token| !token.is_empty());
-    let is_sendable = next_token
-        .as_ref()
-        .is_none_or(|token| token.len() <= NEXT_TOKEN_LENGTH_MAX);
-    is_sendable.then_some(Page {
-        items,
-        next_token,
-        total_count,
-    })
+    let is_sendable = next_token.as_ref().is_none_or(|token| token.len() <= NEXT_TOKEN_LENGTH_MAX);
+    is_sendable.then_some(Page { items, next_token, total_count })
 }
 
 fn is_short(text: &str) -> bool {
@@ -266,10 +242,7 @@ impl SecurityGroupWire {
             Some("Detaching") => GroupStatus::Detaching,
             _ => GroupStatus::Attached,
         };
-        is_short(&self.security_group_id).then_some(SecurityGroup {
-            id: self.security_group_id,
-            status,
-        })
+        is_short(&self.security_group_id).then_some(SecurityGroup { id: self.security_group_id, status })
     }
 }
 
@@ -313,9 +286,7 @@ pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let time_left = |name: &str| {
         let parts = text(name)?.split(',');
-        parts
-            .filter_map(|part| part.trim().strip_prefix("TimeLeft:"))
-            .find_map(milliseconds)
+        parts.filter_map(|part| part.trim().strip_prefix("TimeLeft:")).find_map(milliseconds)
     };
     let asked = text("x-acs-retry-after").and_then(milliseconds);
     let older = || time_left("x-ratelimit-user-api").max(time_left("x-ratelimit-user"));
@@ -343,14 +314,7 @@ mod tests {
             panic!()
         };
         let statuses: Vec<_> = page.items.iter().map(|group| group.status).collect();
-        assert_eq!(
-            statuses,
-            [
-                GroupStatus::Attached,
-                GroupStatus::Attached,
-                GroupStatus::Detaching
-            ]
-        );
+        assert_eq!(statuses, [GroupStatus::Attached, GroupStatus::Attached, GroupStatus::Detaching]);
         assert_eq!((page.next_token, page.total_count), (None, Some(3)));
     }
 
@@ -359,13 +323,11 @@ mod tests {
         for (action, body) in [
             (Action::ListSecurityGroups, r#"{"RequestId":"R"}"#),
             (Action::ListSecurityGroups, r#"{"SecurityGroups":[]}"#),
-            (
-                Action::ListSecurityGroups,
-                r#"{"RequestId":"R","SecurityGroups":null}"#,
-            ),
+            (Action::ListSecurityGroups, r#"{"RequestId":"R","SecurityGroups":null}"#),
             (Action::ListEndpoints, r#"{"RequestId":"R","Endpoints":[{}]}"#),
             (Action::ListEndpoints, ""),
             (Action::Detach, "{}"),
+            (Action::Detach, r#"{"RequestId":""}"#),
             (Action::Detach, "<html/>"),
         ] {
             assert_eq!(read(action, body.as_bytes()), None, "{body}");
@@ -376,11 +338,7 @@ mod tests {
             format!(r#"{{"RequestId":"R","SecurityGroups":[{{"SecurityGroupId":"{long}"}}]}}"#),
             format!(r#"{{"RequestId":"R","SecurityGroups":[],"NextToken":"{long}"}}"#),
         ] {
-            assert_eq!(
-                read(Action::ListSecurityGroups, body.as_bytes()),
-                None,
-                "too long to be believed"
-            );
+            assert_eq!(read(Action::ListSecurityGroups, body.as_bytes()), None, "too long to be believed");
         }
     }
 
@@ -391,40 +349,21 @@ mod tests {
             (&[("x-acs-retry-after", "0")], None),
             (&[("x-acs-retry-after", "-1")], None),
             (&[("x-acs-retry-after", "soon")], None),
+            (&[("x-acs-retry-after", "99999999999999999999999999")], Some(120_000)),
+            (&[("x-ratelimit-user-api", "Limit:1,Remain:0,TimeLeft:2000,Reset:1234")], Some(2_000)),
             (
-                &[("x-acs-retry-after", "99999999999999999999999999")],
-                Some(120_000),
-            ),
-            (
-                &[(
-                    "x-ratelimit-user-api",
-                    "Limit:1,Remain:0,TimeLeft:2000,Reset:1234",
-                )],
-                Some(2_000),
-            ),
-            (
-                &[
-                    ("x-ratelimit-user-api", "TimeLeft:2000"),
-                    ("x-ratelimit-user", "Limit:1, TimeLeft:3000"),
-                ],
+                &[("x-ratelimit-user-api", "TimeLeft:2000"), ("x-ratelimit-user", "Limit:1, TimeLeft:3000")],
                 Some(3_000),
             ),
             (&[("x-ratelimit-user", "TimeLeft:x")], None),
-            (
-                &[("x-acs-retry-after", "x"), ("x-ratelimit-user", "TimeLeft:7")],
-                Some(7),
-            ),
+            (&[("x-acs-retry-after", "x"), ("x-ratelimit-user", "TimeLeft:7")], Some(7)),
             (&[], None),
         ] {
             let mut map = http::HeaderMap::new();
             for (name, value) in headers {
                 map.insert(*name, value.parse().unwrap());
             }
-            assert_eq!(
-                retry_after(&map),
-                expected.map(Duration::from_millis),
-                "{headers:?}"
-            );
+            assert_eq!(retry_after(&map), expected.map(Duration::from_millis), "{headers:?}");
         }
     }
 }

@@ -14,11 +14,7 @@ use time::macros::format_description;
 use super::credentials::Credentials;
 
 /// Everything but the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What a signature covers besides the credentials. Path `/` and an empty body are fixed: this product has no others.
 #[derive(Debug, Clone, Copy)]
@@ -80,10 +76,7 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
     canonical.push_str(&body_hash);
 
     let to_sign = format!("ACS3-HMAC-SHA256\n{}", hex(&Sha256::digest(canonical.as_bytes())));
-    let signature = hex(&hmac_sha256(
-        credentials.access_key_secret().as_bytes(),
-        to_sign.as_bytes(),
-    ));
+    let signature = hex(&hmac_sha256(credentials.access_key_secret().as_bytes(), to_sign.as_bytes()));
     let authorization = format!(
         "ACS3-HMAC-SHA256 Credential={},SignedHeaders={names},Signature={signature}",
         credentials.access_key_id()
@@ -94,15 +87,9 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
 
 fn canonical_query(parameters: &[(&str, &str)]) -> String {
     let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
-    let mut pairs: Vec<_> = parameters
-        .iter()
-        .map(|(key, value)| (encode(key), encode(value)))
-        .collect();
+    let mut pairs: Vec<_> = parameters.iter().map(|(key, value)| (encode(key), encode(value))).collect();
     pairs.sort_unstable();
-    let pairs: Vec<_> = pairs
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
     pairs.join("&")
 }
 
@@ -122,12 +109,10 @@ fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -157,20 +142,14 @@ mod tests {
             serde_json::from_str(include_str!("../../tests/vectors/acs3.json")).unwrap();
         assert_eq!(vectors.len(), 3);
         for vector in vectors {
-            let parameters: Vec<_> = vector
-                .query
-                .iter()
-                .map(|(k, v)| (k.as_str(), v.as_str()))
-                .collect();
+            let parameters: Vec<_> = vector.query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
             let signed = sign(
                 &Unsigned {
                     host: &vector.headers["host"],
                     action: &vector.headers["x-acs-action"],
                     version: &vector.headers["x-acs-version"],
                     parameters: &parameters,
-                    signed_at: OffsetDateTime::parse(&vector.headers["x-acs-date"], &Rfc3339)
-                        .unwrap()
-                        .into(),
+                    signed_at: OffsetDateTime::parse(&vector.headers["x-acs-date"], &Rfc3339).unwrap().into(),
                     nonce: &vector.headers["x-acs-signature-nonce"],
                 },
                 &Credentials::new(vector.access_key_id, vector.access_key_secret, None),
@@ -184,11 +163,7 @@ mod tests {
                 assert_eq!(*authorization, expected, "{}", vector.name);
             }
             if let Some(expected) = vector.signature {
-                assert!(
-                    authorization.ends_with(&format!("Signature={expected}")),
-                    "{}",
-                    vector.name
-                );
+                assert!(authorization.ends_with(&format!("Signature={expected}")), "{}", vector.name);
             }
         }
     }
@@ -203,29 +178,15 @@ mod tests {
             signed_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
             nonce: "n",
         };
-        let signed = sign(
-            &request,
-            &Credentials::new("id".into(), "secret".into(), Some("session".into())),
-        );
-        assert!(
-            signed
-                .headers
-                .contains(&("x-acs-security-token", "session".to_owned()))
-        );
-        assert!(
-            signed
-                .headers
-                .contains(&("x-acs-date", "1970-01-01T00:00:01Z".to_owned()))
-        );
+        let signed = sign(&request, &Credentials::new("id".into(), "secret".into(), Some("session".into())));
+        assert!(signed.headers.contains(&("x-acs-security-token", "session".to_owned())));
+        assert!(signed.headers.contains(&("x-acs-date", "1970-01-01T00:00:01Z".to_owned())));
         let (_, authorization) = signed.headers.last().unwrap();
         assert!(authorization.contains(";x-acs-date;x-acs-security-token;x-acs-signature-nonce;"));
     }
 
     #[test]
     fn a_query_is_encoded_as_rfc_3986_has_it() {
-        assert_eq!(
-            canonical_query(&[("b", "ü /~*"), ("a", "")]),
-            "a=&b=%C3%BC%20%2F~%2A"
-        );
+        assert_eq!(canonical_query(&[("b", "ü /~*"), ("a", "")]), "a=&b=%C3%BC%20%2F~%2A");
     }
 }

@@ -72,11 +72,7 @@ impl Transport for Https {
     ) -> Result<http::Response<Bytes>, Unanswered> {
         let mut request = reqwest::Request::try_from(request).map_err(|error| unanswered(&error))?;
         *request.timeout_mut() = Some(timeout);
-        let mut response = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| unanswered(&error))?;
+        let mut response = self.client.execute(request).await.map_err(|error| unanswered(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
@@ -92,9 +88,5 @@ impl Transport for Https {
 }
 
 fn unanswered(error: &reqwest::Error) -> Unanswered {
-    if error.is_timeout() {
-        Unanswered::Timeout
-    } else {
-        Unanswered::ConnectionLost
-    }
+    if error.is_timeout() { Unanswered::Timeout } else { Unanswered::ConnectionLost }
 }

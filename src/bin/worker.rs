@@ -30,9 +30,8 @@ fn main() -> ExitCode {
     };
     // One thread: it starts sooner and answers sooner on the share of a processor that a small function has.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime
-        .map_err(lambda_runtime::Error::from)
-        .and_then(|runtime| runtime.block_on(serve(config)));
+    let served =
+        runtime.map_err(lambda_runtime::Error::from).and_then(|runtime| runtime.block_on(serve(config)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -46,12 +46,7 @@ pub struct Refusal {
 impl Refusal {
     /// A guard of ours that has read the endpoint.
     pub(super) fn guard(code: ReasonCode) -> Self {
-        Self {
-            code,
-            action: None,
-            message: None,
-            is_denial: false,
-        }
+        Self { code, action: None, message: None, is_denial: false }
     }
 }
 
@@ -96,8 +91,8 @@ pub struct Account {
     pub look_calls: u32,
     /// Faults that were followed by another try, by code.
     pub retries: BTreeMap<String, u32>,
-    /// The latest fault's code.
-    pub fault_last: Option<String>,
+    /// The latest fault's name, and what it meant.
+    pub fault_last: Option<(String, Kind)>,
     pub(super) detach_request_ids: Vec<String>,
     pub(super) look_request_ids: Vec<String>,
 }
@@ -105,17 +100,9 @@ pub struct Account {
 impl Account {
     /// Alibaba's ids of the Detach calls and, once gone was proved, of the reads that proved it: the latest 20.
     pub fn api_request_ids(&self) -> impl Iterator<Item = &str> {
-        let confirming: &[String] = if self.confirmed_at.is_some() {
-            &self.look_request_ids
-        } else {
-            &[]
-        };
+        let confirming: &[String] = if self.confirmed_at.is_some() { &self.look_request_ids } else { &[] };
         let surplus = (self.detach_request_ids.len() + confirming.len()).saturating_sub(API_REQUEST_IDS_MAX);
-        self.detach_request_ids
-            .iter()
-            .chain(confirming)
-            .skip(surplus)
-            .map(String::as_str)
+        self.detach_request_ids.iter().chain(confirming).skip(surplus).map(String::as_str)
     }
 
     pub(super) fn called(&mut self, action: Action, api_request_id: Option<String>) {
@@ -135,10 +122,10 @@ impl Account {
         ids.extend(api_request_id);
     }
 
-    pub(super) fn faulted(&mut self, name: &str, is_retried: bool) {
+    pub(super) fn faulted(&mut self, name: &str, kind: Kind, is_retried: bool) {
         if is_retried {
             *self.retries.entry(name.to_owned()).or_default() += 1;
         }
-        self.fault_last = Some(name.to_owned());
+        self.fault_last = Some((name.to_owned(), kind));
     }
 }

@@ -50,9 +50,7 @@ impl Limits {
 
     /// The wait after a fault, `faults` of which came before it in a row: full jitter above the floor.
     pub(super) fn backoff(&self, faults: u32, rng: &mut fastrand::Rng) -> Duration {
-        let doubled = 2_u32
-            .checked_pow(faults)
-            .and_then(|factor| self.backoff_base.checked_mul(factor));
+        let doubled = 2_u32.checked_pow(faults).and_then(|factor| self.backoff_base.checked_mul(factor));
         let ceiling = doubled.unwrap_or(self.backoff_max).min(self.backoff_max);
         ceiling.mul_f64(rng.f64()).max(self.backoff_min)
     }
@@ -65,14 +63,7 @@ mod tests {
     #[test]
     fn polls_grow_from_about_one_second_to_about_three() {
         let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
-        for (polls, center) in [
-            (0, 1.0),
-            (1, 1.5),
-            (2, 2.25),
-            (3, 3.0),
-            (99, 3.0),
-            (u32::MAX, 3.0),
-        ] {
+        for (polls, center) in [(0, 1.0), (1, 1.5), (2, 2.25), (3, 3.0), (99, 3.0), (u32::MAX, 3.0)] {
             for _ in 0..100 {
                 let wait = limits.poll(polls, &mut rng).as_secs_f64();
                 assert!((center * 0.85..=center * 1.15).contains(&wait), "{polls}: {wait}");
@@ -83,26 +74,12 @@ mod tests {
     #[test]
     fn backoff_fills_its_growing_range_above_the_floor() {
         let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
-        for (faults, ceiling) in [
-            (0, 1.0),
-            (1, 2.0),
-            (2, 4.0),
-            (4, 16.0),
-            (5, 20.0),
-            (63, 20.0),
-            (u32::MAX, 20.0),
-        ] {
-            let waits: Vec<f64> = (0..500)
-                .map(|_| limits.backoff(faults, &mut rng).as_secs_f64())
-                .collect();
-            assert!(
-                waits.iter().all(|wait| (0.5..=ceiling).contains(wait)),
-                "{faults}"
-            );
-            assert!(
-                waits.iter().any(|wait| *wait > ceiling * 0.9),
-                "{faults}: the range is used to its end"
-            );
+        for (faults, ceiling) in
+            [(0, 1.0), (1, 2.0), (2, 4.0), (4, 16.0), (5, 20.0), (63, 20.0), (u32::MAX, 20.0)]
+        {
+            let waits: Vec<f64> = (0..500).map(|_| limits.backoff(faults, &mut rng).as_secs_f64()).collect();
+            assert!(waits.iter().all(|wait| (0.5..=ceiling).contains(wait)), "{faults}");
+            assert!(waits.iter().any(|wait| *wait > ceiling * 0.9), "{faults}: the range is used to its end");
         }
     }
 }

@@ -16,12 +16,7 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Our own begin with a random prefix; the caller's comes first, if there is one.
     pub(super) fn new(prefix: u128, callers: Option<ClientToken>) -> Self {
-        Self {
-            prefix,
-            count: 0,
-            callers,
-            current: None,
-        }
+        Self { prefix, count: 0, callers, current: None }
     }
 
     /// The token of the next call.

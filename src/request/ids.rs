@@ -112,11 +112,7 @@ impl RequestId {
     #[must_use]
     pub fn from_source(id: &str) -> Self {
         let allowed = |c: char| {
-            if c.is_ascii() && is_request_id_byte(c as u8) {
-                c
-            } else {
-                '-'
-            }
+            if c.is_ascii() && is_request_id_byte(c as u8) { c } else { '-' }
         };
         let id: String = id.chars().take(TOKEN_LENGTH_MAX).map(allowed).collect();
         Self(if id.is_empty() { "-".to_owned() } else { id })
@@ -130,9 +126,7 @@ fn is_request_id_byte(byte: u8) -> bool {
 fn is_resource_id(value: &str, prefix: &str) -> bool {
     value.strip_prefix(prefix).is_some_and(|tail| {
         (1..=RESOURCE_ID_TAIL_MAX).contains(&tail.len())
-            && tail
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+            && tail.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
     })
 }
 
@@ -142,13 +136,8 @@ mod tests {
 
     #[test]
     fn regions_of_today_and_their_like_are_accepted() {
-        for region in [
-            "eu-west-1",
-            "cn-hangzhou",
-            "cn-shanghai-finance-1",
-            "ap-southeast-7",
-            "me-central-1",
-        ] {
+        for region in ["eu-west-1", "cn-hangzhou", "cn-shanghai-finance-1", "ap-southeast-7", "me-central-1"]
+        {
             assert!(RegionId::parse(region).is_some(), "{region}");
         }
     }

@@ -75,18 +75,8 @@ impl Invocation {
         limits: &InvocationLimits,
     ) -> Self {
         let ends = clock.instant_of(ends);
-        let ends = if ends > clock.started() {
-            ends
-        } else {
-            clock.started() + limits.length_assumed
-        };
-        Self {
-            clock,
-            lambda_request_id,
-            xray_trace_id,
-            ends,
-            has_alarmed: Cell::new(false),
-        }
+        let ends = if ends > clock.started() { ends } else { clock.started() + limits.length_assumed };
+        Self { clock, lambda_request_id, xray_trace_id, ends, has_alarmed: Cell::new(false) }
     }
 
     /// Whether the whole invocation is no longer than its reserve: nothing could ever be done in it.
@@ -143,13 +133,7 @@ mod tests {
 
     fn lasting(length: Duration) -> Invocation {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        Invocation::new(
-            Clock::starting_at(wall),
-            wall + length,
-            String::new(),
-            None,
-            &LIMITS(),
-        )
+        Invocation::new(Clock::starting_at(wall), wall + length, String::new(), None, &LIMITS())
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,10 +147,7 @@ mod tests {
 
         let invocation = lasting(Duration::from_secs(30));
         let at = |seconds: f64| invocation.clock.started() + Duration::from_secs_f64(seconds);
-        assert_eq!(
-            invocation.call_may_last_until(at(19.5), false, &LIMITS()),
-            Some(at(20.0))
-        );
+        assert_eq!(invocation.call_may_last_until(at(19.5), false, &LIMITS()), Some(at(20.0)));
         assert_eq!(invocation.call_may_last_until(at(19.6), false, &LIMITS()), None);
     }
 
@@ -177,21 +158,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(26)).await;
         let until = invocation.call_may_last_until(invocation.clock.now(), true, &LIMITS());
         assert_eq!(until, Some(started + Duration::from_secs(27)));
-        assert_eq!(
-            invocation.call_may_last_until(invocation.clock.now(), false, &LIMITS()),
-            None
-        );
+        assert_eq!(invocation.call_may_last_until(invocation.clock.now(), false, &LIMITS()), None);
         let later = invocation.clock.now() + Duration::from_millis(1);
-        assert_eq!(
-            invocation.call_may_last_until(later, true, &LIMITS()),
-            None,
-            "it may not wait there"
-        );
+        assert_eq!(invocation.call_may_last_until(later, true, &LIMITS()), None, "it may not wait there");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(
-            invocation.call_may_last_until(invocation.clock.now(), true, &LIMITS()),
-            None
-        );
+        assert_eq!(invocation.call_may_last_until(invocation.clock.now(), true, &LIMITS()), None);
     }
 
     #[tokio::test(start_paused = true)]

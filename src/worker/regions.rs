@@ -24,10 +24,6 @@ impl Regions {
 
     /// When the region opens, if it is closed at that moment.
     pub(super) fn closed_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
-        self.closed
-            .borrow()
-            .get(region)
-            .copied()
-            .filter(|until| *until > at)
+        self.closed.borrow().get(region).copied().filter(|until| *until > at)
     }
 }

@@ -61,9 +61,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         let kept = named.or(delivery.request_id.as_ref()).cloned();
         let request_id = kept.unwrap_or_else(|| RequestId::from_source(&delivery.message_id));
         let span = request_span(&request_id, &received.request, invocation);
-        self.handle_named(request_id, received, invocation)
-            .instrument(span)
-            .await
+        self.handle_named(request_id, received, invocation).instrument(span).await
     }
 
     async fn handle_named(
@@ -112,8 +110,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             completed_at: invocation.clock.wall(),
         };
         let completion = Completion::new(&outcome, &account, subject, circumstances);
-        self.settle(&outcome, &completion, received, deadline, invocation)
-            .await?;
+        self.settle(&outcome, &completion, received, deadline, invocation).await?;
         log_completed(&completion);
         Ok(())
     }
@@ -146,33 +143,22 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         if is_copied && let Some(reason) = &detail.reason {
             let buried = self.queue.bury(&letter(&reason.code, &reason.message)).await;
             buried.map_err(|fault| {
-                error!(
-                    outcome = detail.outcome,
-                    "the dead-letter copy was not written: {fault}"
-                );
+                error!(outcome = detail.outcome, "the dead-letter copy was not written: {fault}");
                 self.hand_back(received, "its dead-letter copy failed", invocation)
             })?;
         }
         if let Err(fault) = self.bus.publish(completion).await {
-            error!(
-                outcome = detail.outcome,
-                "the completion event was not published: {fault}"
-            );
+            error!(outcome = detail.outcome, "the completion event was not published: {fault}");
             if invocation.clock.wall() < deadline {
                 return Err(self.hand_back(received, "its completion event failed", invocation));
             }
             // Its own copy, if it has one already, is what its reader finds.
             if !is_copied {
-                let reason = Reason::of_unpublished();
-                let buried = self
-                    .queue
-                    .bury(&letter(reason.code.as_str(), &reason.message))
-                    .await;
+                let reason = detail.reason.as_ref().map(|reason| reason.code.as_str());
+                let reason = Reason::of_unpublished(detail.outcome, reason);
+                let buried = self.queue.bury(&letter(reason.code.as_str(), &reason.message)).await;
                 buried.map_err(|fault| {
-                    error!(
-                        outcome = detail.outcome,
-                        "the dead-letter copy was not written: {fault}"
-                    );
+                    error!(outcome = detail.outcome, "the dead-letter copy was not written: {fault}");
                     self.hand_back(received, "its dead-letter copy failed", invocation)
                 })?;
             }
@@ -193,9 +179,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         };
         let request_id = named.unwrap_or_else(|| RequestId::from_source(&invocation.lambda_request_id));
         let span = request_span(&request_id, &request, invocation);
-        self.answer_named(request_id, &request, invocation)
-            .instrument(span)
-            .await
+        self.answer_named(request_id, &request, invocation).instrument(span).await
     }
 
     async fn answer_named(
@@ -205,11 +189,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         invocation: &Invocation,
     ) -> Result<Detail, Unpublished> {
         let started = invocation.clock.started();
-        info!(
-            deliveries = 1,
-            trigger = Trigger::Direct.as_str(),
-            "request received"
-        );
+        info!(deliveries = 1, trigger = Trigger::Direct.as_str(), "request received");
         let (outcome, account, subject) = match request {
             Err(rejection) => {
                 let subject = Subject::of_rejection(request_id, rejection);
@@ -233,13 +213,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         };
         let completion = Completion::new(&outcome, &account, subject, circumstances);
         if let Err(fault) = self.bus.publish(&completion).await {
-            error!(
-                outcome = outcome.name(),
-                "the completion event was not published: {fault}"
-            );
-            return Err(Unpublished {
-                outcome: outcome.name(),
-            });
+            error!(outcome = outcome.name(), "the completion event was not published: {fault}");
+            return Err(Unpublished { outcome: outcome.name() });
         }
         log_completed(&completion);
         Ok(completion.detail)
@@ -275,10 +250,7 @@ fn request_span(
 ) -> Span {
     let (endpoint_id, security_group_id) = match request {
         Ok(request) => (Some(&request.endpoint_id), Some(&request.security_group_id)),
-        Err(rejection) => (
-            rejection.endpoint_id.as_ref(),
-            rejection.security_group_id.as_ref(),
-        ),
+        Err(rejection) => (rejection.endpoint_id.as_ref(), rejection.security_group_id.as_ref()),
     };
     info_span!(
         "request",
@@ -295,12 +267,6 @@ fn log_completed(completion: &Completion) {
     let (outcome, duration_ms) = (detail.outcome, detail.duration_ms);
     match &detail.reason {
         None => info!(outcome, duration_ms, "completed"),
-        Some(reason) => warn!(
-            outcome,
-            duration_ms,
-            reason_code = reason.code,
-            "failed: {}",
-            reason.message
-        ),
+        Some(reason) => warn!(outcome, duration_ms, reason_code = reason.code, "failed: {}", reason.message),
     }
 }

@@ -44,11 +44,7 @@ impl NewMessage {
                 "One or more parameters are invalid. Reason: Message must be shorter than {MESSAGE_BYTES_MAX} bytes."
             ));
         }
-        if fifo {
-            self.check_fifo()
-        } else {
-            self.check_standard()
-        }
+        if fifo { self.check_fifo() } else { self.check_standard() }
     }
 
     fn check_fifo(&self) -> Result<(), QueueError> {
@@ -92,9 +88,7 @@ impl NewMessage {
 impl MessageAttribute {
     fn check(&self, name: &str) -> Result<(), QueueError> {
         let is_name = (1..=ATTRIBUTE_NAME_MAX).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
         let lower = name.to_ascii_lowercase();
         if !is_name || lower.starts_with("aws.") || lower.starts_with("amazon.") {
             return invalid(format!("Message (user) attribute name '{name}' is invalid."));
@@ -119,9 +113,9 @@ impl MessageAttribute {
             AttributeValue::Text(text) if !text.chars().all(is_allowed) => {
                 Err(QueueError::InvalidMessageContents)
             }
-            AttributeValue::Text(text) if kind == "Number" && text.parse::<f64>().is_err() => invalid(
-                format!("Can't cast the value of message (user) attribute '{name}' to a number."),
-            ),
+            AttributeValue::Text(text) if kind == "Number" && text.parse::<f64>().is_err() => {
+                invalid(format!("Can't cast the value of message (user) attribute '{name}' to a number."))
+            }
             _ => Ok(()),
         }
     }
@@ -166,31 +160,19 @@ mod tests {
 
     #[test]
     fn plain_message_is_taken() {
-        assert_eq!(
-            fifo("{}\t\r\n😀").attribute("trigger", "webhook").check(true),
-            Ok(())
-        );
+        assert_eq!(fifo("{}\t\r\n😀").attribute("trigger", "webhook").check(true), Ok(()));
         assert_eq!(NewMessage::new("{}").check(false), Ok(()));
     }
 
     #[test]
     fn empty_body_is_refused() {
-        assert_eq!(
-            fifo("").check(true),
-            Err(QueueError::MissingParameter("MessageBody"))
-        );
+        assert_eq!(fifo("").check(true), Err(QueueError::MissingParameter("MessageBody")));
     }
 
     #[test]
     fn control_character_is_refused() {
-        assert_eq!(
-            fifo("a\u{1}").check(true),
-            Err(QueueError::InvalidMessageContents)
-        );
-        assert_eq!(
-            fifo("a\u{FFFE}").check(true),
-            Err(QueueError::InvalidMessageContents)
-        );
+        assert_eq!(fifo("a\u{1}").check(true), Err(QueueError::InvalidMessageContents));
+        assert_eq!(fifo("a\u{FFFE}").check(true), Err(QueueError::InvalidMessageContents));
     }
 
     #[test]
@@ -217,49 +199,22 @@ mod tests {
 
     #[test]
     fn fifo_message_needs_group_and_deduplication_id() {
-        let message = NewMessage {
-            group: None,
-            ..fifo("a")
-        };
-        assert_eq!(
-            message.check(true),
-            Err(QueueError::MissingParameter("MessageGroupId"))
-        );
-        assert_invalid(
-            &NewMessage {
-                deduplication_id: None,
-                ..fifo("a")
-            },
-            "ContentBasedDeduplication",
-        );
+        let message = NewMessage { group: None, ..fifo("a") };
+        assert_eq!(message.check(true), Err(QueueError::MissingParameter("MessageGroupId")));
+        assert_invalid(&NewMessage { deduplication_id: None, ..fifo("a") }, "ContentBasedDeduplication");
         assert_invalid(&NewMessage::fifo("a", "two words", "once"), "MessageGroupId");
-        assert_invalid(
-            &NewMessage::fifo("a", &"g".repeat(129), "once"),
-            "1 to 128 in length",
-        );
+        assert_invalid(&NewMessage::fifo("a", &"g".repeat(129), "once"), "1 to 128 in length");
     }
 
     #[test]
     fn fifo_message_takes_no_delay() {
-        assert_invalid(
-            &NewMessage {
-                delay: Some(Duration::from_secs(1)),
-                ..fifo("a")
-            },
-            "DelaySeconds",
-        );
+        assert_invalid(&NewMessage { delay: Some(Duration::from_secs(1)), ..fifo("a") }, "DelaySeconds");
     }
 
     #[test]
     fn reserved_and_malformed_attributes_are_refused() {
-        assert_invalid(
-            &fifo("a").attribute("AWS.trace", "1"),
-            "name 'AWS.trace' is invalid",
-        );
-        assert_invalid(
-            &fifo("a").attribute("two words", "1"),
-            "name 'two words' is invalid",
-        );
+        assert_invalid(&fifo("a").attribute("AWS.trace", "1"), "name 'AWS.trace' is invalid");
+        assert_invalid(&fifo("a").attribute("two words", "1"), "name 'two words' is invalid");
         let mut message = fifo("a").attribute("n", "seven");
         message.attributes.insert(
             "n".to_owned(),

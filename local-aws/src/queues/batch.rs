@@ -44,16 +44,9 @@ pub(super) fn run<T, R>(
     mut each: impl FnMut(T) -> Result<R, QueueError>,
 ) -> Result<BatchOutcome<R>, QueueError> {
     check(&entries)?;
-    let mut outcome = BatchOutcome {
-        successful: Vec::new(),
-        failed: Vec::new(),
-    };
+    let mut outcome = BatchOutcome { successful: Vec::new(), failed: Vec::new() };
     for (position, BatchEntry { id, entry }) in entries.into_iter().enumerate() {
-        let result = if broken == Some(position) {
-            Err(QueueError::InternalFailure)
-        } else {
-            each(entry)
-        };
+        let result = if broken == Some(position) { Err(QueueError::InternalFailure) } else { each(entry) };
         match result {
             Ok(entry) => outcome.successful.push(BatchEntry { id, entry }),
             Err(entry) => outcome.failed.push(BatchEntry { id, entry }),
@@ -93,31 +86,17 @@ mod tests {
     #[test]
     fn rules_for_the_whole_batch_come_before_any_entry() {
         assert_eq!(batch(&[]), Err(QueueError::EmptyBatchRequest));
-        assert_eq!(
-            batch(&["a"; 11]),
-            Err(QueueError::TooManyEntriesInBatchRequest(11))
-        );
-        assert_eq!(
-            batch(&["a", "b", "a"]),
-            Err(QueueError::BatchEntryIdsNotDistinct("a".to_owned()))
-        );
+        assert_eq!(batch(&["a"; 11]), Err(QueueError::TooManyEntriesInBatchRequest(11)));
+        assert_eq!(batch(&["a", "b", "a"]), Err(QueueError::BatchEntryIdsNotDistinct("a".to_owned())));
         assert_eq!(batch(&["a.b"]), Err(QueueError::InvalidBatchEntryId));
         assert_eq!(batch(&[""]), Err(QueueError::InvalidBatchEntryId));
     }
 
     #[test]
     fn one_failed_entry_leaves_the_others_alone() {
-        let entries = vec![
-            BatchEntry::new("a", 1),
-            BatchEntry::new("b", 2),
-            BatchEntry::new("c", 3),
-        ];
+        let entries = vec![BatchEntry::new("a", 1), BatchEntry::new("b", 2), BatchEntry::new("c", 3)];
         let each = |n| {
-            if n == 1 {
-                Err(QueueError::MessageNotInflight)
-            } else {
-                Ok(n)
-            }
+            if n == 1 { Err(QueueError::MessageNotInflight) } else { Ok(n) }
         };
 
         let outcome = run(entries, Some(1), each).unwrap();

@@ -152,10 +152,7 @@ impl From<&str> for ReceiptHandle {
 impl NewMessage {
     /// A message for a standard queue.
     pub fn new(body: impl Into<String>) -> Self {
-        Self {
-            body: body.into(),
-            ..Self::default()
-        }
+        Self { body: body.into(), ..Self::default() }
     }
 
     /// A message for a FIFO queue.
@@ -170,8 +167,7 @@ impl NewMessage {
     /// The same message with one more attribute of type `String`.
     #[must_use]
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
-        self.attributes
-            .insert(name.to_owned(), MessageAttribute::text(value));
+        self.attributes.insert(name.to_owned(), MessageAttribute::text(value));
         self
     }
 
@@ -179,10 +175,7 @@ impl NewMessage {
     #[must_use]
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter();
-        self.body.len()
-            + attributes
-                .map(|(name, attribute)| name.len() + attribute.size())
-                .sum::<usize>()
+        self.body.len() + attributes.map(|(name, attribute)| name.len() + attribute.size()).sum::<usize>()
     }
 }
 
@@ -190,10 +183,7 @@ impl MessageAttribute {
     /// An attribute of type `String`.
     #[must_use]
     pub fn text(value: &str) -> Self {
-        Self {
-            data_type: "String".to_owned(),
-            value: AttributeValue::Text(value.to_owned()),
-        }
+        Self { data_type: "String".to_owned(), value: AttributeValue::Text(value.to_owned()) }
     }
 
     fn size(&self) -> usize {

@@ -58,21 +58,13 @@ impl Queue {
             };
             (scope, deduplication_id)
         });
-        self.remembered
-            .retain(|_, (at, _)| now < *at + DEDUPLICATION_WINDOW);
+        self.remembered.retain(|_, (at, _)| now < *at + DEDUPLICATION_WINDOW);
         if let Some((_, sent)) = key.as_ref().and_then(|key| self.remembered.get(key)) {
-            return Sent {
-                is_duplicate: true,
-                ..sent.clone()
-            };
+            return Sent { is_duplicate: true, ..sent.clone() };
         }
 
         let sequence_number = self.next_sequence_number();
-        let sent = Sent {
-            message_id: id.clone(),
-            sequence_number,
-            is_duplicate: false,
-        };
+        let sent = Sent { message_id: id.clone(), sequence_number, is_duplicate: false };
         if let Some(key) = key {
             self.remembered.insert(key, (now, sent.clone()));
         }
@@ -119,11 +111,8 @@ impl Queue {
             if taken.delivered.len() == count_max {
                 break;
             }
-            let receives_max = self
-                .settings
-                .redrive
-                .as_ref()
-                .map_or(u32::MAX, |redrive| redrive.receive_count_max);
+            let receives_max =
+                self.settings.redrive.as_ref().map_or(u32::MAX, |redrive| redrive.receive_count_max);
             let message = &mut self.messages[index];
             if message.receive_count >= receives_max {
                 taken.exhausted.push(message.clone());
@@ -134,10 +123,7 @@ impl Queue {
             message.receive_count += 1;
             message.first_received_at.get_or_insert(now);
             message.visible_at = now + visibility_timeout;
-            message.receipt = Some(Receipt {
-                number: self.receipts_issued,
-                at: now,
-            });
+            message.receipt = Some(Receipt { number: self.receipts_issued, at: now });
             taken.delivered.push(ReceivedMessage {
                 receipt_handle: ReceiptHandle::new(&self.name, &message.id, self.receipts_issued),
                 message: message.clone(),
@@ -220,11 +206,7 @@ impl Queue {
 
     /// The next moment after `now` at which a message becomes visible by itself.
     pub(super) fn next_visible_at(&self, now: SystemTime) -> Option<SystemTime> {
-        self.messages
-            .iter()
-            .map(|message| message.visible_at)
-            .filter(|at| *at > now)
-            .min()
+        self.messages.iter().map(|message| message.visible_at).filter(|at| *at > now).min()
     }
 
     /// What could be delivered now, by index, in the order of delivery.
@@ -243,9 +225,8 @@ impl Queue {
         for (index, message) in self.messages.iter().enumerate() {
             first_of_group.entry(&message.group).or_insert(index);
         }
-        let mut indexes: Vec<usize> = indexes
-            .filter(|index| !blocked.contains(&self.messages[*index].group))
-            .collect();
+        let mut indexes: Vec<usize> =
+            indexes.filter(|index| !blocked.contains(&self.messages[*index].group)).collect();
         indexes.sort_by_key(|index| (first_of_group[&self.messages[*index].group], *index));
         indexes
     }

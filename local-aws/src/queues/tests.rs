@@ -14,17 +14,13 @@ fn at(seconds: u64) -> SystemTime {
 fn fifo() -> Queues {
     let mut queues = Queues::default();
     queues.create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
-    queues
-        .create(QUEUE, QueueSettings::fifo().redrive(3, DEAD_LETTERS))
-        .unwrap();
+    queues.create(QUEUE, QueueSettings::fifo().redrive(3, DEAD_LETTERS)).unwrap();
     queues
 }
 
 /// Sends a message whose body is its deduplication id.
 fn send(queues: &mut Queues, group: &str, body: &str, now: SystemTime) -> Sent {
-    queues
-        .send(QUEUE, NewMessage::fifo(body, group, body), now)
-        .unwrap()
+    queues.send(QUEUE, NewMessage::fifo(body, group, body), now).unwrap()
 }
 
 fn receive(queues: &mut Queues, now: SystemTime) -> Vec<ReceivedMessage> {
@@ -32,10 +28,7 @@ fn receive(queues: &mut Queues, now: SystemTime) -> Vec<ReceivedMessage> {
 }
 
 fn bodies(received: &[ReceivedMessage]) -> Vec<&str> {
-    received
-        .iter()
-        .map(|received| received.message.body.as_str())
-        .collect()
+    received.iter().map(|received| received.message.body.as_str()).collect()
 }
 
 #[test]
@@ -45,10 +38,7 @@ fn one_receive_returns_consecutive_messages_of_a_group_and_mixes_groups() {
         send(&mut queues, group, body, at(0));
     }
 
-    assert_eq!(
-        bodies(&queues.receive(QUEUE, 3, None, at(1)).unwrap()),
-        ["a1", "a2", "b1"]
-    );
+    assert_eq!(bodies(&queues.receive(QUEUE, 3, None, at(1)).unwrap()), ["a1", "a2", "b1"]);
     assert!(receive(&mut queues, at(1)).is_empty());
 }
 
@@ -70,14 +60,10 @@ fn later_message_in_flight_blocks_an_earlier_visible_one() {
     send(&mut queues, "a", "a2", at(0));
     let received = receive(&mut queues, at(0));
 
-    queues
-        .change_visibility(QUEUE, &received[0].receipt_handle, Duration::ZERO, at(1))
-        .unwrap();
+    queues.change_visibility(QUEUE, &received[0].receipt_handle, Duration::ZERO, at(1)).unwrap();
     assert!(receive(&mut queues, at(1)).is_empty());
 
-    queues
-        .change_visibility(QUEUE, &received[1].receipt_handle, Duration::ZERO, at(2))
-        .unwrap();
+    queues.change_visibility(QUEUE, &received[1].receipt_handle, Duration::ZERO, at(2)).unwrap();
     assert_eq!(bodies(&receive(&mut queues, at(2))), ["a1", "a2"]);
 }
 
@@ -106,19 +92,14 @@ fn message_comes_back_when_its_visibility_timeout_has_passed() {
 
     assert_ne!(second.receipt_handle, first.receipt_handle);
     assert_eq!(second.message.receive_count, 2);
-    assert_eq!(
-        (second.message.sent_at, second.message.first_received_at),
-        (at(0), Some(at(5)))
-    );
+    assert_eq!((second.message.sent_at, second.message.first_received_at), (at(0), Some(at(5))));
 }
 
 #[test]
 fn receive_can_replace_the_visibility_timeout() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
-    queues
-        .receive(QUEUE, 1, Some(Duration::from_secs(5)), at(0))
-        .unwrap();
+    queues.receive(QUEUE, 1, Some(Duration::from_secs(5)), at(0)).unwrap();
 
     assert_eq!(queues.next_visible_at(QUEUE, at(0)).unwrap(), Some(at(5)));
 }
@@ -131,13 +112,7 @@ fn repeat_within_five_minutes_is_accepted_and_not_delivered() {
     queues.delete(QUEUE, &received[0].receipt_handle, at(1)).unwrap();
 
     let repeat = send(&mut queues, "other", "a1", at(299));
-    assert_eq!(
-        repeat,
-        Sent {
-            is_duplicate: true,
-            ..first.clone()
-        }
-    );
+    assert_eq!(repeat, Sent { is_duplicate: true, ..first.clone() });
     assert!(receive(&mut queues, at(299)).is_empty());
 
     let later = send(&mut queues, "a", "a1", at(300));
@@ -148,10 +123,7 @@ fn repeat_within_five_minutes_is_accepted_and_not_delivered() {
 #[test]
 fn deduplication_by_group_lets_another_group_repeat_an_id() {
     let mut queues = Queues::default();
-    let settings = QueueSettings {
-        deduplication: DeduplicationScope::MessageGroup,
-        ..QueueSettings::fifo()
-    };
+    let settings = QueueSettings { deduplication: DeduplicationScope::MessageGroup, ..QueueSettings::fifo() };
     queues.create(QUEUE, settings).unwrap();
 
     assert!(!send(&mut queues, "a", "same", at(0)).is_duplicate);
@@ -164,32 +136,17 @@ fn message_received_too_often_moves_and_its_group_goes_on() {
     let mut queues = fifo();
     let sent = send(&mut queues, "a", "a1", at(0));
     for receive in 0..3 {
-        assert_eq!(
-            bodies(&queues.receive(QUEUE, 1, None, at(receive * 30)).unwrap()),
-            ["a1"]
-        );
+        assert_eq!(bodies(&queues.receive(QUEUE, 1, None, at(receive * 30)).unwrap()), ["a1"]);
     }
     send(&mut queues, "a", "a2", at(60));
 
     assert_eq!(bodies(&receive(&mut queues, at(90))), ["a2"]);
 
     let dead = &queues.messages(DEAD_LETTERS).unwrap()[0];
-    assert_eq!(
-        (&dead.id, dead.receive_count, dead.sent_at),
-        (&sent.message_id, 3, at(90))
-    );
+    assert_eq!((&dead.id, dead.receive_count, dead.sent_at), (&sent.message_id, 3, at(90)));
     assert_eq!(dead.dead_letter_source.as_deref(), Some(QUEUE));
-    assert_eq!(
-        (dead.group.as_deref(), dead.deduplication_id.as_deref()),
-        (Some("a"), Some("a1"))
-    );
-    assert_eq!(
-        queues.counts(DEAD_LETTERS, at(90)).unwrap(),
-        Counts {
-            visible: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!((dead.group.as_deref(), dead.deduplication_id.as_deref()), (Some("a"), Some("a1")));
+    assert_eq!(queues.counts(DEAD_LETTERS, at(90)).unwrap(), Counts { visible: 1, ..Counts::default() });
 }
 
 #[test]
@@ -199,21 +156,11 @@ fn stale_handle_is_refused_by_a_fifo_queue() {
     let handle = receive(&mut queues, at(0)).remove(0).receipt_handle;
 
     let expired = queues.delete(QUEUE, &handle, at(30)).unwrap_err();
-    assert!(
-        expired.to_string().ends_with("The receipt handle has expired."),
-        "{expired}"
-    );
+    assert!(expired.to_string().ends_with("The receipt handle has expired."), "{expired}");
     receive(&mut queues, at(30));
     assert_eq!(queues.delete(QUEUE, &handle, at(31)).unwrap_err(), expired);
-    let stale = queues
-        .change_visibility(QUEUE, &handle, Duration::ZERO, at(31))
-        .unwrap_err();
-    assert!(
-        stale
-            .to_string()
-            .contains("Message does not exist or is not available"),
-        "{stale}"
-    );
+    let stale = queues.change_visibility(QUEUE, &handle, Duration::ZERO, at(31)).unwrap_err();
+    assert!(stale.to_string().contains("Message does not exist or is not available"), "{stale}");
     assert_eq!(queues.messages(QUEUE).unwrap().len(), 1);
 }
 
@@ -221,29 +168,12 @@ fn stale_handle_is_refused_by_a_fifo_queue() {
 fn stale_handle_deletes_nothing_from_a_standard_queue_and_is_no_error() {
     let mut queues = Queues::default();
     queues.create("requests", QueueSettings::standard()).unwrap();
-    let id = queues
-        .send("requests", NewMessage::new("a1"), at(0))
-        .unwrap()
-        .message_id;
-    let stale = queues
-        .receive("requests", 1, None, at(0))
-        .unwrap()
-        .remove(0)
-        .receipt_handle;
-    let latest = queues
-        .receive("requests", 1, None, at(30))
-        .unwrap()
-        .remove(0)
-        .receipt_handle;
+    let id = queues.send("requests", NewMessage::new("a1"), at(0)).unwrap().message_id;
+    let stale = queues.receive("requests", 1, None, at(0)).unwrap().remove(0).receipt_handle;
+    let latest = queues.receive("requests", 1, None, at(30)).unwrap().remove(0).receipt_handle;
 
-    assert_eq!(
-        queues.delete("requests", &stale, at(31)),
-        Ok(Deleted::Kept(id.clone()))
-    );
-    assert_eq!(
-        queues.delete("requests", &latest, at(90)),
-        Ok(Deleted::Deleted(id.clone()))
-    );
+    assert_eq!(queues.delete("requests", &stale, at(31)), Ok(Deleted::Kept(id.clone())));
+    assert_eq!(queues.delete("requests", &latest, at(90)), Ok(Deleted::Deleted(id.clone())));
     assert_eq!(queues.delete("requests", &latest, at(91)), Ok(Deleted::Gone(id)));
 }
 
@@ -253,9 +183,7 @@ fn visibility_changes_only_while_the_message_is_in_flight() {
     send(&mut queues, "a", "a1", at(0));
     let handle = receive(&mut queues, at(0)).remove(0).receipt_handle;
 
-    queues
-        .change_visibility(QUEUE, &handle, Duration::from_mins(1), at(10))
-        .unwrap();
+    queues.change_visibility(QUEUE, &handle, Duration::from_mins(1), at(10)).unwrap();
     assert_eq!(queues.next_visible_at(QUEUE, at(10)).unwrap(), Some(at(70)));
     let late = queues.change_visibility(QUEUE, &handle, Duration::ZERO, at(70));
     assert_eq!(late, Err(QueueError::MessageNotInflight));
@@ -280,17 +208,11 @@ fn visibility_ends_twelve_hours_after_the_receive() {
 #[test]
 fn handle_that_was_never_issued_is_refused() {
     let mut queues = fifo();
-    for unknown in [
-        "",
-        "nonsense",
-        "dead-letter.fifo/00000000-0000-4000-8000-000000000001/1",
-        "requests.fifo/x/1",
-    ] {
+    for unknown in
+        ["", "nonsense", "dead-letter.fifo/00000000-0000-4000-8000-000000000001/1", "requests.fifo/x/1"]
+    {
         let handle = ReceiptHandle::from(unknown);
-        assert_eq!(
-            queues.delete(QUEUE, &handle, at(0)),
-            Err(QueueError::ReceiptHandleIsInvalid)
-        );
+        assert_eq!(queues.delete(QUEUE, &handle, at(0)), Err(QueueError::ReceiptHandleIsInvalid));
         let change = queues.change_visibility(QUEUE, &handle, Duration::ZERO, at(0));
         assert_eq!(change, Err(QueueError::ReceiptHandleIsInvalid));
     }
@@ -315,10 +237,7 @@ fn batch_settles_each_entry_by_itself() {
     assert_eq!(
         outcome,
         BatchOutcome {
-            successful: vec![BatchEntry::new(
-                "first",
-                Deleted::Deleted(received[0].message.id.clone())
-            )],
+            successful: vec![BatchEntry::new("first", Deleted::Deleted(received[0].message.id.clone()))],
             failed: vec![
                 BatchEntry::new("unknown", QueueError::ReceiptHandleIsInvalid),
                 BatchEntry::new("broken", QueueError::InternalFailure),
@@ -330,18 +249,10 @@ fn batch_settles_each_entry_by_itself() {
         receipt_handle: handle(index),
         timeout: Duration::from_secs(seconds),
     };
-    let entries = vec![
-        BatchEntry::new("gone", change(0, 5)),
-        BatchEntry::new("kept", change(1, 5)),
-    ];
-    let outcome = queues
-        .change_visibility_batch(QUEUE, entries, None, at(1))
-        .unwrap();
+    let entries = vec![BatchEntry::new("gone", change(0, 5)), BatchEntry::new("kept", change(1, 5))];
+    let outcome = queues.change_visibility_batch(QUEUE, entries, None, at(1)).unwrap();
 
-    assert_eq!(
-        outcome.successful,
-        [BatchEntry::new("kept", received[1].message.id.clone())]
-    );
+    assert_eq!(outcome.successful, [BatchEntry::new("kept", received[1].message.id.clone())]);
     assert_eq!(outcome.failed[0].entry.code(), "InvalidParameterValue");
     assert_eq!(queues.next_visible_at(QUEUE, at(1)).unwrap(), Some(at(6)));
 }
@@ -349,18 +260,11 @@ fn batch_settles_each_entry_by_itself() {
 #[test]
 fn batch_of_messages_may_not_be_larger_than_one_message() {
     let mut queues = fifo();
-    let half = |id: &str| {
-        BatchEntry::new(
-            id,
-            NewMessage::fifo("x".repeat(MESSAGE_BYTES_MAX / 2 + 1), "a", id),
-        )
-    };
+    let half =
+        |id: &str| BatchEntry::new(id, NewMessage::fifo("x".repeat(MESSAGE_BYTES_MAX / 2 + 1), "a", id));
 
     let refused = queues.send_batch(QUEUE, vec![half("one"), half("two")], None, at(0));
-    assert_eq!(
-        refused,
-        Err(QueueError::BatchRequestTooLong(MESSAGE_BYTES_MAX + 2))
-    );
+    assert_eq!(refused, Err(QueueError::BatchRequestTooLong(MESSAGE_BYTES_MAX + 2)));
     let taken = queues.send_batch(QUEUE, vec![half("one")], None, at(0)).unwrap();
     assert_eq!(taken.successful.len(), 1);
 }
@@ -369,42 +273,21 @@ fn batch_of_messages_may_not_be_larger_than_one_message() {
 fn delayed_message_waits_on_a_standard_queue() {
     let mut queues = Queues::default();
     queues.create("requests", QueueSettings::standard()).unwrap();
-    let message = NewMessage {
-        delay: Some(Duration::from_secs(10)),
-        ..NewMessage::new("later")
-    };
+    let message = NewMessage { delay: Some(Duration::from_secs(10)), ..NewMessage::new("later") };
     queues.send("requests", message, at(0)).unwrap();
 
-    assert_eq!(
-        queues.counts("requests", at(9)).unwrap(),
-        Counts {
-            delayed: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(queues.counts("requests", at(9)).unwrap(), Counts { delayed: 1, ..Counts::default() });
     assert!(queues.receive("requests", 1, None, at(9)).unwrap().is_empty());
     assert_eq!(queues.receive("requests", 1, None, at(10)).unwrap().len(), 1);
-    assert_eq!(
-        queues.counts("requests", at(10)).unwrap(),
-        Counts {
-            in_flight: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(queues.counts("requests", at(10)).unwrap(), Counts { in_flight: 1, ..Counts::default() });
 }
 
 #[test]
 fn queue_is_created_only_if_aws_would() {
     let mut queues = fifo();
-    assert_eq!(
-        queues.create(QUEUE, QueueSettings::fifo()),
-        Err(QueueError::QueueNameExists)
-    );
+    assert_eq!(queues.create(QUEUE, QueueSettings::fifo()), Err(QueueError::QueueNameExists));
     let code = |result: Result<(), QueueError>| result.unwrap_err().code();
-    assert_eq!(
-        code(queues.create("plain", QueueSettings::fifo())),
-        "InvalidParameterValue"
-    );
+    assert_eq!(code(queues.create("plain", QueueSettings::fifo())), "InvalidParameterValue");
     assert_eq!(
         code(queues.create("plain", QueueSettings::standard().redrive(3, DEAD_LETTERS))),
         "InvalidParameterValue"
@@ -417,9 +300,6 @@ fn queue_is_created_only_if_aws_would() {
         queues.create("x.fifo", QueueSettings::fifo().redrive(3, "none")),
         Err(QueueError::NonExistentQueue)
     );
-    assert_eq!(
-        queues.receive("none", 1, None, at(0)),
-        Err(QueueError::NonExistentQueue)
-    );
+    assert_eq!(queues.receive("none", 1, None, at(0)), Err(QueueError::NonExistentQueue));
     assert!(queues.receive(QUEUE, 11, None, at(0)).is_err());
 }

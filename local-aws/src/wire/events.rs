@@ -22,16 +22,11 @@ pub fn put_events(bus: &mut Bus, journal: &mut Vec<JournalEntry>, body: &[u8], n
     let fault = bus.faults().take(Action::PutEvents);
     let call = serde_json::from_slice::<PutEvents>(body);
     let first = call.as_ref().ok().and_then(|call| call.entries.first());
-    let target = first
-        .and_then(|entry| entry.event_bus_name.as_deref())
-        .unwrap_or_default();
+    let target = first.and_then(|entry| entry.event_bus_name.as_deref()).unwrap_or_default();
     let entry = JournalEntry {
         at: now,
         action: Action::PutEvents,
-        target: target
-            .rsplit_once(":event-bus/")
-            .map_or(target, |(_, name)| name)
-            .to_owned(),
+        target: target.rsplit_once(":event-bus/").map_or(target, |(_, name)| name).to_owned(),
         message_ids: Vec::new(),
         ending: Ending::Done,
     };
@@ -76,11 +71,5 @@ fn put(bus: &mut Bus, entries: &[Entry], broken: Option<usize>, now: SystemTime)
 }
 
 fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
-    Refusal {
-        status,
-        code,
-        shape: code,
-        message: message.to_owned(),
-        party: None,
-    }
+    Refusal { status, code, shape: code, message: message.to_owned(), party: None }
 }

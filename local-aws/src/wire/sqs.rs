@@ -35,10 +35,7 @@ pub fn call(
     let entry = JournalEntry {
         at: now,
         action,
-        target: call
-            .as_ref()
-            .map(|call| call.queue().to_owned())
-            .unwrap_or_default(),
+        target: call.as_ref().map(|call| call.queue().to_owned()).unwrap_or_default(),
         message_ids: Vec::new(),
         ending: Ending::Done,
     };
@@ -69,9 +66,7 @@ fn carry_out(
         }
         Action::SendMessageBatch => {
             let outcome = queues.send_batch(&queue, entries(call.entries, Entry::message), broken, now)?;
-            Ok(batch_carried(&outcome, |sent| {
-                (sent_answer(sent), sent.message_id.to_string())
-            }))
+            Ok(batch_carried(&outcome, |sent| (sent_answer(sent), sent.message_id.to_string())))
         }
         Action::ReceiveMessage => receive(queues, &queue, &call, now),
         Action::DeleteMessage => {
@@ -79,19 +74,13 @@ fn carry_out(
             Ok(carried(json!({}), vec![deleted.message_id().to_string()]))
         }
         Action::DeleteMessageBatch => {
-            let entries = entries(call.entries, |entry| {
-                ReceiptHandle::from(entry.receipt_handle.as_str())
-            });
+            let entries = entries(call.entries, |entry| ReceiptHandle::from(entry.receipt_handle.as_str()));
             let outcome = queues.delete_batch(&queue, entries, broken, now)?;
-            Ok(batch_carried(&outcome, |deleted| {
-                (json!({}), deleted.message_id().to_string())
-            }))
+            Ok(batch_carried(&outcome, |deleted| (json!({}), deleted.message_id().to_string())))
         }
         Action::ChangeMessageVisibility => {
-            let timeout = call
-                .one
-                .visibility_timeout
-                .ok_or(QueueError::MissingParameter("VisibilityTimeout"))?;
+            let timeout =
+                call.one.visibility_timeout.ok_or(QueueError::MissingParameter("VisibilityTimeout"))?;
             let handle = call.one.handle()?;
             let id = queues.change_visibility(&queue, &handle, Duration::from_secs(timeout), now)?;
             Ok(carried(json!({}), vec![id.to_string()]))
@@ -103,20 +92,12 @@ fn carry_out(
         }
         Action::GetQueueAttributes => {
             let attributes = queue_attributes(queues, &queue, now)?;
-            let wanted = attributes
-                .into_iter()
-                .filter(|(name, _)| is_wanted(&call.attribute_names, name));
-            Ok(carried(
-                json!({ "Attributes": wanted.collect::<Map<_, _>>() }),
-                Vec::new(),
-            ))
+            let wanted = attributes.into_iter().filter(|(name, _)| is_wanted(&call.attribute_names, name));
+            Ok(carried(json!({ "Attributes": wanted.collect::<Map<_, _>>() }), Vec::new()))
         }
         Action::GetQueueUrl => {
             queues.settings(&queue)?;
-            Ok(carried(
-                json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }),
-                Vec::new(),
-            ))
+            Ok(carried(json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }), Vec::new()))
         }
         // Not an action of SQS.
         Action::PutEvents => Err(QueueError::InternalFailure),
@@ -126,22 +107,9 @@ fn carry_out(
 fn receive(queues: &mut Queues, queue: &str, call: &Call, now: SystemTime) -> Result<Carried, QueueError> {
     let timeout = call.one.visibility_timeout.map(Duration::from_secs);
     let received = queues.receive(queue, call.max_number_of_messages.unwrap_or(1), timeout, now)?;
-    let ids = received
-        .iter()
-        .map(|received| received.message.id.to_string())
-        .collect();
-    let messages: Vec<Value> = received
-        .iter()
-        .map(|received| show_message(call, received))
-        .collect();
-    Ok(carried(
-        if messages.is_empty() {
-            json!({})
-        } else {
-            json!({ "Messages": messages })
-        },
-        ids,
-    ))
+    let ids = received.iter().map(|received| received.message.id.to_string()).collect();
+    let messages: Vec<Value> = received.iter().map(|received| show_message(call, received)).collect();
+    Ok(carried(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) }, ids))
 }
 
 fn queue_attributes(
@@ -154,15 +122,9 @@ fn queue_attributes(
     let mut attributes = vec![
         ("QueueArn", queue_arn(queue)),
         ("ApproximateNumberOfMessages", counts.visible.to_string()),
-        (
-            "ApproximateNumberOfMessagesNotVisible",
-            counts.in_flight.to_string(),
-        ),
+        ("ApproximateNumberOfMessagesNotVisible", counts.in_flight.to_string()),
         ("ApproximateNumberOfMessagesDelayed", counts.delayed.to_string()),
-        (
-            "VisibilityTimeout",
-            settings.visibility_timeout.as_secs().to_string(),
-        ),
+        ("VisibilityTimeout", settings.visibility_timeout.as_secs().to_string()),
     ];
     if settings.fifo {
         attributes.push(("FifoQueue", "true".to_owned()));
@@ -175,10 +137,7 @@ fn queue_attributes(
         });
         attributes.push(("RedrivePolicy", policy.to_string()));
     }
-    Ok(attributes
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect())
+    Ok(attributes.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
 impl From<QueueError> for Refusal {
@@ -188,28 +147,17 @@ impl From<QueueError> for Refusal {
             code: error.code(),
             shape: error.shape(),
             message: error.to_string(),
-            party: Some(if error.is_senders_fault() {
-                "Sender"
-            } else {
-                "Receiver"
-            }),
+            party: Some(if error.is_senders_fault() { "Sender" } else { "Receiver" }),
         }
     }
 }
 
 fn entries<T>(entries: Vec<Entry>, each: impl Fn(Entry) -> T) -> Vec<BatchEntry<T>> {
-    entries
-        .into_iter()
-        .map(|mut entry| BatchEntry::new(std::mem::take(&mut entry.id), each(entry)))
-        .collect()
+    entries.into_iter().map(|mut entry| BatchEntry::new(std::mem::take(&mut entry.id), each(entry))).collect()
 }
 
 fn carried(answer: Value, message_ids: Vec<String>) -> Carried {
-    Carried {
-        answer,
-        message_ids,
-        failed: 0,
-    }
+    Carried { answer, message_ids, failed: 0 }
 }
 
 fn batch_carried<T>(outcome: &BatchOutcome<T>, show: impl Fn(&T) -> (Value, String)) -> Carried {

@@ -26,11 +26,7 @@ impl Tracked {
     /// An endpoint that has been there for ever, or (`None`) has not been there yet.
     pub(crate) fn since_ever(truth: Option<Endpoint>) -> Self {
         let views = VecDeque::from([(SystemTime::UNIX_EPOCH, truth.clone())]);
-        Self {
-            truth,
-            gone: BTreeMap::new(),
-            views,
-        }
+        Self { truth, gone: BTreeMap::new(), views }
     }
 
     /// What is true, as of the last [`Self::settle`].
@@ -51,9 +47,7 @@ impl Tracked {
 
     /// Changes what is true from `at` on.
     pub(crate) fn change(&mut self, at: SystemTime, change: impl FnOnce(&mut Option<Endpoint>)) {
-        let before: Vec<_> = groups(self.truth.as_ref())
-            .map(|group| group.id.clone())
-            .collect();
+        let before: Vec<_> = groups(self.truth.as_ref()).map(|group| group.id.clone()).collect();
         change(&mut self.truth);
         for group in groups(self.truth.as_ref()) {
             self.gone.remove(&group.id);
@@ -94,15 +88,10 @@ pub(crate) fn begin(endpoint: &mut Endpoint, task: Task) {
     "Pending".clone_into(&mut endpoint.endpoint_status);
     match &task.work {
         Work::Attach { security_group_id } => {
-            let group = SecurityGroup {
-                id: security_group_id.clone(),
-                status: "Attaching".to_owned(),
-            };
+            let group = SecurityGroup { id: security_group_id.clone(), status: "Attaching".to_owned() };
             endpoint.security_groups.push(group);
         }
-        Work::Detach {
-            security_group_id, ..
-        } => set_status(endpoint, security_group_id, "Detaching"),
+        Work::Detach { security_group_id, .. } => set_status(endpoint, security_group_id, "Detaching"),
         Work::Hold {} => {}
     }
     endpoint.task = Some(task);
@@ -111,30 +100,18 @@ pub(crate) fn begin(endpoint: &mut Endpoint, task: Task) {
 fn finish(endpoint: Option<&mut Endpoint>, task: &Task) {
     let Some(endpoint) = endpoint else { return };
     match &task.work {
-        Work::Attach { security_group_id }
-        | Work::Detach {
-            security_group_id,
-            fails: true,
-        } => {
+        Work::Attach { security_group_id } | Work::Detach { security_group_id, fails: true } => {
             set_status(endpoint, security_group_id, "Attached");
         }
-        Work::Detach {
-            security_group_id,
-            fails: false,
-        } => {
-            endpoint
-                .security_groups
-                .retain(|group| group.id != *security_group_id);
+        Work::Detach { security_group_id, fails: false } => {
+            endpoint.security_groups.retain(|group| group.id != *security_group_id);
         }
         Work::Hold {} => {}
     }
     if task.free_at <= task.ends_at {
         release(Some(endpoint));
     } else {
-        endpoint.task = Some(Task {
-            work: Work::Hold {},
-            ..task.clone()
-        });
+        endpoint.task = Some(Task { work: Work::Hold {}, ..task.clone() });
     }
 }
 
@@ -148,17 +125,11 @@ fn release(endpoint: Option<&mut Endpoint>) {
 }
 
 fn set_status(endpoint: &mut Endpoint, group: &SecurityGroupId, status: &str) {
-    if let Some(group) = endpoint
-        .security_groups
-        .iter_mut()
-        .find(|present| present.id == *group)
-    {
+    if let Some(group) = endpoint.security_groups.iter_mut().find(|present| present.id == *group) {
         status.clone_into(&mut group.status);
     }
 }
 
 fn groups(endpoint: Option<&Endpoint>) -> impl Iterator<Item = &SecurityGroup> {
-    endpoint
-        .into_iter()
-        .flat_map(|endpoint| &endpoint.security_groups)
+    endpoint.into_iter().flat_map(|endpoint| &endpoint.security_groups)
 }

@@ -24,10 +24,7 @@ impl Cloud {
     /// The truth about one endpoint at `now`.
     pub fn endpoint(&mut self, endpoint: impl Into<EndpointId>, now: SystemTime) -> Option<Endpoint> {
         self.settle(now);
-        self.endpoints
-            .get(&endpoint.into())
-            .and_then(Tracked::truth)
-            .cloned()
+        self.endpoints.get(&endpoint.into()).and_then(Tracked::truth).cloned()
     }
 
     /// Since when the group has truly been off the endpoint, as of `now`. `None` if it is on it, or never was.
@@ -45,12 +42,9 @@ impl Cloud {
     pub fn set_endpoint(&mut self, endpoint: Endpoint, now: SystemTime) -> Result<(), SeedError> {
         endpoint.check(&self.regions)?;
         self.settle(now);
-        self.security_groups
-            .extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
-        let tracked = self
-            .endpoints
-            .entry(endpoint.endpoint_id.clone())
-            .or_insert_with(|| Tracked::since_ever(None));
+        self.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
+        let tracked =
+            self.endpoints.entry(endpoint.endpoint_id.clone()).or_insert_with(|| Tracked::since_ever(None));
         tracked.change(now, |truth| *truth = Some(endpoint));
         Ok(())
     }
@@ -64,10 +58,7 @@ impl Cloud {
         change: impl FnOnce(&mut Endpoint),
     ) -> bool {
         self.settle(now);
-        let tracked = self
-            .endpoints
-            .get_mut(&endpoint.into())
-            .filter(|tracked| tracked.truth().is_some());
+        let tracked = self.endpoints.get_mut(&endpoint.into()).filter(|tracked| tracked.truth().is_some());
         let Some(tracked) = tracked else { return false };
         tracked.change(now, |truth| {
             if let Some(endpoint) = truth {
@@ -75,8 +66,7 @@ impl Cloud {
             }
         });
         if let Some(endpoint) = tracked.truth() {
-            self.security_groups
-                .extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
+            self.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
         }
         true
     }
@@ -84,10 +74,7 @@ impl Cloud {
     /// Takes an endpoint away, whatever runs on it. Answers whether there was one.
     pub fn remove_endpoint(&mut self, endpoint: impl Into<EndpointId>, now: SystemTime) -> bool {
         self.settle(now);
-        let tracked = self
-            .endpoints
-            .get_mut(&endpoint.into())
-            .filter(|tracked| tracked.truth().is_some());
+        let tracked = self.endpoints.get_mut(&endpoint.into()).filter(|tracked| tracked.truth().is_some());
         let Some(tracked) = tracked else { return false };
         tracked.change(now, |truth| *truth = None);
         true
@@ -132,14 +119,7 @@ impl Cloud {
         self.change_endpoint(endpoint, now, |endpoint| {
             held = endpoint.task.is_none();
             if held {
-                begin(
-                    endpoint,
-                    Task {
-                        work: Work::Hold {},
-                        ends_at: now,
-                        free_at,
-                    },
-                );
+                begin(endpoint, Task { work: Work::Hold {}, ends_at: now, free_at });
             }
         });
         held

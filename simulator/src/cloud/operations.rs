@@ -22,22 +22,13 @@ use crate::{
 impl Cloud {
     /// Carries out a call that was let in.
     pub(super) fn carry_out(&mut self, errand: Errand<'_>) -> Outcome {
-        let Errand {
-            action,
-            call,
-            key,
-            effect,
-            now,
-            ..
-        } = errand;
+        let Errand { action, call, key, effect, now, .. } = errand;
         let region = match action {
             Action::DescribeRegions => None,
             _ => Some(self.region_of(call)?),
         };
         if let Some(region) = &region {
-            self.meter
-                .admit(region, action, now)
-                .map_err(|exceeded| self.throttled(exceeded))?;
+            self.meter.admit(region, action, now).map_err(|exceeded| self.throttled(exceeded))?;
         }
         permit(self.settings.denial_code.code(), key, action)?;
         let Some(region) = region else {
@@ -76,9 +67,7 @@ impl Cloud {
             .endpoints
             .get(&endpoint)
             .and_then(|tracked| tracked.view(before(now, self.settings.read_lag)));
-        let view = view
-            .filter(|view| view.region_id == *region)
-            .ok_or(codes::ENDPOINT_NOT_FOUND)?;
+        let view = view.filter(|view| view.region_id == *region).ok_or(codes::ENDPOINT_NOT_FOUND)?;
         let mut items: Vec<_> = view
             .security_groups
             .iter()
@@ -91,11 +80,7 @@ impl Cloud {
             })
             .collect();
         items.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let limits = PageLimits {
-            results: 1..=50,
-            default: 50,
-            server_max: self.settings.page_size_max,
-        };
+        let limits = PageLimits { results: 1..=50, default: 50, server_max: self.settings.page_size_max };
         page(&items, "SecurityGroups", call, &limits, effect)
     }
 
@@ -113,20 +98,13 @@ impl Cloud {
             .filter(|endpoint| is_asked_for(endpoint, call))
             .map(|endpoint| (endpoint.endpoint_id.to_string(), record(endpoint)))
             .collect();
-        let limits = PageLimits {
-            results: 1..=1000,
-            default: 50,
-            server_max: self.settings.page_size_max,
-        };
+        let limits = PageLimits { results: 1..=1000, default: 50, server_max: self.settings.page_size_max };
         page(&items, "Endpoints", call, &limits, effect)
     }
 
     /// The record that a read shows.
     fn seen(&self, region: &RegionId, endpoint: &EndpointId, now: SystemTime) -> Option<&Endpoint> {
-        let view = self
-            .endpoints
-            .get(endpoint)?
-            .view(before(now, self.settings.record_lag))?;
+        let view = self.endpoints.get(endpoint)?.view(before(now, self.settings.record_lag))?;
         (view.region_id == *region).then_some(view)
     }
 
@@ -146,10 +124,7 @@ impl Cloud {
         self.counts.throttled += 1;
         let code = self.settings.throttle_code.clone();
         let known = codes::find(&code).unwrap_or(codes::THROTTLING);
-        let refusal = Refusal {
-            code,
-            ..Refusal::from(known)
-        };
+        let refusal = Refusal { code, ..Refusal::from(known) };
         let left = u64::try_from(exceeded.left.as_millis()).unwrap_or(u64::MAX);
         match self.settings.throttle_hint {
             ThrottleHint::None => refusal,
@@ -200,11 +175,8 @@ fn is_asked_for(endpoint: &Endpoint, call: &Call) -> bool {
 }
 
 fn record(endpoint: &Endpoint) -> Value {
-    let tags: Vec<_> = endpoint
-        .tags
-        .iter()
-        .map(|(key, value)| json!({ "Key": key, "Value": value }))
-        .collect();
+    let tags: Vec<_> =
+        endpoint.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
     json!({
         "RegionId": endpoint.region_id,
         "EndpointId": endpoint.endpoint_id,

@@ -25,12 +25,7 @@ fn a_detach_is_detaching_then_absent_while_pending_then_done() {
         settings.detach_takes = Duration::from_secs(3);
         settings.pending_after = Duration::from_secs(2);
     });
-    assert_eq!(
-        cloud
-            .call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1")
-            .status(),
-        200
-    );
+    assert_eq!(cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1").status(), 200);
     for (second, groups, status) in [
         (0, json!([["sg-1", "Detaching"], ["sg-2", "Attached"]]), "Pending"),
         (2, json!([["sg-1", "Detaching"], ["sg-2", "Attached"]]), "Pending"),
@@ -51,20 +46,9 @@ fn a_group_that_is_attached_again_is_gone_no_more() {
     let mut cloud = cloud(|_| {});
     assert!(cloud.0.detach_now("ep-a", "sg-1", at(1)));
     assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(2)), Some(at(1)));
-    assert_eq!(
-        cloud
-            .call(2, ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-1")
-            .status(),
-        200
-    );
-    assert_eq!(
-        cloud.groups(3),
-        json!([["sg-1", "Attaching"], ["sg-2", "Attached"]])
-    );
-    assert_eq!(
-        cloud.groups(5),
-        json!([["sg-1", "Attached"], ["sg-2", "Attached"]])
-    );
+    assert_eq!(cloud.call(2, ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-1").status(), 200);
+    assert_eq!(cloud.groups(3), json!([["sg-1", "Attaching"], ["sg-2", "Attached"]]));
+    assert_eq!(cloud.groups(5), json!([["sg-1", "Attached"], ["sg-2", "Attached"]]));
     assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(5)), None);
 }
 
@@ -77,26 +61,10 @@ fn a_second_call_meets_the_lock_of_the_first() {
     ] {
         let mut cloud = cloud(|settings| settings.lock_code = lock_code);
         cloud.0.attach_now("ep-a", "sg-3", at(0));
-        assert_eq!(
-            cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1"),
-            None
-        );
-        assert_eq!(
-            cloud
-                .code(2, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-2")
-                .as_deref(),
-            Some(code)
-        );
-        assert_eq!(
-            cloud
-                .code(2, ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-9")
-                .as_deref(),
-            Some(code)
-        );
-        assert_eq!(
-            cloud.code(3, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-2"),
-            None
-        );
+        assert_eq!(cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1"), None);
+        assert_eq!(cloud.code(2, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-2").as_deref(), Some(code));
+        assert_eq!(cloud.code(2, ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-9").as_deref(), Some(code));
+        assert_eq!(cloud.code(3, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-2"), None);
         let counts = cloud.0.counts().endpoint("ep-a");
         assert_eq!((counts.lock_rejections, counts.detaches_in_flight_max), (2, 2));
         assert_eq!(counts.detaches_accepted, 2);
@@ -109,15 +77,10 @@ fn an_endpoint_that_somebody_else_holds_is_pending_and_locked_until_then() {
     assert!(cloud.0.hold_endpoint("ep-a", Duration::from_secs(10), at(0)));
     assert_eq!(cloud.status(9), "Pending");
     assert_eq!(
-        cloud
-            .code(9, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1")
-            .as_deref(),
+        cloud.code(9, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1").as_deref(),
         Some("EndpointLocked")
     );
-    assert_eq!(
-        cloud.code(10, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1"),
-        None
-    );
+    assert_eq!(cloud.code(10, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1"), None);
 }
 
 #[test]
@@ -128,44 +91,18 @@ fn each_state_of_an_endpoint_has_its_refusal() {
             |endpoint| endpoint.endpoint_type = "GatewayLoadBalancer".into(),
             "GatewayLoadBalancerNotSupportSecurityGroup",
         ),
-        (
-            |endpoint| endpoint.connection_status = "ServiceDeleted".into(),
-            "EndpointServiceDeleted",
-        ),
-        (
-            |endpoint| endpoint.connection_status = "Connecting".into(),
-            "EndpointConnectionOperationDenied",
-        ),
-        (
-            |endpoint| endpoint.business_status = "FinancialLocked".into(),
-            "EndpointLocked",
-        ),
-        (
-            |endpoint| endpoint.endpoint_status = "Creating".into(),
-            "EndpointOperationDenied",
-        ),
-        (
-            |endpoint| endpoint.endpoint_status = "Deleting".into(),
-            "EndpointOperationDenied",
-        ),
-        (
-            |endpoint| endpoint.endpoint_status = "Pending".into(),
-            "EndpointLocked",
-        ),
-        (
-            |endpoint| endpoint.security_groups.truncate(1),
-            "EndpointMustContainSecurityGroup",
-        ),
+        (|endpoint| endpoint.connection_status = "ServiceDeleted".into(), "EndpointServiceDeleted"),
+        (|endpoint| endpoint.connection_status = "Connecting".into(), "EndpointConnectionOperationDenied"),
+        (|endpoint| endpoint.business_status = "FinancialLocked".into(), "EndpointLocked"),
+        (|endpoint| endpoint.endpoint_status = "Creating".into(), "EndpointOperationDenied"),
+        (|endpoint| endpoint.endpoint_status = "Deleting".into(), "EndpointOperationDenied"),
+        (|endpoint| endpoint.endpoint_status = "Pending".into(), "EndpointLocked"),
+        (|endpoint| endpoint.security_groups.truncate(1), "EndpointMustContainSecurityGroup"),
     ];
     for (change, code) in cases {
         let mut cloud = cloud(|_| {});
         assert!(cloud.0.change_endpoint("ep-a", at(0), change));
-        assert_eq!(
-            cloud
-                .code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1")
-                .as_deref(),
-            Some(code)
-        );
+        assert_eq!(cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1").as_deref(), Some(code));
         assert_eq!(cloud.0.counts().endpoint("ep-a").detaches_accepted, 0);
     }
 }
@@ -177,53 +114,17 @@ fn what_is_missing_or_unknown_is_named() {
         (DETACH, "EndpointId=ep-a", "MissingSecurityGroupId"),
         (DETACH, "SecurityGroupId=sg-1", "MissingEndpointId"),
         (DETACH, "EndpointId=ep-z&SecurityGroupId=sg-1", "EndpointNotFound"),
-        (
-            DETACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-z",
-            "SecurityGroupNotFound",
-        ),
-        (
-            DETACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-9",
-            "SecurityGroupNotFound",
-        ),
-        (
-            DETACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-1&DryRun=1",
-            "InvalidParameter",
-        ),
-        (
-            DETACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=mars-1",
-            "RegionNotFound",
-        ),
-        (
-            DETACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=us-east-1",
-            "EndpointNotFound",
-        ),
-        (
-            ATTACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-1",
-            "SecurityGroupAlreadyAttached",
-        ),
-        (
-            ATTACH,
-            "EndpointId=ep-a&SecurityGroupId=sg-z",
-            "SecurityGroupNotFound",
-        ),
+        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-z", "SecurityGroupNotFound"),
+        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-9", "SecurityGroupNotFound"),
+        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&DryRun=1", "InvalidParameter"),
+        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=mars-1", "RegionNotFound"),
+        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=us-east-1", "EndpointNotFound"),
+        (ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-1", "SecurityGroupAlreadyAttached"),
+        (ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-z", "SecurityGroupNotFound"),
         (GROUPS, "EndpointId=ep-z", "EndpointNotFound"),
-        (
-            Action::GetVpcEndpointAttribute,
-            "EndpointId=ep-z",
-            "EndpointNotFound",
-        ),
+        (Action::GetVpcEndpointAttribute, "EndpointId=ep-z", "EndpointNotFound"),
     ] {
-        assert_eq!(
-            cloud.code(0, action, query).as_deref(),
-            Some(code),
-            "{action} {query}"
-        );
+        assert_eq!(cloud.code(0, action, query).as_deref(), Some(code), "{action} {query}");
     }
     let none = cloud.read(0, ENDPOINTS, "EndpointId=ep-z");
     assert_eq!((&none["Endpoints"], &none["TotalCount"]), (&json!([]), &json!(0)));
@@ -259,10 +160,7 @@ fn a_token_sent_again_repeats_the_first_result_and_does_nothing_else() {
     let first = cloud.read(0, DETACH, query);
     cloud.0.attach_now("ep-a", "sg-1", at(60));
     assert_eq!(cloud.read(60, DETACH, query), first);
-    assert_eq!(
-        cloud.groups(120),
-        json!([["sg-1", "Attached"], ["sg-2", "Attached"]])
-    );
+    assert_eq!(cloud.groups(120), json!([["sg-1", "Attached"], ["sg-2", "Attached"]]));
     let other = cloud.code(120, DETACH, &query.replace("sg-1", "sg-2"));
     assert_eq!(other.as_deref(), Some("IdempotentParameterMismatch"));
     let counts = cloud.0.counts().endpoint("ep-a");
@@ -285,19 +183,10 @@ fn lagging_reads_show_what_was_true_before() {
     let mut cloud = cloud(|settings| settings.read_lag = Duration::from_secs(2));
     cloud.call(10, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
     assert_eq!(cloud.status(10), "Pending", "records do not lag by themselves");
-    assert_eq!(
-        cloud.groups(11),
-        json!([["sg-1", "Attached"], ["sg-2", "Attached"]])
-    );
-    assert_eq!(
-        cloud.groups(12),
-        json!([["sg-1", "Detaching"], ["sg-2", "Attached"]])
-    );
+    assert_eq!(cloud.groups(11), json!([["sg-1", "Attached"], ["sg-2", "Attached"]]));
+    assert_eq!(cloud.groups(12), json!([["sg-1", "Detaching"], ["sg-2", "Attached"]]));
     assert_eq!(cloud.status(13), "Active");
-    assert_eq!(
-        cloud.groups(14),
-        json!([["sg-1", "Detaching"], ["sg-2", "Attached"]])
-    );
+    assert_eq!(cloud.groups(14), json!([["sg-1", "Detaching"], ["sg-2", "Attached"]]));
     assert_eq!(cloud.groups(15), json!([["sg-2", "Attached"]]));
 }
 
@@ -307,21 +196,13 @@ fn an_accepted_detach_can_come_to_nothing_or_fail() {
     let both = json!([["sg-1", "Attached"], ["sg-2", "Attached"]]);
     let mut idle = cloud(|settings| settings.detach_effect = DetachEffect::Nothing);
     assert_eq!(idle.code(0, DETACH, query), None);
-    assert_eq!(
-        (idle.groups(0), idle.status(0)),
-        (both.clone(), "Active".to_owned())
-    );
+    assert_eq!((idle.groups(0), idle.status(0)), (both.clone(), "Active".to_owned()));
 
     let mut failing = cloud(|_| {});
-    failing
-        .0
-        .inject(Fault::on(DETACH, Effect::AcceptedThenFails).nth(1));
+    failing.0.inject(Fault::on(DETACH, Effect::AcceptedThenFails).nth(1));
     assert_eq!(failing.code(0, DETACH, query), None);
     assert_eq!(failing.groups(2)[0], json!(["sg-1", "Detaching"]));
-    assert_eq!(
-        (failing.groups(3), failing.status(3)),
-        (both, "Active".to_owned())
-    );
+    assert_eq!((failing.groups(3), failing.status(3)), (both, "Active".to_owned()));
     assert_eq!(failing.0.gone_since("ep-a", "sg-1", at(9)), None);
     assert_eq!(failing.code(9, DETACH, query), None);
     assert_eq!(failing.0.gone_since("ep-a", "sg-1", at(12)), Some(at(12)));
@@ -330,10 +211,7 @@ fn an_accepted_detach_can_come_to_nothing_or_fail() {
 #[test]
 fn a_detach_of_an_absent_group_can_be_accepted() {
     let mut cloud = cloud(|settings| settings.absent_group = AbsentGroup::Accepted);
-    assert_eq!(
-        cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-9"),
-        None
-    );
+    assert_eq!(cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-9"), None);
     assert_eq!(cloud.status(0), "Active");
 }
 
@@ -342,10 +220,7 @@ fn a_removed_endpoint_is_gone_with_its_groups() {
     let mut cloud = cloud(|_| {});
     cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
     assert!(cloud.0.remove_endpoint("ep-a", at(1)));
-    assert_eq!(
-        cloud.code(1, GROUPS, "EndpointId=ep-a").as_deref(),
-        Some("EndpointNotFound")
-    );
+    assert_eq!(cloud.code(1, GROUPS, "EndpointId=ep-a").as_deref(), Some("EndpointNotFound"));
     assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(9)), Some(at(1)));
     assert!(!cloud.0.remove_endpoint("ep-a", at(9)));
 }
@@ -353,27 +228,18 @@ fn a_removed_endpoint_is_gone_with_its_groups() {
 #[test]
 fn ram_denies_what_the_key_may_not_do() {
     let seed = || Seed {
-        access_keys: vec![AccessKey {
-            denied_actions: [DETACH].into(),
-            ..AccessKey::default()
-        }],
+        access_keys: vec![AccessKey { denied_actions: [DETACH].into(), ..AccessKey::default() }],
         ..seed(|_| {})
     };
-    for (denial_code, code, status) in [
-        (DenialCode::NoPermission, "NoPermission", 400),
-        (DenialCode::ForbiddenRam, "Forbidden.RAM", 403),
-    ] {
+    for (denial_code, code, status) in
+        [(DenialCode::NoPermission, "NoPermission", 400), (DenialCode::ForbiddenRam, "Forbidden.RAM", 403)]
+    {
         let mut cloud = Driver(Cloud::new(seed()).unwrap());
-        cloud
-            .0
-            .change_settings(|settings| settings.denial_code = denial_code);
+        cloud.0.change_settings(|settings| settings.denial_code = denial_code);
         let answer = cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
         let body: Value = serde_json::from_slice(answer.body()).unwrap();
         assert_eq!((answer.status().as_u16(), &body["Code"]), (status, &json!(code)));
-        assert_eq!(
-            body["AccessDeniedDetail"]["AuthAction"],
-            format!("privatelink:{DETACH}")
-        );
+        assert_eq!(body["AccessDeniedDetail"]["AuthAction"], format!("privatelink:{DETACH}"));
         assert_eq!(cloud.code(0, GROUPS, "EndpointId=ep-a"), None);
     }
 }
@@ -383,31 +249,17 @@ fn a_throttled_call_is_told_when_to_come_back() {
     let query = "EndpointId=ep-a";
     let mut cloud = cloud(|_| {});
     let mut quotas = documented();
-    quotas.insert(
-        GROUPS,
-        Quota {
-            calls: 1,
-            window: Duration::from_mins(1),
-        },
-    );
+    quotas.insert(GROUPS, Quota { calls: 1, window: Duration::from_mins(1) });
     cloud.0.set_quotas(quotas);
     assert_eq!(cloud.code(0, GROUPS, query), None);
     let throttled = cloud.call(20, GROUPS, query);
     assert_eq!(
-        (
-            throttled.status().as_u16(),
-            &throttled.headers()["x-acs-retry-after"]
-        ),
+        (throttled.status().as_u16(), &throttled.headers()["x-acs-retry-after"]),
         (400, &"40000".parse().unwrap())
     );
-    cloud
-        .0
-        .change_settings(|settings| settings.throttle_hint = ThrottleHint::RateLimit);
+    cloud.0.change_settings(|settings| settings.throttle_hint = ThrottleHint::RateLimit);
     let throttled = cloud.call(20, GROUPS, query);
-    assert_eq!(
-        throttled.headers()["x-ratelimit-user-api"],
-        "Limit:1,Remain:0,TimeLeft:40000,Reset:40000"
-    );
+    assert_eq!(throttled.headers()["x-ratelimit-user-api"], "Limit:1,Remain:0,TimeLeft:40000,Reset:40000");
     assert_eq!(cloud.0.counts().throttled, 2);
     assert_eq!(cloud.code(60, GROUPS, query), None);
 }
@@ -423,48 +275,29 @@ fn error_bodies_come_in_each_format() {
     assert_eq!(body["HostId"], "privatelink.test");
     assert_eq!(answer.headers()["date"], "Thu, 01 Jan 1970 00:00:00 GMT");
 
-    cloud
-        .0
-        .change_settings(|settings| settings.error_format = ErrorFormat::JsonLowerCamel);
+    cloud.0.change_settings(|settings| settings.error_format = ErrorFormat::JsonLowerCamel);
     let body: Value = serde_json::from_slice(cloud.call(0, GROUPS, "EndpointId=ep-z").body()).unwrap();
     assert_eq!(body["code"], "EndpointNotFound");
 
-    cloud
-        .0
-        .change_settings(|settings| settings.error_format = ErrorFormat::Xml);
+    cloud.0.change_settings(|settings| settings.error_format = ErrorFormat::Xml);
     let answer = cloud.call(0, GROUPS, "EndpointId=ep-z");
     let text = String::from_utf8(answer.into_body().into()).unwrap();
-    assert!(
-        text.contains("<Code>EndpointNotFound</Code>") && text.contains("&amp;product="),
-        "{text}"
-    );
+    assert!(text.contains("<Code>EndpointNotFound</Code>") && text.contains("&amp;product="), "{text}");
 }
 
 #[test]
 fn an_unknown_action_version_path_or_method_is_no_api() {
     let mut cloud = cloud(|_| {});
     let mut code = |method: &str, uri: &str, action: &str, version: &str| {
-        let request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header("x-acs-action", action);
-        let request = request
-            .header("x-acs-version", version)
-            .body(Bytes::new())
-            .unwrap();
+        let request = Request::builder().method(method).uri(uri).header("x-acs-action", action);
+        let request = request.header("x-acs-version", version).body(Bytes::new()).unwrap();
         let body: Value = serde_json::from_slice(cloud.0.answer(&request, at(0)).response.body()).unwrap();
         body["Code"].as_str().map(str::to_owned)
     };
     assert_eq!(code("GET", "/", "DescribeRegions", VERSION), None);
     for (method, uri, action, version, expected) in [
         ("POST", "/", "DeleteVpcEndpoint", VERSION, "InvalidApi.NotFound"),
-        (
-            "POST",
-            "/",
-            "DescribeRegions",
-            "2014-05-26",
-            "InvalidApi.NotFound",
-        ),
+        ("POST", "/", "DescribeRegions", "2014-05-26", "InvalidApi.NotFound"),
         ("POST", "/v1", "DescribeRegions", VERSION, "InvalidApi.NotFound"),
         ("PUT", "/", "DescribeRegions", VERSION, "UnsupportedHTTPMethod"),
     ] {
@@ -488,58 +321,22 @@ fn parameters_may_come_as_a_form() {
 fn each_fault_strikes_in_its_way_and_only_after_is_anything_done() {
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1";
     let cases = [
-        (
-            Effect::code("SystemBusy"),
-            Manner::Whole {
-                after: Duration::ZERO,
-            },
-            400,
-        ),
+        (Effect::code("SystemBusy"), Manner::Whole { after: Duration::ZERO }, 400),
         (
             Effect::code_with_status("Odd", StatusCode::IM_A_TEAPOT),
-            Manner::Whole {
-                after: Duration::ZERO,
-            },
+            Manner::Whole { after: Duration::ZERO },
             418,
         ),
         (Effect::Hang, Manner::Hang, 200),
+        (Effect::Reset, Manner::Reset { after: Duration::ZERO }, 200),
+        (Effect::html(StatusCode::BAD_GATEWAY), Manner::Whole { after: Duration::ZERO }, 502),
+        (Effect::Oversized { bytes: 2_000_000 }, Manner::Whole { after: Duration::ZERO }, 200),
         (
-            Effect::Reset,
-            Manner::Reset {
-                after: Duration::ZERO,
-            },
-            200,
-        ),
-        (
-            Effect::html(StatusCode::BAD_GATEWAY),
-            Manner::Whole {
-                after: Duration::ZERO,
-            },
-            502,
-        ),
-        (
-            Effect::Oversized { bytes: 2_000_000 },
-            Manner::Whole {
-                after: Duration::ZERO,
-            },
-            200,
-        ),
-        (
-            Effect::Redirect {
-                location: "https://e.com/".parse().unwrap(),
-            },
-            Manner::Whole {
-                after: Duration::ZERO,
-            },
+            Effect::Redirect { location: "https://e.com/".parse().unwrap() },
+            Manner::Whole { after: Duration::ZERO },
             302,
         ),
-        (
-            Effect::Empty,
-            Manner::Whole {
-                after: Duration::ZERO,
-            },
-            200,
-        ),
+        (Effect::Empty, Manner::Whole { after: Duration::ZERO }, 200),
     ];
     for (effect, manner, status) in cases {
         for (fault, accepted) in [
@@ -549,16 +346,8 @@ fn each_fault_strikes_in_its_way_and_only_after_is_anything_done() {
             let mut cloud = cloud(|_| {});
             cloud.0.inject(fault);
             let answer = cloud.answer(0, DETACH, query);
-            assert_eq!(
-                (answer.manner, answer.response.status().as_u16()),
-                (manner, status),
-                "{effect:?}"
-            );
-            assert_eq!(
-                cloud.0.counts().endpoint("ep-a").detaches_accepted,
-                accepted,
-                "{effect:?}"
-            );
+            assert_eq!((answer.manner, answer.response.status().as_u16()), (manner, status), "{effect:?}");
+            assert_eq!(cloud.0.counts().endpoint("ep-a").detaches_accepted, accepted, "{effect:?}");
             assert!(cloud.0.snapshot(at(0)).faults.is_empty());
         }
     }
@@ -567,15 +356,9 @@ fn each_fault_strikes_in_its_way_and_only_after_is_anything_done() {
 #[test]
 fn a_truncated_answer_announces_more_than_it_brings() {
     let mut cloud = cloud(|_| {});
-    cloud.0.inject(
-        Fault::anywhere(Effect::Truncated)
-            .next(1)
-            .delayed(Duration::from_millis(7)),
-    );
+    cloud.0.inject(Fault::anywhere(Effect::Truncated).next(1).delayed(Duration::from_millis(7)));
     let Answer { response, manner } = cloud.answer(0, GROUPS, "EndpointId=ep-a");
-    let Manner::Truncated { after, announced } = manner else {
-        unreachable!("{manner:?}")
-    };
+    let Manner::Truncated { after, announced } = manner else { unreachable!("{manner:?}") };
     assert_eq!(after, Duration::from_millis(7));
     assert!(announced > response.body().len() as u64 && !response.body().is_empty());
 }
@@ -583,10 +366,7 @@ fn a_truncated_answer_announces_more_than_it_brings() {
 #[test]
 fn a_fault_that_can_never_strike_is_ignored() {
     let mut cloud = cloud(|_| {});
-    cloud.0.inject(Fault {
-        call: Calls::Nth(0),
-        ..Fault::anywhere(Effect::Hang)
-    });
+    cloud.0.inject(Fault { call: Calls::Nth(0), ..Fault::anywhere(Effect::Hang) });
     assert!(cloud.0.snapshot(at(0)).faults.is_empty());
 }
 
@@ -597,10 +377,7 @@ fn a_snapshot_is_the_seed_of_a_cloud_that_goes_on_in_the_same_way() {
     let json = serde_json::to_vec(&first.0.snapshot(at(1))).unwrap();
     let mut second = Driver(Cloud::new(Seed::from_json(&json).unwrap()).unwrap());
     for second_of_test in [1, 3, 4, 5] {
-        assert_eq!(
-            second.0.snapshot(at(second_of_test)),
-            first.0.snapshot(at(second_of_test))
-        );
+        assert_eq!(second.0.snapshot(at(second_of_test)), first.0.snapshot(at(second_of_test)));
     }
     assert_eq!(second.status(5), "Active");
 }
@@ -608,14 +385,8 @@ fn a_snapshot_is_the_seed_of_a_cloud_that_goes_on_in_the_same_way() {
 #[test]
 fn the_journal_tells_each_call_and_how_it_ended() {
     let mut cloud = cloud(|_| {});
-    cloud
-        .0
-        .inject(Fault::on(DETACH, Effect::Reset).after_execution().nth(1));
-    cloud.call(
-        1,
-        DETACH,
-        "EndpointId=ep-a&SecurityGroupId=sg-1&ClientToken=t&DryRun=false",
-    );
+    cloud.0.inject(Fault::on(DETACH, Effect::Reset).after_execution().nth(1));
+    cloud.call(1, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&ClientToken=t&DryRun=false");
     let expected = JournalEntry {
         at: at(1),
         action: Some(DETACH.name().to_owned()),
@@ -635,10 +406,7 @@ fn the_journal_tells_each_call_and_how_it_ended() {
 #[test]
 fn the_servers_clock_can_be_wrong() {
     let mut cloud = cloud(|settings| settings.clock_offset_ms = 20 * 60 * 1000);
-    assert_eq!(
-        cloud.call(0, GROUPS, "EndpointId=ep-a").headers()["date"],
-        "Thu, 01 Jan 1970 00:20:00 GMT"
-    );
+    assert_eq!(cloud.call(0, GROUPS, "EndpointId=ep-a").headers()["date"], "Thu, 01 Jan 1970 00:20:00 GMT");
 }
 
 /// A cloud, and short words for talking to it.
@@ -646,11 +414,7 @@ struct Driver(Cloud);
 
 impl Driver {
     fn answer(&mut self, second: u64, action: Action, query: &str) -> Answer {
-        let region = if query.contains("RegionId") {
-            ""
-        } else {
-            "RegionId=eu-west-1&"
-        };
+        let region = if query.contains("RegionId") { "" } else { "RegionId=eu-west-1&" };
         let request = Request::post(format!("/?{region}{query}"))
             .header("host", "privatelink.test")
             .header("x-acs-action", action.name())
@@ -682,17 +446,12 @@ impl Driver {
     fn groups(&mut self, second: u64) -> Value {
         let read = self.read(second, GROUPS, "EndpointId=ep-a");
         let groups = read["SecurityGroups"].as_array().unwrap().iter();
-        groups
-            .map(|group| json!([group["SecurityGroupId"], group["SecurityGroupStatus"]]))
-            .collect()
+        groups.map(|group| json!([group["SecurityGroupId"], group["SecurityGroupStatus"]])).collect()
     }
 
     fn status(&mut self, second: u64) -> String {
         let read = self.read(second, ENDPOINTS, "EndpointId=ep-a");
-        read["Endpoints"][0]["EndpointStatus"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        read["Endpoints"][0]["EndpointStatus"].as_str().unwrap().to_owned()
     }
 }
 
@@ -701,10 +460,7 @@ fn cloud(change: impl FnOnce(&mut Settings)) -> Driver {
 }
 
 fn seed(change: impl FnOnce(&mut Settings)) -> Seed {
-    let mut settings = Settings {
-        verify_signatures: false,
-        ..Settings::default()
-    };
+    let mut settings = Settings { verify_signatures: false, ..Settings::default() };
     change(&mut settings);
     Seed {
         settings,

@@ -57,8 +57,7 @@ impl Cloud {
         }
         let outcome = self.write(write, &target, errand);
         if outcome.is_ok() || self.settings.client_token_remembers_refusals {
-            self.tokens
-                .remember(token, call.fingerprint(), outcome.clone(), now);
+            self.tokens.remember(token, call.fingerprint(), outcome.clone(), now);
         }
         outcome
     }
@@ -104,27 +103,15 @@ impl Cloud {
         let (work, takes) = match (write, detach_effect) {
             (Write::Attach, _) => (Work::Attach { security_group_id }, self.settings.attach_takes),
             (Write::Detach, DetachEffect::Nothing) => return,
-            (Write::Detach, DetachEffect::Done) => (
-                Work::Detach {
-                    security_group_id,
-                    fails: false,
-                },
-                self.settings.detach_takes,
-            ),
-            (Write::Detach, DetachEffect::FailsLater) => (
-                Work::Detach {
-                    security_group_id,
-                    fails: true,
-                },
-                self.settings.detach_takes,
-            ),
+            (Write::Detach, DetachEffect::Done) => {
+                (Work::Detach { security_group_id, fails: false }, self.settings.detach_takes)
+            }
+            (Write::Detach, DetachEffect::FailsLater) => {
+                (Work::Detach { security_group_id, fails: true }, self.settings.detach_takes)
+            }
         };
         let ends_at = later(errand.now, takes);
-        let task = Task {
-            work,
-            ends_at,
-            free_at: later(ends_at, self.settings.pending_after),
-        };
+        let task = Task { work, ends_at, free_at: later(ends_at, self.settings.pending_after) };
         if let Some(tracked) = self.endpoints.get_mut(&target.endpoint) {
             tracked.change(errand.now, |truth| {
                 if let Some(endpoint) = truth {
@@ -152,21 +139,15 @@ impl Cloud {
         if matches!(endpoint.endpoint_status.as_str(), "Creating" | "Deleting") {
             return Err(codes::ENDPOINT_OPERATION_DENIED.into());
         }
-        if matches!(
-            endpoint.connection_status.as_str(),
-            "Connecting" | "Disconnecting" | "Deleting"
-        ) {
+        if matches!(endpoint.connection_status.as_str(), "Connecting" | "Disconnecting" | "Deleting") {
             return Err(codes::ENDPOINT_CONNECTION_OPERATION_DENIED.into());
         }
         Ok(endpoint)
     }
 
     fn count_in_flight(&mut self, endpoint: &EndpointId) {
-        let task = self
-            .endpoints
-            .get(endpoint)
-            .and_then(Tracked::truth)
-            .and_then(|truth| truth.task.as_ref());
+        let task =
+            self.endpoints.get(endpoint).and_then(Tracked::truth).and_then(|truth| truth.task.as_ref());
         let running = u64::from(task.is_some_and(|task| matches!(task.work, Work::Detach { .. })));
         self.count(endpoint, |counts| {
             counts.detaches_in_flight_max = counts.detaches_in_flight_max.max(1 + running);

@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Calls;
 
 #[derive(Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected \"every\", the number of a call, or {\"next\": how many}"
-)]
+#[serde(untagged, expecting = "expected \"every\", the number of a call, or {\"next\": how many}")]
 pub(super) enum CallsJson {
     Nth(u64),
     Word(Word),
@@ -61,9 +58,7 @@ pub(super) mod status {
         let number = u16::deserialize(deserializer)?;
         // A server cannot end a call with a 1xx: that would be the announcement of another answer.
         if !(200..=599).contains(&number) {
-            return Err(D::Error::custom(format_args!(
-                "{number} is no HTTP status from 200 to 599"
-            )));
+            return Err(D::Error::custom(format_args!("{number} is no HTTP status from 200 to 599")));
         }
         StatusCode::from_u16(number).map_err(D::Error::custom)
     }
@@ -105,9 +100,8 @@ pub(super) mod headers {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn serialize<S: Serializer>(headers: &HeaderMap, serializer: S) -> Result<S::Ok, S::Error> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
+        let headers =
+            headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
         serializer.collect_map(headers)
     }
 

@@ -123,10 +123,7 @@ impl SecurityGroup {
     /// An attached group.
     #[must_use]
     pub fn attached(group: impl Into<SecurityGroupId>) -> Self {
-        Self {
-            id: group.into(),
-            status: attached(),
-        }
+        Self { id: group.into(), status: attached() }
     }
 }
 

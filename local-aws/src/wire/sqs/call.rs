@@ -70,10 +70,8 @@ impl Call {
 
 impl Entry {
     pub(super) fn message(self) -> NewMessage {
-        let attributes = self
-            .message_attributes
-            .into_iter()
-            .map(|(name, attribute)| (name, attribute.into()));
+        let attributes =
+            self.message_attributes.into_iter().map(|(name, attribute)| (name, attribute.into()));
         NewMessage {
             body: self.message_body,
             attributes: attributes.collect(),
@@ -102,16 +100,11 @@ impl Entry {
 impl From<Attribute> for MessageAttribute {
     fn from(attribute: Attribute) -> Self {
         let value = match attribute {
-            Attribute {
-                binary_value: Some(base64),
-                string_value: None,
-                ..
-            } => AttributeValue::Binary(base64),
+            Attribute { binary_value: Some(base64), string_value: None, .. } => {
+                AttributeValue::Binary(base64)
+            }
             Attribute { string_value, .. } => AttributeValue::Text(string_value.unwrap_or_default()),
         };
-        Self {
-            data_type: attribute.data_type,
-            value,
-        }
+        Self { data_type: attribute.data_type, value }
     }
 }

@@ -19,24 +19,14 @@ pub(crate) fn system_attributes(message: &Message) -> Vec<(&'static str, String)
         ("SenderId", SENDER_ID.to_owned()),
     ];
     let optional = [
-        (
-            "ApproximateFirstReceiveTimestamp",
-            message.first_received_at.map(milliseconds),
-        ),
+        ("ApproximateFirstReceiveTimestamp", message.first_received_at.map(milliseconds)),
         ("MessageGroupId", message.group.clone()),
         ("MessageDeduplicationId", message.deduplication_id.clone()),
         // SQS documents a number of 20 digits.
         ("SequenceNumber", message.sequence_number.map(sequence_number)),
-        (
-            "DeadLetterQueueSourceArn",
-            message.dead_letter_source.as_deref().map(queue_arn),
-        ),
+        ("DeadLetterQueueSourceArn", message.dead_letter_source.as_deref().map(queue_arn)),
     ];
-    attributes.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    attributes.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
     attributes
 }
 
@@ -92,9 +82,7 @@ pub(super) fn is_wanted(names: &[String], name: &str) -> bool {
     names.iter().any(|wanted| {
         wanted == "All"
             || wanted == name
-            || wanted
-                .strip_suffix(".*")
-                .is_some_and(|prefix| name.starts_with(prefix))
+            || wanted.strip_suffix(".*").is_some_and(|prefix| name.starts_with(prefix))
     })
 }
 
@@ -103,8 +91,5 @@ fn sequence_number(number: u64) -> String {
 }
 
 fn milliseconds(time: SystemTime) -> String {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis()
-        .to_string()
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis().to_string()
 }

@@ -1,0 +1,298 @@
+//! A stage for scenarios: the worker's own code with its real clients, over HTTP, between a simulated Alibaba Cloud
+//! and stand-ins for SQS, EventBridge and the event source mapping. Only the waits are shorter.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_sqs::config::{Credentials, Region};
+use local_aws::mapping::{self, Verdict};
+use local_aws::queues::Message;
+use local_aws::{Action as AwsAction, LocalAws, NewMessage, QueueSettings};
+use privatelink_detach::assemble::{self, LiveWorker};
+use privatelink_detach::aws;
+use privatelink_detach::clock::Clock;
+use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::detach::Limits;
+use privatelink_detach::handler::{self, HandlerError};
+use privatelink_detach::worker::{Invocation, InvocationLimits};
+use privatelink_simulator::{AccessKey, Action, Cloud, Endpoint, Seed, Server};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::schema;
+
+/// The request queue.
+pub const REQUESTS: &str = "requests.fifo";
+/// The dead-letter queue.
+pub const DEAD_LETTERS: &str = "dead-letter.fifo";
+/// The region of every scenario that needs only one.
+pub const REGION: &str = "eu-west-1";
+
+/// Most deliveries that a scenario may take; one that needs more hangs.
+const DELIVERIES_MAX: u32 = 50;
+
+/// Everything around one worker.
+pub struct Stage {
+    /// SQS and EventBridge.
+    pub aws: LocalAws,
+    /// Alibaba Cloud.
+    pub cloud: Server,
+    /// The worker.
+    pub worker: LiveWorker,
+    /// How long an invocation may take.
+    pub invocation_length: Duration,
+    queue_name: &'static str,
+}
+
+/// How a stage differs from the usual one.
+pub struct Setting {
+    /// Alibaba Cloud's state.
+    pub seed: Seed,
+    /// Environment variables that are added or replaced.
+    pub environment: Vec<(&'static str, String)>,
+    /// The request queue.
+    pub queue: QueueSettings,
+    /// Its name.
+    pub queue_name: &'static str,
+    /// The bounds of an invocation.
+    pub invocation: InvocationLimits,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        let mut seed = Seed::default();
+        seed.settings.detach_takes = Duration::from_millis(60);
+        Self {
+            seed,
+            environment: Vec::new(),
+            queue: QueueSettings::fifo()
+                .visibility_timeout(Duration::from_mins(9))
+                .redrive(1000, DEAD_LETTERS),
+            queue_name: REQUESTS,
+            invocation: quick_invocation(),
+        }
+    }
+}
+
+impl Setting {
+    /// The usual one with these endpoints, each with its attached groups.
+    pub fn with_endpoints(endpoints: &[(&str, &[&str])]) -> Self {
+        let mut setting = Self::default();
+        setting.seed.endpoints =
+            endpoints.iter().map(|(id, groups)| Endpoint::new(REGION, *id, groups.iter().copied())).collect();
+        setting
+    }
+}
+
+/// Waits of milliseconds instead of seconds, in the same proportions.
+pub fn quick() -> Limits {
+    Limits {
+        poll_first: Duration::from_millis(20),
+        poll_max: Duration::from_millis(60),
+        backoff_min: Duration::from_millis(10),
+        backoff_base: Duration::from_millis(20),
+        backoff_max: Duration::from_millis(100),
+        no_effect_after: Duration::from_millis(200),
+    }
+}
+
+/// An invocation of seconds instead of minutes.
+pub fn quick_invocation() -> InvocationLimits {
+    InvocationLimits {
+        wait_max: Duration::from_secs(4),
+        reserve: Duration::from_secs(1),
+        last_look_reserve: Duration::from_millis(300),
+        call_timeout: Duration::from_millis(400),
+        call_time_min: Duration::from_millis(50),
+        ..InvocationLimits::default()
+    }
+}
+
+impl Stage {
+    /// A stage with one endpoint, `ep-a`, that carries these groups.
+    pub async fn with_groups(groups: &[&str]) -> Self {
+        Self::set(Setting::with_endpoints(&[("ep-a", groups)])).await
+    }
+
+    /// A stage set like this.
+    pub async fn set(setting: Setting) -> Self {
+        let aws = LocalAws::start().await.unwrap();
+        aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
+        aws.queues().create(setting.queue_name, setting.queue).unwrap();
+        let cloud = Cloud::new(setting.seed).unwrap();
+        let cloud = Server::start(cloud, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let key = AccessKey::default();
+        let usual = [
+            ("DETACH_QUEUE_URL", aws.queue_url(setting.queue_name)),
+            ("DEAD_LETTER_QUEUE_URL", aws.queue_url(DEAD_LETTERS)),
+            ("PRIVATELINK_ENDPOINT_URL", cloud.url()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", key.access_key_id.to_string()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", key.access_key_secret),
+        ];
+        let config = WorkerConfig::read(|name| {
+            let mut variables = setting.environment.iter().chain(&usual);
+            variables.find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
+        });
+        let sdk = aws::loader().unwrap().endpoint_url(aws.url()).region(Region::from_static("us-east-1"));
+        let sdk = sdk.credentials_provider(Credentials::new("id", "secret", None, None, "test")).load().await;
+        let worker = assemble::worker(config.unwrap(), &sdk, quick(), setting.invocation).unwrap();
+        Self {
+            aws,
+            cloud,
+            worker,
+            invocation_length: Duration::from_secs(10),
+            queue_name: setting.queue_name,
+        }
+    }
+
+    /// Puts a request into the queue, as a producer does; the message's id.
+    pub fn send(&self, request: &Value) -> String {
+        let lane = format!(
+            "{}/{}",
+            request["region_id"].as_str().unwrap_or("none"),
+            request["endpoint_id"].as_str().unwrap_or("none")
+        );
+        self.send_message(request.to_string(), &lane, &[])
+    }
+
+    /// Puts any message into the queue.
+    pub fn send_message(&self, body: String, lane: &str, attributes: &[(&str, &str)]) -> String {
+        let now = self.aws.now();
+        let mut message = NewMessage::fifo(body, lane, &format!("{:x}", fastrand::u128(..)));
+        for (name, value) in attributes {
+            message = message.attribute(*name, *value);
+        }
+        self.aws.queues().send(self.queue_name, message, now).unwrap().message_id.to_string()
+    }
+
+    /// Detaches `group` from `ep-a`: one message, delivered until it is settled; its event.
+    pub async fn detach(&self, group: &str) -> Value {
+        self.send(&request("ep-a", group));
+        self.run().await;
+        self.only_event()
+    }
+
+    /// Receives one batch, invokes the worker with it and does with the messages what the mapping would.
+    pub async fn deliver(&self) -> Verdict {
+        let now = self.aws.now();
+        let batch = self.aws.queues().receive(self.queue_name, 10, None, now).unwrap();
+        assert!(!batch.is_empty(), "there is something to deliver");
+        let event = mapping::event(self.queue_name, &batch).to_string();
+        let answer = self.invoke(&event).await.unwrap();
+        let verdict = mapping::judge(&batch, answer.to_string().as_bytes());
+        let now = self.aws.now();
+        for message in verdict.deleted(&batch) {
+            let _ = self.aws.queues().delete(self.queue_name, &message.receipt_handle, now);
+        }
+        verdict
+    }
+
+    /// Delivers until the queue is empty. What is handed back is delivered when its time has come, without waiting
+    /// for it; how many deliveries it took.
+    pub async fn run(&self) -> u32 {
+        for deliveries in 0..DELIVERIES_MAX {
+            if self.waiting() == 0 {
+                return deliveries;
+            }
+            let now = self.aws.now();
+            let next = self.aws.queues().next_visible_at(self.queue_name, now).unwrap();
+            if let Some(wait) = next.and_then(|next| next.duration_since(now).ok()) {
+                self.aws.advance(wait + Duration::from_millis(1));
+            }
+            self.deliver().await;
+        }
+        panic!("still not settled: {:?}", self.aws.journal());
+    }
+
+    /// One invocation of the worker with any payload.
+    pub async fn invoke(&self, payload: &str) -> Result<Value, HandlerError> {
+        let now = self.aws.now();
+        self.invoke_until(payload, now + self.invocation_length).await
+    }
+
+    /// One invocation that ends at a given time.
+    pub async fn invoke_until(&self, payload: &str, ends: SystemTime) -> Result<Value, HandlerError> {
+        let clock = Clock::starting_at(self.aws.now());
+        let limits = &self.worker.settings().invocation;
+        let invocation = Invocation::new(
+            clock,
+            ends,
+            "lambda-request".to_owned(),
+            Some("Root=1-trace".to_owned()),
+            limits,
+        );
+        let payload: Box<RawValue> = serde_json::from_str(payload).unwrap();
+        handler::handle(&self.worker, &payload, &invocation).await
+    }
+
+    /// Messages that are still in the request queue.
+    pub fn waiting(&self) -> usize {
+        self.aws.queues().messages(self.queue_name).unwrap().len()
+    }
+
+    /// How long until the queue delivers something again, if it has anything.
+    pub fn next_delivery_in(&self) -> Option<Duration> {
+        let now = self.aws.now();
+        let next = self.aws.queues().next_visible_at(self.queue_name, now).unwrap();
+        next.map(|next| next.duration_since(now).unwrap_or_default())
+    }
+
+    /// The `detail` of every completion event so far, each held against the published schema.
+    pub fn events(&self) -> Vec<Value> {
+        let events: Vec<_> = self.aws.bus().events().to_vec();
+        events
+            .into_iter()
+            .map(|event| {
+                assert_eq!((event.source.as_str(), event.bus.as_str()), ("privatelink-detach", "default"));
+                assert!(event.resources.is_empty());
+                let expected = match event.detail["reason"] {
+                    Value::Null => "Security Group Detach Completed",
+                    _ => "Security Group Detach Failed",
+                };
+                assert_eq!(event.detail_type, expected);
+                schema::check(&event.detail);
+                event.detail
+            })
+            .collect()
+    }
+
+    /// The only event there is.
+    pub fn only_event(&self) -> Value {
+        let events = self.events();
+        assert_eq!(events.len(), 1, "one event: {events:#?}");
+        events.into_iter().next().unwrap()
+    }
+
+    /// The dead-letter queue.
+    pub fn dead_letters(&self) -> Vec<Message> {
+        self.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec()
+    }
+
+    /// How often Alibaba Cloud was called with this action.
+    pub fn calls(&self, action: Action) -> u64 {
+        self.cloud.cloud().counts().of(action)
+    }
+
+    /// The AWS calls of the worker in their order.
+    pub fn aws_calls(&self) -> Vec<AwsAction> {
+        self.aws.journal().into_iter().map(|entry| entry.action).collect()
+    }
+
+    /// Whether the group is truly on the endpoint.
+    pub fn is_attached(&self, endpoint: &str, group: &str) -> bool {
+        let endpoint = self.cloud.cloud().endpoint(endpoint, SystemTime::now()).unwrap();
+        endpoint.security_groups.iter().any(|other| other.id.as_str() == group)
+    }
+}
+
+/// A request for an endpoint of the usual region.
+pub fn request(endpoint: &str, group: &str) -> Value {
+    json!({ "region_id": REGION, "endpoint_id": endpoint, "security_group_id": group })
+}
+
+/// The string value of a dead letter's attribute.
+pub fn attribute(message: &Message, name: &str) -> Option<String> {
+    match &message.attributes.get(name)?.value {
+        local_aws::queues::AttributeValue::Text(text) => Some(text.clone()),
+        other => panic!("not text: {other:?}"),
+    }
+}
