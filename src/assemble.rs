@@ -25,7 +25,12 @@ pub fn worker(
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
     // The generator seeds itself from the operating system's randomness.
     let mut seeds = fastrand::Rng::new();
-    let client = Client::new(Https::new()?, config.credentials, config.service_url, seeds.u64(..));
+    let client = Client::new(
+        Https::new(config.service_url.is_loopback())?,
+        config.credentials,
+        config.service_url,
+        seeds.u64(..),
+    );
     let settings = Settings { rules: config.rules, deadline: config.deadline, limits, invocation };
     Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
 }

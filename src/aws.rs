@@ -46,7 +46,11 @@ pub fn cause(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text = format!("{text}: {error}");
+        let next = error.to_string();
+        // Some errors say again what their source says.
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
         source = error.source();
     }
     text

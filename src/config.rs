@@ -191,11 +191,13 @@ impl Reader<'_> {
         if path.is_some_and(|path| path != "/") || authority.as_str().contains('@') {
             self.fault(variable, "must have no path, query, user or password");
         }
-        let is_loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
-        if scheme.as_str() != "https" && !(scheme.as_str() == "http" && is_loopback) {
+        let is_https = scheme.as_str() == "https";
+        let is_http = scheme.as_str() == "http";
+        let service_url = ServiceUrl::Fixed { scheme, authority };
+        if !(is_https || is_http && service_url.is_loopback()) {
             self.fault(variable, "must begin with https (http is for loopback only)");
         }
-        ServiceUrl::Fixed { scheme, authority }
+        service_url
     }
 
     fn credentials(&mut self) -> CredentialsSource {
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn defaults_hold_where_nothing_must_be_set() {
         let config = read(&[("ALLOWED_REGIONS", ""), ("DETACH_DEADLINE_SECONDS", "")]).unwrap();
-        assert_eq!((config.bus_name.as_str(), config.deadline), ("default", Duration::from_secs(3600)));
+        assert_eq!((config.bus_name.as_str(), config.deadline), ("default", Duration::from_hours(1)));
         assert_eq!((config.rules, config.service_url), (Rules::default(), ServiceUrl::Regional));
     }
 

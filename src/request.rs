@@ -133,8 +133,10 @@ impl DetachRequest {
                 None => draft.fill(&entries),
             },
             Err(error) if error.is_data() => draft.fault("body", "must be one JSON object"),
+            Err(_) if body.trim().is_empty() => draft.fault("body", "is empty"),
             Err(error) => {
-                draft.fault("body", &format!("is not JSON: line {}, column {}", error.line(), error.column()))
+                let problem = format!("is not JSON: line {}, column {}", error.line(), error.column());
+                draft.fault("body", &problem);
             }
         }
         draft.check(rules);
@@ -380,8 +382,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(body: &str) -> Result<DetachRequest, Rejection> {
-        DetachRequest::parse(body, &Rules::default()).map_err(|rejection| *rejection)
+    fn parse(body: &str) -> Result<DetachRequest, Box<Rejection>> {
+        DetachRequest::parse(body, &Rules::default())
     }
 
     fn with(field: &str, value: Value) -> String {
@@ -479,7 +481,7 @@ mod tests {
     #[test]
     fn what_is_no_object_or_somebodys_envelope_says_what_to_send_instead() {
         for (body, says) in [
-            ("", "is not JSON"),
+            ("", "is empty"),
             ("{", "is not JSON"),
             ("[]", "must be one JSON object"),
             ("null", "must be one JSON object"),

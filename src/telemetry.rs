@@ -9,6 +9,9 @@ use tracing_subscriber::layer::SubscriberExt;
 /// Our own targets. Everybody else's lines end at warnings: below, HTTP clients print headers and bodies.
 const OUR_TARGETS: [&str; 2] = ["privatelink_detach", "worker"];
 
+/// Where the runtime repeats, in the words of a debugger, what the handler and the panic hook have logged already.
+const REPEATED_TARGET: &str = "lambda_runtime::layers::panic";
+
 /// Most characters of a panic's message in a log line.
 const PANIC_MESSAGE_LENGTH_MAX: usize = 500;
 
@@ -40,7 +43,10 @@ impl Level {
     #[must_use]
     pub fn filter(self) -> Targets {
         let ours = OUR_TARGETS.map(|target| (target, self.0));
-        Targets::new().with_default(self.0.min(LevelFilter::WARN)).with_targets(ours)
+        Targets::new()
+            .with_default(self.0.min(LevelFilter::WARN))
+            .with_targets(ours)
+            .with_target(REPEATED_TARGET, LevelFilter::OFF)
     }
 }
 

@@ -118,6 +118,8 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
             if let Some(opens) = self.regions.closed_until(region, at) {
                 // Lanes that were held back together do not go on together.
                 at = opens + THROTTLED_PAUSE.mul_f64(self.rng.borrow_mut().f64());
+                let wait_ms = u64::try_from(clock.left(at).as_millis()).unwrap_or(u64::MAX);
+                debug!(region_id = region.as_str(), wait_ms, "held back: the region asked to be left alone");
             }
             let until = invocation.call_may_last_until(at, is_overdue, &self.settings.invocation)?;
             clock.sleep_until(at).await;

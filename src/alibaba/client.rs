@@ -29,6 +29,15 @@ pub enum ServiceUrl {
 }
 
 impl ServiceUrl {
+    /// Whether it is on this machine, where no proxy can lead to it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Regional => false,
+            Self::Fixed { authority, .. } => matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]"),
+        }
+    }
+
     fn parts(&self, region: &RegionId) -> (&str, String) {
         match self {
             Self::Regional => ("https", format!("privatelink.{region}.aliyuncs.com")),

@@ -103,7 +103,8 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answered {}", self.action.name(), self.name)
+        let verb = if self.is_coded { "answered" } else { "got no usable answer:" };
+        write!(f, "{} {verb} {}", self.action.name(), self.name)
     }
 }
 
@@ -349,7 +350,7 @@ mod tests {
             Kind::Transient
         );
         let xml =
-            r#"<?xml version='1.0'?><Error><RequestId>R-1</RequestId><Code> EndpointLocked </Code></Error>"#;
+            "<?xml version='1.0'?><Error><RequestId>R-1</RequestId><Code> EndpointLocked </Code></Error>";
         let (fault, request_id) = Fault::answered(Action::Detach, 400, xml.as_bytes(), None);
         assert_eq!((fault.kind, request_id.as_deref()), (Kind::Locked, Some("R-1")));
     }

@@ -44,7 +44,9 @@ pub struct HttpsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl Https {
     /// A client with Mozilla's root certificates, compiled in: reading the system's costs 6 ms of every cold start.
-    pub fn new() -> Result<Self, HttpsUnavailable> {
+    ///
+    /// The environment's proxy, if there is one, stands between it and the internet, but not `is_direct`ly.
+    pub fn new(is_direct: bool) -> Result<Self, HttpsUnavailable> {
         let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -52,7 +54,9 @@ impl Https {
             .map_err(|error| HttpsUnavailable(error.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = if is_direct { builder.no_proxy() } else { builder };
+        let client = builder
             .tls_backend_preconfigured(tls)
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())

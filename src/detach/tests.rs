@@ -8,6 +8,9 @@ use crate::request::Rules;
 
 const OURS: &str = "sg-ours";
 
+/// A list of groups as it was served.
+type List = Vec<(String, GroupStatus)>;
+
 /// What the laws of a detach are checked against, path by path, independently of its state.
 #[derive(Clone)]
 struct Witness {
@@ -16,9 +19,9 @@ struct Witness {
     now: Instant,
     deadline: Instant,
     /// The list under way, then the complete one.
-    listed: Option<Vec<(String, GroupStatus)>>,
+    listed: Option<List>,
     /// The latest complete list, and the record that was read after it.
-    look: Option<(Vec<(String, GroupStatus)>, Option<Endpoint>)>,
+    look: Option<(List, Option<Endpoint>)>,
     tokens_spent: HashSet<String>,
     token_kept: Option<String>,
     token_last: Option<String>,
@@ -30,6 +33,7 @@ fn group(id: &str, status: GroupStatus) -> SecurityGroup {
     SecurityGroup { id: id.to_owned(), status }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside faults")]
 fn groups(groups: &[SecurityGroup]) -> Result<Answer, Fault> {
     Ok(Answer::SecurityGroups(Page { items: groups.to_vec(), next_token: None, total_count: None }))
 }
@@ -38,6 +42,7 @@ fn endpoint(status: &str) -> Endpoint {
     Endpoint { id: "ep-a".to_owned(), status: Some(status.to_owned()), ..Endpoint::default() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside faults")]
 fn endpoints(endpoints: &[Endpoint]) -> Result<Answer, Fault> {
     Ok(Answer::Endpoints(Page { items: endpoints.to_vec(), next_token: None, total_count: None }))
 }
@@ -243,7 +248,6 @@ impl Witness {
                 let ours = page.items.iter().find(|endpoint| endpoint.id == "ep-a").cloned();
                 self.look = self.listed.clone().map(|list| (list, ours));
             }
-            Ok(Answer::Endpoints(_)) => {}
             Err(fault) if fault.kind == Kind::EndpointNotFound => match fault.action {
                 Action::ListSecurityGroups => self.listed = Some(Vec::new()),
                 Action::ListEndpoints => self.look = self.listed.clone().map(|list| (list, None)),
@@ -254,7 +258,7 @@ impl Witness {
             }
             Ok(Answer::Accepted) => self.definite(),
             Err(fault) if fault.action == Action::Detach => self.definite(),
-            Err(_) => {}
+            Ok(Answer::Endpoints(_)) | Err(_) => {}
         }
         self.detach.next(Seen { api_request_id: Some("R".to_owned()), result }, self.now)
     }

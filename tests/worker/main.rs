@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test measures and bounds with the machine's own clock")]
 
+mod direct;
+mod documents;
 mod errors;
 mod lanes;
+mod memory;
 mod outcomes;
+mod process;
 mod schema;
 mod settlement;
 mod stage;

@@ -4,7 +4,7 @@ use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
 
 /// Panics with all violations if `detail` is not what the schema promises.
-pub fn check(detail: &Value) {
+pub(crate) fn check(detail: &Value) {
     if let Err(violations) = validate(detail) {
         panic!("{violations}\n{detail:#}");
     }

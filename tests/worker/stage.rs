@@ -21,40 +21,40 @@ use serde_json::{Value, json};
 use crate::schema;
 
 /// The request queue.
-pub const REQUESTS: &str = "requests.fifo";
+pub(crate) const REQUESTS: &str = "requests.fifo";
 /// The dead-letter queue.
-pub const DEAD_LETTERS: &str = "dead-letter.fifo";
+pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
 /// The region of every scenario that needs only one.
-pub const REGION: &str = "eu-west-1";
+pub(crate) const REGION: &str = "eu-west-1";
 
 /// Most deliveries that a scenario may take; one that needs more hangs.
 const DELIVERIES_MAX: u32 = 50;
 
 /// Everything around one worker.
-pub struct Stage {
+pub(crate) struct Stage {
     /// SQS and EventBridge.
-    pub aws: LocalAws,
+    pub(crate) aws: LocalAws,
     /// Alibaba Cloud.
-    pub cloud: Server,
+    pub(crate) cloud: Server,
     /// The worker.
-    pub worker: LiveWorker,
+    pub(crate) worker: LiveWorker,
     /// How long an invocation may take.
-    pub invocation_length: Duration,
+    pub(crate) invocation_length: Duration,
     queue_name: &'static str,
 }
 
 /// How a stage differs from the usual one.
-pub struct Setting {
+pub(crate) struct Setting {
     /// Alibaba Cloud's state.
-    pub seed: Seed,
+    pub(crate) seed: Seed,
     /// Environment variables that are added or replaced.
-    pub environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// The request queue.
-    pub queue: QueueSettings,
+    pub(crate) queue: QueueSettings,
     /// Its name.
-    pub queue_name: &'static str,
+    pub(crate) queue_name: &'static str,
     /// The bounds of an invocation.
-    pub invocation: InvocationLimits,
+    pub(crate) invocation: InvocationLimits,
 }
 
 impl Default for Setting {
@@ -75,7 +75,7 @@ impl Default for Setting {
 
 impl Setting {
     /// The usual one with these endpoints, each with its attached groups.
-    pub fn with_endpoints(endpoints: &[(&str, &[&str])]) -> Self {
+    pub(crate) fn with_endpoints(endpoints: &[(&str, &[&str])]) -> Self {
         let mut setting = Self::default();
         setting.seed.endpoints =
             endpoints.iter().map(|(id, groups)| Endpoint::new(REGION, *id, groups.iter().copied())).collect();
@@ -84,7 +84,7 @@ impl Setting {
 }
 
 /// Waits of milliseconds instead of seconds, in the same proportions.
-pub fn quick() -> Limits {
+pub(crate) fn quick() -> Limits {
     Limits {
         poll_first: Duration::from_millis(20),
         poll_max: Duration::from_millis(60),
@@ -96,7 +96,7 @@ pub fn quick() -> Limits {
 }
 
 /// An invocation of seconds instead of minutes.
-pub fn quick_invocation() -> InvocationLimits {
+pub(crate) fn quick_invocation() -> InvocationLimits {
     InvocationLimits {
         wait_max: Duration::from_secs(4),
         reserve: Duration::from_secs(1),
@@ -109,12 +109,12 @@ pub fn quick_invocation() -> InvocationLimits {
 
 impl Stage {
     /// A stage with one endpoint, `ep-a`, that carries these groups.
-    pub async fn with_groups(groups: &[&str]) -> Self {
+    pub(crate) async fn with_groups(groups: &[&str]) -> Self {
         Self::set(Setting::with_endpoints(&[("ep-a", groups)])).await
     }
 
     /// A stage set like this.
-    pub async fn set(setting: Setting) -> Self {
+    pub(crate) async fn set(setting: Setting) -> Self {
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
         aws.queues().create(setting.queue_name, setting.queue).unwrap();
@@ -145,7 +145,7 @@ impl Stage {
     }
 
     /// Puts a request into the queue, as a producer does; the message's id.
-    pub fn send(&self, request: &Value) -> String {
+    pub(crate) fn send(&self, request: &Value) -> String {
         let lane = format!(
             "{}/{}",
             request["region_id"].as_str().unwrap_or("none"),
@@ -155,24 +155,24 @@ impl Stage {
     }
 
     /// Puts any message into the queue.
-    pub fn send_message(&self, body: String, lane: &str, attributes: &[(&str, &str)]) -> String {
+    pub(crate) fn send_message(&self, body: String, lane: &str, attributes: &[(&str, &str)]) -> String {
         let now = self.aws.now();
         let mut message = NewMessage::fifo(body, lane, &format!("{:x}", fastrand::u128(..)));
         for (name, value) in attributes {
-            message = message.attribute(*name, *value);
+            message = message.attribute(name, value);
         }
         self.aws.queues().send(self.queue_name, message, now).unwrap().message_id.to_string()
     }
 
     /// Detaches `group` from `ep-a`: one message, delivered until it is settled; its event.
-    pub async fn detach(&self, group: &str) -> Value {
+    pub(crate) async fn detach(&self, group: &str) -> Value {
         self.send(&request("ep-a", group));
         self.run().await;
         self.only_event()
     }
 
     /// Receives one batch, invokes the worker with it and does with the messages what the mapping would.
-    pub async fn deliver(&self) -> Verdict {
+    pub(crate) async fn deliver(&self) -> Verdict {
         let now = self.aws.now();
         let batch = self.aws.queues().receive(self.queue_name, 10, None, now).unwrap();
         assert!(!batch.is_empty(), "there is something to deliver");
@@ -188,7 +188,7 @@ impl Stage {
 
     /// Delivers until the queue is empty. What is handed back is delivered when its time has come, without waiting
     /// for it; how many deliveries it took.
-    pub async fn run(&self) -> u32 {
+    pub(crate) async fn run(&self) -> u32 {
         for deliveries in 0..DELIVERIES_MAX {
             if self.waiting() == 0 {
                 return deliveries;
@@ -204,13 +204,13 @@ impl Stage {
     }
 
     /// One invocation of the worker with any payload.
-    pub async fn invoke(&self, payload: &str) -> Result<Value, HandlerError> {
+    pub(crate) async fn invoke(&self, payload: &str) -> Result<Value, HandlerError> {
         let now = self.aws.now();
         self.invoke_until(payload, now + self.invocation_length).await
     }
 
     /// One invocation that ends at a given time.
-    pub async fn invoke_until(&self, payload: &str, ends: SystemTime) -> Result<Value, HandlerError> {
+    pub(crate) async fn invoke_until(&self, payload: &str, ends: SystemTime) -> Result<Value, HandlerError> {
         let clock = Clock::starting_at(self.aws.now());
         let limits = &self.worker.settings().invocation;
         let invocation = Invocation::new(
@@ -225,19 +225,19 @@ impl Stage {
     }
 
     /// Messages that are still in the request queue.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.aws.queues().messages(self.queue_name).unwrap().len()
     }
 
     /// How long until the queue delivers something again, if it has anything.
-    pub fn next_delivery_in(&self) -> Option<Duration> {
+    pub(crate) fn next_delivery_in(&self) -> Option<Duration> {
         let now = self.aws.now();
         let next = self.aws.queues().next_visible_at(self.queue_name, now).unwrap();
         next.map(|next| next.duration_since(now).unwrap_or_default())
     }
 
     /// The `detail` of every completion event so far, each held against the published schema.
-    pub fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         let events: Vec<_> = self.aws.bus().events().to_vec();
         events
             .into_iter()
@@ -256,43 +256,43 @@ impl Stage {
     }
 
     /// The only event there is.
-    pub fn only_event(&self) -> Value {
+    pub(crate) fn only_event(&self) -> Value {
         let events = self.events();
         assert_eq!(events.len(), 1, "one event: {events:#?}");
         events.into_iter().next().unwrap()
     }
 
     /// The dead-letter queue.
-    pub fn dead_letters(&self) -> Vec<Message> {
+    pub(crate) fn dead_letters(&self) -> Vec<Message> {
         self.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec()
     }
 
     /// How often Alibaba Cloud was called with this action.
-    pub fn calls(&self, action: Action) -> u64 {
+    pub(crate) fn calls(&self, action: Action) -> u64 {
         self.cloud.cloud().counts().of(action)
     }
 
     /// The AWS calls of the worker in their order.
-    pub fn aws_calls(&self) -> Vec<AwsAction> {
+    pub(crate) fn aws_calls(&self) -> Vec<AwsAction> {
         self.aws.journal().into_iter().map(|entry| entry.action).collect()
     }
 
     /// Whether the group is truly on the endpoint.
-    pub fn is_attached(&self, endpoint: &str, group: &str) -> bool {
+    pub(crate) fn is_attached(&self, endpoint: &str, group: &str) -> bool {
         let endpoint = self.cloud.cloud().endpoint(endpoint, SystemTime::now()).unwrap();
         endpoint.security_groups.iter().any(|other| other.id.as_str() == group)
     }
 }
 
 /// A request for an endpoint of the usual region.
-pub fn request(endpoint: &str, group: &str) -> Value {
+pub(crate) fn request(endpoint: &str, group: &str) -> Value {
     json!({ "region_id": REGION, "endpoint_id": endpoint, "security_group_id": group })
 }
 
 /// The string value of a dead letter's attribute.
-pub fn attribute(message: &Message, name: &str) -> Option<String> {
+pub(crate) fn attribute(message: &Message, name: &str) -> Option<String> {
     match &message.attributes.get(name)?.value {
         local_aws::queues::AttributeValue::Text(text) => Some(text.clone()),
-        other => panic!("not text: {other:?}"),
+        other @ local_aws::queues::AttributeValue::Binary(_) => panic!("not text: {other:?}"),
     }
 }

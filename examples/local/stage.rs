@@ -1,0 +1,106 @@
+//! What the worker finds around it: a queue and a bus on loopback, Alibaba Cloud simulated or real, and a configuration
+//! that leads there.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use aws_config::Region;
+use aws_sdk_sqs::config::Credentials;
+use local_aws::{LocalAws, QueueSettings};
+use privatelink_detach::assemble::{self, LiveWorker};
+use privatelink_detach::aws;
+use privatelink_detach::config::{self, WorkerConfig};
+use privatelink_detach::detach::Limits;
+use privatelink_detach::worker::InvocationLimits;
+use privatelink_simulator::{AccessKey, Cloud, Seed, Server};
+
+use crate::Failure;
+
+pub(crate) const REQUESTS: &str = "requests.fifo";
+pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
+
+/// The template's visibility timeout: six times the function's.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(9);
+
+/// A simulated request that names no deadline ends after this at the latest, instead of an hour.
+const DEADLINE_SECONDS: &str = "120";
+
+/// Everything that the play needs. Dropping it ends the servers.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) aws: LocalAws,
+    /// None if Alibaba Cloud is the real one.
+    pub(crate) cloud: Option<Simulated>,
+    pub(crate) worker: LiveWorker,
+}
+
+/// A simulated Alibaba Cloud.
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    pub(crate) server: Server,
+    key: AccessKey,
+}
+
+impl Stage {
+    pub(crate) async fn set(is_live: bool, seed: &Path) -> Result<Self, Failure> {
+        let cloud = if is_live { None } else { Some(Simulated::start(seed).await?) };
+        let aws = LocalAws::start().await?;
+        let settings = QueueSettings::fifo().visibility_timeout(VISIBILITY_TIMEOUT);
+        for name in [REQUESTS, DEAD_LETTERS] {
+            aws.queues().create(name, settings.clone())?;
+        }
+        let environment = |name: &str| match name {
+            "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
+            "DEAD_LETTER_QUEUE_URL" => Some(aws.queue_url(DEAD_LETTERS)),
+            // The local account has the default bus alone.
+            "COMPLETION_BUS_NAME" => None,
+            other => match &cloud {
+                Some(simulated) => simulated.variable(other),
+                None => config::environment(other),
+            },
+        };
+        let config = WorkerConfig::read(environment).map_err(Failure::Config)?;
+        let sdk = aws::loader()?
+            .endpoint_url(aws.url())
+            .region(Region::new(local_aws::wire::REGION))
+            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+            .load()
+            .await;
+        let worker = assemble::worker(config, &sdk, Limits::default(), InvocationLimits::default())?;
+        Ok(Self { aws, cloud, worker })
+    }
+}
+
+impl Simulated {
+    async fn start(seed: &Path) -> Result<Self, Failure> {
+        let path = seed.to_owned();
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(Failure::Read { path, source }),
+        };
+        let read = Seed::from_json(&text).and_then(|seed| {
+            let key = seed.access_keys.first().cloned().unwrap_or_default();
+            Ok((Cloud::new(seed)?, key))
+        });
+        let (cloud, key) = match read {
+            Ok(read) => read,
+            Err(source) => return Err(Failure::Seed { path, source }),
+        };
+        let server = Server::start(cloud, (Ipv4Addr::LOCALHOST, 0).into()).await?;
+        Ok(Self { server, key })
+    }
+
+    /// The worker's variables, without a look at the real environment: a run is the same on every machine.
+    fn variable(&self, name: &str) -> Option<String> {
+        match name {
+            "PRIVATELINK_ENDPOINT_URL" => Some(self.server.url()),
+            "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some(self.key.access_key_id.as_str().to_owned()),
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some(self.key.access_key_secret.clone()),
+            "ALIBABA_CLOUD_SECURITY_TOKEN" => self.key.security_token.clone(),
+            "DETACH_DEADLINE_SECONDS" => Some(DEADLINE_SECONDS.to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What is written down beside the code, held to the code: runbook, template, samples.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::request::DEADLINE_SECONDS;
+use privatelink_detach::worker::InvocationLimits;
+use serde_json::{Value, json};
+
+use crate::stage::{Setting, Stage};
+
+const TEMPLATE: &str = include_str!("../../template.yaml");
+
+/// The numbers that a key has in the template, wherever it stands alone on its line.
+fn numbers(key: &str) -> Vec<u64> {
+    let value = |line: &str| line.trim().strip_prefix(key)?.strip_prefix(": ")?.parse().ok();
+    TEMPLATE.lines().filter_map(value).collect()
+}
+
+#[test]
+fn the_templates_numbers_hang_together_with_the_workers() {
+    let limits = InvocationLimits::default();
+    let seconds = |duration: Duration| duration.as_secs();
+    let [timeout] = numbers("Timeout")[..] else { panic!("one function timeout") };
+    let [visibility] = numbers("VisibilityTimeout")[..] else { panic!("one visibility timeout") };
+    let [receives] = numbers("maxReceiveCount")[..] else { panic!("one receive count") };
+    assert!(timeout >= seconds(limits.wait_max + limits.call_timeout + limits.reserve));
+    assert_eq!(limits.length_assumed.as_secs(), timeout);
+    assert_eq!(visibility, 6 * timeout, "AWS advises six times");
+    let longest = *DEADLINE_SECONDS.end();
+    assert!(numbers("MaxValue").contains(&longest) && numbers("MinValue").contains(DEADLINE_SECONDS.start()));
+    let receives_needed = longest / seconds(limits.hand_back_max) + 4;
+    assert!(receives > receives_needed && receives <= 1000, "{receives_needed} of {receives}");
+    assert!(longest + visibility < 12 * 60 * 60, "SQS hides a message for 12 hours at most");
+    assert_eq!(numbers("BatchSize"), [10]);
+    assert_eq!(numbers("MessageRetentionPeriod"), [14 * 24 * 60 * 60; 2]);
+    assert_eq!(numbers("FifoQueue").len() + TEMPLATE.matches("FifoQueue: true").count(), 2);
+    assert!(TEMPLATE.contains("FunctionResponseTypes: [ReportBatchItemFailures]"));
+}
+
+#[test]
+fn the_template_sets_every_variable_that_the_worker_reads() {
+    let read = std::cell::RefCell::new(BTreeSet::new());
+    let _ = WorkerConfig::read(|name| {
+        read.borrow_mut().insert(name.to_owned());
+        None
+    });
+    let variables = TEMPLATE.split("Variables:\n").nth(1).unwrap().split("Events:").next().unwrap();
+    let set: BTreeSet<String> =
+        variables.lines().filter_map(|line| Some(line.trim().split_once(": ")?.0.to_owned())).collect();
+    assert_eq!(set, read.into_inner());
+}
+
+#[test]
+fn the_template_permits_what_the_worker_does() {
+    for action in [
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+        "events:PutEvents",
+    ] {
+        assert!(TEMPLATE.contains(action), "{action}");
+    }
+    assert!(TEMPLATE.contains(privatelink_detach::completion::SOURCE));
+    assert_eq!(TEMPLATE.matches("Resource: \"*\"").count(), 1, "only X-Ray has no resource to name");
+}
+
+/// The anchors of a Markdown file's headings, as a repository page makes them.
+fn anchors(markdown: &str) -> BTreeSet<String> {
+    let headings = markdown.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.collect::<String>().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[tokio::test]
+async fn every_reason_names_a_section_that_the_runbook_has() {
+    let anchors = anchors(include_str!("../../docs/runbook.md"));
+    let mut seen = BTreeSet::new();
+    let mut check = |event: &Value| {
+        let runbook = event["reason"]["runbook"].as_str().unwrap();
+        let (path, anchor) = runbook.split_once('#').unwrap();
+        assert!(Path::new(path).exists() && anchors.contains(anchor), "{runbook}");
+        seen.insert(anchor.to_owned());
+    };
+    for code in
+        privatelink_simulator::codes::ALL.iter().map(|code| code.name).chain(["Forbidden.X", "Unknown"])
+    {
+        let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
+        let detach = privatelink_simulator::Action::DetachSecurityGroupFromVpcEndpoint;
+        let fault =
+            privatelink_simulator::Fault::on(detach, privatelink_simulator::Effect::code(code)).nth(1);
+        stage.cloud.cloud().inject(fault);
+        let body = json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a",
+            "client_token": "mine" });
+        let reply = stage.invoke(&body.to_string()).await.unwrap();
+        if reply["reason"].is_object() {
+            check(&reply);
+        }
+    }
+    assert!(seen.len() >= 8, "{seen:?}");
+    let closed = [
+        "invalidrequest",
+        "regionnotallowed",
+        "protectedsecuritygroup",
+        "protectedendpoint",
+        "financiallocked",
+        "endpointmustcontainsecuritygroup",
+        "dryrunnothonoured",
+        "deadlinepassed",
+        "completionnotpublished",
+        "invocationtimeusedup",
+        "endpointnotfound",
+        "securitygroupnotfound",
+        "endpointconnectionoperationdenied",
+        "endpointoperationdenied",
+        "any-other-code",
+    ];
+    for anchor in closed {
+        assert!(anchors.contains(anchor), "{anchor}");
+    }
+}
+
+/// What each sample of `events/` ends as.
+#[tokio::test]
+async fn every_sample_ends_as_its_name_says() {
+    let expected: [(&str, &[&str]); 12] = [
+        ("direct-detach", &["detached"]),
+        ("direct-dry-run", &["dry_run_passed"]),
+        ("direct-invalid", &["rejected"]),
+        (
+            "queue-batch",
+            &[
+                "already_detached",
+                "already_detached",
+                "detached",
+                "detached",
+                "detached",
+                "detached",
+                "detached",
+                "detached",
+                "refused",
+                "rejected",
+            ],
+        ),
+        ("queue-dry-run", &["dry_run_passed"]),
+        ("queue-empty", &[]),
+        ("queue-envelope", &["rejected"]),
+        ("queue-invalid", &["rejected"]),
+        ("queue-no-body", &["rejected"]),
+        ("queue-redriven", &["detached"]),
+        ("queue-single", &["detached"]),
+        ("queue-standard", &["detached", "detached"]),
+    ];
+    let files =
+        std::fs::read_dir("events").unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files: BTreeSet<String> = files.collect();
+    assert_eq!(files, expected.iter().map(|(name, _)| format!("{name}.json")).collect());
+    for (name, outcomes) in expected {
+        let world = std::fs::read("examples/local/world.json").unwrap();
+        let mut setting =
+            Setting { seed: privatelink_simulator::Seed::from_json(&world).unwrap(), ..Setting::default() };
+        setting.seed.settings.detach_takes = Duration::from_millis(60);
+        setting.seed.faults.clear();
+        for endpoint in &mut setting.seed.endpoints {
+            endpoint.task = None;
+            endpoint.endpoint_status = "Active".to_owned();
+        }
+        let stage = Stage::set(setting).await;
+        let payload = std::fs::read_to_string(format!("events/{name}.json")).unwrap();
+        let mut event: Value = serde_json::from_str(&payload).unwrap();
+        let sent_at = stage.aws.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        for record in event.get_mut("Records").and_then(Value::as_array_mut).into_iter().flatten() {
+            record["attributes"]["SentTimestamp"] = sent_at.to_string().into();
+        }
+        let reply = stage.invoke(&event.to_string()).await.unwrap();
+        if event["Records"].is_array() {
+            assert_eq!(reply, json!({ "batchItemFailures": [] }), "{name}");
+        }
+        let mut seen: Vec<_> =
+            stage.events().iter().map(|e| e["outcome"].as_str().unwrap().to_owned()).collect();
+        let mut outcomes = outcomes.to_vec();
+        seen.sort();
+        outcomes.sort_unstable();
+        assert_eq!(seen, outcomes, "{name}");
+    }
+}

@@ -1,0 +1,274 @@
+//! The worker's own program, started as Lambda starts it: killed at the worst moments, misconfigured, and listened to.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use local_aws::{
+    Action as Aws, Ending, Fault as AwsFault, InvocationAnswer, LocalAws, NewMessage, Poller, QueueSettings,
+    RuntimeApi,
+};
+use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, Seed, Server};
+use serde_json::{Value, json};
+
+use crate::stage::{DEAD_LETTERS, REGION, REQUESTS, request};
+
+const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
+
+/// What must never be seen in a line of the log.
+const SECRETS: [&str; 4] = ["alibaba-s3cret", "alibaba-t0ken", "aws-s3cret", "aws-t0ken"];
+
+/// Everything around a function process.
+struct Account {
+    aws: LocalAws,
+    cloud: Server,
+    runtime_api: RuntimeApi,
+}
+
+/// A function process that does not outlive its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    /// SIGKILL, and all that it ever wrote.
+    fn kill(mut self) -> String {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        self.output()
+    }
+
+    fn output(&mut self) -> String {
+        let mut output = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        self.0.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        output
+    }
+}
+
+impl Account {
+    async fn new() -> Self {
+        let mut seed =
+            Seed { endpoints: vec![Endpoint::new(REGION, "ep-a", ["sg-a", "sg-b"])], ..Seed::default() };
+        seed.settings.detach_takes = Duration::from_millis(1500);
+        seed.access_keys = vec![AccessKey {
+            security_token: Some(SECRETS[1].to_owned()),
+            ..AccessKey::new("LTAI5tSimulatorKey", SECRETS[0])
+        }];
+        let aws = LocalAws::start().await.unwrap();
+        aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
+        let settings =
+            QueueSettings::fifo().visibility_timeout(Duration::from_mins(9)).redrive(1000, DEAD_LETTERS);
+        aws.queues().create(REQUESTS, settings).unwrap();
+        let cloud = Server::start(Cloud::new(seed).unwrap(), ([127, 0, 0, 1], 0).into()).await.unwrap();
+        Self { aws, cloud, runtime_api: RuntimeApi::start().await.unwrap() }
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_LAMBDA_RUNTIME_API", self.runtime_api.address()),
+            ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", SECRETS[2].to_owned()),
+            ("AWS_SESSION_TOKEN", SECRETS[3].to_owned()),
+            ("AWS_ENDPOINT_URL", self.aws.url()),
+            ("DETACH_QUEUE_URL", self.aws.queue_url(REQUESTS)),
+            ("DEAD_LETTER_QUEUE_URL", self.aws.queue_url(DEAD_LETTERS)),
+            ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5tSimulatorKey".to_owned()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRETS[0].to_owned()),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", SECRETS[1].to_owned()),
+        ]
+    }
+
+    fn start(&self, changes: &[(&'static str, &str)]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.env_clear().envs(self.environment()).envs(changes.iter().copied());
+        Process(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn send(&self, body: &Value) {
+        let now = self.aws.now();
+        let message = NewMessage::fifo(body.to_string(), "eu-west-1/ep-a", &body.to_string());
+        self.aws.queues().send(REQUESTS, message, now).unwrap();
+    }
+
+    fn poller(&self) -> Poller<'_> {
+        Poller {
+            aws: &self.aws,
+            runtime_api: &self.runtime_api,
+            queue: REQUESTS.to_owned(),
+            batch_max: 10,
+            timeout: Duration::from_secs(90),
+        }
+    }
+
+    /// Runs a process until the moment has come, kills it, and lets another one finish the work.
+    async fn kill_at(&self, moment: impl Future<Output = ()>) -> String {
+        let first = self.start(&[]);
+        tokio::select! {
+            biased;
+            () = moment => {}
+            round = async { self.poller().round().await } => panic!("it ended before it could be killed: {round:?}"),
+        }
+        let mut output = first.kill();
+        self.aws.bus().faults().clear();
+        self.aws.queues().faults().clear();
+        self.aws.advance(Duration::from_mins(9));
+        let second = self.start(&[]);
+        self.poller().round().await.unwrap();
+        output.push_str(&second.kill());
+        output
+    }
+
+    fn events(&self) -> Vec<Value> {
+        self.aws.bus().events().iter().map(|event| event.detail.clone()).collect()
+    }
+
+    async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        while !condition(self) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The end that every killed request reaches.
+    fn check_end(&self, outcome: &str, events: usize) {
+        let all = self.events();
+        assert_eq!(all.len(), events, "{all:#?}");
+        let last = all.last().unwrap();
+        assert_eq!(last["outcome"], outcome, "{last:#}");
+        assert_eq!(last["effort"]["deliveries"], 2);
+        assert!(
+            all.iter().all(|event| event["request_id"] == last["request_id"]),
+            "repeats carry the same id"
+        );
+        let counts = self.cloud.cloud().counts().endpoint("ep-a");
+        assert_eq!((counts.detaches_accepted, counts.detaches_in_flight_max), (1, 1));
+        assert_eq!(self.aws.queues().messages(REQUESTS).unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn killed_after_the_detach_was_executed_but_before_its_answer() {
+    let account = Account::new().await;
+    account.cloud.cloud().inject(Fault::on(DETACH, Effect::Hang).after_execution().nth(1));
+    account.send(&request("ep-a", "sg-a"));
+    account
+        .kill_at(
+            account.until(|account| account.cloud.cloud().counts().endpoint("ep-a").detaches_accepted == 1),
+        )
+        .await;
+    let event = account.events().pop().unwrap();
+    // Killed early enough, the second delivery still sees it detaching.
+    account.check_end(event["outcome"].as_str().unwrap(), 1);
+    assert_eq!(event["effort"]["detach_calls"], 0);
+}
+
+#[tokio::test]
+async fn killed_between_proof_and_publishing() {
+    let account = Account::new().await;
+    account.aws.bus().faults().plan(Aws::PutEvents, 9, AwsFault::Hang);
+    account.send(&request("ep-a", "sg-a"));
+    let hangs = |account: &Account| {
+        account.aws.journal().iter().any(|entry| entry.ending == Ending::Faulted(AwsFault::Hang))
+    };
+    account.kill_at(account.until(hangs)).await;
+    account.check_end("already_detached", 1);
+}
+
+#[tokio::test]
+async fn killed_between_publishing_and_answering() {
+    let account = Account::new().await;
+    account.aws.queues().faults().plan(Aws::DeleteMessage, 9, AwsFault::Hang);
+    account.send(&request("ep-a", "sg-a"));
+    account.kill_at(account.until(|account| account.events().len() == 1)).await;
+    assert_eq!(account.events()[0]["outcome"], "detached");
+    account.check_end("already_detached", 2);
+}
+
+#[tokio::test]
+async fn every_fault_of_the_configuration_is_told_in_one_line_before_asking_for_work() {
+    let account = Account::new().await;
+    let mut process = account.start(&[
+        ("DETACH_QUEUE_URL", ""),
+        ("DETACH_DEADLINE_SECONDS", "soon"),
+        ("PROTECTED_SECURITY_GROUPS", "sg_a"),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""),
+        ("RUST_LOG", "loud"),
+    ]);
+    assert_eq!(process.0.wait().unwrap().code(), Some(1));
+    let output = process.output();
+    let line: Value = serde_json::from_str(output.trim()).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    let faults: Vec<Value> = serde_json::from_str(line["faults"].as_str().unwrap()).unwrap();
+    let variables: Vec<_> = faults.iter().map(|fault| fault["variable"].as_str().unwrap()).collect();
+    assert_eq!(
+        variables,
+        [
+            "RUST_LOG",
+            "DETACH_QUEUE_URL",
+            "DETACH_DEADLINE_SECONDS",
+            "PROTECTED_SECURITY_GROUPS",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        ]
+    );
+    assert_eq!(account.runtime_api.request_count(), 0);
+}
+
+#[tokio::test]
+async fn outside_lambda_it_says_so_and_ends() {
+    let output = Command::new(env!("CARGO_BIN_EXE_worker")).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(line["faults"].as_str().unwrap().contains("make demo"), "{line}");
+}
+
+#[tokio::test]
+async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
+    let account = Account::new().await;
+    // A service that quotes what was sent to it, as the real one does for a wrong signature.
+    let quoting = Effect::Code {
+        code: "SignatureDoesNotMatch".to_owned(),
+        status: None,
+        message: Some(format!("server string: x-acs-security-token:{} {}", SECRETS[1], SECRETS[0])),
+        headers: http::HeaderMap::new(),
+    };
+    account.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, quoting).nth(1));
+    let mut body = request("ep-a", "sg-a");
+    body["metadata"] = json!({ "note": "body-t3xt" });
+    account.send(&body);
+    account.aws.bus().faults().plan(Aws::PutEvents, 1, AwsFault::ServerError);
+    let process = account.start(&[("RUST_LOG", "trace")]);
+    let round = account.poller().round().await.unwrap();
+    assert!(matches!(round.answer, Some(InvocationAnswer::Response(_))), "{round:?}");
+    let not_json =
+        account.runtime_api.invoke("{\"Records\":[{\"eventSource\":\"aws:s3\"}]}", Duration::from_secs(90));
+    assert!(matches!(not_json.await, InvocationAnswer::Error(_)));
+    let output = process.kill();
+
+    let lines: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 8, "{output}");
+    for forbidden in
+        SECRETS.into_iter().chain(["body-t3xt", "ACS3-HMAC-SHA256", "AWS4-HMAC-SHA256", "Signature="])
+    {
+        assert!(!output.contains(forbidden), "{forbidden} in {output}");
+    }
+    let completed = lines.iter().find(|line| line["message"] == "completed").unwrap();
+    assert_eq!((&completed["outcome"], &completed["level"]), (&json!("detached"), &json!("INFO")));
+    let span = &completed["span"];
+    assert_eq!((&span["endpoint_id"], &span["security_group_id"]), (&json!("ep-a"), &json!("sg-a")));
+    for field in ["request_id", "lambda_request_id", "xray_trace_id"] {
+        assert!(span[field].as_str().unwrap().len() > 8, "{field}: {completed}");
+    }
+    let alarms: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(alarms.len(), 2, "the refused keys and the failed invocation: {alarms:?}");
+    assert!(alarms[1]["message"].as_str().unwrap().contains("aws:s3"), "{alarms:?}");
+}
