@@ -8,7 +8,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-rust lint-dependencies lint-template audit clean
+.PHONY: help demo test bench lint lint-rust lint-dependencies lint-template audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ demo: ## Run the whole system on this machine, against the simulator (ARGS="..."
 
 test: ## Run every test of the workspace
 	cargo test --workspace --locked
+
+bench: ## Measure the worker's start beside the bare runtime's, and the size of both (compiles for minutes)
+	cargo build --release --locked --example bare
+	cargo bench --locked --bench start
 
 lint: lint-template lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
 
