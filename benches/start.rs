@@ -44,7 +44,10 @@ async fn main() -> io::Result<()> {
     println!("{:<8} {:>10} {:>12} {:>22}", "", "binary", "start", "middle half of runs");
     let worker_median = report("worker", &worker, &mut worker_starts)?;
     let bare_median = report("bare", &bare, &mut bare_starts)?;
-    println!("start: {:.2} times the bare runtime's, medians of {RUNS} runs each", worker_median / bare_median);
+    println!(
+        "start: {:.2} times the bare runtime's, medians of {RUNS} runs each",
+        worker_median / bare_median
+    );
     Ok(())
 }
 
