@@ -1,7 +1,11 @@
 //! `EventBridge`: publishes completion events, and believes only an entry that was accepted itself.
 
+use std::cell::Cell;
+
+use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use thiserror::Error;
+use tracing::warn;
 
 use crate::aws;
 use crate::completion::{Completion, SOURCE};
@@ -22,23 +26,51 @@ pub trait Bus {
     fn publish(&self, completion: &Completion) -> impl Future<Output = Result<(), BusFault>>;
 }
 
+/// The bus that every account has and nobody can delete.
+const DEFAULT_BUS: &str = "default";
+
 /// Amazon `EventBridge`.
 #[derive(Debug, Clone)]
 pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus_name: String,
+    is_known_to_exist: Cell<bool>,
 }
 
 impl EventBridge {
     /// One bus.
     #[must_use]
     pub fn new(client: aws_sdk_eventbridge::Client, bus_name: String) -> Self {
-        Self { client, bus_name }
+        let is_known_to_exist = Cell::new(bus_name == DEFAULT_BUS);
+        Self { client, bus_name, is_known_to_exist }
+    }
+
+    /// `PutEvents` takes events for a bus that does not exist and drops them, so the bus is looked at once, before the
+    /// first event of a process. Whatever else keeps us from looking, such as a missing permission, keeps no event.
+    async fn check_bus(&self) -> Result<(), BusFault> {
+        if self.is_known_to_exist.get() {
+            return Ok(());
+        }
+        let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
+        match described {
+            Ok(_) => self.is_known_to_exist.set(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeEventBusError::is_resource_not_found_exception) =>
+            {
+                return Err(BusFault { cause: format!("there is no event bus {}", self.bus_name) });
+            }
+            Err(error) => warn!("it is not known whether the event bus exists: {}", aws::cause(&error)),
+        }
+        Ok(())
     }
 }
 
 impl Bus for EventBridge {
     async fn publish(&self, completion: &Completion) -> Result<(), BusFault> {
+        // Boxed: once in a process, and the future of every publish stays small.
+        Box::pin(self.check_bus()).await?;
         let detail = serde_json::to_string(&completion.detail)
             .map_err(|error| BusFault { cause: format!("the event is not JSON: {error}") })?;
         let entry = PutEventsRequestEntry::builder()

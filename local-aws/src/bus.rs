@@ -143,6 +143,17 @@ impl Bus {
         self.names.insert(name.to_owned());
     }
 
+    /// Takes a bus away.
+    pub fn remove(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
+    /// `DescribeEventBus`, as far as it tells whether there is such a bus.
+    #[must_use]
+    pub fn exists(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
     /// Says what happens to an event for a bus that does not exist.
     pub fn on_unknown_bus(&mut self, on_unknown: UnknownBus) {
         self.on_unknown = on_unknown;

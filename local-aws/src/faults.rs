@@ -20,6 +20,7 @@ pub enum Action {
     GetQueueAttributes,
     GetQueueUrl,
     PutEvents,
+    DescribeEventBus,
 }
 
 /// What a call suffers.

@@ -16,7 +16,7 @@ use crate::bus::Bus;
 use crate::journal::JournalEntry;
 use crate::loopback::Loopback;
 use crate::queues::Queues;
-use crate::wire::{self, ACCOUNT, PUT_EVENTS, Reaction, SQS_PREFIX};
+use crate::wire::{self, ACCOUNT, DESCRIBE_EVENT_BUS, PUT_EVENTS, Reaction, SQS_PREFIX};
 
 /// How long [`LocalAws::until`] waits. On loopback things happen within milliseconds; this is for a machine that is busy
 /// with a build, and short enough to name the condition that never held before a whole run is given up.
@@ -167,6 +167,9 @@ impl State {
         let reaction = if target == PUT_EVENTS {
             let mut bus = lock(&self.bus);
             wire::put_events(&mut bus, &mut lock(&self.journal), body, now)
+        } else if target == DESCRIBE_EVENT_BUS {
+            let mut bus = lock(&self.bus);
+            wire::describe_event_bus(&mut bus, &mut lock(&self.journal), body, now)
         } else if let Some(action) = target.strip_prefix(SQS_PREFIX) {
             // A client reaches the server under the name it was given, so the queue's URL repeats it.
             let host =

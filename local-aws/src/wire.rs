@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-pub use events::put_events;
+pub use events::{describe_event_bus, put_events};
 pub use sqs::call as call_sqs;
 
 use crate::faults::Fault;
@@ -22,8 +22,11 @@ pub const ACCOUNT: &str = "000000000000";
 /// The region everything is in.
 pub const REGION: &str = "us-east-1";
 
-/// The `x-amz-target` of EventBridge's only action here.
+/// The `x-amz-target` of publishing events.
 pub const PUT_EVENTS: &str = "AWSEvents.PutEvents";
+
+/// The `x-amz-target` of a look at a bus.
+pub const DESCRIBE_EVENT_BUS: &str = "AWSEvents.DescribeEventBus";
 
 /// What `x-amz-target` begins with for SQS; the action follows.
 pub const SQS_PREFIX: &str = "AmazonSQS.";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use local_aws::{Action as Aws, Fault as AwsFault};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, attribute, request};
+use crate::stage::{Setting, Stage, attribute, request};
 
 /// More calls than the SDK makes of one operation.
 const ALL_ATTEMPTS: usize = 9;
@@ -73,6 +73,23 @@ async fn after_the_deadline_a_copy_that_was_written_already_is_enough() {
         (1, Some("DeadlinePassed"))
     );
     assert_eq!(stage.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_bus_that_does_not_exist_swallows_nothing() {
+    let mut setting = Setting::with_endpoints(&[("ep-a", &["sg-b"])]);
+    setting.environment = vec![("COMPLETION_BUS_NAME", "completions".to_owned())];
+    let stage = Stage::set(setting).await;
+    stage.send(&request("ep-a", "sg-a"));
+    stage.deliver().await;
+    assert_eq!((stage.waiting(), stage.aws_calls().contains(&Aws::PutEvents)), (1, false));
+    stage.aws.bus().create("completions");
+    stage.run().await;
+    assert_eq!((stage.waiting(), stage.aws.bus().events().len()), (0, 1));
+    stage.send(&request("ep-a", "sg-c"));
+    stage.run().await;
+    let looks = stage.aws_calls().into_iter().filter(|call| *call == Aws::DescribeEventBus);
+    assert_eq!(looks.count(), 2, "once it is known to exist, it is not looked at again");
 }
 
 #[tokio::test]

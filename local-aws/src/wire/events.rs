@@ -6,7 +6,7 @@ use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Carried, Reaction, Refusal, malformed, settle};
+use super::{ACCOUNT, Carried, REGION, Reaction, Refusal, malformed, settle};
 use crate::bus::{Bus, BusError, Entry};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
@@ -17,27 +17,68 @@ struct PutEvents {
     entries: Vec<Entry>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeEventBus {
+    name: Option<String>,
+}
+
 /// Carries out one `PutEvents` call.
 pub fn put_events(bus: &mut Bus, journal: &mut Vec<JournalEntry>, body: &[u8], now: SystemTime) -> Reaction {
-    let fault = bus.faults().take(Action::PutEvents);
     let call = serde_json::from_slice::<PutEvents>(body);
     let first = call.as_ref().ok().and_then(|call| call.entries.first());
-    let target = first.and_then(|entry| entry.event_bus_name.as_deref()).unwrap_or_default();
-    let entry = JournalEntry {
-        at: now,
-        action: Action::PutEvents,
-        target: target.rsplit_once(":event-bus/").map_or(target, |(_, name)| name).to_owned(),
-        message_ids: Vec::new(),
-        ending: Ending::Done,
-    };
+    let target = first.and_then(|entry| entry.event_bus_name.clone()).unwrap_or_default();
+    carry_out(bus, journal, Action::PutEvents, &target, now, |bus, broken| {
+        call.map_err(|error| malformed(&error)).and_then(|call| put(bus, &call.entries, broken, now))
+    })
+}
+
+/// Carries out one `DescribeEventBus` call.
+pub fn describe_event_bus(
+    bus: &mut Bus,
+    journal: &mut Vec<JournalEntry>,
+    body: &[u8],
+    now: SystemTime,
+) -> Reaction {
+    let call = serde_json::from_slice::<DescribeEventBus>(body);
+    let name = call.ok().and_then(|call| call.name).unwrap_or_else(|| "default".to_owned());
+    carry_out(bus, journal, Action::DescribeEventBus, &name, now, |bus, _| {
+        if !bus.exists(bus_name(&name)) {
+            return Err(refusal(
+                400,
+                "ResourceNotFoundException",
+                &format!("Event bus {name} does not exist."),
+            ));
+        }
+        let arn = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{}", bus_name(&name));
+        Ok(Carried {
+            answer: json!({ "Name": bus_name(&name), "Arn": arn }),
+            message_ids: Vec::new(),
+            failed: 0,
+        })
+    })
+}
+
+/// Suffers the fault that is planned for a call, or lets it be carried out.
+fn carry_out(
+    bus: &mut Bus,
+    journal: &mut Vec<JournalEntry>,
+    action: Action,
+    target: &str,
+    now: SystemTime,
+    call: impl FnOnce(&mut Bus, Option<usize>) -> Result<Carried, Refusal>,
+) -> Reaction {
+    let fault = bus.faults().take(action);
+    let target = bus_name(target).to_owned();
+    let entry = JournalEntry { at: now, action, target, message_ids: Vec::new(), ending: Ending::Done };
     let result = match fault {
         Some(Fault::ServerError | Fault::Hang) => {
             Err(refusal(500, "InternalException", "An unexpected error occurred."))
         }
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => call
-            .map_err(|error| malformed(&error))
-            .and_then(|call| put(bus, &call.entries, fault.and_then(Fault::broken_entry), now)),
+        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => {
+            call(bus, fault.and_then(Fault::broken_entry))
+        }
     };
     match settle(journal, entry, fault, result) {
         Reaction::Answer(mut answer) => {
@@ -47,6 +88,11 @@ pub fn put_events(bus: &mut Bus, journal: &mut Vec<JournalEntry>, body: &[u8], n
         }
         other => other,
     }
+}
+
+/// A bus goes by its name or its ARN.
+fn bus_name(name_or_arn: &str) -> &str {
+    name_or_arn.rsplit_once(":event-bus/").map_or(name_or_arn, |(_, name)| name)
 }
 
 fn put(bus: &mut Bus, entries: &[Entry], broken: Option<usize>, now: SystemTime) -> Result<Carried, Refusal> {

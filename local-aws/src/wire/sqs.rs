@@ -99,8 +99,8 @@ fn carry_out(
             queues.settings(&queue)?;
             Ok(carried(json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }), Vec::new()))
         }
-        // Not an action of SQS.
-        Action::PutEvents => Err(QueueError::InternalFailure),
+        // Not actions of SQS.
+        Action::PutEvents | Action::DescribeEventBus => Err(QueueError::InternalFailure),
     }
 }
 
