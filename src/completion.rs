@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::macros::format_description;
 
+use crate::calendar;
 use crate::detach::{Account, Outcome};
 use crate::reason::Reason;
 use crate::request::{
@@ -198,7 +197,7 @@ impl Completion {
                 security_groups_before: account.security_groups_before.clone(),
                 security_groups_after: account.security_groups_after.clone(),
                 endpoint_status: account.endpoint_status.clone(),
-                confirmed_at: circumstances.confirmed_at.map(rfc3339),
+                confirmed_at: circumstances.confirmed_at.map(date),
             },
             effort: Effort {
                 deliveries: circumstances.deliveries,
@@ -206,9 +205,9 @@ impl Completion {
                 look_calls: account.look_calls,
                 retries: account.retries.clone(),
             },
-            accepted_at: rfc3339(circumstances.accepted_at),
-            started_at: rfc3339(circumstances.started_at),
-            completed_at: rfc3339(circumstances.completed_at),
+            accepted_at: date(circumstances.accepted_at),
+            started_at: date(circumstances.started_at),
+            completed_at: date(circumstances.completed_at),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             api_request_ids: account.api_request_ids().map(str::to_owned).collect(),
             metadata: subject.metadata,
@@ -217,9 +216,6 @@ impl Completion {
     }
 }
 
-/// UTC with milliseconds, as in `2026-11-22T07:00:12.431Z`.
-fn rfc3339(at: SystemTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    // Writing digits into a string cannot fail.
-    OffsetDateTime::from(at).format(format).unwrap_or_default()
+fn date(at: SystemTime) -> String {
+    calendar::text(at, calendar::MILLISECONDS)
 }

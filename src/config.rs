@@ -20,6 +20,16 @@ const DEADLINE_SECONDS_DEFAULT: u64 = 3_600;
 /// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
 const BUS_NAME_DEFAULT: &str = "default";
 
+/// Sources of keys that the contract names and this version does not have. To ignore one would go on with old keys.
+const NOT_YET: [&str; 6] = [
+    "ALIBABA_CREDENTIALS_SECRET_ARN",
+    "ALIBABA_CLOUD_ROLE_ARN",
+    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
+    "ALIBABA_CLOUD_ROLE_SESSION_NAME",
+    "ALIBABA_OIDC_AUDIENCE",
+    "ALIBABA_STS_ENDPOINT_URL",
+];
+
 /// What the Lambda runtime needs; without them the process does not run on Lambda.
 const LAMBDA_VARIABLES: [&str; 4] = [
     "AWS_LAMBDA_RUNTIME_API",
@@ -66,7 +76,8 @@ impl fmt::Display for ConfigFault {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this file owns the environment")]
 pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    // What is no Unicode becomes something that no check lets through, and not something unset.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The log level: `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`, else `info`.
@@ -95,7 +106,7 @@ impl WorkerConfig {
         let config = Self {
             request_queue_url: reader.queue_url("DETACH_QUEUE_URL"),
             dead_letter_queue_url: reader.queue_url("DEAD_LETTER_QUEUE_URL"),
-            bus_name: reader.optional("COMPLETION_BUS_NAME").unwrap_or_else(|| BUS_NAME_DEFAULT.to_owned()),
+            bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             rules: Rules {
                 allowed_regions: reader.list("ALLOWED_REGIONS", RegionId::parse, RegionId::RULE),
@@ -148,6 +159,16 @@ impl Reader<'_> {
         url
     }
 
+    fn bus_name(&mut self, variable: &'static str) -> String {
+        let Some(name) = self.optional(variable) else { return BUS_NAME_DEFAULT.to_owned() };
+        let is_name =
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':'));
+        if !is_name {
+            self.fault(variable, "must be the name or ARN of an event bus");
+        }
+        name
+    }
+
     fn deadline(&mut self, variable: &'static str) -> Duration {
         let Some(value) = self.optional(variable) else {
             return Duration::from_secs(DEADLINE_SECONDS_DEFAULT);
@@ -169,11 +190,15 @@ impl Reader<'_> {
         let value = self.optional(variable).unwrap_or_default();
         let entries = value.split(',').map(str::trim).enumerate().filter(|(_, entry)| !entry.is_empty());
         let mut list = BTreeSet::new();
+        let is_given = !value.is_empty();
         for (index, entry) in entries {
             match parse(entry) {
                 Some(id) => drop(list.insert(id)),
                 None => self.fault(variable, format!("has an entry, number {}, that {rule}", index + 1)),
             }
+        }
+        if is_given && value.split(',').all(|entry| entry.trim().is_empty()) {
+            self.fault(variable, "is set, but has no entry");
         }
         list
     }
@@ -188,8 +213,12 @@ impl Reader<'_> {
             self.fault(variable, "must be a URL");
             return ServiceUrl::Regional;
         };
+        let has_bad_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
         if path.is_some_and(|path| path != "/") || authority.as_str().contains('@') {
             self.fault(variable, "must have no path, query, user or password");
+        }
+        if has_bad_port && !authority.as_str().contains('@') {
+            self.fault(variable, "must have a port from 1 to 65535, or none");
         }
         let is_https = scheme.as_str() == "https";
         let is_http = scheme.as_str() == "http";
@@ -201,6 +230,11 @@ impl Reader<'_> {
     }
 
     fn credentials(&mut self) -> CredentialsSource {
+        for variable in NOT_YET {
+            if self.optional(variable).is_some() {
+                self.fault(variable, "is not supported by this version: the keys come from the environment");
+            }
+        }
         let access_key_id = self.key("ALIBABA_CLOUD_ACCESS_KEY_ID", true);
         let access_key_secret = self.key("ALIBABA_CLOUD_ACCESS_KEY_SECRET", true);
         let security_token = self.key("ALIBABA_CLOUD_SECURITY_TOKEN", false);
@@ -284,8 +318,19 @@ mod tests {
     fn a_mistyped_protected_id_stops_the_start() {
         assert_eq!(faults(&[("PROTECTED_SECURITY_GROUPS", "sg-a,sg_b")]), ["PROTECTED_SECURITY_GROUPS"]);
         assert_eq!(faults(&[("PROTECTED_ENDPOINTS", "sg-a")]), ["PROTECTED_ENDPOINTS"]);
+        assert_eq!(
+            faults(&[("ALLOWED_REGIONS", " , ")]),
+            ["ALLOWED_REGIONS"],
+            "a list without entries is no list"
+        );
         let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")]).unwrap().rules;
         assert_eq!(rules.protected_security_groups.len(), 2);
+    }
+
+    #[test]
+    fn keys_from_elsewhere_are_not_ignored() {
+        assert_eq!(faults(&[("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r")]), ["ALIBABA_CLOUD_ROLE_ARN"]);
+        assert_eq!(faults(&[("COMPLETION_BUS_NAME", "bad bus")]), ["COMPLETION_BUS_NAME"]);
     }
 
     #[test]
@@ -301,6 +346,8 @@ mod tests {
             "ftp://localhost",
             "https://a/path",
             "https://u:p@a",
+            "https://a:99999",
+            "https://a:",
             "not a url",
             "/",
         ] {

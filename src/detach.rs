@@ -79,6 +79,12 @@ struct Look {
     is_full: bool,
 }
 
+impl Look {
+    fn is_between_pages(&self) -> bool {
+        self.groups.is_begun() || self.endpoints.is_begun()
+    }
+}
+
 /// What the list said.
 #[derive(Debug, Clone)]
 enum Listed {
@@ -153,6 +159,17 @@ impl Detach {
         }
     }
 
+    /// The step instead of one that could not be taken when it was due.
+    ///
+    /// A write stands on the look before it, and that look has grown old: look again, or end if the deadline passed.
+    /// A read that comes late is a read.
+    pub fn postponed(&mut self, call: Call, now: Instant) -> Step {
+        match call {
+            Call::Detach { .. } => self.look_again(Duration::ZERO, true, now),
+            Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => at_once(call),
+        }
+    }
+
     /// Whether the deadline's own look is under way: after it there is no other step.
     #[must_use]
     pub fn is_last_look(&self) -> bool {
@@ -205,6 +222,10 @@ impl Detach {
 
     fn look_failed(&mut self, fault: Fault, now: Instant) -> Step {
         match (fault.kind, fault.action) {
+            // A page that fails after others makes the whole list unknown, whatever it says.
+            (Kind::EndpointNotFound | Kind::Refused, _) if self.look.is_between_pages() => {
+                self.doubt(&fault.name, fault.kind, fault.retry_after, now)
+            }
             (Kind::EndpointNotFound, Action::ListSecurityGroups) => {
                 self.look.listed = Some(Listed::EndpointNotFound);
                 at_once(Call::ListEndpoints { next_token: None })
@@ -270,9 +291,16 @@ impl Detach {
                 self.look_faults = 0;
                 self.moving(true, now)
             }
+            // An endpoint that is being made may not list its groups yet.
+            Some("Creating") => {
+                self.look_faults = 0;
+                self.moving(false, now)
+            }
             Some(_) => {
                 self.account.confirmed_at = Some(now);
-                Step::Finish(if self.has_seen_group { Outcome::Detached } else { Outcome::AlreadyDetached })
+                // A dry run detaches nothing: whoever took the group off, it was not this request.
+                let is_ours = self.has_seen_group && !self.dry_run;
+                Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached })
             }
         }
     }

@@ -96,7 +96,11 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
     }
     let records = match serde_json::from_str::<Shape>(payload.get()) {
         Ok(Shape { records }) => records,
-        // Not a batch; whatever it is, the request's own rules say what is wrong with it.
+        // An object whose Records cannot be read. To take it for a request would answer a batch with a success.
+        Err(error) if payload.get().trim_start().starts_with('{') => {
+            return Err(HandlerError::UnreadableBatch(error));
+        }
+        // Whatever it is, the request's own rules say what is wrong with it.
         Err(_) => None,
     };
     let Some(records) = records else {

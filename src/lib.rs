@@ -10,13 +10,14 @@
 //! * [`handler`]: one invocation, from payload to answer.
 //! * [`completion`] and [`reason`]: the event, and a failure in words for its reader.
 //! * [`queue`], [`publisher`], [`aws`]: SQS, `EventBridge` and what their clients share.
-//! * [`config`], [`telemetry`], [`clock`]: the environment, logs and time, each with one owner.
+//! * [`config`], [`telemetry`], [`clock`], [`calendar`]: the environment, logs, time and its dates, each with one owner.
 //! * [`assemble`]: all of it put together for production.
 
 pub mod alibaba;
 pub mod assemble;
 pub mod aws;
 pub mod batch;
+pub mod calendar;
 pub mod clock;
 pub mod completion;
 pub mod config;

@@ -69,7 +69,8 @@ impl Delivery {
                 .unwrap_or(1)
                 .max(1),
             message_group: attribute("MessageGroupId").filter(|group| !group.is_empty()).cloned(),
-            sent_at: time("SentTimestamp"),
+            // Without it the deadline would begin anew with every delivery.
+            sent_at: time("SentTimestamp").or_else(|| time("ApproximateFirstReceiveTimestamp")),
             first_received_at: time("ApproximateFirstReceiveTimestamp"),
             trigger: Trigger::of_attribute(text("trigger")),
             request_id: text("request_id").and_then(RequestId::parse),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info};
 
-use crate::alibaba::client::{Client, Seen};
+use crate::alibaba::client::Client;
 use crate::alibaba::error::{Fault, Kind};
 use crate::alibaba::privatelink::{Action, Call, Target};
 use crate::alibaba::transport::Transport;
@@ -67,14 +67,14 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         &self.settings
     }
 
-    /// Detaches, step by step; `None` if the invocation's time does not reach to the end.
+    /// Detaches, step by step, as far as the invocation's time reaches.
     async fn detach(
         &self,
         request: &DetachRequest,
         is_first_delivery: bool,
         deadline: Instant,
         invocation: &Invocation,
-    ) -> (Option<Outcome>, Account) {
+    ) -> Ended {
         let target = Target {
             region_id: request.region_id.clone(),
             endpoint_id: request.endpoint_id.clone(),
@@ -83,104 +83,158 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         let random = self.rng.borrow_mut().u64(..);
         let mut detach = Detach::new(request, is_first_delivery, deadline, self.settings.limits, random);
         let mut step = detach.start(invocation.clock.now());
+        let mut not_before = None;
         loop {
             let (after, call) = match step {
                 Step::Call { after, call } => (after, call),
-                Step::Finish(outcome) => return (Some(outcome), detach.account().clone()),
+                Step::Finish(outcome) => return Ended::Finished(outcome, detach.account().clone()),
             };
             let is_overdue = detach.is_last_look() && deadline <= invocation.clock.now();
-            let Some(timeout) = self.wait(after, &target.region_id, is_overdue, invocation).await else {
-                return (None, detach.account().clone());
+            let timeout = match self.wait(after, &target.region_id, is_overdue, invocation).await {
+                Waited::Due { timeout } => timeout,
+                Waited::Late { timeout } if call.action() != Action::Detach => timeout,
+                Waited::Late { .. } => {
+                    step = detach.postponed(call, invocation.clock.now());
+                    continue;
+                }
+                Waited::OutOfTime => {
+                    return Ended::Unfinished { not_before, account: detach.account().clone() };
+                }
             };
+            let began = invocation.clock.now();
             let seen = self.client.call(&target, &call, invocation.clock.wall(), timeout).await;
-            let fault = seen.result.as_ref().err().cloned();
-            log_seen(&call, &seen);
             let now = invocation.clock.now();
+            let fault = seen.result.as_ref().err().cloned();
+            let api_request_id = seen.api_request_id.clone();
+            not_before = fault.as_ref().and_then(|fault| fault.retry_after).map(|hint| now + hint);
             step = detach.next(seen, now);
-            log_state(&call, detach.account());
-            if let Some(fault) = fault {
-                self.heed(&fault, &step, &target.region_id, now, invocation);
+            match &fault {
+                Some(fault) => {
+                    log_fault(fault, api_request_id.as_deref(), &step);
+                    self.heed(fault, &step, &target.region_id, began, invocation);
+                }
+                None => log_answer(&call, api_request_id.as_deref(), detach.account()),
             }
         }
     }
 
-    /// Waits until the step is due and the region may be called; then how long the call may take.
+    /// Waits until the step is due and the region may be called.
     async fn wait(
         &self,
         after: Duration,
         region: &RegionId,
         is_overdue: bool,
         invocation: &Invocation,
-    ) -> Option<Duration> {
+    ) -> Waited {
         let clock = invocation.clock;
         let mut at = clock.now() + after;
+        let mut is_late = false;
         loop {
             if let Some(opens) = self.regions.closed_until(region, at) {
                 // Lanes that were held back together do not go on together.
                 at = opens + THROTTLED_PAUSE.mul_f64(self.rng.borrow_mut().f64());
-                let wait_ms = u64::try_from(clock.left(at).as_millis()).unwrap_or(u64::MAX);
-                debug!(region_id = region.as_str(), wait_ms, "held back: the region asked to be left alone");
+                is_late = true;
+                debug!(
+                    region_id = region.as_str(),
+                    wait_ms = milliseconds(clock.left(at)),
+                    "held back: the region asked to be left alone"
+                );
             }
-            let until = invocation.call_may_last_until(at, is_overdue, &self.settings.invocation)?;
+            let limits = &self.settings.invocation;
+            let Some(until) = invocation.call_may_last_until(at, is_overdue, limits) else {
+                return Waited::OutOfTime;
+            };
             clock.sleep_until(at).await;
             let now = clock.now();
             if self.regions.closed_until(region, now).is_none() {
-                return Some(self.settings.invocation.call_timeout.min(until.saturating_duration_since(now)));
+                let timeout = limits.call_timeout.min(until.saturating_duration_since(now));
+                return if is_late { Waited::Late { timeout } } else { Waited::Due { timeout } };
             }
             at = now;
         }
     }
 
-    /// What a fault means beyond its own request.
-    fn heed(&self, fault: &Fault, step: &Step, region: &RegionId, now: Instant, invocation: &Invocation) {
-        let wait = match step {
-            Step::Call { after, .. } => Some(*after),
-            Step::Finish(_) => None,
-        };
-        info!(
-            action = fault.action.name(),
-            code = fault.name,
-            wait_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            retry_after_ms =
-                fault.retry_after.map(|hint| u64::try_from(hint.as_millis()).unwrap_or(u64::MAX)),
-            "{fault}"
-        );
-        if fault.kind == Kind::Throttled {
-            let pause = fault.retry_after.or(wait).unwrap_or(THROTTLED_PAUSE);
-            self.regions.close(region, now, now + pause);
-        }
-        let advice = match fault.kind {
-            Kind::Credentials | Kind::CredentialsExpired => {
-                "Alibaba Cloud refuses the worker's keys: replace them; requests wait until their deadline"
+    /// What a fault means beyond its own request. `began` is when its call did.
+    fn heed(&self, fault: &Fault, step: &Step, region: &RegionId, began: Instant, invocation: &Invocation) {
+        match fault.kind {
+            Kind::Throttled => {
+                let wait = match step {
+                    Step::Call { after, .. } => *after,
+                    Step::Finish(_) => THROTTLED_PAUSE,
+                };
+                let now = invocation.clock.now();
+                self.regions.close(region, now, now + fault.retry_after.unwrap_or(wait));
             }
-            Kind::Clock => "Alibaba Cloud refuses the worker's clock; it was corrected by the answer's date",
-            _ => return,
-        };
-        if invocation.raises_alarm() {
-            error!(code = fault.name, "{advice}");
+            Kind::Credentials | Kind::CredentialsExpired if invocation.alarms.raise_credentials() => error!(
+                code = fault.name,
+                "Alibaba Cloud refuses the worker's keys: replace them; requests wait until their deadline"
+            ),
+            Kind::Clock if invocation.alarms.raise_clock(began, invocation.clock.now()) => error!(
+                code = fault.name,
+                "Alibaba Cloud refuses the worker's clock, although the answer's date was to correct it; requests \
+                 wait until their deadline"
+            ),
+            _ => {}
         }
     }
 }
 
-fn log_seen(call: &Call, seen: &Seen) {
-    let api_request_id = seen.api_request_id.as_deref();
-    let is_accepted = call.action() == Action::Detach && seen.result.is_ok();
-    if is_accepted {
-        info!(api_request_id, "detach accepted; waiting for its effect");
-    }
+/// How far a delivery of a request came.
+enum Ended {
+    /// To its outcome.
+    Finished(Outcome, Account),
+    /// To the end of the invocation's time.
+    Unfinished {
+        /// Until when the service asked to be left alone.
+        not_before: Option<Instant>,
+        account: Account,
+    },
 }
 
-fn log_state(call: &Call, account: &Account) {
-    if call.action() != Action::Detach {
-        debug!(
-            action = call.action().name(),
-            group_status = account.group_status.map(|status| match status {
-                Some(status) => format!("{status:?}"),
-                None => "absent".to_owned(),
-            }),
-            endpoint_status = account.endpoint_status,
-            look_calls = account.look_calls,
-            "looked"
-        );
+/// How a wait ended.
+enum Waited {
+    /// When the step was due.
+    Due { timeout: Duration },
+    /// Later, because the region had to be left alone.
+    Late { timeout: Duration },
+    /// The invocation's time does not reach that far.
+    OutOfTime,
+}
+
+fn log_fault(fault: &Fault, api_request_id: Option<&str>, step: &Step) {
+    let wait_ms = match step {
+        Step::Call { after, .. } => Some(milliseconds(*after)),
+        Step::Finish(_) => None,
+    };
+    let (action, code) = (fault.action.name(), fault.name.as_str());
+    info!(
+        action,
+        code,
+        wait_ms,
+        retry_after_ms = fault.retry_after.map(milliseconds),
+        api_request_id,
+        "{fault}"
+    );
+}
+
+fn log_answer(call: &Call, api_request_id: Option<&str>, account: &Account) {
+    if call.action() == Action::Detach {
+        info!(api_request_id, "detach accepted; waiting for its effect");
+        return;
     }
+    let group_status = account.group_status.map(|status| match status {
+        Some(status) => format!("{status:?}"),
+        None => "absent".to_owned(),
+    });
+    debug!(
+        action = call.action().name(),
+        group_status,
+        endpoint_status = account.endpoint_status,
+        look_calls = account.look_calls,
+        "looked"
+    );
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,7 +12,12 @@ use super::error::{Fault, Kind, Unanswered};
 use super::privatelink::{self, Answer, Call, Target};
 use super::signing::{self, Unsigned};
 use super::transport::Transport;
+use crate::calendar;
 use crate::request::RegionId;
+
+/// Largest difference of clocks that is believed, two days: a sandbox that slept is hours behind, a `Date` further
+/// away is nobody's clock.
+const CLOCK_OFFSET_SECONDS_MAX: i64 = 2 * 24 * 60 * 60;
 
 /// Where PrivateLink is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,8 +120,8 @@ impl<T: Transport> Client<T> {
             };
         }
         let retry_after = privatelink::retry_after(response.headers());
-        let (mut fault, api_request_id) = Fault::answered(action, status, response.body(), retry_after);
-        fault.message = fault.message.map(|message| credentials.redact(&message));
+        let redact = |message: &str| credentials.redact(message);
+        let (fault, api_request_id) = Fault::answered(action, status, response.body(), retry_after, redact);
         if fault.kind == Kind::Clock {
             self.correct_clock(now, response.headers());
         }
@@ -132,8 +137,10 @@ impl<T: Transport> Client<T> {
 
     fn correct_clock(&self, now: SystemTime, headers: &http::HeaderMap) {
         let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
-        if let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) {
-            self.clock_offset_seconds.set((theirs - OffsetDateTime::from(now)).whole_seconds());
+        let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else { return };
+        let offset = (theirs - calendar::utc(now)).whole_seconds();
+        if offset.abs() <= CLOCK_OFFSET_SECONDS_MAX {
+            self.clock_offset_seconds.set(offset);
         }
     }
 }
@@ -208,6 +215,15 @@ mod tests {
         let sent = canned.sent.borrow();
         assert_eq!(sent[0].headers()["x-acs-date"], "1970-01-01T00:00:00Z");
         assert_eq!(sent[1].headers()["x-acs-date"], "1970-01-01T02:00:00Z");
+    }
+
+    #[tokio::test]
+    async fn a_date_that_is_nobodys_clock_is_not_believed() {
+        for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Sun, 04 Jan 1970 00:00:00 GMT", "soon"] {
+            let canned = canned(400, &[("date", date)], r#"{"Code":"InvalidTimeStamp.Expired"}"#);
+            look(&canned, ServiceUrl::Regional, 2).await;
+            assert_eq!(canned.sent.borrow()[1].headers()["x-acs-date"], "1970-01-01T00:00:00Z", "{date}");
+        }
     }
 
     #[tokio::test]

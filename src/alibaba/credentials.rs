@@ -3,6 +3,8 @@
 use std::fmt;
 use std::rc::Rc;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// One set of keys. Its `Debug` shows that there is one, and nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -41,7 +43,10 @@ impl Credentials {
     pub fn redact(&self, text: &str) -> String {
         let quoted = [Some(self.access_key_secret()), self.security_token(), Some(self.access_key_id())];
         let quoted = quoted.into_iter().flatten().filter(|key| !key.is_empty());
-        quoted.fold(text.to_owned(), |text, key| text.replace(key, "[redacted]"))
+        quoted.fold(text.to_owned(), |text, key| {
+            let encoded = utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
+            text.replace(key, "[redacted]").replace(&encoded, "[redacted]")
+        })
     }
 }
 

@@ -6,12 +6,17 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::privatelink::Action;
 
 /// Longest error code that is taken for one. Alibaba's longest in this product has 44 characters.
 const CODE_LENGTH_MAX: usize = 128;
+
+/// Largest error body that is read for a code. An honest one has less than 1 KiB, and whoever sends more must not
+/// keep the processor busy with it.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Most elements of an XML error body; an honest one has about ten.
+const XML_NODES_MAX: u32 = 200;
 
 /// Most characters of Alibaba's own message that travel further.
 const MESSAGE_LENGTH_MAX: usize = 200;
@@ -135,29 +140,31 @@ impl Fault {
         Self { action, kind, name, is_coded: false, message: None, retry_after: None, keeps_token: true }
     }
 
-    /// The fault that an answer other than 200 stands for.
+    /// The fault that an answer other than 200 stands for, and Alibaba's id of the call.
+    ///
+    /// `redact` takes our secrets out of the message, before anything is cut off it.
     #[must_use]
     pub fn answered(
         action: Action,
         status: u16,
         body: &[u8],
         retry_after: Option<Duration>,
+        redact: impl Fn(&str) -> String,
     ) -> (Self, Option<String>) {
-        let mut body = ErrorBody::read(body);
-        body.request_id = body.request_id.filter(|id| (1..=CODE_LENGTH_MAX).contains(&id.len()));
+        let is_error = (400..600).contains(&status);
+        let body = if is_error { ErrorBody::read(body) } else { ErrorBody::default() };
         let Some(code) = body.code.as_deref().and_then(Code::parse) else {
             let fault = Self { retry_after, ..Self::unanswered(action, Unanswered::Status(status)) };
             return (fault, body.request_id);
         };
         let kind = kind_of(code.as_str(), status);
-        let is_undecided =
-            matches!(kind, Kind::Transient | Kind::StillRunning | Kind::NonceUsed | Kind::Unanswered);
+        let is_undecided = matches!(kind, Kind::Transient | Kind::StillRunning | Kind::NonceUsed);
         let fault = Self {
             action,
             kind,
             name: code.0,
             is_coded: true,
-            message: body.message.map(|message| shortened(&message)),
+            message: body.message.map(|message| shortened(&redact(&message))),
             retry_after,
             keeps_token: is_undecided || status >= 500,
         };
@@ -193,30 +200,47 @@ fn kind_of(code: &str, status: u16) -> Kind {
         _ if code.starts_with("Forbidden.") => Kind::Denied,
         _ if status >= 500 => Kind::Transient,
         // EndpointMustContainSecurityGroup, RegionNotFound, Invalid…, Missing… and every code not known here.
-        _ if (400..500).contains(&status) => Kind::Refused,
-        _ => Kind::Unanswered,
+        _ => Kind::Refused,
     }
 }
 
 /// The parts of an error body that are read; its `AccessDeniedDetail` is left where it is.
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct ErrorBody {
-    #[serde(alias = "Code")]
     code: Option<String>,
-    #[serde(alias = "Message")]
     message: Option<String>,
-    #[serde(alias = "RequestId", rename = "requestId")]
     request_id: Option<String>,
 }
 
 impl ErrorBody {
+    /// Each part by itself: one that is odd must not hide the others.
     fn read(body: &[u8]) -> Self {
-        serde_json::from_slice(body).ok().or_else(|| Self::read_xml(body)).unwrap_or_default()
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        if body.len() > BODY_BYTES_MAX {
+            return Self::default();
+        }
+        let parts = serde_json::from_slice(body).ok().map(|fields| Self::read_json(&fields));
+        let mut parts = parts.or_else(|| Self::read_xml(body)).unwrap_or_default();
+        parts.request_id = parts.request_id.filter(|id| (1..=CODE_LENGTH_MAX).contains(&id.len()));
+        parts
+    }
+
+    fn read_json(fields: &serde_json::Map<String, serde_json::Value>) -> Self {
+        let text = |names: [&str; 2]| {
+            let value = names.into_iter().find_map(|name| fields.get(name));
+            value.and_then(|value| value.as_str()).map(str::to_owned)
+        };
+        Self {
+            code: text(["Code", "code"]),
+            message: text(["Message", "message"]),
+            request_id: text(["RequestId", "requestId"]),
+        }
     }
 
     fn read_xml(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
-        let document = roxmltree::Document::parse(text).ok()?;
+        let options = roxmltree::ParsingOptions { nodes_limit: XML_NODES_MAX, ..Default::default() };
+        let document = roxmltree::Document::parse_with_options(text, options).ok()?;
         let child = |name: &str| {
             let element = document.root_element().children().find(|node| node.has_tag_name(name))?;
             element.text().map(|text| text.trim().to_owned())
@@ -234,7 +258,7 @@ mod tests {
     use super::*;
 
     fn fault(status: u16, body: &str) -> Fault {
-        Fault::answered(Action::Detach, status, body.as_bytes(), None).0
+        Fault::answered(Action::Detach, status, body.as_bytes(), None, str::to_owned).0
     }
 
     fn coded(code: &str, status: u16) -> Fault {
@@ -339,8 +363,42 @@ mod tests {
     }
 
     #[test]
-    fn a_code_in_a_redirect_or_success_is_no_refusal() {
-        assert_eq!(coded("NeverSeenBefore", 302).kind, Kind::Unanswered);
+    fn a_code_in_a_redirect_is_no_refusal() {
+        for code in ["NeverSeenBefore", "NoPermission", "EndpointNotFound"] {
+            let fault = coded(code, 302);
+            assert_eq!((fault.kind, fault.name.as_str()), (Kind::Unanswered, "Http302"), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_odd_part_does_not_hide_the_code() {
+        for body in [
+            r#"{"Code":"SystemBusy","Message":{"a":1},"RequestId":7}"#,
+            "\u{feff}{\"Code\":\"SystemBusy\"}",
+            r#"{"Code":"SystemBusy","Code2":null,"Recommend":[1]}"#,
+        ] {
+            assert_eq!(fault(400, body).kind, Kind::Transient, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_would_keep_the_processor_busy_is_not_read() {
+        let attributes = " a='1'".repeat(100_000);
+        assert_eq!(
+            fault(400, &format!("<Error{attributes}><Code>SystemBusy</Code></Error>")).name,
+            "Http400"
+        );
+        let nodes = "<a/>".repeat(1000);
+        assert_eq!(fault(400, &format!("<Error>{nodes}<Code>SystemBusy</Code></Error>")).name, "Http400");
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_before_the_message_is_cut() {
+        let secret = "s".repeat(MESSAGE_LENGTH_MAX * 3);
+        let body = serde_json::json!({ "Code": "InvalidParameter", "Message": format!("x {secret} y") });
+        let redact = |message: &str| message.replace(&secret, "[redacted]");
+        let (fault, _) = Fault::answered(Action::Detach, 400, body.to_string().as_bytes(), None, redact);
+        assert_eq!(fault.message.as_deref(), Some("x [redacted] y"));
     }
 
     #[test]
@@ -351,7 +409,7 @@ mod tests {
         );
         let xml =
             "<?xml version='1.0'?><Error><RequestId>R-1</RequestId><Code> EndpointLocked </Code></Error>";
-        let (fault, request_id) = Fault::answered(Action::Detach, 400, xml.as_bytes(), None);
+        let (fault, request_id) = Fault::answered(Action::Detach, 400, xml.as_bytes(), None, str::to_owned);
         assert_eq!((fault.kind, request_id.as_deref()), (Kind::Locked, Some("R-1")));
     }
 

@@ -54,14 +54,17 @@ impl<T> Default for Pages<T> {
 impl<T: Identified> Pages<T> {
     /// Adds the next page. After `Complete` or `Broken` the pages are empty again.
     pub fn add(&mut self, page: Page<T>) -> Turn<T> {
-        let is_recounted = !self.tokens.is_empty() && page.total_count != self.total_count;
+        if self.items.len() + page.items.len() > ITEMS_MAX {
+            return self.broken();
+        }
+        let is_recounted = self.is_begun() && page.total_count != self.total_count;
         self.total_count = page.total_count;
         let mut is_repeated = false;
         for item in page.items {
             is_repeated |= self.items.iter().any(|earlier| earlier.id() == item.id());
             self.items.push(item);
         }
-        if is_repeated || is_recounted || self.items.len() > ITEMS_MAX {
+        if is_repeated || is_recounted {
             return self.broken();
         }
         match page.next_token {
@@ -74,6 +77,12 @@ impl<T: Identified> Pages<T> {
             None if self.total_count.is_some_and(|total| total > self.items.len() as u64) => self.broken(),
             None => Turn::Complete(std::mem::take(self).items),
         }
+    }
+
+    /// Whether a page was read and another must follow.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        !self.tokens.is_empty()
     }
 
     fn broken(&mut self) -> Turn<T> {
@@ -126,6 +135,13 @@ mod tests {
             Turn::<&str>::Broken,
             "empty, but counted"
         );
+    }
+
+    #[test]
+    fn more_entries_than_any_endpoint_has_are_broken_at_once() {
+        let mut pages = Pages::<&str>::default();
+        let flood = Page { items: vec!["a"; 1_000_000], next_token: None, total_count: None };
+        assert_eq!(pages.add(flood), Turn::Broken);
     }
 
     #[test]

@@ -270,7 +270,7 @@ impl EndpointWire {
             is_short(&self.endpoint_id) && self.endpoint_status.as_deref().is_none_or(is_short);
         is_believable.then_some(Endpoint {
             id: self.endpoint_id,
-            status: self.endpoint_status,
+            status: self.endpoint_status.filter(|status| !status.is_empty()),
             business_status: self.endpoint_business_status,
             connection_status: self.connection_status,
         })

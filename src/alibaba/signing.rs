@@ -8,10 +8,9 @@ use std::time::SystemTime;
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
-use time::macros::format_description;
 
 use super::credentials::Credentials;
+use crate::calendar;
 
 /// Everything but the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -51,7 +50,7 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
         ("host", request.host.to_owned()),
         ("x-acs-action", request.action.to_owned()),
         ("x-acs-content-sha256", body_hash.clone()),
-        ("x-acs-date", date(request.signed_at)),
+        ("x-acs-date", calendar::text(request.signed_at, calendar::SECONDS)),
     ];
     if let Some(token) = credentials.security_token() {
         headers.push(("x-acs-security-token", token.to_owned()));
@@ -93,12 +92,6 @@ fn canonical_query(parameters: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-fn date(at: SystemTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    // Writing digits into a string cannot fail; the empty date would be refused by the service, loudly.
-    OffsetDateTime::from(at).format(format).unwrap_or_default()
-}
-
 fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
     // HMAC takes keys of every length; the error exists for other constructions.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
@@ -121,6 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use serde::Deserialize;
+    use time::OffsetDateTime;
     use time::format_description::well_known::Rfc3339;
 
     use super::*;

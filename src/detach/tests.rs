@@ -50,7 +50,7 @@ fn endpoints(endpoints: &[Endpoint]) -> Result<Answer, Fault> {
 fn fault(action: Action, status: u16, code: &str) -> Result<Answer, Fault> {
     let body = format!(r#"{{"Code":"{code}","Message":"m","RequestId":"R"}}"#);
     let hint = code.contains("Throttling").then_some(Duration::from_secs(7));
-    Err(Fault::answered(action, status, body.as_bytes(), hint).0)
+    Err(Fault::answered(action, status, body.as_bytes(), hint, str::to_owned).0)
 }
 
 fn timeout(action: Action) -> Result<Answer, Fault> {
@@ -278,6 +278,13 @@ fn walk(mut witness: Witness, step: &Step, outcomes: &mut HashSet<&'static str>)
         return 1;
     };
     let mut ends = 0;
+    if matches!(call, Call::Detach { .. }) {
+        // The region holds the write back until its look has grown old.
+        let mut late = witness.clone();
+        late.now += Duration::from_secs(4);
+        let step = late.detach.postponed(call.clone(), late.now);
+        ends += walk(late, &step, outcomes);
+    }
     for answer in answers(call.action()) {
         let mut next = witness.clone();
         let step = next.see(answer);
@@ -662,6 +669,33 @@ fn a_dry_run_polls_nothing_and_does_not_wait_for_a_pending_endpoint() {
 }
 
 #[test]
+fn a_dry_run_never_reports_what_somebody_else_did_as_its_own() {
+    let mut story = Story::new(true);
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    story.give(fault(Action::Detach, 400, "EndpointLocked"));
+    story.look(&other(), endpoint("Active"));
+    assert_eq!(story.end(), Outcome::AlreadyDetached);
+}
+
+#[test]
+fn an_endpoint_that_is_being_made_proves_nothing() {
+    let mut story = Story::new(false);
+    story.look(&[], endpoint("Creating"));
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    story.token();
+}
+
+#[test]
+fn a_write_that_was_held_back_looks_first() {
+    let mut story = Story::new(false);
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    let call = story.witness.take(&story.step).unwrap();
+    story.step = story.witness.detach.postponed(call, story.witness.now);
+    story.look(&[group(OURS, GroupStatus::Attached)], endpoint("Active"));
+    assert_eq!(code_of(story.end()), "EndpointMustContainSecurityGroup");
+}
+
+#[test]
 fn past_its_deadline_a_request_gets_one_look_and_no_write() {
     let mut attached = Story::with(false, None, Duration::ZERO);
     attached.look(&pair(GroupStatus::Attached), endpoint("Active"));
@@ -693,4 +727,8 @@ fn many_pages_are_read_to_the_end_before_anything_is_concluded() {
     broken.give(timeout(Action::ListSecurityGroups));
     let waited = broken.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
     assert!(waited >= Duration::from_millis(500), "a failed page means the whole list anew, later");
+    for code in ["EndpointNotFound", "InvalidParameter"] {
+        broken.give(fault(Action::ListSecurityGroups, 400, code));
+        broken.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
+    }
 }

@@ -115,11 +115,11 @@ impl Draft {
                 self.fault(key, problem);
                 continue;
             }
-            // Any JSON that made it into a raw value is valid; the error arm is for depth alone.
+            // A raw value is JSON by its grammar; a lone surrogate, an endless number or great depth end here.
             match serde_json::from_str(raw.get()) {
                 Ok(Value::Null) => {}
                 Ok(value) => self.take(field, key, &value, raw),
-                Err(_) => self.fault(key, "is nested too deeply"),
+                Err(_) => self.fault(key, "is not a value that JSON can carry"),
             }
         }
         for (missing, field) in [

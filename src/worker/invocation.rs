@@ -60,8 +60,37 @@ pub struct Invocation {
     pub lambda_request_id: String,
     /// X-Ray's id of the trace that it belongs to.
     pub xray_trace_id: Option<String>,
+    /// What concerns every request and was told already.
+    pub alarms: Alarms,
     ends: Instant,
-    has_alarmed: Cell<bool>,
+}
+
+/// Alarms that concern every request: each is raised once per invocation.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    has_raised_credentials: Cell<bool>,
+    has_raised_clock: Cell<bool>,
+    clock_corrected_at: Cell<Option<Instant>>,
+}
+
+impl Alarms {
+    /// True the first time.
+    #[must_use]
+    pub fn raise_credentials(&self) -> bool {
+        !self.has_raised_credentials.replace(true)
+    }
+
+    /// True the first time that a call which began after the clock was corrected is refused for it all the same.
+    #[must_use]
+    pub fn raise_clock(&self, began: Instant, now: Instant) -> bool {
+        match self.clock_corrected_at.get() {
+            None => {
+                self.clock_corrected_at.set(Some(now));
+                false
+            }
+            Some(corrected_at) => began >= corrected_at && !self.has_raised_clock.replace(true),
+        }
+    }
 }
 
 impl Invocation {
@@ -76,7 +105,7 @@ impl Invocation {
     ) -> Self {
         let ends = clock.instant_of(ends);
         let ends = if ends > clock.started() { ends } else { clock.started() + limits.length_assumed };
-        Self { clock, lambda_request_id, xray_trace_id, ends, has_alarmed: Cell::new(false) }
+        Self { clock, lambda_request_id, xray_trace_id, alarms: Alarms::default(), ends }
     }
 
     /// Whether the whole invocation is no longer than its reserve: nothing could ever be done in it.
@@ -116,12 +145,6 @@ impl Invocation {
         }
         let is_last_chance = is_overdue && at <= self.clock.now() && self.admits_last_look(limits);
         is_last_chance.then(|| before_end(limits.last_look_reserve))
-    }
-
-    /// True the first time: an alarm that concerns every request is raised once per invocation.
-    #[must_use]
-    pub fn raises_alarm(&self) -> bool {
-        !self.has_alarmed.replace(true)
     }
 }
 
@@ -171,6 +194,18 @@ mod tests {
         let invocation = Invocation::new(clock, SystemTime::UNIX_EPOCH, String::new(), None, &LIMITS());
         assert!(!invocation.is_too_short(&LIMITS()));
         assert!(lasting(Duration::from_secs(10)).is_too_short(&LIMITS()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_refused_alarms_only_after_its_correction() {
+        let invocation = lasting(Duration::from_secs(90));
+        let (alarms, start) = (&invocation.alarms, invocation.clock.started());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!alarms.raise_clock(at(0), at(1)), "it is being corrected");
+        assert!(!alarms.raise_clock(at(0), at(1)), "another lane's call was on its way");
+        assert!(alarms.raise_clock(at(2), at(3)));
+        assert!(!alarms.raise_clock(at(4), at(5)), "once is enough");
+        assert!(alarms.raise_credentials() && !alarms.raise_credentials());
     }
 
     #[test]

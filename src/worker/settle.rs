@@ -1,18 +1,18 @@
 //! From a message to its end: parse, detach, then copy, event and delete, in this order, so that a crash between
 //! any two of them repeats work and loses none.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
-use super::{Invocation, Worker};
+use super::{Ended, Invocation, Worker};
 use crate::alibaba::transport::Transport;
 use crate::completion::{Circumstances, Completion, Detail, Subject};
 use crate::detach::{Account, Outcome, TimeUsedUp};
 use crate::publisher::Bus;
 use crate::queue::{DeadLetter, Delivery, Queue};
-use crate::reason::Reason;
+use crate::reason::{Reason, ReasonCode};
 use crate::request::{DetachRequest, EndpointId, Rejection, RequestId, SecurityGroupId, Trigger};
 
 /// Jitter on top of a visibility timeout, as a share of it.
@@ -94,11 +94,15 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             Ok(request) => {
                 let until = invocation.clock.instant_of(deadline);
                 let is_first = delivery.receive_count == 1;
-                let (outcome, account) = self.detach(request, is_first, until, invocation).await;
-                let Some(outcome) = outcome else {
-                    return Err(self.hand_back(received, "not finished in this invocation", invocation));
-                };
-                (outcome, account, Subject::of_request(request_id, request))
+                match self.detach(request, is_first, until, invocation).await {
+                    Ended::Finished(outcome, account) => {
+                        (outcome, account, Subject::of_request(request_id, request))
+                    }
+                    Ended::Unfinished { not_before, .. } => {
+                        let why = "not finished in this invocation";
+                        return Err(self.hand_back_until(not_before, received, why, invocation));
+                    }
+                }
             }
         };
         let circumstances = Circumstances {
@@ -110,9 +114,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             completed_at: invocation.clock.wall(),
         };
         let completion = Completion::new(&outcome, &account, subject, circumstances);
-        self.settle(&outcome, &completion, received, deadline, invocation).await?;
-        log_completed(&completion);
-        Ok(())
+        self.settle(&outcome, &completion, received, deadline, invocation).await
     }
 
     /// Copy, event, delete. A copy or an event that fails leaves the message where it is, until its deadline.
@@ -152,7 +154,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             if invocation.clock.wall() < deadline {
                 return Err(self.hand_back(received, "its completion event failed", invocation));
             }
-            // Its own copy, if it has one already, is what its reader finds.
+            // A copy that is written already keeps its own reason: SQS would swallow a second one.
             if !is_copied {
                 let reason = detail.reason.as_ref().map(|reason| reason.code.as_str());
                 let reason = Reason::of_unpublished(detail.outcome, reason);
@@ -162,6 +164,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
                     self.hand_back(received, "its dead-letter copy failed", invocation)
                 })?;
             }
+            error!(outcome = detail.outcome, "ended without an event; the dead-letter copy is all there is");
+        } else {
+            log_completed(completion);
         }
         if let Err(fault) = self.queue.delete(delivery).await {
             warn!("the message was not deleted, the event source mapping will: {fault}");
@@ -197,8 +202,12 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             }
             Ok(valid) => {
                 let deadline = started + self.deadline_of(request);
-                let (outcome, account) = self.detach(valid, true, deadline, invocation).await;
-                let outcome = outcome.unwrap_or(Outcome::Unconfirmed(TimeUsedUp::Invocation));
+                let (outcome, account) = match self.detach(valid, true, deadline, invocation).await {
+                    Ended::Finished(outcome, account) => (outcome, account),
+                    Ended::Unfinished { account, .. } => {
+                        (Outcome::Unconfirmed(TimeUsedUp::Invocation), account)
+                    }
+                };
                 (outcome, account, Subject::of_request(request_id, valid))
             }
         };
@@ -220,15 +229,27 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         Ok(completion.detail)
     }
 
-    /// The hand-back of a message that is not finished. A region's request to be left alone makes it longer.
+    /// The hand-back of a message that is not finished.
     pub(crate) fn hand_back(&self, received: &Received, why: &str, invocation: &Invocation) -> HandBack {
+        self.hand_back_until(None, received, why, invocation)
+    }
+
+    /// The same, for longer if the service asked to be left alone until then, or its region did.
+    fn hand_back_until(
+        &self,
+        not_before: Option<Instant>,
+        received: &Received,
+        why: &str,
+        invocation: &Invocation,
+    ) -> HandBack {
         let limits = &self.settings.invocation;
         let usual = limits.hand_back(received.delivery.receive_count);
         let usual = usual.mul_f64(1.0 + HAND_BACK_JITTER * self.rng.borrow_mut().f64());
         let now = invocation.clock.now();
         let region = received.request.as_ref().ok().map(|request| &request.region_id);
         let opens = region.and_then(|region| self.regions.closed_until(region, now));
-        let visibility = usual.max(opens.map_or(Duration::ZERO, |opens| invocation.clock.left(opens)));
+        let visibility =
+            usual.max(opens.max(not_before).map_or(Duration::ZERO, |at| invocation.clock.left(at)));
         info!(visibility_s = visibility.as_secs_f64(), "handed back: {why}");
         HandBack { visibility }
     }
@@ -267,6 +288,9 @@ fn log_completed(completion: &Completion) {
     let (outcome, duration_ms) = (detail.outcome, detail.duration_ms);
     match &detail.reason {
         None => info!(outcome, duration_ms, "completed"),
+        Some(reason) if reason.code == ReasonCode::DryRunNotHonoured.as_str() => {
+            error!(outcome, duration_ms, reason_code = reason.code, "failed: {}", reason.message);
+        }
         Some(reason) => warn!(outcome, duration_ms, reason_code = reason.code, "failed: {}", reason.message),
     }
 }

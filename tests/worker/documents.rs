@@ -50,7 +50,14 @@ fn the_template_sets_every_variable_that_the_worker_reads() {
     let variables = TEMPLATE.split("Variables:\n").nth(1).unwrap().split("Events:").next().unwrap();
     let set: BTreeSet<String> =
         variables.lines().filter_map(|line| Some(line.trim().split_once(": ")?.0.to_owned())).collect();
-    assert_eq!(set, read.into_inner());
+    // Read only to be refused: sources of keys that this version does not have.
+    let is_refused = |name: &String| {
+        WorkerConfig::read(|variable| (variable == name).then(|| "x".to_owned())).is_err_and(|faults| {
+            faults.iter().any(|fault| fault.variable == name && fault.problem.contains("not supported"))
+        })
+    };
+    let read: BTreeSet<String> = read.into_inner().into_iter().filter(|name| !is_refused(name)).collect();
+    assert_eq!(set, read);
 }
 
 #[test]
@@ -62,6 +69,7 @@ fn the_template_permits_what_the_worker_does() {
         "sqs:ChangeMessageVisibility",
         "sqs:SendMessage",
         "events:PutEvents",
+        "events:DescribeEventBus",
     ] {
         assert!(TEMPLATE.contains(action), "{action}");
     }

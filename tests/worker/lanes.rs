@@ -158,6 +158,19 @@ async fn a_throttled_region_is_left_alone_by_every_lane_as_long_as_it_asks() {
 }
 
 #[tokio::test]
+async fn a_hint_of_a_service_that_is_down_makes_the_hand_back_longer_too() {
+    let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
+    let mut headers = http::HeaderMap::new();
+    headers.insert("x-acs-retry-after", http::HeaderValue::from_static("80000"));
+    let code = "ServiceUnavailable".to_owned();
+    let down = Effect::Code { code, status: None, message: None, headers };
+    stage.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, down).nth(1));
+    stage.send(&request("ep-a", "sg-a"));
+    stage.deliver().await;
+    assert!((78.0..=81.0).contains(&visibilities(&stage)[0]), "{:?}", visibilities(&stage));
+}
+
+#[tokio::test]
 async fn an_absurd_hint_is_capped_at_two_minutes() {
     let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
     let hours = Effect::throttled(Duration::from_hours(100));

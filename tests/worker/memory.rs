@@ -273,6 +273,29 @@ async fn the_event_leaves_within_two_seconds_of_the_truth() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_that_its_region_held_back_looks_again_and_respects_the_deadline() {
+    let world = World::new(endpoints(2), Duration::from_secs(3));
+    let throttled = Effect::throttled(Duration::from_secs(45));
+    world.cloud.borrow_mut().inject(Fault::on(DETACH, throttled).for_endpoint("ep-0").nth(1));
+    // Its record is read while the other lane meets the quota, so that its write is due when the region is closed.
+    let slow = Fault::on(Action::ListVpcEndpoints, Effect::TrueAnswer).delayed(Duration::from_millis(300));
+    world.cloud.borrow_mut().inject(slow.for_endpoint("ep-1").nth(1));
+    world.send(&request("ep-0", "sg-a"));
+    let mut brief = request("ep-1", "sg-a");
+    brief["deadline_seconds"] = 30.into();
+    world.send(&brief);
+    run(&world, &worker(&world, 1)).await;
+    let mut outcomes = world.outcomes();
+    outcomes.sort();
+    assert_eq!(outcomes, ["detached", "unconfirmed"]);
+    assert_eq!(
+        world.cloud.borrow().counts().endpoint("ep-1").detaches_accepted,
+        0,
+        "no write after the deadline"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_hands_its_lane_back_and_leaves_the_others_alone() {
     let mut all = endpoints(2);
     all.push(Endpoint::new(REGION, "ep-cursed", ["sg-a", "sg-b"]));

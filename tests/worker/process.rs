@@ -268,6 +268,8 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
     for field in ["request_id", "lambda_request_id", "xray_trace_id"] {
         assert!(span[field].as_str().unwrap().len() > 8, "{field}: {completed}");
     }
+    let spans: Vec<_> = lines.iter().filter(|line| line["target"] == "privatelink_detach::worker").collect();
+    assert!(spans.iter().all(|line| line["span"]["endpoint_id"] == "ep-a"), "{spans:?}");
     let alarms: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
     assert_eq!(alarms.len(), 2, "the refused keys and the failed invocation: {alarms:?}");
     assert!(alarms[1]["message"].as_str().unwrap().contains("aws:s3"), "{alarms:?}");
