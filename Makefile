@@ -14,7 +14,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run the whole system on this machine, against the simulator (ARGS="..." is passed on)
-	cargo run --quiet --example local -- $(ARGS)
+	@cargo build --locked --example local
+	@cargo run --quiet --locked --example local -- $(ARGS)
 
 test: ## Run every test of the workspace
 	cargo test --workspace --locked

@@ -129,7 +129,7 @@ fn show_field(name: &str, value: &str, screen: Screen) {
 fn show_table(events: &[Event], screen: Screen) {
     heading("Summary", screen);
     let titles =
-        ["REQUEST", "ENDPOINT", "GROUP", "OUTCOME", "TOOK", "DETACHES", "LOOKS", "DELIVERIES", "REASON"];
+        ["REQUEST", "ENDPOINT", "GROUP", "OUTCOME", "TOOK", "ASKED", "LOOKED", "DELIVERIES", "REASON"];
     let mut rows = vec![titles.map(str::to_owned)];
     rows.extend(events.iter().map(|event| {
         let detail = &event.detail;
