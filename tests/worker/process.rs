@@ -223,6 +223,21 @@ async fn every_fault_of_the_configuration_is_told_in_one_line_before_asking_for_
     assert_eq!(account.runtime_api.request_count(), 0);
 }
 
+#[test]
+fn a_panic_is_one_line_of_the_log() {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_worker")).with_file_name("examples").join("panic");
+    let output = Command::new(program).output();
+    let output = output.expect("`cargo test` builds the examples; for one test alone, `cargo build --examples` does");
+    assert!(!output.status.success());
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&line["level"], &line["panic_message"]),
+        (&json!("ERROR"), &json!("a planned panic\nof two lines"))
+    );
+    assert!(line["location"].as_str().unwrap().contains("panic.rs:"), "{line}");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[tokio::test]
 async fn outside_lambda_it_says_so_and_ends() {
     let output = Command::new(env!("CARGO_BIN_EXE_worker")).env_clear().output().unwrap();
