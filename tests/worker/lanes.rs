@@ -79,7 +79,7 @@ async fn a_slow_lane_delays_nobody() {
 async fn what_is_not_finished_goes_back_with_its_followers_and_nobody_else() {
     let stage = impatient(
         &[("ep-a", &["sg-a", "sg-b", "sg-c"]), ("ep-b", &["sg-a", "sg-b"])],
-        Duration::from_millis(300),
+        Duration::from_millis(1500),
     )
     .await;
     hold(&stage, "ep-a");
@@ -116,7 +116,7 @@ async fn hand_backs_grow_with_every_receive() {
 
 #[tokio::test]
 async fn a_request_that_outlives_three_invocations_counts_its_deliveries() {
-    let stage = impatient(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(500)).await;
+    let stage = impatient(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(1500)).await;
     hold(&stage, "ep-a");
     stage.send(&request("ep-a", "sg-a"));
     for _ in 0..3 {
@@ -221,7 +221,7 @@ async fn in_the_reserve_messages_go_back_untouched() {
     let now = stage.aws.now();
     let batch = stage.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
     let event = local_aws::mapping::event(REQUESTS, &batch).to_string();
-    let answer = stage.invoke_until(&event, now + Duration::from_millis(900)).await.unwrap();
+    let answer = stage.invoke_until(&event, now + Duration::from_millis(2900)).await.unwrap();
     let reported: Vec<_> = answer["batchItemFailures"].as_array().unwrap().iter().collect();
     assert_eq!(reported.len(), 2, "{answer}");
     for id in ids {
@@ -241,7 +241,7 @@ async fn an_overdue_request_gets_its_last_look_even_in_the_reserve() {
     let now = stage.aws.now();
     let batch = stage.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
     let event = local_aws::mapping::event(REQUESTS, &batch).to_string();
-    let answer = stage.invoke_until(&event, now + Duration::from_millis(900)).await.unwrap();
+    let answer = stage.invoke_until(&event, now + Duration::from_millis(2900)).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
     assert_eq!(stage.only_event()["outcome"], "already_detached");
 }

@@ -227,7 +227,8 @@ async fn every_fault_of_the_configuration_is_told_in_one_line_before_asking_for_
 fn a_panic_is_one_line_of_the_log() {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_worker")).with_file_name("examples").join("panic");
     let output = Command::new(program).output();
-    let output = output.expect("`cargo test` builds the examples; for one test alone, `cargo build --examples` does");
+    let output =
+        output.expect("`cargo test` builds the examples; for one test alone, `cargo build --examples` does");
     assert!(!output.status.success());
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(

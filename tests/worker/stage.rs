@@ -95,13 +95,13 @@ pub(crate) fn quick() -> Limits {
     }
 }
 
-/// An invocation of seconds instead of minutes.
+/// An invocation of seconds instead of minutes; long enough for a machine that is busy with something else.
 pub(crate) fn quick_invocation() -> InvocationLimits {
     InvocationLimits {
-        wait_max: Duration::from_secs(4),
-        reserve: Duration::from_secs(1),
+        wait_max: Duration::from_secs(3),
+        reserve: Duration::from_secs(3),
         last_look_reserve: Duration::from_millis(300),
-        call_timeout: Duration::from_millis(400),
+        call_timeout: Duration::from_secs(1),
         call_time_min: Duration::from_millis(50),
         ..InvocationLimits::default()
     }
@@ -139,7 +139,7 @@ impl Stage {
             aws,
             cloud,
             worker,
-            invocation_length: Duration::from_secs(10),
+            invocation_length: Duration::from_secs(12),
             queue_name: setting.queue_name,
         }
     }
