@@ -17,6 +17,8 @@ demo: ## Run the whole system on this machine, against the simulator (ARGS="..."
 	@cargo build --locked --example local
 	@cargo run --quiet --locked --example local -- $(ARGS)
 
+# Most tests wait for something, so more of them run at once than there are processors.
+test: export RUST_TEST_THREADS ?= 8
 test: ## Run every test of the workspace
 	cargo test --workspace --locked
 

@@ -52,6 +52,22 @@ async fn nine_detaches_of_one_endpoint_disturb_neither_each_other_nor_the_lock()
 }
 
 #[tokio::test]
+async fn ten_lanes_fit_into_an_invocation_that_is_too_short_for_them_in_turn() {
+    let names: Vec<String> = (0..10).map(|n| format!("ep-{n}")).collect();
+    let endpoints: Vec<(&str, &[&str])> =
+        names.iter().map(|name| (name.as_str(), &["sg-a", "sg-b"] as &[&str])).collect();
+    let mut setting = Setting::with_endpoints(&endpoints);
+    // In turn they would need 6 s of the 3 s that an invocation waits here.
+    setting.seed.settings.detach_takes = Duration::from_millis(600);
+    let stage = Stage::set(setting).await;
+    for name in &names {
+        stage.send(&request(name, "sg-a"));
+    }
+    assert_eq!(stage.deliver().await, Verdict::AllSucceeded(Success::EmptyList));
+    assert_eq!(stage.events().iter().filter(|event| event["outcome"] == "detached").count(), 10);
+}
+
+#[tokio::test]
 async fn a_slow_lane_delays_nobody() {
     let stage = Stage::set(Setting::with_endpoints(&[
         ("ep-slow", &["sg-a", "sg-b"]),
