@@ -1,7 +1,7 @@
 //! The worker from a queue message to its completion event: every outcome, every error, every fault, over real HTTP
 //! against the simulator, and what cannot be waited for on a virtual clock.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test measures and bounds with the machine's own clock")]
 
 mod direct;

@@ -217,7 +217,9 @@ async fn ten_lanes_take_about_as_long_as_the_slowest() {
     let time = async |lanes: usize| {
         let world = World::new(endpoints(lanes), Duration::from_secs(20));
         let began = world.now();
-        (0..lanes).for_each(|n| world.send(&request(&format!("ep-{n}"), "sg-a")));
+        for n in 0..lanes {
+            world.send(&request(&format!("ep-{n}"), "sg-a"));
+        }
         run(&world, &worker(&world, 1)).await;
         assert_eq!(world.outcomes(), vec!["detached"; lanes]);
         world.now().duration_since(began).unwrap()

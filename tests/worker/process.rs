@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use local_aws::{
     Action as Aws, Ending, Fault as AwsFault, InvocationAnswer, LocalAws, NewMessage, Poller, QueueSettings,
-    RuntimeApi,
+    Round, RuntimeApi,
 };
 use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, Seed, Server};
 use serde_json::{Value, json};
@@ -17,6 +17,9 @@ const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 
 /// What must never be seen in a line of the log.
 const SECRETS: [&str; 4] = ["alibaba-s3cret", "alibaba-t0ken", "aws-s3cret", "aws-t0ken"];
+
+/// Longer than any scenario takes; one that needs more waits for something that will never come.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Everything around a function process.
 struct Account {
@@ -101,14 +104,17 @@ impl Account {
         self.aws.queues().send(REQUESTS, message, now).unwrap();
     }
 
-    fn poller(&self) -> Poller<'_> {
-        Poller {
+    /// One batch to the process and back.
+    async fn round(&self) -> Round {
+        let poller = Poller {
             aws: &self.aws,
             runtime_api: &self.runtime_api,
             queue: REQUESTS.to_owned(),
             batch_max: 10,
             timeout: Duration::from_secs(90),
-        }
+        };
+        let round = tokio::time::timeout(PATIENCE, poller.round()).await;
+        round.expect("there is a message, and the process answers").unwrap()
     }
 
     /// Runs a process until the moment has come, kills it, and lets another one finish the work.
@@ -117,14 +123,14 @@ impl Account {
         tokio::select! {
             biased;
             () = moment => {}
-            round = async { self.poller().round().await } => panic!("it ended before it could be killed: {round:?}"),
+            round = self.round() => panic!("it ended before it could be killed: {round:?}"),
         }
         let mut output = first.kill();
         self.aws.bus().faults().clear();
         self.aws.queues().faults().clear();
         self.aws.advance(Duration::from_mins(9));
         let second = self.start(&[]);
-        self.poller().round().await.unwrap();
+        self.round().await;
         output.push_str(&second.kill());
         output
     }
@@ -263,7 +269,7 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
     account.send(&body);
     account.aws.bus().faults().plan(Aws::PutEvents, 1, AwsFault::ServerError);
     let process = account.start(&[("RUST_LOG", "trace")]);
-    let round = account.poller().round().await.unwrap();
+    let round = account.round().await;
     assert!(matches!(round.answer, Some(InvocationAnswer::Response(_))), "{round:?}");
     let not_json =
         account.runtime_api.invoke("{\"Records\":[{\"eventSource\":\"aws:s3\"}]}", Duration::from_secs(90));
