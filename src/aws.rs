@@ -15,7 +15,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The roots that AWS endpoints chain to. The system's whole store would cost 6 ms of every cold start.
+/// The roots that AWS endpoints chain to. Reading the system's whole store would cost every cold start
+/// some milliseconds.
 const ROOTS: &[u8] = include_bytes!("aws/roots.pem");
 
 /// The AWS clients could not be set up.

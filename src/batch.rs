@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::alibaba::transport::Transport;
 use crate::publisher::Bus;
@@ -32,26 +32,26 @@ async fn run_lane<T: Transport, Q: Queue, B: Bus>(
     invocation: &Invocation,
 ) -> Vec<String> {
     for (index, received) in lane.iter().enumerate() {
+        let span = received.span(invocation);
         // State that outlives a message is a region's pause and a random number: neither breaks half-way.
-        let handled = AssertUnwindSafe(worker.handle(received, invocation)).catch_unwind().await;
-        let hand_back = match handled {
+        let handled = AssertUnwindSafe(worker.handle(received, invocation)).catch_unwind();
+        let hand_back = match handled.instrument(span.clone()).await {
             Ok(Ok(())) => continue,
             Ok(Err(hand_back)) => hand_back,
-            Err(_) => {
-                error!(message_id = received.delivery.message_id, "a panic stopped this lane");
+            Err(_) => span.in_scope(|| {
+                error!("a panic stopped this lane");
                 worker.hand_back(received, "a panic stopped its lane", invocation)
-            }
+            }),
         };
-        let followers = lane.len() - index - 1;
-        if followers > 0 {
-            info!(
-                message_id = received.delivery.message_id,
-                followers, "its followers go back with it, untouched"
-            );
+        let visibility_s = hand_back.visibility.as_secs_f64();
+        for follower in &lane[index + 1..] {
+            follower
+                .span(invocation)
+                .in_scope(|| info!(visibility_s, "handed back, untouched, behind another"));
         }
         let rest: Vec<Delivery> = lane.into_iter().skip(index).map(|received| received.delivery).collect();
         if let Err(fault) = worker.queue().hand_back(&rest, hand_back.visibility).await {
-            warn!("the messages come back after the queue's own visibility timeout instead: {fault}");
+            span.in_scope(|| warn!("this lane comes back after the queue's own visibility timeout: {fault}"));
         }
         return rest.into_iter().map(|delivery| delivery.message_id).collect();
     }

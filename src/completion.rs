@@ -17,6 +17,9 @@ use crate::request::{
 /// The event's `source`.
 pub const SOURCE: &str = "privatelink-detach";
 
+/// The outcome's name of what was no valid request.
+pub const REJECTED: &str = "rejected";
+
 /// The version of the event's shape.
 const VERSION: &str = "1";
 
@@ -151,7 +154,7 @@ impl Outcome {
             Self::DryRunPassed => "dry_run_passed",
             Self::EndpointGone => "endpoint_gone",
             Self::Refused(_) => "refused",
-            Self::Rejected(_) => "rejected",
+            Self::Rejected(_) => REJECTED,
             Self::Unconfirmed(_) => "unconfirmed",
         }
     }

@@ -14,9 +14,6 @@ use crate::alibaba::credentials::{Credentials, CredentialsSource};
 use crate::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 use crate::telemetry::Level;
 
-/// The default of `DETACH_DEADLINE_SECONDS`.
-const DEADLINE_SECONDS_DEFAULT: u64 = 3_600;
-
 /// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
 const BUS_NAME_DEFAULT: &str = "default";
 
@@ -100,6 +97,9 @@ pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigF
 }
 
 impl WorkerConfig {
+    /// The default of `DETACH_DEADLINE_SECONDS`.
+    pub const DEADLINE_SECONDS_DEFAULT: u64 = 3_600;
+
     /// The worker's configuration, or everything that is wrong with it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
         let mut reader = Reader { environment: &environment, faults: Vec::new() };
@@ -171,14 +171,14 @@ impl Reader<'_> {
 
     fn deadline(&mut self, variable: &'static str) -> Duration {
         let Some(value) = self.optional(variable) else {
-            return Duration::from_secs(DEADLINE_SECONDS_DEFAULT);
+            return Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT);
         };
         let seconds = value.parse().ok().filter(|seconds| DEADLINE_SECONDS.contains(seconds));
         if seconds.is_none() {
             let (min, max) = (DEADLINE_SECONDS.start(), DEADLINE_SECONDS.end());
             self.fault(variable, format!("must be a whole number of seconds from {min} to {max}"));
         }
-        Duration::from_secs(seconds.unwrap_or(DEADLINE_SECONDS_DEFAULT))
+        Duration::from_secs(seconds.unwrap_or(WorkerConfig::DEADLINE_SECONDS_DEFAULT))
     }
 
     fn list<T: Ord>(

@@ -14,15 +14,24 @@ use crate::publisher::Bus;
 use crate::queue::{Delivery, Queue, Unidentified};
 use crate::worker::{Invocation, Unpublished, Worker};
 
+/// Longest name of a service that is repeated, without its `aws:`.
+const EVENT_SOURCE_LENGTH_MAX: usize = 32;
+
 /// The event source that SQS's event source mapping names.
 const SQS: &str = "aws:sqs";
 
 /// Why an invocation failed as a whole. For a batch that means: every message of it comes again.
 #[derive(Debug, Error)]
 pub enum HandlerError {
-    /// It looks like a batch, but is not one that SQS sends.
-    #[error("the event has Records that are no SQS messages: {0}")]
-    UnreadableBatch(#[source] serde_json::Error),
+    /// It looks like a batch, but is not one that SQS sends. What is wrong is told by its place: the parser's own
+    /// words would quote the payload.
+    #[error("the event has Records that are no SQS messages: line {line}, column {column}")]
+    UnreadableBatch {
+        /// Of the payload.
+        line: usize,
+        /// In that line.
+        column: usize,
+    },
     /// It is a batch of another service.
     #[error(
         "the event comes from {0}, not from SQS; put the request into the request queue, or invoke with the bare \
@@ -43,7 +52,7 @@ pub enum HandlerError {
 impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
         let error_type = match error {
-            HandlerError::UnreadableBatch(_) => "UnreadableBatch",
+            HandlerError::UnreadableBatch { .. } => "UnreadableBatch",
             HandlerError::UnsupportedSource(_) => "UnsupportedSource",
             HandlerError::Unidentified(_) => "Unidentified",
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
@@ -78,7 +87,7 @@ pub async fn handle<T: Transport, Q: Queue, B: Bus>(
         xray_trace_id = invocation.xray_trace_id
     );
     let answered = answer(worker, payload, invocation).instrument(span.clone()).await;
-    // The runtime tells Lambda, but writes no line of its own.
+    // The runtime tells Lambda; its own line for the log is a debugger's and is switched off.
     answered.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {error}")))
 }
 
@@ -98,7 +107,7 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
         Ok(Shape { records }) => records,
         // An object whose Records cannot be read. To take it for a request would answer a batch with a success.
         Err(error) if payload.get().trim_start().starts_with('{') => {
-            return Err(HandlerError::UnreadableBatch(error));
+            return Err(unreadable(&error));
         }
         // Whatever it is, the request's own rules say what is wrong with it.
         Err(_) => None,
@@ -108,14 +117,27 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
         return serde_json::to_value(detail).map_err(HandlerError::UnwritableAnswer);
     };
     if let Some(other) = records.into_iter().find(|origin| origin.event_source.as_deref() != Some(SQS)) {
-        let source = other.event_source.unwrap_or_else(|| "an unnamed source".to_owned());
-        return Err(HandlerError::UnsupportedSource(source));
+        let source = other.event_source.filter(|source| is_event_source(source));
+        return Err(HandlerError::UnsupportedSource(
+            source.unwrap_or_else(|| "an unnamed source".to_owned()),
+        ));
     }
-    let event: SqsEvent = serde_json::from_str(payload.get()).map_err(HandlerError::UnreadableBatch)?;
+    let event: SqsEvent = serde_json::from_str(payload.get()).map_err(|error| unreadable(&error))?;
     let deliveries = Delivery::of_records(event.records)?;
     let mut response = SqsBatchResponse::default();
     for message_id in batch::run(worker, deliveries, invocation).await {
         response.add_failure(message_id);
     }
     serde_json::to_value(response).map_err(HandlerError::UnwritableAnswer)
+}
+
+fn unreadable(error: &serde_json::Error) -> HandlerError {
+    HandlerError::UnreadableBatch { line: error.line(), column: error.column() }
+}
+
+/// Whether it names a service as AWS does; anything else is a stranger's text and not repeated.
+fn is_event_source(source: &str) -> bool {
+    let service = source.strip_prefix("aws:").unwrap_or_default();
+    (1..=EVENT_SOURCE_LENGTH_MAX).contains(&service.len())
+        && service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -15,6 +15,9 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Most characters of the reason in a dead-letter copy's attribute.
 const REASON_MESSAGE_LENGTH_MAX: usize = 256;
 
+/// Most entries of one batch call, SQS's limit.
+const BATCH_ENTRIES_MAX: usize = 10;
+
 /// Longest visibility timeout, SQS's limit of 12 hours.
 const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 
@@ -182,33 +185,11 @@ impl Queue for Sqs {
     }
 
     async fn hand_back(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueFault> {
-        const OPERATION: &str = "ChangeMessageVisibilityBatch";
-        // Rounded up: a message that comes back early finds what it was told to wait for still in its way.
-        let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
-        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
-        let mut request = self.client.change_message_visibility_batch().queue_url(&self.request_queue_url);
-        for (index, delivery) in deliveries.iter().enumerate() {
-            let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(index.to_string())
-                .receipt_handle(&delivery.receipt_handle)
-                .visibility_timeout(seconds)
-                .build()
-                .map_err(|error| fault(OPERATION, &error))?;
-            request = request.entries(entry);
+        // One call, but for a standard queue's mapping that gathers more messages than a call takes.
+        for some in deliveries.chunks(BATCH_ENTRIES_MAX) {
+            self.change_visibility(some, visibility).await?;
         }
-        let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
-        match answer.failed().first() {
-            None => Ok(()),
-            Some(first) => Err(QueueFault {
-                operation: OPERATION,
-                cause: format!(
-                    "{} of {} entries, the first with {}",
-                    answer.failed().len(),
-                    deliveries.len(),
-                    first.code()
-                ),
-            }),
-        }
+        Ok(())
     }
 
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {
@@ -225,6 +206,35 @@ impl Queue for Sqs {
             request = request.message_group_id(group).message_deduplication_id(&letter.delivery.message_id);
         }
         request.send().await.map(drop).map_err(|error| fault(OPERATION, &error))
+    }
+}
+
+impl Sqs {
+    async fn change_visibility(
+        &self,
+        deliveries: &[Delivery],
+        visibility: Duration,
+    ) -> Result<(), QueueFault> {
+        const OPERATION: &str = "ChangeMessageVisibilityBatch";
+        // Rounded up: a message that comes back early finds what it was told to wait for still in its way.
+        let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
+        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        let mut request = self.client.change_message_visibility_batch().queue_url(&self.request_queue_url);
+        for (index, delivery) in deliveries.iter().enumerate() {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(index.to_string())
+                .receipt_handle(&delivery.receipt_handle)
+                .visibility_timeout(seconds)
+                .build()
+                .map_err(|error| fault(OPERATION, &error))?;
+            request = request.entries(entry);
+        }
+        let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
+        let failed = answer.failed();
+        let Some(first) = failed.first() else { return Ok(()) };
+        let (count, of) = (failed.len(), deliveries.len());
+        let cause = format!("{count} of {of} entries, the first with {}", first.code());
+        Err(QueueFault { operation: OPERATION, cause })
     }
 }
 

@@ -336,7 +336,7 @@ fn section(code: &str) -> String {
         "IncorrectStatus.VpcEndpoint" => "EndpointOperationDenied",
         "IdempotenceSignatureMismatch" => "IdempotentParameterMismatch",
         "UnsupportedRegion" => "RegionNotFound",
-        _ if code == "Forbidden" || code.starts_with("Forbidden.") => "NoPermission",
+        _ if code.starts_with("Forbidden.") => "NoPermission",
         _ => "any-other-code",
     };
     heading.to_ascii_lowercase()

@@ -117,6 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn the_few_codes_that_are_no_400_have_their_status() {
+        let others = ALL.iter().filter(|code| code.status != StatusCode::BAD_REQUEST);
+        let others: Vec<_> = others.map(|code| (code.name, code.status.as_u16())).collect();
+        assert_eq!(
+            others,
+            [
+                ("InvalidApi.NotFound", 404),
+                ("UnsupportedHTTPMethod", 405),
+                ("Forbidden.RAM", 403),
+                ("Forbidden", 403),
+                ("InvalidAccessKeyId.NotFound", 404),
+                ("ServiceUnavailable", 503),
+                ("InternalError", 500),
+                ("InternalServerError", 500),
+            ]
+        );
+    }
+
+    #[test]
     fn a_code_outside_the_table_is_a_400() {
         assert_eq!(status_of("SomethingNew.Altogether"), StatusCode::BAD_REQUEST);
         assert_eq!(status_of("InvalidAccessKeyId.NotFound"), StatusCode::NOT_FOUND);

@@ -30,6 +30,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{JoinHandle, JoinSet},
     time::sleep,
 };
@@ -53,8 +54,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    cloud: Arc<Mutex<Cloud>>,
+    shared: Arc<Shared>,
     listening: JoinHandle<()>,
+}
+
+/// What the server and its connections have in common.
+#[derive(Debug)]
+struct Shared {
+    cloud: Mutex<Cloud>,
+    answered: Notify,
 }
 
 impl Server {
@@ -67,9 +75,9 @@ impl Server {
         }
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let cloud = Arc::new(Mutex::new(cloud));
-        let listening = tokio::spawn(listen(listener, Arc::clone(&cloud)));
-        Ok(Self { address, cloud, listening })
+        let shared = Arc::new(Shared { cloud: Mutex::new(cloud), answered: Notify::new() });
+        let listening = tokio::spawn(listen(listener, Arc::clone(&shared)));
+        Ok(Self { address, shared, listening })
     }
 
     /// The address that it listens on.
@@ -86,7 +94,21 @@ impl Server {
 
     /// The cloud behind the server. No call is answered while the guard is held, so do not hold it across an await.
     pub fn cloud(&self) -> MutexGuard<'_, Cloud> {
-        lock(&self.cloud)
+        lock(&self.shared.cloud)
+    }
+
+    /// Waits until the condition is true; it is looked at now and after every call.
+    pub async fn until(&self, mut condition: impl FnMut(&Cloud) -> bool) {
+        loop {
+            // Taken before the look, so that no call after the look is missed.
+            let answered = self.shared.answered.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            if condition(&self.cloud()) {
+                return;
+            }
+            answered.await;
+        }
     }
 }
 
@@ -97,7 +119,7 @@ impl Drop for Server {
     }
 }
 
-async fn listen(listener: TcpListener, cloud: Arc<Mutex<Cloud>>) {
+async fn listen(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -107,25 +129,25 @@ async fn listen(listener: TcpListener, cloud: Arc<Mutex<Cloud>>) {
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, Arc::clone(&cloud)));
+                connections.spawn(serve(stream, Arc::clone(&shared)));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-async fn serve(stream: TcpStream, cloud: Arc<Mutex<Cloud>>) {
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     // Small answers should not wait for the acknowledgement of earlier ones; without it they are only slower.
     let _ = stream.set_nodelay(true);
     let doomed = Arc::new(AtomicBool::new(false));
     let wire = Wire { stream, doomed: Arc::clone(&doomed) };
-    let service = service_fn(move |request| handle(Arc::clone(&cloud), Arc::clone(&doomed), request));
+    let service = service_fn(move |request| handle(Arc::clone(&shared), Arc::clone(&doomed), request));
     // An error here is a caller that went away, or a connection that was broken on purpose.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(wire), service).await;
 }
 
 async fn handle(
-    cloud: Arc<Mutex<Cloud>>,
+    shared: Arc<Shared>,
     doomed: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, ConnectionReset> {
@@ -139,10 +161,11 @@ async fn handle(
     };
     let request = Request::from_parts(head, body.to_bytes());
     if request.uri().path().starts_with(control::PREFIX) {
-        let response = control::answer(&mut lock(&cloud), &request, SystemTime::now());
+        let response = control::answer(&mut lock(&shared.cloud), &request, SystemTime::now());
         return Ok(response.map(Reply::whole));
     }
-    let Answer { response, manner } = lock(&cloud).answer(&request, SystemTime::now());
+    let Answer { response, manner } = lock(&shared.cloud).answer(&request, SystemTime::now());
+    shared.answered.notify_waiters();
     match manner {
         Manner::Whole { after } => {
             wait(after).await;

@@ -195,7 +195,7 @@ fn kind_of(code: &str, status: u16) -> Kind {
         "EndpointNotFound" => Kind::EndpointNotFound,
         "IdempotenceSignatureMismatch" | "IdempotentParameterMismatch" => Kind::TokenMismatch,
         "DryRunOperation" => Kind::DryRunPassed,
-        "NoPermission" | "Forbidden" => Kind::Denied,
+        "NoPermission" => Kind::Denied,
         _ if code.starts_with("Throttling.") || status == 429 => Kind::Throttled,
         _ if code.starts_with("Forbidden.") => Kind::Denied,
         _ if status >= 500 => Kind::Transient,

@@ -43,7 +43,7 @@ pub struct Https {
 pub struct HttpsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl Https {
-    /// A client with Mozilla's root certificates, compiled in: reading the system's costs 6 ms of every cold start.
+    /// A client with Mozilla's root certificates, compiled in: reading the system's would cost every cold start some milliseconds.
     ///
     /// The environment's proxy, if there is one, stands between it and the internet, but not `is_direct`ly.
     pub fn new(is_direct: bool) -> Result<Self, HttpsUnavailable> {

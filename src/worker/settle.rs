@@ -8,7 +8,7 @@ use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use super::{Ended, Invocation, Worker};
 use crate::alibaba::transport::Transport;
-use crate::completion::{Circumstances, Completion, Detail, Subject};
+use crate::completion::{Circumstances, Completion, Detail, REJECTED, Subject};
 use crate::detach::{Account, Outcome, TimeUsedUp};
 use crate::publisher::Bus;
 use crate::queue::{DeadLetter, Delivery, Queue};
@@ -25,6 +25,24 @@ pub struct Received {
     pub delivery: Delivery,
     /// What its body says.
     pub request: Result<DetachRequest, Box<Rejection>>,
+}
+
+impl Received {
+    /// The name of the request: its own, the one that a dead-letter copy kept, or the message's.
+    fn request_id(&self) -> RequestId {
+        let named = match &self.request {
+            Ok(request) => request.request_id.as_ref(),
+            Err(rejection) => rejection.request_id.as_ref(),
+        };
+        let kept = named.or(self.delivery.request_id.as_ref()).cloned();
+        kept.unwrap_or_else(|| RequestId::from_source(&self.delivery.message_id))
+    }
+
+    /// Carries every field that a line about this message needs.
+    #[must_use]
+    pub fn span(&self, invocation: &Invocation) -> Span {
+        request_span(&self.request_id(), &self.request, invocation)
+    }
 }
 
 /// The message is not finished: it goes back, to come again after this.
@@ -51,25 +69,10 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         Received { delivery, request }
     }
 
-    /// Brings one message to its end: published and deleted, or to be handed back.
+    /// Brings one message to its end: published and deleted, or to be handed back. Whoever calls it enters the
+    /// message's [`Received::span`], so that the lines before and after, and a panic's, name the request too.
     pub async fn handle(&self, received: &Received, invocation: &Invocation) -> Result<(), HandBack> {
-        let delivery = &received.delivery;
-        let named = match &received.request {
-            Ok(request) => request.request_id.as_ref(),
-            Err(rejection) => rejection.request_id.as_ref(),
-        };
-        let kept = named.or(delivery.request_id.as_ref()).cloned();
-        let request_id = kept.unwrap_or_else(|| RequestId::from_source(&delivery.message_id));
-        let span = request_span(&request_id, &received.request, invocation);
-        self.handle_named(request_id, received, invocation).instrument(span).await
-    }
-
-    async fn handle_named(
-        &self,
-        request_id: RequestId,
-        received: &Received,
-        invocation: &Invocation,
-    ) -> Result<(), HandBack> {
+        let request_id = received.request_id();
         let delivery = &received.delivery;
         let limits = &self.settings.invocation;
         let invoked_at = invocation.clock.wall_of(invocation.clock.started());
@@ -290,6 +293,10 @@ fn log_completed(completion: &Completion) {
         None => info!(outcome, duration_ms, "completed"),
         Some(reason) if reason.code == ReasonCode::DryRunNotHonoured.as_str() => {
             error!(outcome, duration_ms, reason_code = reason.code, "failed: {}", reason.message);
+        }
+        // A rejection quotes the names of fields that the sender made up: they are for the event, not for the log.
+        Some(reason) if outcome == REJECTED => {
+            warn!(outcome, duration_ms, reason_code = reason.code, "failed: its event names every fault");
         }
         Some(reason) => warn!(outcome, duration_ms, reason_code = reason.code, "failed: {}", reason.message),
     }

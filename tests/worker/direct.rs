@@ -82,12 +82,12 @@ async fn batches_that_are_not_from_sqs_fail_as_a_whole() {
     assert!(matches!(unnamed, HandlerError::UnsupportedSource(_)), "{unnamed}");
     let shape =
         fails(&json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": 7 }] })).await;
-    assert!(matches!(shape, HandlerError::UnreadableBatch(_)), "{shape}");
+    assert!(matches!(shape, HandlerError::UnreadableBatch { .. }), "{shape}");
     for payload in
         [r#"{"Records":[],"Records":[]}"#, r#"{"Records":{}}"#, r#"{"Records":[{"eventSource":7}]}"#]
     {
         let odd = stage.invoke(payload).await.unwrap_err();
-        assert!(matches!(odd, HandlerError::UnreadableBatch(_)), "{payload}: {odd}");
+        assert!(matches!(odd, HandlerError::UnreadableBatch { .. }), "{payload}: {odd}");
     }
     for record in [
         json!({ "eventSource": "aws:sqs", "body": "{}" }),

@@ -36,7 +36,12 @@ fn the_templates_numbers_hang_together_with_the_workers() {
     assert!(longest + visibility < 12 * 60 * 60, "SQS hides a message for 12 hours at most");
     assert_eq!(numbers("BatchSize"), [10]);
     assert_eq!(numbers("MessageRetentionPeriod"), [14 * 24 * 60 * 60; 2]);
-    assert_eq!(numbers("FifoQueue").len() + TEMPLATE.matches("FifoQueue: true").count(), 2);
+    assert_eq!(TEMPLATE.matches("FifoQueue: true").count(), 2);
+    let alarm = numbers("Default").into_iter().find(|seconds| *seconds == 4200).unwrap();
+    assert!(
+        alarm >= WorkerConfig::DEADLINE_SECONDS_DEFAULT + visibility,
+        "no alarm for what is still in time"
+    );
     assert!(TEMPLATE.contains("FunctionResponseTypes: [ReportBatchItemFailures]"));
 }
 
@@ -191,6 +196,15 @@ async fn every_sample_ends_as_its_name_says() {
         let reply = stage.invoke(&event.to_string()).await.unwrap();
         if event["Records"].is_array() {
             assert_eq!(reply, json!({ "batchItemFailures": [] }), "{name}");
+        }
+        if name == "queue-no-body" {
+            let letters = stage.dead_letters();
+            let source = event["Records"][0]["messageId"].as_str();
+            assert_eq!((letters[0].body.as_str(), letters[0].deduplication_id.as_deref()), ("null", source));
+            assert_eq!(
+                letters[0].group.as_deref(),
+                event["Records"][0]["attributes"]["MessageGroupId"].as_str()
+            );
         }
         let mut seen: Vec<_> =
             stage.events().iter().map(|e| e["outcome"].as_str().unwrap().to_owned()).collect();

@@ -15,7 +15,7 @@ const CALLS: [Action; 3] = [
 ];
 
 /// Codes that pass, whichever call meets them.
-const PASSING: [&str; 26] = [
+const PASSING: [&str; 27] = [
     "EndpointLocked",
     "ConcurrentCallNotSupported",
     "EndpointConnectionOperationDenied",
@@ -29,6 +29,7 @@ const PASSING: [&str; 26] = [
     "Throttling.User",
     "Throttling.Api",
     "Rejected.Throttling",
+    "Throttling.NeverSeenBefore",
     "IdempotenceProcessing",
     "SignatureNonceUsed",
     "InvalidTimeStamp.Expired",
@@ -45,7 +46,7 @@ const PASSING: [&str; 26] = [
 ];
 
 /// Codes that last, whichever call meets them.
-const LASTING: [&str; 11] = [
+const LASTING: [&str; 12] = [
     "EndpointMustContainSecurityGroup",
     "GatewayLoadBalancerNotSupportSecurityGroup",
     "EndpointServiceDeleted",
@@ -55,6 +56,7 @@ const LASTING: [&str; 11] = [
     "RegionNotFound",
     "UnsupportedRegion",
     "MissingEndpointId",
+    "InvalidParameter",
     "InvalidApi.NotFound",
     "NeverSeenBefore",
 ];

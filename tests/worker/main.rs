@@ -8,6 +8,7 @@ mod direct;
 mod documents;
 mod errors;
 mod lanes;
+mod log;
 mod memory;
 mod outcomes;
 mod process;

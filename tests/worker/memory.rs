@@ -26,6 +26,7 @@ use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, M
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::log;
 use crate::schema;
 use crate::stage::{DEAD_LETTERS, REGION, REQUESTS, request};
 
@@ -48,6 +49,7 @@ type SharedWorld = Rc<World>;
 
 impl World {
     fn new(endpoints: Vec<Endpoint>, detach_takes: Duration) -> SharedWorld {
+        log::start();
         let mut seed = Seed { endpoints, ..Seed::default() };
         seed.settings.detach_takes = detach_takes;
         let mut queues = Queues::default();
@@ -130,7 +132,7 @@ impl Queue for Seam {
     }
 
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {
-        let body = letter.delivery.body.clone().unwrap();
+        let body = letter.delivery.body.clone().unwrap_or_else(|| "null".to_owned());
         let message = NewMessage::fifo(body, "lane", &letter.delivery.message_id);
         self.0.queues.borrow_mut().send(DEAD_LETTERS, message, self.0.now()).unwrap();
         Ok(())
@@ -309,6 +311,23 @@ async fn a_panic_hands_its_lane_back_and_leaves_the_others_alone() {
     assert!(deliver(&world, &worker(&world, 1), None).await);
     assert_eq!(world.outcomes(), ["detached", "detached"]);
     assert_eq!(world.waiting(), 2, "the cursed lane and its follower wait");
+
+    let lines = log::lines();
+    let of = |group: &str, message: &str| {
+        let is_it = |line: &&Value| {
+            line["message"].as_str().unwrap().starts_with(message)
+                && (&line["span"]["endpoint_id"], &line["span"]["security_group_id"])
+                    == (&"ep-cursed".into(), &group.into())
+        };
+        lines.iter().filter(is_it).count()
+    };
+    assert_eq!(of("sg-a", "panicked"), 1, "{lines:#?}");
+    assert_eq!(of("sg-a", "a panic stopped this lane"), 1);
+    assert_eq!(
+        (of("sg-a", "handed back"), of("sg-b", "handed back")),
+        (1, 1),
+        "the follower has a line of its own"
+    );
 }
 
 #[tokio::test(start_paused = true)]

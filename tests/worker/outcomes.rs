@@ -7,6 +7,7 @@ use local_aws::mapping::{Success, Verdict};
 use privatelink_simulator::{AccessKey, Action, DetachEffect, Effect, Endpoint, Fault};
 use serde_json::{Value, json};
 
+use crate::log;
 use crate::stage::{REGION, Setting, Stage, attribute, request};
 
 #[tokio::test]
@@ -103,6 +104,8 @@ async fn a_dry_run_that_was_carried_out_is_refused_loudly() {
         (&json!("refused"), &json!("DryRunNotHonoured"))
     );
     assert_eq!(event["api_request_ids"], json!(["R-1"]));
+    let alarms: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
+    assert!(alarms.len() == 1 && alarms[0]["reason_code"] == "DryRunNotHonoured", "{alarms:?}");
 }
 
 #[tokio::test]
@@ -111,9 +114,7 @@ async fn an_endpoint_that_disappears_is_gone_and_one_that_never_was_is_refused()
     stage.cloud.cloud().change_settings(|settings| settings.detach_effect = DetachEffect::Nothing);
     stage.send(&request("ep-a", "sg-a"));
     let removal = async {
-        while stage.calls(Action::DetachSecurityGroupFromVpcEndpoint) == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        stage.called(Action::DetachSecurityGroupFromVpcEndpoint, 1).await;
         stage.cloud.cloud().remove_endpoint("ep-a", SystemTime::now());
     };
     tokio::join!(stage.run(), removal);
@@ -306,9 +307,7 @@ async fn an_endpoint_in_another_state_is_waited_for() {
         let stage = Stage::set(setting).await;
         stage.send(&request("ep-a", "sg-a"));
         let change = async {
-            while stage.calls(Action::ListVpcEndpoints) == 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            stage.called(Action::ListVpcEndpoints, 1).await;
             let now = SystemTime::now();
             stage
                 .cloud

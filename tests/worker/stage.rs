@@ -18,6 +18,7 @@ use privatelink_simulator::{AccessKey, Action, Cloud, Endpoint, Seed, Server};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::log;
 use crate::schema;
 
 /// The request queue.
@@ -26,6 +27,9 @@ pub(crate) const REQUESTS: &str = "requests.fifo";
 pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
 /// The region of every scenario that needs only one.
 pub(crate) const REGION: &str = "eu-west-1";
+
+/// Longer than any scenario waits for one call.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Most deliveries that a scenario may take; one that needs more hangs.
 const DELIVERIES_MAX: u32 = 50;
@@ -115,6 +119,7 @@ impl Stage {
 
     /// A stage set like this.
     pub(crate) async fn set(setting: Setting) -> Self {
+        log::start();
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
         aws.queues().create(setting.queue_name, setting.queue).unwrap();
@@ -224,6 +229,12 @@ impl Stage {
         handler::handle(&self.worker, &payload, &invocation).await
     }
 
+    /// Waits until Alibaba Cloud was called with this action so often.
+    pub(crate) async fn called(&self, action: Action, times: u64) {
+        let called = self.cloud.until(|cloud| cloud.counts().of(action) >= times);
+        tokio::time::timeout(PATIENCE, called).await.expect("the call comes");
+    }
+
     /// Messages that are still in the request queue.
     pub(crate) fn waiting(&self) -> usize {
         self.aws.queues().messages(self.queue_name).unwrap().len()
@@ -242,7 +253,7 @@ impl Stage {
         events
             .into_iter()
             .map(|event| {
-                assert_eq!((event.source.as_str(), event.bus.as_str()), ("privatelink-detach", "default"));
+                assert_eq!(event.source, "privatelink-detach");
                 assert!(event.resources.is_empty());
                 let expected = match event.detail["reason"] {
                     Value::Null => "Security Group Detach Completed",
@@ -281,6 +292,15 @@ impl Stage {
     pub(crate) fn is_attached(&self, endpoint: &str, group: &str) -> bool {
         let endpoint = self.cloud.cloud().endpoint(endpoint, SystemTime::now()).unwrap();
         endpoint.security_groups.iter().any(|other| other.id.as_str() == group)
+    }
+}
+
+impl Drop for Stage {
+    /// Every event of every scenario is held against the schema, asked for or not.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.events();
+        }
     }
 }
 
