@@ -48,7 +48,7 @@ clean: ## Remove everything that was built or installed here
 	cargo clean
 	rm -rf $(VENV) $(TOOLS)
 
-# Built from source, and not optimised: it runs for a second, and compiles in one minute instead of several.
+# Built from source, and not optimised: it runs for a moment, and this way it does not compile for long.
 $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
 		cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) \

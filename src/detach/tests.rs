@@ -295,16 +295,9 @@ fn walk(mut witness: Witness, step: &Step, outcomes: &mut HashSet<&'static str>)
 
 #[test]
 fn every_answer_at_every_step_leads_to_a_lawful_end() {
-    // Waits of four seconds before a deadline of four: a look, a write and the last look, with every answer to each.
+    // Back-off as long as the deadline: a look, a write and the last look, with every answer to each.
     let four = Duration::from_secs(4);
-    let limits = Limits {
-        poll_first: four * 2,
-        poll_max: four * 2,
-        backoff_min: four,
-        backoff_base: four,
-        backoff_max: four,
-        no_effect_after: Duration::from_secs(10),
-    };
+    let limits = Limits { poll_first: four * 2, poll_max: four * 2, ..coarse() };
     let mut outcomes = HashSet::new();
     for (dry_run, client_token) in [(false, None), (false, Some("mine")), (true, None)] {
         let (witness, step) = start(dry_run, client_token, four, limits, 1);
@@ -314,6 +307,63 @@ fn every_answer_at_every_step_leads_to_a_lawful_end() {
     let expected =
         ["detached", "already_detached", "dry_run_passed", "endpoint_gone", "refused", "unconfirmed"];
     assert_eq!(outcomes, expected.into());
+}
+
+/// Waits of four seconds, so that few of them fit before a deadline.
+fn coarse() -> Limits {
+    let four = Duration::from_secs(4);
+    Limits {
+        poll_first: four,
+        poll_max: four,
+        backoff_min: four,
+        backoff_base: four,
+        backoff_max: four,
+        no_effect_after: four,
+    }
+}
+
+#[test]
+fn every_answer_leads_to_a_lawful_end_in_the_middle_of_things_too() {
+    let attached = || groups(&pair(GroupStatus::Attached));
+    let at_rest = || endpoints(&[endpoint("Active")]);
+    let refused = |code| fault(Action::Detach, 400, code);
+    let accepted = || Ok(Answer::Accepted);
+    let beginnings = [
+        vec![attached(), at_rest(), accepted()],
+        vec![attached(), at_rest(), accepted(), groups(&pair(GroupStatus::Detaching))],
+        vec![attached(), at_rest(), accepted(), groups(&pair(GroupStatus::Detaching)), attached(), at_rest()],
+        vec![attached(), at_rest(), timeout(Action::Detach)],
+        vec![attached(), at_rest(), refused("SecurityGroupNotFound")],
+        vec![
+            attached(),
+            at_rest(),
+            refused("EndpointOperationDenied"),
+            attached(),
+            at_rest(),
+            refused("EndpointLocked"),
+        ],
+    ];
+    let mut outcomes = HashSet::new();
+    for beginning in beginnings {
+        // One more wait fits: a look with every answer, perhaps a write, and the last look.
+        let (mut witness, mut step) = start(false, None, Duration::from_hours(1), coarse(), 1);
+        let began = witness.now;
+        for answer in beginning.clone() {
+            witness.take(&step).unwrap();
+            step = witness.see(answer);
+        }
+        let elapsed = witness.now - began;
+        let (mut witness, mut step) = start(false, None, elapsed + Duration::from_secs(6), coarse(), 1);
+        for answer in beginning {
+            witness.take(&step).unwrap();
+            step = witness.see(answer);
+        }
+        let ends = walk(witness, &step, &mut outcomes);
+        assert!(ends > 100, "{ends} paths");
+    }
+    assert!(
+        ["detached", "endpoint_gone", "refused", "unconfirmed"].iter().all(|name| outcomes.contains(name))
+    );
 }
 
 #[test]
