@@ -39,27 +39,24 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Of a valid request.
+    /// Of a request, or of what was none.
     #[must_use]
-    pub fn of_request(request_id: RequestId, request: &DetachRequest) -> Self {
-        Self {
-            request_id,
-            region_id: Some(request.region_id.clone()),
-            endpoint_id: Some(request.endpoint_id.clone()),
-            security_group_id: Some(request.security_group_id.clone()),
-            metadata: request.metadata.clone(),
-        }
-    }
-
-    /// Of what was none.
-    #[must_use]
-    pub fn of_rejection(request_id: RequestId, rejection: &Rejection) -> Self {
-        Self {
-            request_id,
-            region_id: rejection.region_id.clone(),
-            endpoint_id: rejection.endpoint_id.clone(),
-            security_group_id: rejection.security_group_id.clone(),
-            metadata: rejection.metadata.clone(),
+    pub fn new(request_id: RequestId, request: &Result<DetachRequest, Box<Rejection>>) -> Self {
+        match request {
+            Ok(request) => Self {
+                request_id,
+                region_id: Some(request.region_id.clone()),
+                endpoint_id: Some(request.endpoint_id.clone()),
+                security_group_id: Some(request.security_group_id.clone()),
+                metadata: request.metadata.clone(),
+            },
+            Err(rejection) => Self {
+                request_id,
+                region_id: rejection.region_id.clone(),
+                endpoint_id: rejection.endpoint_id.clone(),
+                security_group_id: rejection.security_group_id.clone(),
+                metadata: rejection.metadata.clone(),
+            },
         }
     }
 }

@@ -89,18 +89,13 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             trigger = delivery.trigger.as_str(),
             "request received"
         );
-        let (outcome, account, subject) = match &received.request {
-            Err(rejection) => {
-                let subject = Subject::of_rejection(request_id, rejection);
-                (Outcome::Rejected(rejection.clone()), Account::default(), subject)
-            }
+        let (outcome, account) = match &received.request {
+            Err(rejection) => (Outcome::Rejected(rejection.clone()), Account::default()),
             Ok(request) => {
                 let until = invocation.clock.instant_of(deadline);
                 let is_first = delivery.receive_count == 1;
                 match self.detach(request, is_first, until, invocation).await {
-                    Ended::Finished(outcome, account) => {
-                        (outcome, account, Subject::of_request(request_id, request))
-                    }
+                    Ended::Finished(outcome, account) => (outcome, account),
                     Ended::Unfinished { not_before, .. } => {
                         let why = "not finished in this invocation";
                         return Err(self.hand_back_until(not_before, received, why, invocation));
@@ -116,6 +111,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             confirmed_at: account.confirmed_at.map(|at| invocation.clock.wall_of(at)),
             completed_at: invocation.clock.wall(),
         };
+        let subject = Subject::new(request_id, &received.request);
         let completion = Completion::new(&outcome, &account, subject, circumstances);
         self.settle(&outcome, &completion, received, deadline, invocation).await
     }
@@ -198,20 +194,16 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
     ) -> Result<Detail, Unpublished> {
         let started = invocation.clock.started();
         info!(deliveries = 1, trigger = Trigger::Direct.as_str(), "request received");
-        let (outcome, account, subject) = match request {
-            Err(rejection) => {
-                let subject = Subject::of_rejection(request_id, rejection);
-                (Outcome::Rejected(rejection.clone()), Account::default(), subject)
-            }
+        let (outcome, account) = match request {
+            Err(rejection) => (Outcome::Rejected(rejection.clone()), Account::default()),
             Ok(valid) => {
                 let deadline = started + self.deadline_of(request);
-                let (outcome, account) = match self.detach(valid, true, deadline, invocation).await {
+                match self.detach(valid, true, deadline, invocation).await {
                     Ended::Finished(outcome, account) => (outcome, account),
                     Ended::Unfinished { account, .. } => {
                         (Outcome::Unconfirmed(TimeUsedUp::Invocation), account)
                     }
-                };
-                (outcome, account, Subject::of_request(request_id, valid))
+                }
             }
         };
         let accepted_at = invocation.clock.wall_of(started);
@@ -223,6 +215,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             confirmed_at: account.confirmed_at.map(|at| invocation.clock.wall_of(at)),
             completed_at: invocation.clock.wall(),
         };
+        let subject = Subject::new(request_id, request);
         let completion = Completion::new(&outcome, &account, subject, circumstances);
         if let Err(fault) = self.bus.publish(&completion).await {
             error!(outcome = outcome.name(), "the completion event was not published: {fault}");
