@@ -42,7 +42,6 @@ struct State {
     /// When each request for work came.
     requests: watch::Sender<Vec<Instant>>,
     /// The request id of each invocation that was given to a process.
-    started: watch::Sender<Vec<String>>,
     init_errors: watch::Sender<Vec<Bytes>>,
     answers: watch::Sender<Vec<(String, InvocationAnswer)>>,
 }
@@ -69,7 +68,6 @@ impl RuntimeApi {
             invocations: Mutex::default(),
             queued: Notify::new(),
             requests: watch::Sender::default(),
-            started: watch::Sender::default(),
             init_errors: watch::Sender::default(),
             answers: watch::Sender::default(),
         });
@@ -122,22 +120,10 @@ impl RuntimeApi {
         nth(&self.state.requests, n).await
     }
 
-    /// Resolves when `n` invocations in all, from 1, were given to a process, to the request id of the n-th.
-    ///
-    /// From then until the answer, killing the process kills it in the midst of its work.
-    pub async fn nth_start(&self, n: usize) -> String {
-        nth(&self.state.started, n).await
-    }
-
     /// How often work was asked for, by all processes so far.
     #[must_use]
     pub fn request_count(&self) -> usize {
         self.state.requests.borrow().len()
-    }
-
-    /// Resolves when a process first reports that it could not start, to the report.
-    pub async fn init_error(&self) -> Bytes {
-        nth(&self.state.init_errors, 1).await
     }
 
     /// Every report of a process that could not start.
@@ -215,7 +201,6 @@ impl State {
             )
             .header("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000;Sampled=0")
             .body(payload);
-        self.started.send_modify(|ids| ids.push(id.clone()));
         self.invocations().running.insert(id, answer);
         started.unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
     }

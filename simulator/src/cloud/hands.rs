@@ -13,7 +13,7 @@ use super::{
 use crate::{
     action::Action,
     fault::Fault,
-    ids::{AccessKeyId, EndpointId, SecurityGroupId},
+    ids::{EndpointId, SecurityGroupId},
     quota::{Meter, Quota},
     seed::{AccessKey, Endpoint, SecurityGroup, SeedError, Task, Work, check_fault},
     settings::Settings,
@@ -146,11 +146,6 @@ impl Cloud {
     /// Adds an access key, or replaces the one with its id.
     pub fn set_access_key(&mut self, key: AccessKey) {
         self.gate.keys.insert(key.access_key_id.clone(), key);
-    }
-
-    /// Deletes an access key. Answers whether there was one.
-    pub fn remove_access_key(&mut self, id: impl Into<AccessKeyId>) -> bool {
-        self.gate.keys.remove(&id.into()).is_some()
     }
 
     /// Adds a fault behind those that wait. The first that matches a call strikes it.

@@ -53,6 +53,16 @@ fn a_group_that_is_attached_again_is_gone_no_more() {
 }
 
 #[test]
+fn an_endpoint_can_be_put_in_the_place_of_another() {
+    let mut cloud = cloud(|_| {});
+    let another = Endpoint::new("eu-west-1", "ep-a", ["sg-9"]);
+    cloud.0.set_endpoint(another, at(1)).unwrap();
+    assert_eq!(cloud.groups(2), json!([["sg-9", "Attached"]]));
+    let elsewhere = Endpoint::new("mars-1", "ep-a", ["sg-9"]);
+    assert!(cloud.0.set_endpoint(elsewhere, at(3)).is_err());
+}
+
+#[test]
 fn a_second_call_meets_the_lock_of_the_first() {
     for (lock_code, code) in [
         (LockCode::EndpointLocked, "EndpointLocked"),
