@@ -11,7 +11,7 @@
 //! * [`completion`] and [`reason`]: the event, and a failure in words for its reader.
 //! * [`queue`], [`publisher`], [`aws`]: SQS, `EventBridge` and what their clients share.
 //! * [`config`], [`telemetry`], [`clock`], [`calendar`]: the environment, logs, time and its dates, each with one owner.
-//! * [`assemble`]: all of it put together for production.
+//! * [`assemble`] and [`process`]: all of it put together for production, and the process it runs in.
 
 pub mod alibaba;
 pub mod assemble;
@@ -23,6 +23,7 @@ pub mod completion;
 pub mod config;
 pub mod detach;
 pub mod handler;
+pub mod process;
 pub mod publisher;
 pub mod queue;
 pub mod reason;

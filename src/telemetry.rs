@@ -6,8 +6,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Our own targets. Everybody else's lines end at warnings: below, HTTP clients print headers and bodies.
-const OUR_TARGETS: [&str; 2] = ["privatelink_detach", "worker"];
+/// Our own target. Everybody else's lines end at warnings: below, HTTP clients print headers and bodies.
+const OUR_TARGET: &str = "privatelink_detach";
 
 /// Where the runtime repeats, in the words of a debugger, what the handler and the panic hook have logged already.
 const REPEATED_TARGET: &str = "lambda_runtime::layers::panic";
@@ -42,10 +42,9 @@ impl Level {
     /// Lets our own lines through at this level, and nobody else's below a warning.
     #[must_use]
     pub fn filter(self) -> Targets {
-        let ours = OUR_TARGETS.map(|target| (target, self.0));
         Targets::new()
             .with_default(self.0.min(LevelFilter::WARN))
-            .with_targets(ours)
+            .with_target(OUR_TARGET, self.0)
             .with_target(REPEATED_TARGET, LevelFilter::OFF)
     }
 }
