@@ -21,6 +21,7 @@ pub enum Action {
     GetQueueUrl,
     PutEvents,
     DescribeEventBus,
+    GetSecretValue,
 }
 
 /// What a call suffers.

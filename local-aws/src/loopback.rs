@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response, request};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Request, Response, StatusCode, request};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,9 +24,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::wire::Reaction;
 
-/// The largest body that is read: a message of 1 MiB whose every character is escaped in six bytes, with room for the
-/// rest of the call. Lambda's largest answer, 6 MB, fits too.
+/// The largest body that is kept: a message of 1 MiB whose every character is escaped in six bytes, with room for the
+/// rest of the call. Lambda's largest event and answer, 6 MB, fit too.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The most that is read of a body too large to be kept. A client that is still sending does not see an answer, so the
+/// rest is taken and dropped, but not for ever.
+const BODY_BYTES_READ_MAX: usize = 64 * 1024 * 1024;
 
 /// A running server; dropping it ends the server and all its connections.
 #[derive(Debug)]
@@ -101,8 +105,12 @@ where
         let (answer, reset) = (answer.clone(), Arc::clone(&reset));
         async move {
             let (head, body) = request.into_parts();
-            let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_| Broken::Body)?;
-            match answer(head, body.to_bytes()).await {
+            let Some(body) = read(body).await? else {
+                let mut answer = Response::new(Full::default());
+                *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                return Ok(answer);
+            };
+            match answer(head, body).await {
                 Reaction::Answer(answer) => Ok::<Response<Full<Bytes>>, Broken>(answer.map(Full::new)),
                 Reaction::Hang => match std::future::pending::<Infallible>().await {},
                 Reaction::Lost => {
@@ -114,6 +122,21 @@ where
     });
     // A connection that ends in an error concerns its client alone.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+}
+
+/// The whole body, or nothing if it is too large to be kept.
+async fn read(mut body: Incoming) -> Result<Option<Bytes>, Broken> {
+    let (mut kept, mut size) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Broken::Body)?.into_data() else { continue };
+        size += data.len();
+        if size <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        } else if size > BODY_BYTES_READ_MAX {
+            return Err(Broken::Body);
+        }
+    }
+    Ok((size <= BODY_BYTES_MAX).then(|| kept.into()))
 }
 
 /// A TCP connection that can be made to end with a reset instead of an orderly close.

@@ -1,4 +1,4 @@
-//! SQS and EventBridge as an HTTP server on 127.0.0.1.
+//! SQS, EventBridge and Secrets Manager as an HTTP server on 127.0.0.1.
 //!
 //! This file owns the clock, the locks and the waiting; what a call means is decided in [`crate::wire`] and the models.
 
@@ -16,13 +16,14 @@ use crate::bus::Bus;
 use crate::journal::JournalEntry;
 use crate::loopback::Loopback;
 use crate::queues::Queues;
-use crate::wire::{self, ACCOUNT, DESCRIBE_EVENT_BUS, PUT_EVENTS, Reaction, SQS_PREFIX};
+use crate::secrets::Secrets;
+use crate::wire::{self, ACCOUNT, DESCRIBE_EVENT_BUS, GET_SECRET_VALUE, PUT_EVENTS, Reaction, SQS_PREFIX};
 
 /// How long [`LocalAws::until`] waits. On loopback things happen within milliseconds; this is for a machine that is busy
 /// with a build, and short enough to name the condition that never held before a whole run is given up.
 const UNTIL_MAX: Duration = Duration::from_secs(30);
 
-/// SQS and EventBridge on loopback. Dropping it ends the server.
+/// SQS, EventBridge and Secrets Manager on loopback. Dropping it ends the server.
 #[derive(Debug)]
 pub struct LocalAws {
     http: Loopback,
@@ -46,6 +47,8 @@ pub struct View<'a> {
     pub queues: &'a Queues,
     /// The buses.
     pub bus: &'a Bus,
+    /// The secrets.
+    pub secrets: &'a Secrets,
     /// Every call so far.
     pub journal: &'a [JournalEntry],
     /// The time the services go by.
@@ -64,6 +67,7 @@ pub struct NeverTrue {
 struct State {
     queues: Mutex<Queues>,
     bus: Mutex<Bus>,
+    secrets: Mutex<Secrets>,
     journal: Mutex<Vec<JournalEntry>>,
     /// How far [`LocalAws::advance`] has moved the clock.
     ahead: Mutex<Duration>,
@@ -71,11 +75,12 @@ struct State {
 }
 
 impl LocalAws {
-    /// Starts the server on a free port, without any queue and with the default bus alone.
+    /// Starts the server on a free port, without any queue or secret and with the default bus alone.
     pub async fn start() -> io::Result<Self> {
         let state = Arc::new(State {
             queues: Mutex::default(),
             bus: Mutex::default(),
+            secrets: Mutex::default(),
             journal: Mutex::default(),
             ahead: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -112,6 +117,12 @@ impl LocalAws {
         self.state.hold(&self.state.bus)
     }
 
+    /// The secrets, to look at or to change.
+    #[must_use]
+    pub fn secrets(&self) -> Held<'_, Secrets> {
+        self.state.hold(&self.state.secrets)
+    }
+
     /// Every call so far, in the order in which they were carried out.
     #[must_use]
     pub fn journal(&self) -> Vec<JournalEntry> {
@@ -132,8 +143,8 @@ impl LocalAws {
         self.state.has_changed();
     }
 
-    /// Resolves upon the first change after this call: a request, a change through [`LocalAws::queues`] or
-    /// [`LocalAws::bus`], or a moved clock. Time that merely passes is no change.
+    /// Resolves upon the first change after this call: a request, a change through [`LocalAws::queues`],
+    /// [`LocalAws::bus`] or [`LocalAws::secrets`], or a moved clock. Time that merely passes is no change.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut changes = self.state.changes.subscribe();
         async move {
@@ -170,6 +181,9 @@ impl State {
         } else if target == DESCRIBE_EVENT_BUS {
             let mut bus = lock(&self.bus);
             wire::describe_event_bus(&mut bus, &mut lock(&self.journal), body, now)
+        } else if target == GET_SECRET_VALUE {
+            let mut secrets = lock(&self.secrets);
+            wire::get_secret_value(&mut secrets, &mut lock(&self.journal), body, now)
         } else if let Some(action) = target.strip_prefix(SQS_PREFIX) {
             // A client reaches the server under the name it was given, so the queue's URL repeats it.
             let host =
@@ -191,8 +205,9 @@ impl State {
     }
 
     fn look(&self, condition: &mut impl FnMut(View<'_>) -> bool) -> bool {
-        let (queues, bus, journal) = (lock(&self.queues), lock(&self.bus), lock(&self.journal));
-        condition(View { queues: &queues, bus: &bus, journal: &journal, now: self.now() })
+        let (queues, bus, secrets) = (lock(&self.queues), lock(&self.bus), lock(&self.secrets));
+        let journal = lock(&self.journal);
+        condition(View { queues: &queues, bus: &bus, secrets: &secrets, journal: &journal, now: self.now() })
     }
 
     #[allow(clippy::disallowed_methods, reason = "the services' clock starts from the machine's")]

@@ -1,8 +1,10 @@
-//! The JSON protocols of SQS and EventBridge: the bytes of a request in, a changed model and the bytes of an answer out.
+//! The JSON protocols of SQS, EventBridge and Secrets Manager: the bytes of a request in, a changed model and the bytes
+//! of an answer out.
 //!
 //! No I/O and no clock. Whoever owns the connection acts on the [`Reaction`]. Signatures are not checked.
 
 mod events;
+mod secrets;
 mod sqs;
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 pub use events::{describe_event_bus, put_events};
+pub use secrets::get_secret_value;
 pub use sqs::call as call_sqs;
 
 use crate::faults::Fault;
@@ -27,6 +30,9 @@ pub const PUT_EVENTS: &str = "AWSEvents.PutEvents";
 
 /// The `x-amz-target` of a look at a bus.
 pub const DESCRIBE_EVENT_BUS: &str = "AWSEvents.DescribeEventBus";
+
+/// The `x-amz-target` of reading a secret.
+pub const GET_SECRET_VALUE: &str = "secretsmanager.GetSecretValue";
 
 /// What `x-amz-target` begins with for SQS; the action follows.
 pub const SQS_PREFIX: &str = "AmazonSQS.";
@@ -46,6 +52,12 @@ pub enum Reaction {
 #[must_use]
 pub fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
+}
+
+/// The ARN of a secret. AWS appends six random characters to the name; here nothing is appended.
+#[must_use]
+pub fn secret_arn(name: &str) -> String {
+    format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}")
 }
 
 /// The answer to a call that names no action served here.
@@ -126,6 +138,23 @@ fn malformed(error: &serde_json::Error) -> Refusal {
         shape: "com.amazon.coral.service#SerializationException",
         message: error.to_string(),
         party: None,
+    }
+}
+
+/// A refusal by a service that only ever spoke JSON.
+fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
+    Refusal { status, code, shape: code, message: message.to_owned(), party: None }
+}
+
+/// The reaction of a service whose protocol is version 1.1 of JSON; SQS speaks 1.0.
+fn json_1_1(reaction: Reaction) -> Reaction {
+    match reaction {
+        Reaction::Answer(mut answer) => {
+            let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
+            answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            Reaction::Answer(answer)
+        }
+        other => other,
     }
 }
 

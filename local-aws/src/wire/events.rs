@@ -2,11 +2,10 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, Carried, REGION, Reaction, Refusal, malformed, settle};
+use super::{ACCOUNT, Carried, REGION, Reaction, Refusal, json_1_1, malformed, refusal, settle};
 use crate::bus::{Bus, BusError, Entry};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
@@ -80,14 +79,7 @@ fn carry_out(
             call(bus, fault.and_then(Fault::broken_entry))
         }
     };
-    match settle(journal, entry, fault, result) {
-        Reaction::Answer(mut answer) => {
-            let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
-            answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            Reaction::Answer(answer)
-        }
-        other => other,
-    }
+    json_1_1(settle(journal, entry, fault, result))
 }
 
 /// A bus goes by its name or its ARN.
@@ -114,8 +106,4 @@ fn put(bus: &mut Bus, entries: &[Entry], broken: Option<usize>, now: SystemTime)
         message_ids: results.into_iter().flatten().collect(),
         failed,
     })
-}
-
-fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
-    Refusal { status, code, shape: code, message: message.to_owned(), party: None }
 }

@@ -100,7 +100,9 @@ fn carry_out(
             Ok(carried(json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }), Vec::new()))
         }
         // Not actions of SQS.
-        Action::PutEvents | Action::DescribeEventBus => Err(QueueError::InternalFailure),
+        Action::PutEvents | Action::DescribeEventBus | Action::GetSecretValue => {
+            Err(QueueError::InternalFailure)
+        }
     }
 }
 

@@ -1,0 +1,212 @@
+//! Function URL and Secrets Manager as bytes on a socket: no client tidies up what it sends or sees.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use local_aws::wire::{GET_SECRET_VALUE, secret_arn};
+use local_aws::{
+    Action, Ending, Fault, FunctionUrl, FunctionUrlSettings, InvocationAnswer, LocalAws, RuntimeApi,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// An answer as it came, its head in lower case.
+#[derive(Debug)]
+struct Seen {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Seen {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// Sends a request to a URL, with further header lines, and reads until the server closes the connection; nothing if it
+/// closes without an answer.
+async fn send(method: &str, url: &str, lines: &[&[u8]], body: &[u8]) -> Option<Seen> {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let first = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+    let mut request = first.into_bytes();
+    for line in lines {
+        request.extend([line, b"\r\n".as_slice()].concat());
+    }
+    request.extend(format!("content-length: {}\r\n\r\n", body.len()).into_bytes());
+    request.extend(body);
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    stream.write_all(&request).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is no answer either.
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Some(Seen { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
+}
+
+async fn post(url: &str, lines: &[&[u8]], body: &[u8]) -> Option<Seen> {
+    send("POST", url, lines, body).await
+}
+
+/// A function that answers every event with the event, and keeps what it was given.
+async fn echo(settings: FunctionUrlSettings) -> (FunctionUrl, Arc<Mutex<Vec<Bytes>>>) {
+    let events = Arc::<Mutex<Vec<Bytes>>>::default();
+    let kept = Arc::clone(&events);
+    let url = FunctionUrl::start(settings, move |event| {
+        kept.lock().unwrap().push(event.clone());
+        ready(InvocationAnswer::Response(event))
+    });
+    (url.await.unwrap(), events)
+}
+
+#[tokio::test]
+async fn request_reaches_the_function_with_every_header_as_it_came() {
+    let (url, _) = echo(FunctionUrlSettings::default()).await;
+    let to = format!("{}/detachments?dry=1", url.url());
+    let lines = [b"X-Twice: a".as_slice(), b"x-twice: \xfcb", b"Content-Type: application/json"];
+
+    let seen = post(&to, &lines, b"{}").await.unwrap();
+
+    let event = seen.json();
+    assert_eq!((seen.status, &event["rawPath"]), (200, &json!("/detachments")));
+    assert_eq!(event["headers"]["x-twice"], "a,\u{fffd}b");
+    assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("{}"), &json!(false)));
+    assert_eq!(event["queryStringParameters"], json!({ "dry": "1" }));
+}
+
+#[tokio::test]
+async fn no_two_requests_of_a_process_have_the_same_id() {
+    let urls = [echo(FunctionUrlSettings::default()).await, echo(FunctionUrlSettings::default()).await];
+    let mut ids = Vec::new();
+    for (url, _) in urls.iter().chain(&urls) {
+        let seen = post(&format!("{}/", url.url()), &[], b"").await.unwrap();
+        ids.push(seen.json()["requestContext"]["requestId"].as_str().unwrap().to_owned());
+    }
+
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+    assert!(ids.iter().all(|id| id.len() == 36), "{ids:?}");
+}
+
+#[tokio::test]
+async fn stage_is_part_of_the_url_and_no_other_path_reaches_the_function() {
+    let settings = FunctionUrlSettings { stage: Some("prod".to_owned()), ..FunctionUrlSettings::default() };
+    let (url, events) = echo(settings).await;
+    let seen = post(&format!("{}/detachments", url.url()), &[], b"").await.unwrap();
+    assert_eq!((seen.status, &seen.json()["rawPath"]), (200, &json!("/prod/detachments")));
+
+    for elsewhere in ["detachments", "production/detachments", ""] {
+        let to = format!("{}/{elsewhere}", url.url().strip_suffix("/prod").unwrap());
+        let seen = post(&to, &[], b"").await.unwrap();
+        assert_eq!((seen.status, seen.json()), (404, json!({ "message": "Not Found" })));
+    }
+    assert_eq!(events.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn body_too_large_for_an_event_is_refused_without_an_invocation() {
+    const MIB: usize = 1024 * 1024;
+    let (url, events) = echo(FunctionUrlSettings::default()).await;
+    let to = format!("{}/", url.url());
+    let text = b"content-type: text/plain".as_slice();
+
+    // As base64 the second is too large; the last is more than the server keeps at all.
+    for (lines, mib) in [([text].as_slice(), 7), (&[], 5), (&[text], 9)] {
+        let seen = post(&to, lines, &vec![b'x'; mib * MIB]).await.unwrap();
+        assert_eq!(seen.status, 413, "{mib} MiB");
+    }
+    assert_eq!(events.lock().unwrap().len(), 0);
+    assert_eq!(post(&to, &[text], &vec![b'x'; 5 * MIB]).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn runtime_api_answers_for_the_function() {
+    let api = Arc::new(RuntimeApi::start().await.unwrap());
+    let invoking = Arc::clone(&api);
+    let url = FunctionUrl::start(FunctionUrlSettings::default(), move |event| {
+        let api = Arc::clone(&invoking);
+        async move { api.invoke(event, Duration::from_secs(10)).await }
+    });
+    let url = url.await.unwrap();
+
+    let to = format!("{}/", url.url());
+    let (seen, ()) = tokio::join!(post(&to, &[], b""), async {
+        let next = format!("http://{}/2018-06-01/runtime/invocation", api.address());
+        let given = send("GET", &format!("{next}/next"), &[], b"").await.unwrap();
+        let id = given.head.lines().find_map(|line| line.strip_prefix("lambda-runtime-aws-request-id: "));
+        let answer = json!({
+            "statusCode": 401,
+            "headers": { "www-authenticate": "StandardWebhooks", "content-length": "77" },
+            "body": "who?",
+        });
+        let to = format!("{next}/{}/response", id.unwrap());
+        post(&to, &[], answer.to_string().as_bytes()).await.unwrap();
+    });
+
+    let seen = seen.unwrap();
+    assert_eq!((seen.status, seen.body.as_str()), (401, "who?"));
+    assert!(seen.head.contains("\r\nx-amzn-remapped-www-authenticate: standardwebhooks"), "{}", seen.head);
+    assert!(seen.head.contains("\r\ncontent-length: 4"), "{}", seen.head);
+}
+
+#[tokio::test]
+async fn function_url_ends_when_it_is_dropped() {
+    let (url, _) = echo(FunctionUrlSettings::default()).await;
+    let to = url.url();
+    drop(url);
+    tokio::task::yield_now().await;
+
+    assert!(TcpStream::connect(to.strip_prefix("http://").unwrap()).await.is_err());
+}
+
+#[tokio::test]
+async fn secret_is_read_over_http_and_every_read_is_in_the_journal() {
+    let aws = LocalAws::start().await.unwrap();
+    aws.secrets().put("webhooks", "old");
+    aws.secrets().faults().plan(Action::GetSecretValue, 1, Fault::AnswerLost);
+    let target = format!("x-amz-target: {GET_SECRET_VALUE}");
+    let lines = [target.as_bytes()];
+    let to = format!("{}/", aws.url());
+    let read = |id: &str| json!({ "SecretId": id }).to_string();
+
+    assert!(post(&to, &lines, read("webhooks").as_bytes()).await.is_none());
+    let old = post(&to, &lines, read(&secret_arn("webhooks")).as_bytes()).await.unwrap();
+    aws.secrets().put("webhooks", "new");
+    let new = post(&to, &lines, read("webhooks").as_bytes()).await.unwrap();
+    aws.secrets().remove("webhooks");
+    let gone = post(&to, &lines, read("webhooks").as_bytes()).await.unwrap();
+
+    assert_eq!((&old.json()["SecretString"], &new.json()["SecretString"]), (&json!("old"), &json!("new")));
+    assert_ne!(old.json()["VersionId"], new.json()["VersionId"]);
+    assert_eq!(gone.json()["__type"], "ResourceNotFoundException");
+    let endings: Vec<_> =
+        aws.journal().into_iter().map(|entry| (entry.action, entry.target, entry.ending)).collect();
+    let each = |ending| (Action::GetSecretValue, "webhooks".to_owned(), ending);
+    assert_eq!(
+        endings,
+        [
+            each(Ending::Faulted(Fault::AnswerLost)),
+            each(Ending::Done),
+            each(Ending::Done),
+            each(Ending::Refused("ResourceNotFoundException".to_owned())),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn changed_secret_wakes_whoever_awaits_a_condition() {
+    let aws = LocalAws::start().await.unwrap();
+    let (reached, ()) = tokio::join!(
+        aws.until(|view| view.secrets.get("webhooks").is_some_and(|secret| secret.value == "new")),
+        async { aws.secrets().put("webhooks", "new") },
+    );
+    reached.unwrap();
+}
