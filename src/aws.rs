@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// Time for one operation with all attempts of the SDK, its own only layer of retries. Three operations (publish,
 /// delete, hand back) then fit into the reserve that an invocation keeps.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time for the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 //!
 //! Read once at start. Whatever must be set has no silent default, and all faults are reported together.
 
+mod intake;
 mod reader;
 mod worker;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use crate::telemetry::Level;
 
+pub use intake::IntakeConfig;
 pub use worker::WorkerConfig;
 
 /// What the Lambda runtime needs; without them the process does not run on Lambda.

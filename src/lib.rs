@@ -9,6 +9,7 @@
 //! * [`batch`]: one batch of the queue, its lanes and hand-backs.
 //! * [`handler`]: one invocation, from payload to answer.
 //! * [`completion`] and [`reason`]: the event, and a failure in words for its reader.
+//! * [`intake`]: the other function, the front door.
 //! * [`queue`], [`publisher`], [`aws`]: SQS, `EventBridge` and what their clients share.
 //! * [`config`], [`telemetry`], [`clock`], [`calendar`]: the environment, logs, time and its dates, each with one owner.
 //! * [`assemble`] and [`process`]: all of it put together for production, and the process it runs in.
@@ -23,6 +24,7 @@ pub mod completion;
 pub mod config;
 pub mod detach;
 pub mod handler;
+pub mod intake;
 pub mod process;
 pub mod publisher;
 pub mod queue;

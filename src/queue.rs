@@ -1,4 +1,7 @@
-//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one.
+//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one; and how a
+//! message gets there ([`sender`]).
+
+pub mod sender;
 
 use std::time::{Duration, SystemTime};
 

@@ -2,7 +2,9 @@
 //!
 //! Pure: bytes in, a value out. Nothing here knows where the bytes came from, and nothing further in sees JSON.
 
+mod body;
 mod draft;
+mod entries;
 mod ids;
 mod trigger;
 
@@ -10,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use entries::{Entries, shown};
 pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId};
 pub use trigger::Trigger;
 
@@ -86,9 +89,24 @@ pub enum RejectionCode {
     ProtectedSecurityGroup,
 }
 
+impl RejectionCode {
+    /// The name as it travels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "InvalidRequest",
+            Self::RegionNotAllowed => "RegionNotAllowed",
+            Self::ProtectedEndpoint => "ProtectedEndpoint",
+            Self::ProtectedSecurityGroup => "ProtectedSecurityGroup",
+        }
+    }
+}
+
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
+    /// The kind of fault.
+    pub code: RejectionCode,
     /// The field as the sender spelled it; `body` for the whole.
     pub field: String,
     /// What is wrong; it completes the sentence "the field …".
@@ -114,6 +132,12 @@ impl DetachRequest {
     /// The request in a body, or everything that is wrong with it.
     pub fn parse(body: &str, rules: &Rules) -> Result<Self, Box<Rejection>> {
         draft::parse(body, rules)
+    }
+
+    /// The body of a message that asks for this under that name.
+    #[must_use]
+    pub fn to_body(&self, request_id: &RequestId) -> String {
+        body::write(self, request_id)
     }
 }
 
@@ -161,6 +185,26 @@ mod tests {
         assert_eq!(
             (request.dry_run, request.deadline, request.metadata["ticket"].as_str()),
             (true, Some(Duration::from_secs(30)), "7")
+        );
+    }
+
+    #[test]
+    fn what_is_written_as_a_body_is_read_as_the_same_request() {
+        let body = json!({
+            "RegionId": "eu-west-1", "endpoint_id": "ep-a", "SecurityGroupId": "sg-a", "dry_run": true,
+            "client_token": "a \"token\" \\", "request_id": "r", "deadline_seconds": 30,
+            "metadata": { "\u{ffff}": "\u{fffe}\n\u{7f}ü" },
+        });
+        let request = parse(&body.to_string()).unwrap();
+        let written = request.to_body(&RequestId::parse("r").unwrap());
+        assert_eq!(parse(&written).unwrap(), request);
+        let is_taken_by_sqs = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
+        assert!(written.chars().all(is_taken_by_sqs), "{written:?}");
+
+        let smallest = parse(&with("dry_run", Value::Null)).unwrap();
+        assert_eq!(
+            smallest.to_body(&RequestId::parse("msg_1.2").unwrap()),
+            r#"{"dry_run":false,"endpoint_id":"ep-a","region_id":"eu-west-1","request_id":"msg_1.2","security_group_id":"sg-a"}"#
         );
     }
 

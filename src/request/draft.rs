@@ -1,14 +1,12 @@
 //! From a body to a request: everything that is valid is kept, everything that is not is named.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::entries::{self, Entries};
 use super::{
     ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldFault, Metadata, RegionId, Rejection,
     RejectionCode, RequestId, Rules, SecurityGroupId,
@@ -19,9 +17,6 @@ const METADATA_BYTES_MAX: usize = 1024;
 
 /// Most faults that one rejection lists. A body of 1 MiB could hold ten thousands; nobody reads further than this.
 pub(super) const FAULTS_LISTED_MAX: usize = 20;
-
-/// Most characters of an unknown field's name that are repeated to the sender.
-const FIELD_NAME_SHOWN_MAX: usize = 64;
 
 /// See [`DetachRequest::parse`].
 pub(super) fn parse(body: &str, rules: &Rules) -> Result<DetachRequest, Box<Rejection>> {
@@ -40,29 +35,6 @@ pub(super) fn parse(body: &str, rules: &Rules) -> Result<DetachRequest, Box<Reje
     }
     draft.check(rules);
     draft.finish()
-}
-
-/// A JSON object's fields in their order, repeated ones included.
-struct Entries(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Entries;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
 }
 
 /// What to do instead, if the body is somebody's envelope around a request.
@@ -104,9 +76,7 @@ impl Draft {
         let mut given: BTreeMap<&str, &str> = BTreeMap::new();
         for (key, raw) in entries {
             let Some(field) = field_named(key) else {
-                let name: String =
-                    key.chars().take(FIELD_NAME_SHOWN_MAX).flat_map(char::escape_debug).collect();
-                self.fault(&name, "is not a field of a request");
+                self.fault(&entries::shown(key), "is not a field of a request");
                 continue;
             };
             if let Some(earlier) = given.insert(field, key) {
@@ -201,7 +171,7 @@ impl Draft {
     fn forbid(&mut self, code: RejectionCode, field: &str, problem: &str) {
         self.code = Some(self.code.map_or(code, |other| other.min(code)));
         if self.faults.len() < FAULTS_LISTED_MAX {
-            self.faults.push(FieldFault { field: field.to_owned(), problem: problem.to_owned() });
+            self.faults.push(FieldFault { code, field: field.to_owned(), problem: problem.to_owned() });
         } else {
             self.faults_unlisted += 1;
         }
@@ -224,7 +194,8 @@ impl Draft {
         }
         if self.faults_unlisted > 0 {
             let problem = format!("has {} more faults", self.faults_unlisted);
-            self.faults.push(FieldFault { field: "body".to_owned(), problem });
+            let code = RejectionCode::InvalidRequest;
+            self.faults.push(FieldFault { code, field: "body".to_owned(), problem });
         }
         Err(Box::new(Rejection {
             code: self.code.unwrap_or(RejectionCode::InvalidRequest),

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 /// Longest region id that is accepted, in characters. Today's longest has 22; it becomes part of a host name,
 /// whose labels end at 63.
@@ -15,6 +16,12 @@ const RESOURCE_ID_TAIL_MAX: usize = 61;
 
 /// Longest client token and request id, in characters: Alibaba's limit for the one, this project's for the other.
 const TOKEN_LENGTH_MAX: usize = 64;
+
+/// Characters of a hash in a request id: enough that no two of a deployment's are alike by chance.
+const SOURCE_ID_HASH_LENGTH: usize = 16;
+
+/// Most characters of a strange id that are kept beside its hash.
+const SOURCE_ID_KEPT_MAX: usize = TOKEN_LENGTH_MAX - 1 - SOURCE_ID_HASH_LENGTH;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $valid:expr, $rule:literal) => {
@@ -105,17 +112,27 @@ impl ClientToken {
 }
 
 impl RequestId {
-    /// A request id made of the id of the message or invocation that carried the request.
+    /// A request id made of the id of whatever carried the request: a message, a webhook, an event, an invocation.
     ///
-    /// Those are valid as they are; a character that is not allowed becomes `-`, so that even a strange id names
-    /// its request.
+    /// Most are valid as they are. Of one that is not, what can be kept is kept, and a hash is added: two requests must
+    /// never get one name because their sources' names are long or strange.
     #[must_use]
     pub fn from_source(id: &str) -> Self {
-        let allowed = |c: char| {
-            if c.is_ascii() && is_request_id_byte(c as u8) { c } else { '-' }
-        };
-        let id: String = id.chars().take(TOKEN_LENGTH_MAX).map(allowed).collect();
-        Self(if id.is_empty() { "-".to_owned() } else { id })
+        Self::parse(id).unwrap_or_else(|| {
+            let allowed = |c: char| {
+                if c.is_ascii() && is_request_id_byte(c as u8) { c } else { '-' }
+            };
+            let kept: String = id.chars().take(SOURCE_ID_KEPT_MAX).map(allowed).collect();
+            let hash =
+                Sha256::digest(id).iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte));
+            Self(format!("{kept}-{hash:016x}"))
+        })
+    }
+
+    /// The request id of the `number`th of several requests, from 1, that one source carried.
+    #[must_use]
+    pub fn numbered(source: &str, number: usize) -> Self {
+        Self::from_source(&format!("{source}.{number}"))
     }
 }
 
@@ -196,10 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn any_source_id_names_a_request() {
+    fn any_source_id_names_a_request_and_no_two_alike() {
         assert_eq!(RequestId::from_source("0b2f-1").as_str(), "0b2f-1");
-        assert_eq!(RequestId::from_source("a b/ü").as_str(), "a-b--");
-        assert_eq!(RequestId::from_source("").as_str(), "-");
-        assert!(RequestId::parse(RequestId::from_source(&"é".repeat(99)).as_str()).is_some());
+        assert_eq!(RequestId::numbered("msg_2b", 3).as_str(), "msg_2b.3");
+        let long = "x".repeat(64);
+        let strange =
+            ["", "-", "a b/ü", "a b/-", &long, &format!("{long}.1"), &format!("{long}.2"), &"é".repeat(99)];
+        let ids: std::collections::BTreeSet<_> = strange.into_iter().map(RequestId::from_source).collect();
+        assert_eq!(ids.len(), strange.len(), "{ids:?}");
+        assert!(ids.iter().all(|id| RequestId::parse(id.as_str()).is_some()), "{ids:?}");
+        assert!(RequestId::from_source("a b/ü").as_str().starts_with("a-b---"));
     }
 }

@@ -1,0 +1,170 @@
+//! The request queue from the sender's side: messages in tens, and the truth about each.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_sqs::types::{BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry};
+use tracing::warn;
+
+use super::{BATCH_ENTRIES_MAX, QueueFault, fault};
+use crate::clock::Clock;
+use crate::request::Trigger;
+
+/// Calls that one entry is part of at most. A call that fails as a whole was repeated by the SDK already; an entry that
+/// fails inside a success is nobody's business but ours.
+const ENTRY_ATTEMPTS_MAX: u32 = 3;
+
+/// Time between two calls for one entry.
+const ENTRY_RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// After this no further call is begun: the sender of a webhook waits, and the function's time is bounded.
+pub const SEND_TIME_MAX: Duration = Duration::from_secs(20);
+
+const OPERATION: &str = "SendMessageBatch";
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its lane.
+    pub group: String,
+    /// The same for a repetition.
+    pub deduplication_id: String,
+    /// The request.
+    pub body: String,
+    /// What made the request.
+    pub trigger: Trigger,
+}
+
+/// Sends to the request queue.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    client: aws_sdk_sqs::Client,
+    queue_url: String,
+}
+
+impl Sender {
+    /// A FIFO queue.
+    #[must_use]
+    pub fn new(client: aws_sdk_sqs::Client, queue_url: String) -> Self {
+        Self { client, queue_url }
+    }
+
+    /// Sends the messages in their order; whether the queue has each, in the same order.
+    ///
+    /// After a call that failed as a whole nothing more is sent: the queue cannot take it now.
+    pub async fn send(&self, messages: &[Message], clock: &Clock) -> Vec<Result<(), QueueFault>> {
+        let until = clock.now() + SEND_TIME_MAX;
+        let mut results = Vec::with_capacity(messages.len());
+        let mut is_broken = false;
+        for some in messages.chunks(BATCH_ENTRIES_MAX) {
+            if is_broken {
+                results.extend(some.iter().map(|_| Err(not_sent("an earlier call failed"))));
+                continue;
+            }
+            let batch = self.send_some(some, until, clock).await;
+            is_broken = batch.is_broken;
+            results.extend(batch.results);
+        }
+        results
+    }
+
+    async fn send_some(&self, messages: &[Message], until: Instant, clock: &Clock) -> Batch {
+        let mut batch = Batch::new(messages.len());
+        for attempt in 1..=ENTRY_ATTEMPTS_MAX {
+            let pending = batch.pending();
+            if pending.is_empty() || clock.now() >= until {
+                break;
+            }
+            if attempt > 1 {
+                clock.sleep_until(clock.now() + ENTRY_RETRY_AFTER).await;
+            }
+            if let Err(fault) = self.call(messages, &pending, &mut batch).await {
+                warn!("{fault}");
+                batch.fail(&fault);
+                break;
+            }
+        }
+        batch
+    }
+
+    async fn call(
+        &self,
+        messages: &[Message],
+        pending: &[usize],
+        batch: &mut Batch,
+    ) -> Result<(), QueueFault> {
+        let mut request = self.client.send_message_batch().queue_url(&self.queue_url);
+        for index in pending {
+            request = request.entries(entry(*index, &messages[*index])?);
+        }
+        let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
+        for accepted in answer.successful() {
+            batch.accept(accepted.id());
+        }
+        for failed in answer.failed() {
+            warn!(
+                code = failed.code(),
+                is_senders_fault = failed.sender_fault(),
+                "the queue did not take a message"
+            );
+            batch.refuse(failed);
+        }
+        Ok(())
+    }
+}
+
+fn entry(index: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, QueueFault> {
+    let trigger =
+        MessageAttributeValue::builder().data_type("String").string_value(message.trigger.as_str()).build();
+    let entry = SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_group_id(&message.group)
+        .message_deduplication_id(&message.deduplication_id)
+        .message_body(&message.body)
+        .message_attributes("trigger", trigger.map_err(|error| fault(OPERATION, &error))?);
+    entry.build().map_err(|error| fault(OPERATION, &error))
+}
+
+/// What became of at most ten messages. One that no answer names was not taken.
+struct Batch {
+    results: Vec<Result<(), QueueFault>>,
+    /// Not to be sent once more: the queue has it, or will never take it.
+    is_final: Vec<bool>,
+    is_broken: bool,
+}
+
+impl Batch {
+    fn new(length: usize) -> Self {
+        let results = (0..length).map(|_| Err(not_sent("no time was left"))).collect();
+        Self { results, is_final: vec![false; length], is_broken: false }
+    }
+
+    fn pending(&self) -> Vec<usize> {
+        (0..self.results.len()).filter(|index| !self.is_final[*index]).collect()
+    }
+
+    fn accept(&mut self, id: &str) {
+        self.end(id, Ok(()), true);
+    }
+
+    fn refuse(&mut self, failed: &BatchResultErrorEntry) {
+        self.end(failed.id(), Err(not_sent(failed.code())), failed.sender_fault());
+    }
+
+    fn fail(&mut self, fault: &QueueFault) {
+        for index in self.pending() {
+            self.results[index] = Err(not_sent(&fault.cause));
+        }
+        self.is_broken = true;
+    }
+
+    fn end(&mut self, id: &str, result: Result<(), QueueFault>, is_final: bool) {
+        if let Some(index) = id.parse().ok().filter(|index: &usize| *index < self.results.len()) {
+            self.results[index] = result;
+            self.is_final[index] = is_final;
+        }
+    }
+}
+
+fn not_sent(cause: &str) -> QueueFault {
+    QueueFault { operation: OPERATION, cause: cause.to_owned() }
+}

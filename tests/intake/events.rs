@@ -1,0 +1,125 @@
+//! Schedules, `EventBridge` events and SNS notifications.
+
+use serde_json::{Value, json};
+
+use crate::account::{Account, attribute, request};
+
+fn event(detail: &Value) -> Value {
+    json!({
+        "version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602", "detail-type": "Security Group Detach Requested",
+        "source": "incident.response", "account": "123456789012", "time": "2026-11-22T07:00:00Z", "region": "eu-west-1",
+        "resources": [], "detail": detail,
+    })
+}
+
+fn notification(message: &str) -> Value {
+    json!({ "Records": [{
+        "EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": "arn:aws:sns:eu-west-1:123456789012:t:s",
+        "Sns": { "Type": "Notification", "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb5e", "TopicArn":
+            "arn:aws:sns:eu-west-1:123456789012:t", "Subject": null, "Message": message,
+            "Timestamp": "2026-11-22T07:00:00.000Z", "MessageAttributes": {} },
+    }] })
+}
+
+/// The names of the accepted requests, and the trigger and name of every message.
+async fn accept(account: &Account, payload: &Value) -> (Vec<String>, Vec<(String, String)>) {
+    let answer = account.invoke(&payload.to_string()).await.unwrap();
+    let accepted = answer["accepted"].as_array().unwrap().iter();
+    let accepted = accepted.map(|receipt| receipt["request_id"].as_str().unwrap().to_owned()).collect();
+    let message = |message: &local_aws::queues::Message| {
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        (attribute(message, "trigger").unwrap().to_owned(), body["request_id"].as_str().unwrap().to_owned())
+    };
+    (accepted, account.messages().iter().map(message).collect())
+}
+
+#[tokio::test]
+async fn an_event_is_named_by_its_id_however_often_it_comes() {
+    let account = Account::with_iam(None).await;
+    let id = "7bf73129-1428-4cd3-a780-95db273d1602";
+    let one = event(&request("sg-a"));
+    for _ in 0..3 {
+        let (accepted, messages) = accept(&account, &one).await;
+        assert_eq!((accepted, messages), (vec![id.to_owned()], vec![("event".to_owned(), id.to_owned())]));
+    }
+    let several = event(&json!({ "requests": [request("sg-b"), request("sg-c")] }));
+    let (accepted, messages) = accept(&account, &several).await;
+    assert_eq!((accepted, messages.len()), (vec![format!("{id}.1"), format!("{id}.2")], 3));
+}
+
+#[tokio::test]
+async fn a_notification_is_named_by_its_message() {
+    let account = Account::with_iam(None).await;
+    let id = "95df01b4-ee98-5cb9-9903-4c221d41eb5e";
+    for _ in 0..2 {
+        let (accepted, messages) = accept(&account, &notification(&request("sg-a").to_string())).await;
+        assert_eq!((accepted, messages), (vec![id.to_owned()], vec![("event".to_owned(), id.to_owned())]));
+    }
+    let several = json!({ "requests": [request("sg-b")] }).to_string();
+    assert_eq!(accept(&account, &notification(&several)).await.0, [format!("{id}.1")]);
+}
+
+#[tokio::test]
+async fn a_schedules_input_is_named_by_its_execution_or_by_the_invocation() {
+    let account = Account::with_iam(None).await;
+    let mut single = request("sg-a");
+    single["request_id"] = "d32c5kddcf5bb8c3".into();
+    let (accepted, messages) = accept(&account, &single).await;
+    assert_eq!(accepted, ["d32c5kddcf5bb8c3"]);
+    assert_eq!(messages, [("schedule".to_owned(), "d32c5kddcf5bb8c3".to_owned())]);
+    let several = json!({ "id": "d32c5kddcf5bb8c4", "requests": [request("sg-b"), request("sg-c")] });
+    assert_eq!(accept(&account, &several).await.0, ["d32c5kddcf5bb8c4.1", "d32c5kddcf5bb8c4.2"]);
+    // The third invocation, by the ids that the runtime API gives.
+    let invocation = "00000000-0000-4000-a000-000000000003";
+    assert_eq!(accept(&account, &request("sg-d")).await.0, [invocation]);
+    let listed = json!({ "requests": [request("sg-e")] });
+    assert_eq!(accept(&account, &listed).await.0, ["00000000-0000-4000-a000-000000000004.1"]);
+}
+
+#[tokio::test]
+async fn an_invalid_event_fails_the_invocation_and_enqueues_nothing() {
+    let account = Account::with(&[("PROTECTED_ENDPOINTS", "ep-safe")]).await;
+    let mut protected = request("sg-a");
+    protected["endpoint_id"] = "ep-safe".into();
+    let mistyped = json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a", "dryRun": true });
+    let twice = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a","dry_run":true,"dry_run":false}"#;
+    let unreplaced = json!({ "id": "<aws.scheduler.execution-id>", "requests": [request("sg-a")] });
+    let mut other_type = event(&request("sg-a"));
+    other_type["detail-type"] = "Security Group Detach Completed".into();
+    let invalid = "InvalidEvent";
+    let unsupported = "UnsupportedEvent";
+    for (payload, error_type, says) in [
+        (event(&mistyped).to_string(), invalid, "dryRun is not a field"),
+        (
+            event(&json!({ "requests": [request("sg-a"), protected] })).to_string(),
+            invalid,
+            "request 1: endpoint_id is protected",
+        ),
+        (event(&Value::Null).to_string(), invalid, "must be one JSON object"),
+        (event(&json!({})).to_string().replace("{}", twice), invalid, "dry_run is given twice"),
+        (notification("detach, please").to_string(), invalid, "is not JSON"),
+        (unreplaced.to_string(), invalid, "id must be 1 to 64"),
+        (mistyped.to_string(), invalid, "dryRun is not a field"),
+        ("{}".to_owned(), invalid, "region_id is required"),
+        ("[]".to_owned(), unsupported, "no event that the intake knows"),
+        ("\"text\"".to_owned(), unsupported, "no event that the intake knows"),
+        (other_type.to_string(), unsupported, "detail-type"),
+        (json!({ "Records": [] }).to_string(), unsupported, "not SNS"),
+        (
+            json!({ "Records": [{ "eventSource": "aws:sqs", "body": "{}" }] }).to_string(),
+            unsupported,
+            "not SNS",
+        ),
+        (
+            json!({ "httpMethod": "POST", "path": "/detachments" }).to_string(),
+            unsupported,
+            "payload format 2.0",
+        ),
+        (json!({ "requestContext": { "elb": {} } }).to_string(), unsupported, "payload format 2.0"),
+    ] {
+        let error = account.invoke(&payload).await.unwrap_err();
+        assert_eq!(error["errorType"], error_type, "{payload}: {error}");
+        assert!(error["errorMessage"].as_str().unwrap().contains(says), "{payload}: {error}");
+    }
+    assert_eq!(account.messages().len(), 0);
+}
