@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::aws;
+use privatelink_detach::config::{IntakeConfig, WorkerConfig};
+use privatelink_detach::intake::payload::DETAIL_TYPE;
+use privatelink_detach::queue::sender::SEND_TIME_MAX;
 use privatelink_detach::request::DEADLINE_SECONDS;
 use privatelink_detach::worker::InvocationLimits;
 use serde_json::{Value, json};
@@ -13,17 +16,47 @@ use crate::stage::{Setting, Stage};
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// The numbers that a key has in the template, wherever it stands alone on its line.
-fn numbers(key: &str) -> Vec<u64> {
+/// The numbers that a key has in a text, wherever it stands alone on its line.
+fn numbers_in(text: &str, key: &str) -> Vec<u64> {
     let value = |line: &str| line.trim().strip_prefix(key)?.strip_prefix(": ")?.parse().ok();
-    TEMPLATE.lines().filter_map(value).collect()
+    text.lines().filter_map(value).collect()
+}
+
+/// The numbers that a key has in the template.
+fn numbers(key: &str) -> Vec<u64> {
+    numbers_in(TEMPLATE, key)
+}
+
+/// One resource of the template.
+fn resource(name: &str) -> &'static str {
+    let from = TEMPLATE.split_once(&format!("\n  {name}:\n")).unwrap().1;
+    let is_inside = |line: &&str| line.is_empty() || line.starts_with("   ") || line.starts_with("  #");
+    let length = from.split_inclusive('\n').take_while(is_inside).map(str::len).sum();
+    &from[..length]
+}
+
+/// The variables that a function's resource sets.
+fn variables(name: &str) -> BTreeSet<String> {
+    let function = resource(name).split_once("Variables:\n").unwrap().1;
+    let name = |line: &str| Some(line.strip_prefix("          ")?.split_once(": ")?.0.to_owned());
+    function.lines().map_while(name).collect()
+}
+
+/// The variables that a configuration reads.
+fn read_by<C>(read: impl Fn(&dyn Fn(&str) -> Option<String>) -> C) -> BTreeSet<String> {
+    let names = std::cell::RefCell::new(BTreeSet::new());
+    read(&|name| {
+        names.borrow_mut().insert(name.to_owned());
+        None
+    });
+    names.into_inner()
 }
 
 #[test]
 fn the_templates_numbers_hang_together_with_the_workers() {
     let limits = InvocationLimits::default();
     let seconds = |duration: Duration| duration.as_secs();
-    let [timeout] = numbers("Timeout")[..] else { panic!("one function timeout") };
+    let [timeout] = numbers_in(resource("WorkerFunction"), "Timeout")[..] else { panic!("one timeout") };
     let [visibility] = numbers("VisibilityTimeout")[..] else { panic!("one visibility timeout") };
     let [receives] = numbers("maxReceiveCount")[..] else { panic!("one receive count") };
     assert!(timeout >= seconds(limits.wait_max + limits.call_timeout + limits.reserve));
@@ -35,7 +68,7 @@ fn the_templates_numbers_hang_together_with_the_workers() {
     assert!(receives > receives_needed && receives <= 1000, "{receives_needed} of {receives}");
     assert!(longest + visibility < 12 * 60 * 60, "SQS hides a message for 12 hours at most");
     assert_eq!(numbers("BatchSize"), [10]);
-    assert_eq!(numbers("MessageRetentionPeriod"), [14 * 24 * 60 * 60; 2]);
+    assert_eq!(numbers("MessageRetentionPeriod"), [14 * 24 * 60 * 60; 3]);
     assert_eq!(TEMPLATE.matches("FifoQueue: true").count(), 2);
     let alarm = numbers("Default").into_iter().find(|seconds| *seconds == 4200).unwrap();
     assert!(
@@ -46,23 +79,49 @@ fn the_templates_numbers_hang_together_with_the_workers() {
 }
 
 #[test]
-fn the_template_sets_every_variable_that_the_worker_reads() {
-    let read = std::cell::RefCell::new(BTreeSet::new());
-    let _ = WorkerConfig::read(|name| {
-        read.borrow_mut().insert(name.to_owned());
-        None
-    });
-    let variables = TEMPLATE.split("Variables:\n").nth(1).unwrap().split("Events:").next().unwrap();
-    let set: BTreeSet<String> =
-        variables.lines().filter_map(|line| Some(line.trim().split_once(": ")?.0.to_owned())).collect();
-    // Read only to be refused: sources of keys that this version does not have.
-    let is_refused = |name: &String| {
-        WorkerConfig::read(|variable| (variable == name).then(|| "x".to_owned())).is_err_and(|faults| {
-            faults.iter().any(|fault| fault.variable == name && fault.problem.contains("not supported"))
-        })
+fn the_templates_numbers_hang_together_with_the_intakes() {
+    let [timeout] = numbers_in(resource("IntakeFunction"), "Timeout")[..] else { panic!("one timeout") };
+    let call = aws::OPERATION_TIMEOUT;
+    assert!(2 * call + SEND_TIME_MAX + call <= Duration::from_secs(timeout));
+    // Lambda pauses for one minute and then for two between its three tries of an event.
+    let [tries] = numbers("MaximumRetryAttempts").into_iter().filter(|n| *n < 10).collect::<Vec<_>>()[..]
+    else {
+        panic!("one number of tries")
     };
-    let read: BTreeSet<String> = read.into_inner().into_iter().filter(|name| !is_refused(name)).collect();
-    assert_eq!(set, read);
+    assert_eq!(tries, 2);
+    assert!(3 * timeout + 60 + 120 < 5 * 60, "the queue remembers a request for five minutes");
+}
+
+#[test]
+fn the_template_sets_every_variable_that_a_function_reads() {
+    let mut worker = read_by(|environment| WorkerConfig::read(environment));
+    // Read only to be refused: sources of keys that this version does not have.
+    worker.retain(|name| {
+        let faults = WorkerConfig::read(|variable| (variable == name).then(|| "x".to_owned())).unwrap_err();
+        !faults.iter().any(|fault| fault.variable == name && fault.problem.contains("not supported"))
+    });
+    assert_eq!(variables("WorkerFunction"), worker);
+    assert_eq!(variables("IntakeFunction"), read_by(|environment| IntakeConfig::read(environment)));
+}
+
+#[test]
+fn the_template_gives_the_intake_no_more_than_it_needs() {
+    let function = resource("IntakeFunction");
+    assert!(!function.contains("!Ref Alibaba"), "it holds no keys");
+    let is_action = |word: &&str| word.contains(':') && !word.ends_with(':') && !word.contains("::");
+    let actions: BTreeSet<&str> = resource("IntakeRole").split_whitespace().filter(is_action).collect();
+    let needed = [
+        "kms:Decrypt",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "secretsmanager:GetSecretValue",
+        "sqs:SendMessage",
+        "sts:AssumeRole",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    ];
+    assert_eq!(actions, BTreeSet::from(needed));
+    assert!(TEMPLATE.contains(&format!("detail-type: [{DETAIL_TYPE}]")));
 }
 
 #[test]
@@ -76,10 +135,10 @@ fn the_template_permits_what_the_worker_does() {
         "events:PutEvents",
         "events:DescribeEventBus",
     ] {
-        assert!(TEMPLATE.contains(action), "{action}");
+        assert!(resource("WorkerRole").contains(action), "{action}");
     }
     assert!(TEMPLATE.contains(privatelink_detach::completion::SOURCE));
-    assert_eq!(TEMPLATE.matches("Resource: \"*\"").count(), 1, "only X-Ray has no resource to name");
+    assert_eq!(TEMPLATE.matches("Resource: \"*\"").count(), 2, "only X-Ray has no resource to name");
 }
 
 /// The anchors of a Markdown file's headings, as a repository page makes them.
