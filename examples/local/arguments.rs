@@ -9,18 +9,26 @@ pub(crate) const USAGE: &str = "\
 Usage: local [--seed FILE] [EVENT-FILE...]
        local --live EVENT-FILE...
 
-Runs the worker's own code on this machine, fed with events from files, and shows what happens to each request.
-An event file holds an event of SQS, as Lambda gives it to the function, or one bare request, for a direct invocation.
-Without a file it is events/queue-batch.json.
+Runs the functions' own code on this machine, fed with events from files, and shows what happens to each request.
+An event file holds what Lambda gives to one of the functions:
+
+  for the intake   an HTTP call of a Function URL or an HTTP API, an event of EventBridge or SNS, or a schedule's list
+                   of requests
+  for the worker   an event of SQS, or one bare request, which invokes it directly
+
+An HTTP call goes over the wire again. If it is signed it gets a new time and a new signature, with the secret that
+the samples have, or only a new time if the file's name has \"forged\" in it; and it is sent twice, which must do no
+harm. One that AWS IAM let through is let through again. What reaches the queue is worked off by the worker.
+Without a file it is events/webhook-several.json and events/queue-batch.json.
 
   --seed FILE  the simulated Alibaba Cloud to start with, as JSON; without it examples/local/world.json
-  --live       call the real Alibaba Cloud, and really detach; only the queue and the bus are local. It needs
+  --live       call the real Alibaba Cloud, and really detach; only what is AWS's is local. It needs
                ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for a session also
-               ALIBABA_CLOUD_SECURITY_TOKEN), and heeds the worker's other variables, such as PROTECTED_ENDPOINTS
+               ALIBABA_CLOUD_SECURITY_TOKEN), and heeds the functions' other variables, such as PROTECTED_ENDPOINTS
   --help       this text
 
-Exit status: 0 if every request got its outcome, a failure being one; 1 if not; 2 for arguments or files that make
-no sense.";
+Exit status: 0 if every call and event was answered, a refusal being an answer, and every request that was accepted
+got its outcome, a failure being one; 1 if not; 2 for arguments or files that make no sense.";
 
 /// What the process is to do.
 #[derive(Debug)]

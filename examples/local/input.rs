@@ -1,8 +1,10 @@
-//! What an event file holds, and the way on which it reaches the function.
+//! What an event file holds, and the way on which it reaches a function.
 //!
-//! The messages of an SQS event go into the local queue, so that they are received, handed back and delivered again as
-//! real ones are. What no queue would hold, an event without records or a message without a body, is given to the
-//! function as it stands, as a test event of Lambda's console is. Everything else is a direct invocation.
+//! What the intake takes goes through the front door: HTTP calls, the events of rules and topics, and lists of
+//! requests, which only a schedule sends as they are. The messages of an SQS event go into the local queue, so that
+//! they are received, handed back and delivered again as real ones are. What no queue would hold, an event without
+//! records or a message without a body, is given to the worker as it stands, as a test event of Lambda's console is.
+//! Everything else is a direct invocation of the worker.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,11 +12,16 @@ use std::path::{Path, PathBuf};
 
 use local_aws::NewMessage;
 use local_aws::queues::{AttributeValue, MessageAttribute};
-use privatelink_detach::request::{DetachRequest, EndpointId, RegionId, Rejection, Rules};
+use privatelink_detach::request::{DetachRequest, EndpointId, RegionId, Rules};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Failure;
+use crate::call::{Call, CallError};
+
+/// What a file's name has in it if the signature in it is wrong on purpose.
+const FORGED: &str = "forged";
 
 /// One event file.
 #[derive(Debug)]
@@ -23,15 +30,29 @@ pub(crate) struct Input {
     pub(crate) way: Way,
 }
 
-/// How it reaches the function.
+/// How it reaches a function.
 #[derive(Debug)]
 pub(crate) enum Way {
+    /// Through the front door, over HTTP.
+    Call(Box<Call>),
+    /// Through the front door, as an invocation of the intake.
+    Event { payload: Box<RawValue>, source: Source },
     /// Through the queue.
     Queue(Vec<NewMessage>),
     /// As it stands: a batch that no queue would make.
     Batch { payload: Box<RawValue>, bodies: Vec<Option<String>> },
-    /// As a direct invocation.
+    /// As a direct invocation of the worker.
     Direct(Box<RawValue>),
+}
+
+/// What invokes the intake with an event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    EventBridge,
+    Sns,
+    Schedule,
+    /// An HTTP call in a format that a Function URL does not have.
+    OtherCall,
 }
 
 #[derive(Deserialize)]
@@ -74,27 +95,56 @@ impl Input {
         if !payload.get().starts_with('{') {
             return Err(Failure::NotAnEvent { path });
         }
-        let way = match serde_json::from_str::<Event>(payload.get()) {
-            Ok(event) => Way::of_records(event.records, payload),
-            Err(_) => Way::Direct(payload),
-        };
-        Ok(Self { path, way })
+        let is_forged = path.file_stem().is_some_and(|name| name.to_string_lossy().contains(FORGED));
+        match Way::of(payload, is_forged) {
+            Ok(way) => Ok(Self { path, way }),
+            Err(source) => Err(Failure::Call { path, source }),
+        }
+    }
+}
+
+impl Source {
+    /// The source of an event for the intake, told by its shape; none if it is for somebody else.
+    fn of(event: &Value) -> Option<Self> {
+        let is_sns = |record: &Value| record["EventSource"] == "aws:sns";
+        if event.get("detail-type").is_some() {
+            Some(Self::EventBridge)
+        } else if event["Records"].as_array().is_some_and(|records| records.iter().any(is_sns)) {
+            Some(Self::Sns)
+        } else if event.get("requests").is_some() {
+            Some(Self::Schedule)
+        } else if event.get("requestContext").or(event.get("httpMethod")).is_some() {
+            Some(Self::OtherCall)
+        } else {
+            None
+        }
     }
 
-    /// What it asks for, one by one.
-    pub(crate) fn requests(&self, rules: &Rules) -> Vec<Result<DetachRequest, Box<Rejection>>> {
-        let parse = |body: &str| DetachRequest::parse(body, rules);
-        match &self.way {
-            Way::Queue(messages) => messages.iter().map(|message| parse(&message.body)).collect(),
-            Way::Batch { bodies, .. } => {
-                bodies.iter().map(|body| parse(body.as_deref().unwrap_or_default())).collect()
-            }
-            Way::Direct(payload) => vec![parse(payload.get())],
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::EventBridge => "an EventBridge rule",
+            Self::Sns => "an SNS topic",
+            Self::Schedule => "a schedule",
+            Self::OtherCall => "a REST API or a load balancer",
         }
     }
 }
 
 impl Way {
+    fn of(payload: Box<RawValue>, is_forged: bool) -> Result<Self, CallError> {
+        let shape: Value = serde_json::from_str(payload.get())?;
+        if shape["requestContext"]["http"].is_object() {
+            return Ok(Self::Call(Box::new(Call::read(payload.get(), is_forged)?)));
+        }
+        if let Some(source) = Source::of(&shape) {
+            return Ok(Self::Event { payload, source });
+        }
+        Ok(match serde_json::from_str::<Event>(payload.get()) {
+            Ok(event) => Self::of_records(event.records, payload),
+            Err(_) => Self::Direct(payload),
+        })
+    }
+
     fn of_records(records: Vec<Record>, payload: Box<RawValue>) -> Self {
         let is_queueable = |record: &Record| {
             record.event_source.as_deref() == Some("aws:sqs")

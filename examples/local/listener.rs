@@ -1,11 +1,11 @@
-//! Listens to the worker's own log and notes what it says about each request.
+//! Listens to the functions' own logs: notes what the worker's says about each request, keeps the intake's warnings.
 //!
 //! Lines are known by their fields, which belong to the log's contract; only a line that has none of them is shown by its
 //! words.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
@@ -30,6 +30,10 @@ pub(crate) struct Listener {
     timeline: Arc<Timeline>,
 }
 
+/// A layer that keeps the words of warnings, but for those that only repeat an answer.
+#[derive(Clone, Default)]
+pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
+
 /// The number of a request in the timeline, kept in its span.
 struct Number(usize);
 
@@ -40,6 +44,27 @@ struct Fields(BTreeMap<&'static str, String>);
 impl Listener {
     pub(crate) fn new(timeline: Arc<Timeline>) -> Self {
         Self { timeline }
+    }
+}
+
+impl Warnings {
+    /// What was heard so far.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.words().clone()
+    }
+
+    fn words(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Warnings {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if *event.metadata().level() <= Level::WARN && fields.text("status").is_none() {
+            self.words().push(fields.message());
+        }
     }
 }
 

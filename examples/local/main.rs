@@ -1,11 +1,13 @@
-//! The whole system on one machine: the very code that Lambda runs, between a simulated Alibaba Cloud and a local queue
-//! and bus, told as a timeline. `--help` says how to use it.
+//! The whole system on one machine: the very code that Lambda runs, from a signed webhook to a completion event, between
+//! a simulated Alibaba Cloud and local AWS services. `--help` says how to use it.
 //!
-//! In reading order: what is asked for (`arguments`), what the files hold (`input`), what the worker finds around it
-//! (`stage`), the run (`play`), its timeline as it happens (`listener`, `timeline`, `screen`), and what is left at the
-//! end (`summary`).
+//! In reading order: what is asked for (`arguments`), what the files hold (`input`, `call`), the functions and what
+//! they find around them (`stage`), the way in through the intake (`front_door`), the run (`play`), its timeline as it
+//! happens (`listener`, `timeline`, `screen`), and what is left at the end (`summary`).
 
 mod arguments;
+mod call;
+mod front_door;
 mod input;
 mod listener;
 mod play;
@@ -30,6 +32,7 @@ use thiserror::Error;
 use tracing_subscriber::layer::SubscriberExt;
 
 use arguments::{ArgumentError, Arguments, Command, USAGE};
+use call::CallError;
 use input::Input;
 use listener::Listener;
 use play::Play;
@@ -38,7 +41,7 @@ use stage::Stage;
 use timeline::Timeline;
 
 /// The files that are used when none is named.
-const EVENTS_DEFAULT: &str = "events/queue-batch.json";
+const EVENTS_DEFAULT: [&str; 2] = ["events/webhook-several.json", "events/queue-batch.json"];
 const SEED_DEFAULT: &str = "examples/local/world.json";
 
 /// The exit status for a command line or a file that makes no sense, as most programs have it.
@@ -56,8 +59,10 @@ enum Failure {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not JSON: {source}", path.display())]
     NotJson { path: PathBuf, source: serde_json::Error },
-    #[error("{} holds neither an SQS event nor a request: it must be one JSON object", path.display())]
+    #[error("{} holds neither an event nor a request: it must be one JSON object", path.display())]
     NotAnEvent { path: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Call { path: PathBuf, source: CallError },
     #[error("{}: the queue does not take record {index}: {source}", path.display())]
     Send { path: PathBuf, index: usize, source: QueueError },
     #[error("{}: {source}", path.display())]
@@ -81,6 +86,7 @@ impl Failure {
             | Self::Read { .. }
             | Self::NotJson { .. }
             | Self::NotAnEvent { .. }
+            | Self::Call { .. }
             | Self::Send { .. }
             | Self::Seed { .. }
             | Self::Config(_) => ExitCode::from(USAGE_STATUS),
@@ -121,23 +127,23 @@ fn start(arguments: &Arguments, screen: Screen) -> Result<ExitCode, Failure> {
 
 async fn run(arguments: &Arguments, screen: Screen) -> Result<ExitCode, Failure> {
     let events = match arguments.events.as_slice() {
-        [] => vec![of_this_project(EVENTS_DEFAULT)],
+        [] => EVENTS_DEFAULT.into_iter().map(of_this_project).collect(),
         named => named.to_vec(),
     };
     let inputs: Vec<Input> = events.iter().map(|path| Input::read(path)).collect::<Result<_, _>>()?;
     let seed = arguments.seed.clone().unwrap_or_else(|| of_this_project(SEED_DEFAULT));
     let stage = Stage::set(arguments.is_live, &seed).await?;
-    let mut play = Play::new(inputs, &stage.worker.settings().rules);
+    let mut play = Play::new(inputs);
 
-    let clock = Clock::start();
     play.introduce(&stage, screen);
-    if arguments.is_live {
+    play.send(&stage, screen).await?;
+    if arguments.is_live && play.requests() > 0 {
+        play.warn(screen);
         screen
-            .line(&format!("\nThe first call goes out in {} s. Ctrl-C stops it.", SECOND_THOUGHTS.as_secs()));
+            .line(&format!("The first call goes out in {} s. Ctrl-C stops it.\n", SECOND_THOUGHTS.as_secs()));
+        let clock = Clock::start();
         clock.sleep_until(clock.now() + SECOND_THOUGHTS).await;
     }
-    screen.line("");
-    play.send(&stage, screen)?;
 
     let timeline = Arc::new(Timeline::new(screen, play.requests(), play.widths()));
     let lines =

@@ -12,6 +12,9 @@ const COLOURS: [u8; 8] = [36, 33, 35, 34, 96, 93, 95, 94];
 /// What the rewritten line may be long, so that it stays one on the narrowest usual terminal.
 const LIVE_LINE_LENGTH_MAX: usize = 79;
 
+/// Where the text of a field is wrapped.
+const TEXT_WIDTH: usize = 100;
+
 /// Standard output and what it can show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
@@ -57,6 +60,22 @@ impl Screen {
     #[expect(clippy::unused_self, reason = "only who has the screen writes to it")]
     pub(crate) fn line(self, text: &str) {
         let _ = writeln!(io::stdout(), "{text}");
+    }
+
+    /// A name and its value, which is wrapped. A value that goes on with something else has no name.
+    pub(crate) fn field(self, name: &str, value: &str) {
+        let mut lines: Vec<String> = vec![String::new()];
+        for word in value.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => word.clone_into(line),
+                Some(line) if line.len() + 1 + word.len() <= TEXT_WIDTH => *line = format!("{line} {word}"),
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        for (index, line) in lines.iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            self.line(&format!("  {name:8}  {line}"));
+        }
     }
 
     /// Puts this in the place of the last line.

@@ -1,31 +1,39 @@
-//! What the worker finds around it: a queue and a bus on loopback, Alibaba Cloud simulated or real, and a configuration
-//! that leads there.
+//! The two functions and what they find around them: queues, a bus and a secret on loopback, Alibaba Cloud simulated or
+//! real, and a configuration that leads there.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::Region;
 use aws_sdk_sqs::config::Credentials;
-use local_aws::{LocalAws, QueueSettings};
+use local_aws::{LocalAws, QueueSettings, wire};
+use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::assemble::{self, LiveWorker};
 use privatelink_detach::aws;
-use privatelink_detach::config::{self, WorkerConfig};
+use privatelink_detach::config::{self, IntakeConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
+use privatelink_detach::intake::Intake;
 use privatelink_detach::worker::InvocationLimits;
 use privatelink_simulator::{AccessKey, Cloud, Seed, Server};
 
 use crate::Failure;
+use crate::call::{Proof, SECRET};
 
 pub(crate) const REQUESTS: &str = "requests.fifo";
 pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
+pub(crate) const SECRETS: &str = "webhook-secrets";
 
 /// The template's visibility timeout: six times the function's.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(9);
 
 /// A simulated request that names no deadline ends after this at the latest, instead of an hour.
 const DEADLINE_SECONDS: &str = "120";
+
+/// A group of the simulated world that is never to be detached.
+const PROTECTED: &str = "sg-protected";
 
 /// Everything that the play needs. Dropping it ends the servers.
 #[derive(Debug)]
@@ -34,6 +42,18 @@ pub(crate) struct Stage {
     /// None if Alibaba Cloud is the real one.
     pub(crate) cloud: Option<Simulated>,
     pub(crate) worker: LiveWorker,
+    pub(crate) intakes: Intakes,
+    /// Calls the intakes' function URLs.
+    pub(crate) http: Https,
+}
+
+/// The intake as it can be deployed.
+#[derive(Debug)]
+pub(crate) struct Intakes {
+    /// With a signing secret.
+    pub(crate) signed: Arc<Intake>,
+    /// Without one, so that webhooks are let in by AWS IAM alone.
+    by_iam: Arc<Intake>,
 }
 
 /// A simulated Alibaba Cloud.
@@ -51,9 +71,11 @@ impl Stage {
         for name in [REQUESTS, DEAD_LETTERS] {
             aws.queues().create(name, settings.clone())?;
         }
+        aws.secrets().put(SECRETS, format!("[\"{SECRET}\"]"));
         let environment = |name: &str| match name {
             "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
             "DEAD_LETTER_QUEUE_URL" => Some(aws.queue_url(DEAD_LETTERS)),
+            "WEBHOOK_SECRETS_ARN" => Some(wire::secret_arn(SECRETS)),
             // The local account has the default bus alone.
             "COMPLETION_BUS_NAME" => None,
             other => match &cloud {
@@ -62,14 +84,28 @@ impl Stage {
             },
         };
         let config = WorkerConfig::read(environment).map_err(Failure::Config)?;
+        let signed = IntakeConfig::read(environment).map_err(Failure::Config)?;
+        let by_iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
         let sdk = aws::loader()?
             .endpoint_url(aws.url())
-            .region(Region::new(local_aws::wire::REGION))
+            .region(Region::new(wire::REGION))
             .credentials_provider(Credentials::new("local", "local", None, None, "local"))
             .load()
             .await;
         let worker = assemble::worker(config, &sdk, Limits::default(), InvocationLimits::default())?;
-        Ok(Self { aws, cloud, worker })
+        let intake = |config| Arc::new(Intake::new(config, &sdk));
+        let intakes = Intakes { signed: intake(signed), by_iam: intake(by_iam) };
+        Ok(Self { aws, cloud, worker, intakes, http: Https::new(true)? })
+    }
+}
+
+impl Intakes {
+    /// The one that takes calls with such a proof.
+    pub(crate) fn of(&self, proof: &Proof) -> &Arc<Intake> {
+        match proof {
+            Proof::Iam(_) => &self.by_iam,
+            Proof::Signature { .. } | Proof::Forgery | Proof::Nothing => &self.signed,
+        }
     }
 }
 
@@ -92,7 +128,7 @@ impl Simulated {
         Ok(Self { server, key })
     }
 
-    /// The worker's variables, without a look at the real environment: a run is the same on every machine.
+    /// The functions' variables, without a look at the real environment: a run is the same on every machine.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "PRIVATELINK_ENDPOINT_URL" => Some(self.server.url()),
@@ -100,6 +136,7 @@ impl Simulated {
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some(self.key.access_key_secret.clone()),
             "ALIBABA_CLOUD_SECURITY_TOKEN" => self.key.security_token.clone(),
             "DETACH_DEADLINE_SECONDS" => Some(DEADLINE_SECONDS.to_owned()),
+            "PROTECTED_SECURITY_GROUPS" => Some(PROTECTED.to_owned()),
             _ => None,
         }
     }

@@ -13,13 +13,10 @@ use crate::screen::{Look, Screen};
 use crate::stage::{DEAD_LETTERS, Stage};
 use crate::timeline::shortened;
 
-/// Where the explanation of a failure is wrapped.
-const TEXT_WIDTH: usize = 100;
-
 /// Where a request's name is cut in the table.
 const REQUEST_WIDTH: usize = 24;
 
-/// Shows everything, and says whether every request got an outcome.
+/// Shows everything, and says whether every call and event got its answer and every request its outcome.
 pub(crate) fn show(stage: &Stage, play: &Play, screen: Screen) -> ExitCode {
     let events = stage.aws.bus().events().to_vec();
     for answer in play.answers() {
@@ -37,10 +34,15 @@ pub(crate) fn show(stage: &Stage, play: &Play, screen: Screen) -> ExitCode {
         let text = format!("\n{unanswered} of {} requests got no outcome.", play.requests());
         screen.line(&screen.paint(Look::Bad, &text));
     }
-    screen.line("\nTry next:");
-    screen.line("  make demo ARGS=events/direct-detach.json   one request, answered directly");
-    screen.line("  make demo ARGS=--help                      files of your own, and the real Alibaba Cloud");
-    if unanswered == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    for line in [
+        "\nTry next:",
+        "  make demo ARGS=events/webhook-invalid.json  a webhook that is turned away, and why",
+        "  make demo ARGS=events/direct-detach.json    one request, answered directly",
+        "  make demo ARGS=--help                       files of your own, and the real Alibaba Cloud",
+    ] {
+        screen.line(line);
+    }
+    if unanswered == 0 && play.is_answered() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn heading(text: &str, screen: Screen) {
@@ -48,17 +50,20 @@ fn heading(text: &str, screen: Screen) {
 }
 
 fn show_answer(answer: &Answer, screen: Screen) {
-    heading(&format!("The function's answer to {}", answer.name), screen);
+    heading(&format!("The worker's answer to {}", answer.name), screen);
     match &answer.result {
         Ok(answer) => screen.line(&format!("{answer:#}")),
         Err(error) => screen.line(&screen.paint(Look::Bad, error)),
     }
 }
 
-/// One event whole, a detach if there is one, unless a detail is on the screen already; the others in short.
+/// One event whole, unless a detail is on the screen already; the others in short. It is a detach if there is one, at
+/// best for a webhook, whose whole way is then told.
 fn show_events(events: &[Event], has_shown_detail: bool, screen: Screen) {
     let is_detach = |event: &Event| event.detail["outcome"] == "detached";
-    let whole = events.iter().position(is_detach).unwrap_or_default();
+    let is_of_webhook = |event: &Event| is_detach(event) && event.detail["trigger"] == "webhook";
+    let whole = events.iter().position(is_of_webhook).or_else(|| events.iter().position(is_detach));
+    let whole = whole.unwrap_or_default();
     let (heading_text, whole) = match (events.len(), has_shown_detail) {
         (0, _) => ("No completion event was published", None),
         (1, false) => ("The completion event", Some(whole)),
@@ -85,9 +90,9 @@ fn show_in_short(detail: &Value, screen: Screen) {
     if !reason.is_null() {
         let told = [("reason", &reason["code"]), ("", &reason["message"]), ("advice", &reason["advice"])];
         for (name, value) in told {
-            show_field(name, &text(value), screen);
+            screen.field(name, &text(value));
         }
-        show_field("runbook", &text(&reason["runbook"]), screen);
+        screen.field("runbook", &text(&reason["runbook"]));
     }
     let evidence = &detail["evidence"];
     if !evidence["security_groups_after"].is_null() {
@@ -95,41 +100,36 @@ fn show_in_short(detail: &Value, screen: Screen) {
             let groups = evidence[name].as_array().map(Vec::as_slice).unwrap_or_default();
             groups.iter().map(text).collect::<Vec<_>>().join(", ")
         };
-        show_field("before", &groups("security_groups_before"), screen);
-        show_field("after", &groups("security_groups_after"), screen);
+        screen.field("before", &groups("security_groups_before"));
+        screen.field("after", &groups("security_groups_after"));
     }
     if !evidence["confirmed_at"].is_null() {
         let proved =
             format!("{}, endpoint {}", text(&evidence["confirmed_at"]), text(&evidence["endpoint_status"]));
-        show_field("proved", &proved, screen);
+        screen.field("proved", &proved);
     }
     let retries = detail["effort"]["retries"].as_object();
     let retries: Vec<String> =
         retries.into_iter().flatten().map(|(code, times)| format!("{times} after {code}")).collect();
     if !retries.is_empty() {
-        show_field("retries", &retries.join(", "), screen);
-    }
-}
-
-fn show_field(name: &str, value: &str, screen: Screen) {
-    let mut lines: Vec<String> = vec![String::new()];
-    for word in value.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => word.clone_into(line),
-            Some(line) if line.len() + 1 + word.len() <= TEXT_WIDTH => *line = format!("{line} {word}"),
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    for (index, line) in lines.iter().enumerate() {
-        let name = if index == 0 { name } else { "" };
-        screen.line(&format!("  {name:8}  {line}"));
+        screen.field("retries", &retries.join(", "));
     }
 }
 
 fn show_table(events: &[Event], screen: Screen) {
     heading("Summary", screen);
-    let titles =
-        ["REQUEST", "ENDPOINT", "GROUP", "OUTCOME", "TOOK", "ASKED", "LOOKED", "DELIVERIES", "REASON"];
+    let titles = [
+        "REQUEST",
+        "TRIGGER",
+        "ENDPOINT",
+        "GROUP",
+        "OUTCOME",
+        "TOOK",
+        "ASKED",
+        "LOOKED",
+        "DELIVERIES",
+        "REASON",
+    ];
     let mut rows = vec![titles.map(str::to_owned)];
     rows.extend(events.iter().map(|event| {
         let detail = &event.detail;
@@ -137,6 +137,7 @@ fn show_table(events: &[Event], screen: Screen) {
         let took = detail["duration_ms"].as_f64().unwrap_or_default() / 1000.0;
         [
             shortened(&text(&detail["request_id"]), REQUEST_WIDTH),
+            text(&detail["trigger"]),
             text(&detail["endpoint_id"]),
             text(&detail["security_group_id"]),
             text(&detail["outcome"]),
@@ -156,11 +157,11 @@ fn show_table(events: &[Event], screen: Screen) {
             .zip(&widths)
             .enumerate()
             .map(|(column, (cell, width))| match column {
-                4..8 => format!("{cell:>width$}"),
+                5..9 => format!("{cell:>width$}"),
                 _ => format!("{cell:width$}"),
             })
             .collect();
-        let look = match (number, row[8].as_str()) {
+        let look = match (number, row[9].as_str()) {
             (0, _) => Look::Dim,
             (_, "-") => Look::Plain,
             _ => Look::Bad,

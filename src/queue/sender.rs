@@ -134,7 +134,7 @@ struct Batch {
 
 impl Batch {
     fn new(length: usize) -> Self {
-        let results = (0..length).map(|_| Err(not_sent("no time was left"))).collect();
+        let results = (0..length).map(|_| Err(not_sent("neither taken nor refused in time"))).collect();
         Self { results, is_final: vec![false; length], is_broken: false }
     }
 
@@ -167,4 +167,45 @@ impl Batch {
 
 fn not_sent(cause: &str) -> QueueFault {
     QueueFault { operation: OPERATION, cause: cause.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(id: &str, is_senders_fault: bool) -> BatchResultErrorEntry {
+        let entry = BatchResultErrorEntry::builder().id(id).code("Code").sender_fault(is_senders_fault);
+        entry.build().unwrap()
+    }
+
+    fn results(batch: &Batch) -> Vec<Result<(), &str>> {
+        batch.results.iter().map(|result| result.as_ref().copied().map_err(|fault| &*fault.cause)).collect()
+    }
+
+    #[test]
+    fn only_what_an_answer_names_as_taken_is_taken() {
+        let mut batch = Batch::new(4);
+        batch.accept("2");
+        batch.refuse(&failed("0", false));
+        batch.accept("4");
+        batch.accept("");
+        let unnamed = Err("neither taken nor refused in time");
+        assert_eq!(results(&batch), [Err("Code"), unnamed, Ok(()), unnamed]);
+        assert_eq!(batch.pending(), [0, 1, 3]);
+    }
+
+    #[test]
+    fn what_the_queue_will_never_take_is_not_sent_again() {
+        let mut batch = Batch::new(2);
+        batch.refuse(&failed("1", true));
+        assert_eq!(batch.pending(), [0]);
+    }
+
+    #[test]
+    fn a_call_that_fails_takes_nothing_back() {
+        let mut batch = Batch::new(2);
+        batch.accept("0");
+        batch.fail(&not_sent("timeout"));
+        assert_eq!((results(&batch), batch.is_broken), (vec![Ok(()), Err("timeout")], true));
+    }
 }

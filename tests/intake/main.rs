@@ -9,6 +9,7 @@ mod events;
 mod hostile;
 mod process;
 mod queue;
+mod samples;
 mod secrets;
 mod signatures;
 mod webhooks;
