@@ -1,9 +1,10 @@
-# `make` alone lists the targets. Tests and the demo need nothing but Rust; the linters also need Python 3.10 or newer.
+# `make` alone lists the targets. The demo needs nothing but Rust; tests and linters also need Python 3.10 or newer.
 
 PYTHON ?= python3
 VENV := .venv
 LINTERS := $(VENV)/installed
 TOOLS := .tools
+SCHEMATHESIS := $(TOOLS)/schemathesis/installed
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
@@ -19,12 +20,12 @@ demo: ## Run the whole system on this machine, against the simulator (ARGS="..."
 
 # Most tests wait for something, so more of them run at once than there are processors.
 test: export RUST_TEST_THREADS ?= 8
-test: ## Run every test of the workspace
+test: $(SCHEMATHESIS) ## Run every test of the workspace
 	cargo test --workspace --locked
 
-bench: ## Measure the worker's start beside the bare runtime's, and the size of both (compiles for minutes)
+bench: ## Measure size, start and a webhook's answer beside the bare runtime's (compiles for minutes)
 	cargo build --release --locked --example bare
-	cargo bench --locked --bench start
+	cargo bench --locked --bench functions
 
 lint: lint-template lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
 
@@ -54,11 +55,18 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
 		cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) \
 		cargo-deny@$(CARGO_DENY_VERSION)
 
-# Made anew whenever the pinned versions change, so that nothing old stays behind. pip refuses a file whose hash is not
-# listed, and runs no package's build script.
+# What comes from PyPI is made anew whenever the pinned versions change, so that nothing old stays behind. pip refuses a
+# file whose hash is not listed, and runs no package's build script.
+define install
+rm -rf $(@D)
+$(PYTHON) -m venv $(@D)
+$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	--require-hashes --only-binary :all: --requirement $<
+touch $@
+endef
+
 $(LINTERS): requirements-lint.txt
-	rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--require-hashes --only-binary :all: --requirement requirements-lint.txt
-	touch $@
+	$(install)
+
+$(SCHEMATHESIS): tests/openapi/requirements.txt
+	$(install)

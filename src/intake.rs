@@ -32,6 +32,9 @@ use signature::{Signed, Unauthorized};
 use submission::{Fault, Source, Submission};
 use webhook::Route;
 
+/// Most faults of a body that a log line or an error message lists. An answer over HTTP has them all.
+const FAULTS_LISTED_MAX: usize = 20;
+
 /// The intake with everything that it uses.
 #[derive(Debug)]
 pub struct Intake {
@@ -123,9 +126,15 @@ impl Intake {
         match Payload::read(payload)? {
             Payload::Call { request, path } => {
                 let taken = self.take_call(&request, &path, invocation).await;
-                respond(&taken.unwrap_or_else(|answer| answer))
+                let answer = taken.unwrap_or_else(|answer| answer);
+                note(&answer, Some(&request));
+                respond(&answer)
             }
-            Payload::UnreadableCall => respond(&Answer::UnreadableCall),
+            Payload::UnreadableCall => {
+                let answer = Answer::Faulty(vec![Fault::of_body("comes with a call that is not HTTP")]);
+                note(&answer, None);
+                respond(&answer)
+            }
             Payload::Events { trigger, events } => self.take_events(trigger, &events, invocation).await,
         }
     }
@@ -144,7 +153,8 @@ impl Intake {
         let body = webhook::body(request)?;
         let id = self.authenticate(request, &body, &invocation.clock).await?;
         webhook::check_media_type(&request.headers)?;
-        let body = std::str::from_utf8(&body).map_err(|_| Answer::NotUtf8)?;
+        let body =
+            std::str::from_utf8(&body).map_err(|_| Answer::Faulty(vec![Fault::of_body("is not UTF-8")]))?;
         let submissions = submission::parse(body, Source::Id(&id), &self.rules).map_err(Answer::Faulty)?;
         let (accepted, send_again) = self.enqueue(submissions, Trigger::Webhook, invocation).await;
         if send_again.is_empty() {
@@ -245,27 +255,41 @@ impl Intake {
 }
 
 fn respond(answer: &Answer) -> Result<Value, IntakeError> {
-    let status = answer.status().as_u16();
-    if let Answer::Faulty(faults) = answer {
-        warn!(status, faults = listed(faults), "answered");
-    } else {
-        info!(status, "answered");
-    }
     serde_json::to_value(LambdaFunctionUrlResponse::from(answer)).map_err(IntakeError::UnwritableAnswer)
+}
+
+/// Logs who was answered what.
+fn note(answer: &Answer, request: Option<&LambdaFunctionUrlRequest>) {
+    let status = answer.status().as_u16();
+    let source_ip = request.and_then(|request| request.request_context.http.source_ip.as_deref());
+    let user_arn = request.and_then(user_arn);
+    if let Answer::Faulty(faults) = answer {
+        warn!(status, source_ip, user_arn, faults = listed(faults), "answered");
+    } else {
+        info!(status, source_ip, user_arn, "answered");
+    }
+}
+
+/// Whom AWS IAM let in.
+fn user_arn(request: &LambdaFunctionUrlRequest) -> Option<&str> {
+    let identity = request.request_context.authorizer.as_ref()?.iam.as_ref()?;
+    identity.user_arn.as_deref().filter(|arn| !arn.is_empty())
 }
 
 /// How a call is named that AWS IAM let in: by its own id if it has one, or by AWS's.
 fn id_by_iam(request: &LambdaFunctionUrlRequest) -> Option<String> {
-    let context = &request.request_context;
-    let identity = context.authorizer.as_ref()?.iam.as_ref()?;
-    identity.user_arn.as_deref().filter(|arn| !arn.is_empty())?;
+    user_arn(request)?;
     let own = request.headers.get(signature::ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
-    own.or(context.request_id.as_deref()).map(str::to_owned)
+    own.or(request.request_context.request_id.as_deref()).map(str::to_owned)
 }
 
-/// Every fault in one line.
+/// The faults in one line: as many as somebody reads.
 fn listed(faults: &[Fault]) -> String {
     let place = |index: Option<usize>| index.map_or(String::new(), |index| format!("request {index}: "));
-    let faults = faults.iter().map(|Fault { index, fault }| format!("{}{fault}", place(*index)));
-    faults.collect::<Vec<_>>().join("; ")
+    let shown = faults.iter().take(FAULTS_LISTED_MAX);
+    let mut lines: Vec<_> = shown.map(|Fault { index, fault }| format!("{}{fault}", place(*index))).collect();
+    if faults.len() > FAULTS_LISTED_MAX {
+        lines.push(format!("and {} more", faults.len() - FAULTS_LISTED_MAX));
+    }
+    lines.join("; ")
 }

@@ -21,10 +21,6 @@ pub enum Answer {
     Accepted(Vec<Submission>),
     /// The process lives; nothing more is told.
     Healthy,
-    /// The call is not what HTTP has, or its body not the base64 that it is said to be.
-    UnreadableCall,
-    /// The body is no text.
-    NotUtf8,
     /// Something is wrong with these requests. Nothing was accepted.
     Faulty(Vec<Fault>),
     /// Nobody knows who sent it. Why not is for our log alone.
@@ -55,7 +51,6 @@ impl Answer {
         match self {
             Self::Accepted(_) => StatusCode::ACCEPTED,
             Self::Healthy => StatusCode::NO_CONTENT,
-            Self::UnreadableCall | Self::NotUtf8 => StatusCode::BAD_REQUEST,
             Self::Faulty(faults) => match faults.iter().map(|fault| fault.fault.code).min() {
                 None | Some(RejectionCode::InvalidRequest) => StatusCode::BAD_REQUEST,
                 Some(
@@ -98,8 +93,6 @@ impl Answer {
         match self {
             Self::Accepted(accepted) => Some(("application/json", json!({ "accepted": receipts(accepted) }))),
             Self::Healthy => None,
-            Self::UnreadableCall => problem("The call cannot be read as HTTP.", &[]),
-            Self::NotUtf8 => problem("The body is not UTF-8.", &[]),
             Self::Faulty(faults) => {
                 let detail = match self.status() {
                     StatusCode::FORBIDDEN => "Nothing was accepted: errors says what is not allowed here.",

@@ -122,7 +122,7 @@ impl Payload {
             }
             Shape { records: Some(records), .. } => notifications(records),
             Shape { detail_type: Some(kind), detail, id, .. } if kind == DETAIL_TYPE => {
-                let id = id.and_then(|id| serde_json::from_str(id.get()).ok());
+                let id = id.and_then(|id| serde_json::from_str(id.get()).ok()).filter(is_given);
                 let body = detail.as_deref().map_or("null", RawValue::get).to_owned();
                 Ok(Self::one(Trigger::Event, Event { id, body }))
             }
@@ -136,10 +136,16 @@ impl Payload {
     }
 }
 
+/// An empty id is none: as a name it would be shared by strangers.
+#[expect(clippy::ptr_arg, reason = "a filter of an Option<String> passes it so")]
+fn is_given(id: &String) -> bool {
+    !id.is_empty()
+}
+
 fn notifications(records: Vec<Record>) -> Result<Payload, Unsupported> {
     let event = |record: Record| match record {
         Record { event_source: Some(source), sns: Some(sns) } if source == "aws:sns" => {
-            Ok(Event { id: sns.message_id, body: sns.message })
+            Ok(Event { id: sns.message_id.filter(is_given), body: sns.message })
         }
         _ => Err(Unsupported::Records),
     };

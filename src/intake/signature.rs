@@ -24,7 +24,8 @@ const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 
 /// How long ago a webhook may have been sent. Together with [`AHEAD_MAX`] it is less than the five minutes for which the
-/// queue remembers a deduplication id: a recorded webhook that is sent again either comes too late or enqueues nothing.
+/// queue remembers a deduplication id: a recorded webhook that is sent again either comes too late or enqueues nothing, unless
+/// its own sender had sent it again, too.
 pub const AGE_MAX: Duration = Duration::from_mins(4);
 
 /// How far a sender's clock may be ahead of ours.

@@ -41,6 +41,18 @@ pub struct Fault {
     pub fault: FieldFault,
 }
 
+impl Fault {
+    /// Something is wrong with the body as a whole.
+    #[must_use]
+    pub fn of_body(problem: &str) -> Self {
+        Self::of_list("body", problem)
+    }
+
+    fn of_list(field: &str, problem: &str) -> Self {
+        Self { index: None, fault: fault(field, problem) }
+    }
+}
+
 impl Submission {
     /// The lane: one per endpoint, across every trigger.
     #[must_use]
@@ -134,8 +146,7 @@ struct Envelope {
 impl Envelope {
     fn read(fields: &[(String, Box<RawValue>)], source: Source<'_>) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut wrong =
-            |name: &str, problem: &str| faults.push(Fault { index: None, fault: fault(name, problem) });
+        let mut wrong = |name: &str, problem: &str| faults.push(Fault::of_list(name, problem));
         let mut requests = None;
         let mut own_id = None;
         for (name, value) in fields {

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::answer::Answer;
+use super::submission::Fault;
 
 /// Most bytes of a body. It holds a hundred requests with the longest names and all the metadata that they may have.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -45,7 +46,8 @@ pub fn body(request: &LambdaFunctionUrlRequest) -> Result<Vec<u8>, Answer> {
         return Err(Answer::TooLarge);
     }
     let body = if request.is_base64_encoded {
-        BASE64_STANDARD.decode(text).map_err(|_| Answer::UnreadableCall)?
+        let faulty = |_| Answer::Faulty(vec![Fault::of_body("is not the base64 that it is said to be")]);
+        BASE64_STANDARD.decode(text).map_err(faulty)?
     } else {
         text.as_bytes().to_vec()
     };

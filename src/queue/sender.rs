@@ -71,11 +71,14 @@ impl Sender {
         let mut batch = Batch::new(messages.len());
         for attempt in 1..=ENTRY_ATTEMPTS_MAX {
             let pending = batch.pending();
-            if pending.is_empty() || clock.now() >= until {
+            if pending.is_empty() {
                 break;
             }
             if attempt > 1 {
                 clock.sleep_until(clock.now() + ENTRY_RETRY_AFTER).await;
+            }
+            if clock.now() >= until {
+                break;
             }
             if let Err(fault) = self.call(messages, &pending, &mut batch).await {
                 warn!("{fault}");

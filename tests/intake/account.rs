@@ -199,6 +199,11 @@ impl Account {
         }
     }
 
+    /// Where the function is.
+    pub(crate) fn url(&self) -> String {
+        self.url.url()
+    }
+
     /// The messages in the request queue.
     pub(crate) fn messages(&self) -> Vec<Message> {
         self.aws.queues().messages(REQUESTS).unwrap().to_vec()

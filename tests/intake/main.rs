@@ -7,6 +7,7 @@
 mod account;
 mod events;
 mod hostile;
+mod openapi;
 mod process;
 mod queue;
 mod samples;

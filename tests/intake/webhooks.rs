@@ -222,7 +222,7 @@ async fn a_body_that_is_no_text_is_told_so_if_it_is_signed() {
     let answer =
         account.call(call.with("webhook-timestamp", &timestamp).with("webhook-signature", &signature)).await;
     answer.assert_problem(400);
-    assert!(answer.body["detail"].as_str().unwrap().contains("UTF-8"));
+    assert_eq!(answer.errors(), [(None, "body", "is not UTF-8")]);
 }
 
 #[tokio::test]
@@ -263,6 +263,12 @@ async fn a_caller_that_iam_authorised_needs_no_signature_where_there_are_no_secr
     let [id] = answer.accepted()[..] else { panic!("{answer:?}") };
     assert!(id.len() > 8, "named by AWS's id of the call");
     assert_eq!(account.aws_calls(), [Action::SendMessageBatch; 2]);
+    let output = account.output();
+    assert_eq!(
+        output.matches(r#""user_arn":"arn:aws:iam::123456789012:role/incident-bot""#).count(),
+        2,
+        "{output}"
+    );
 }
 
 #[tokio::test]

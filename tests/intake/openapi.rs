@@ -1,0 +1,43 @@
+//! The running function against `docs/openapi.yaml`: schemathesis makes calls from the description, valid and invalid ones,
+//! and checks that every answer is one that the description has.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::account::{Account, SECRET};
+
+/// Where `make test` installs it. It is no Rust, so cargo cannot.
+const SCHEMATHESIS: &str = ".tools/schemathesis/bin/schemathesis";
+
+/// Makes the same calls in every run, so that a green commit stays green.
+const SEED: &str = "20261122";
+
+/// Most calls that each phase makes up for one operation.
+const EXAMPLES_MAX: &str = "200";
+
+#[tokio::test]
+async fn schemathesis_finds_nothing() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let schemathesis = project.join(SCHEMATHESIS);
+    assert!(
+        schemathesis.exists(),
+        "schemathesis is not installed: `make test` installs it, and runs every test"
+    );
+    let account = Account::new().await;
+    let mut command = Command::new(schemathesis);
+    command
+        .args(["run", "docs/openapi.yaml", "--url", &account.url()])
+        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing"])
+        .args(["--seed", SEED, "--max-examples", EXAMPLES_MAX, "--workers", "1"])
+        .args(["--generation-database", "none", "--suppress-health-check", "too_slow", "--no-color"])
+        .current_dir(project)
+        .env("SCHEMATHESIS_HOOKS", "tests/openapi/hooks.py")
+        .env("WEBHOOK_SECRET", SECRET);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(!account.messages().is_empty(), "some calls were accepted: {text}");
+    if std::env::var_os("SHOW").is_some() {
+        println!("{text}");
+    }
+}
