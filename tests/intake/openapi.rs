@@ -9,8 +9,9 @@ use crate::account::{Account, SECRET};
 /// Where `make test` installs it. It is no Rust, so cargo cannot.
 const SCHEMATHESIS: &str = ".tools/schemathesis/bin/schemathesis";
 
-/// Makes the same calls in every run, so that a green commit stays green.
-const SEED: &str = "20261122";
+/// Makes the same calls in every run, so that a green commit stays green. Of the seeds that were compared, this one makes
+/// the most varied metadata.
+const SEED: &str = "7";
 
 /// Most calls that each phase makes up for one operation.
 const EXAMPLES_MAX: &str = "200";
@@ -26,18 +27,20 @@ async fn schemathesis_finds_nothing() {
     let account = Account::new().await;
     let mut command = Command::new(schemathesis);
     command
-        .args(["run", "docs/openapi.yaml", "--url", &account.url()])
-        .args(["--checks", "all", "--phases", "examples,coverage,fuzzing"])
+        .arg("--config-file")
+        .arg(project.join("tests/openapi/schemathesis.toml"))
+        .arg("run")
+        .arg(project.join("docs/openapi.yaml"))
+        .args(["--url", &account.url(), "--checks", "all", "--phases", "examples,coverage,fuzzing"])
         .args(["--seed", SEED, "--max-examples", EXAMPLES_MAX, "--workers", "1"])
         .args(["--generation-database", "none", "--suppress-health-check", "too_slow", "--no-color"])
-        .current_dir(project)
-        .env("SCHEMATHESIS_HOOKS", "tests/openapi/hooks.py")
+        // It leaves files wherever it runs.
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", project.join("tests/openapi/hooks.py"))
         .env("WEBHOOK_SECRET", SECRET);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(!account.messages().is_empty(), "some calls were accepted: {text}");
-    if std::env::var_os("SHOW").is_some() {
-        println!("{text}");
-    }
 }
