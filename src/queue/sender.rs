@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_sqs::types::{BatchResultErrorEntry, MessageAttributeValue, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use tracing::warn;
 
 use super::{BATCH_ENTRIES_MAX, QueueFault, fault};
@@ -100,17 +101,7 @@ impl Sender {
             request = request.entries(entry(*index, &messages[*index])?);
         }
         let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
-        for accepted in answer.successful() {
-            batch.accept(accepted.id());
-        }
-        for failed in answer.failed() {
-            warn!(
-                code = failed.code(),
-                is_senders_fault = failed.sender_fault(),
-                "the queue did not take a message"
-            );
-            batch.refuse(failed);
-        }
+        batch.note(&answer);
         Ok(())
     }
 }
@@ -145,12 +136,15 @@ impl Batch {
         (0..self.results.len()).filter(|index| !self.is_final[*index]).collect()
     }
 
-    fn accept(&mut self, id: &str) {
-        self.end(id, Ok(()), true);
-    }
-
-    fn refuse(&mut self, failed: &BatchResultErrorEntry) {
-        self.end(failed.id(), Err(not_sent(failed.code())), failed.sender_fault());
+    fn note(&mut self, answer: &SendMessageBatchOutput) {
+        for accepted in answer.successful() {
+            self.end(accepted.id(), Ok(()), true);
+        }
+        for failed in answer.failed() {
+            let (code, is_senders_fault) = (failed.code(), failed.sender_fault());
+            warn!(code, is_senders_fault, "the queue did not take a message");
+            self.end(failed.id(), Err(not_sent(code)), is_senders_fault);
+        }
     }
 
     fn fail(&mut self, fault: &QueueFault) {
@@ -174,11 +168,23 @@ fn not_sent(cause: &str) -> QueueFault {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchResultEntry};
+
     use super::*;
 
-    fn failed(id: &str, is_senders_fault: bool) -> BatchResultErrorEntry {
-        let entry = BatchResultErrorEntry::builder().id(id).code("Code").sender_fault(is_senders_fault);
-        entry.build().unwrap()
+    /// An answer that names these as taken and those as failed, each with whether that is the sender's fault.
+    fn answer(taken: &[&str], failed: &[(&str, bool)]) -> SendMessageBatchOutput {
+        let taken = taken.iter().map(|id| {
+            let entry =
+                SendMessageBatchResultEntry::builder().id(*id).message_id("m").md5_of_message_body("5");
+            entry.build().unwrap()
+        });
+        let failed = failed.iter().map(|(id, is_senders_fault)| {
+            let entry = BatchResultErrorEntry::builder().id(*id).code("Code").sender_fault(*is_senders_fault);
+            entry.build().unwrap()
+        });
+        let answer = SendMessageBatchOutput::builder().set_successful(Some(taken.collect()));
+        answer.set_failed(Some(failed.collect())).build().unwrap()
     }
 
     fn results(batch: &Batch) -> Vec<Result<(), &str>> {
@@ -188,10 +194,7 @@ mod tests {
     #[test]
     fn only_what_an_answer_names_as_taken_is_taken() {
         let mut batch = Batch::new(4);
-        batch.accept("2");
-        batch.refuse(&failed("0", false));
-        batch.accept("4");
-        batch.accept("");
+        batch.note(&answer(&["2", "4", ""], &[("0", false)]));
         let unnamed = Err("neither taken nor refused in time");
         assert_eq!(results(&batch), [Err("Code"), unnamed, Ok(()), unnamed]);
         assert_eq!(batch.pending(), [0, 1, 3]);
@@ -200,14 +203,14 @@ mod tests {
     #[test]
     fn what_the_queue_will_never_take_is_not_sent_again() {
         let mut batch = Batch::new(2);
-        batch.refuse(&failed("1", true));
+        batch.note(&answer(&[], &[("1", true)]));
         assert_eq!(batch.pending(), [0]);
     }
 
     #[test]
     fn a_call_that_fails_takes_nothing_back() {
         let mut batch = Batch::new(2);
-        batch.accept("0");
+        batch.note(&answer(&["0"], &[]));
         batch.fail(&not_sent("timeout"));
         assert_eq!((results(&batch), batch.is_broken), (vec![Ok(()), Err("timeout")], true));
     }

@@ -59,6 +59,7 @@ async fn a_queue_that_fails_half_way_is_asked_no_more() {
     assert_unavailable(&answer);
     assert_eq!((answer.accepted().len(), send_again(&answer).len()), (10, 25));
     assert_eq!(send_again(&answer)[0], "msg_1.11");
+    assert_eq!(sends(&account), 1 + 3, "one that is taken, and the client's attempts of the next");
     assert_eq!(account.messages().len(), 10);
 }
 
