@@ -1,6 +1,6 @@
 //! The worker of production, put together from its configuration: HTTPS to Alibaba Cloud, SQS and `EventBridge`.
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 
 use crate::alibaba::client::Client;
 use crate::alibaba::transport::{Https, HttpsUnavailable};

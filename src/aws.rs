@@ -1,16 +1,28 @@
-//! What every AWS client here shares: TLS, timeouts and the configuration that Lambda provides.
+//! What every AWS client here shares: TLS, timeouts and the configuration that Lambda provides in the environment.
+//!
+//! The variables are read here and not by the SDK's own configuration crate: that one finds keys in seven other places,
+//! none of which Lambda has, and links a client of STS for it, into a function that the internet can reach.
 
+use std::fmt;
 use std::time::Duration;
 
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
 
 /// Time for one operation with all attempts of the SDK, its own only layer of retries. Three operations (publish,
 /// delete, hand back) then fit into the reserve that an invocation keeps.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for one attempt of an operation. Without it, one connection that has gone silent would use up the time of all.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1200);
 
 /// Time for the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -24,8 +36,11 @@ const ROOTS: &[u8] = include_bytes!("aws/roots.pem");
 #[error("the TLS context of the AWS clients could not be built")]
 pub struct AwsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// How all AWS clients are configured. AWS's own environment variables count, as soon as it is loaded.
-pub fn loader() -> Result<ConfigLoader, AwsUnavailable> {
+/// How all AWS clients are configured, from AWS's own variables: `AWS_REGION`, the keys, `AWS_ENDPOINT_URL` and
+/// `AWS_ENDPOINT_URL_{SERVICE}`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
+pub fn config(
+    environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Result<SdkConfig, AwsUnavailable> {
     let tls = TlsContext::builder()
         .with_trust_store(TrustStore::empty().with_pem_certificate(ROOTS))
         .build()
@@ -36,9 +51,40 @@ pub fn loader() -> Result<ConfigLoader, AwsUnavailable> {
         .build_https();
     let timeouts = TimeoutConfig::builder()
         .operation_timeout(OPERATION_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
         .build();
-    Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts))
+    let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let is_on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
+        .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"));
+    config.set_region(variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).map(Region::new));
+    config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
+    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+        let keys = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+    }
+    Ok(config.service_config(ServiceVariables(environment)).build())
+}
+
+/// The variables that concern one service: the common name, `_`, and the service in capitals.
+struct ServiceVariables<E>(E);
+
+impl<E> fmt::Debug for ServiceVariables<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceVariables")
+    }
+}
+
+impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceVariables<E> {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_ascii_uppercase().replace([' ', '-'], "_");
+        (self.0)(&format!("{}_{service}", key.env())).filter(|value| !value.is_empty())
+    }
 }
 
 /// An error of an AWS client with its whole chain of causes, in one line and without the raw answer.
@@ -55,4 +101,41 @@ pub fn cause(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variables_of_lambda_are_heeded() {
+        let config = config(|name| {
+            let value = match name {
+                "AWS_REGION" => "eu-west-1",
+                "AWS_ENDPOINT_URL" => "http://127.0.0.1:1",
+                "AWS_ENDPOINT_URL_SQS" => "http://127.0.0.1:2",
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER" => "http://127.0.0.1:3",
+                "AWS_USE_FIPS_ENDPOINT" => "TRUE",
+                "AWS_USE_DUALSTACK_ENDPOINT" | "AWS_ENDPOINT_URL_EVENTBRIDGE" => "",
+                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "key",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        })
+        .unwrap();
+        assert_eq!(config.region(), Some(&Region::from_static("eu-west-1")));
+        assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:1"));
+        assert_eq!((config.use_fips(), config.use_dual_stack()), (Some(true), Some(false)));
+        assert!(config.credentials_provider().is_some());
+        let endpoint = |service| {
+            let key = ServiceConfigKey::builder()
+                .service_id(service)
+                .env("AWS_ENDPOINT_URL")
+                .profile("endpoint_url");
+            config.service_config().unwrap().load_config(key.build().unwrap())
+        };
+        assert_eq!(endpoint("SQS").as_deref(), Some("http://127.0.0.1:2"));
+        assert_eq!(endpoint("Secrets Manager").as_deref(), Some("http://127.0.0.1:3"));
+        assert_eq!(endpoint("EventBridge"), None);
+    }
 }

@@ -13,8 +13,10 @@ pub mod signature;
 pub mod submission;
 pub mod webhook;
 
-use aws_config::SdkConfig;
+use std::borrow::Cow;
+
 use aws_lambda_events::event::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
+use aws_types::SdkConfig;
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -23,17 +25,20 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::clock::Clock;
 use crate::config::IntakeConfig;
-use crate::queue::sender::{Message, Sender};
-use crate::request::{Rules, Trigger};
+use crate::queue::sender::{Message, SEND_TIME_MAX, Sender};
+use crate::request::{RequestId, Rules, Trigger};
 use answer::Answer;
 use payload::{Event, Payload, Unsupported};
-use secrets::SigningSecrets;
+use secrets::{SecretsUnavailable, SigningSecrets};
 use signature::{Signed, Unauthorized};
 use submission::{Fault, Source, Submission};
 use webhook::Route;
 
 /// Most faults of a body that a log line or an error message lists. An answer over HTTP has them all.
 const FAULTS_LISTED_MAX: usize = 20;
+
+/// How a caller shows to AWS IAM who it is, as AWS names it.
+const IAM_SCHEME: &str = "AWS4-HMAC-SHA256";
 
 /// The intake with everything that it uses.
 #[derive(Debug)]
@@ -127,12 +132,13 @@ impl Intake {
             Payload::Call { request, path } => {
                 let taken = self.take_call(&request, &path, invocation).await;
                 let answer = taken.unwrap_or_else(|answer| answer);
-                note(&answer, Some(&request));
+                note(&answer, &request);
                 respond(&answer)
             }
             Payload::UnreadableCall => {
                 let answer = Answer::Faulty(vec![Fault::of_body("comes with a call that is not HTTP")]);
-                note(&answer, None);
+                // AWS sends none: somebody invokes the function with what looks like a call.
+                error!(status = answer.status().as_u16(), "a call that is not HTTP");
                 respond(&answer)
             }
             Payload::Events { trigger, events } => self.take_events(trigger, &events, invocation).await,
@@ -171,23 +177,23 @@ impl Intake {
         body: &[u8],
         clock: &Clock,
     ) -> Result<String, Answer> {
-        let source_ip = request.request_context.http.source_ip.as_deref();
-        let refused = |why: Unauthorized| {
-            warn!(source_ip, "not authenticated: {why}");
-            Answer::Unauthorized
+        let refused = |why: Unauthorized, scheme| {
+            warn!(source_ip = source_ip(request), "not authenticated: {why}");
+            Answer::Unauthorized(scheme)
         };
         let Some(secrets) = &self.secrets else {
-            return id_by_iam(request).ok_or_else(|| refused(Unauthorized::NoIdentity));
+            return id_by_iam(request).ok_or_else(|| refused(Unauthorized::NoIdentity, IAM_SCHEME));
         };
-        let signed = Signed::read(&request.headers, body, clock.wall()).map_err(refused)?;
-        let keys = secrets.current(clock).await.map_err(|_| Answer::SecretsUnavailable)?;
-        if signed.is_by_any(&keys) {
+        let unsigned = |why| refused(why, signature::SCHEME);
+        let unavailable = |SecretsUnavailable| Answer::SecretsUnavailable;
+        let signed = Signed::read(&request.headers, body, clock.wall()).map_err(unsigned)?;
+        if signed.is_by_any(&secrets.current(clock).await.map_err(unavailable)?) {
             return Ok(signed.id().to_owned());
         }
         // Perhaps the list has changed since it was read.
-        match secrets.after_mismatch(clock).await {
+        match secrets.after_mismatch(clock).await.map_err(unavailable)? {
             Some(keys) if signed.is_by_any(&keys) => Ok(signed.id().to_owned()),
-            _ => Err(refused(Unauthorized::NoMatch)),
+            _ => Err(unsigned(Unauthorized::NoMatch)),
         }
     }
 
@@ -229,7 +235,8 @@ impl Intake {
             trigger,
         };
         let messages: Vec<_> = submissions.iter().map(message).collect();
-        let results = self.queue.send(&messages, &invocation.clock).await;
+        let until = invocation.clock.now() + SEND_TIME_MAX;
+        let results = self.queue.send(&messages, until, &invocation.clock).await;
         let (mut accepted, mut send_again) = (Vec::new(), Vec::new());
         for (submission, result) in submissions.into_iter().zip(results) {
             let request = &submission.request;
@@ -258,16 +265,26 @@ fn respond(answer: &Answer) -> Result<Value, IntakeError> {
     serde_json::to_value(LambdaFunctionUrlResponse::from(answer)).map_err(IntakeError::UnwritableAnswer)
 }
 
-/// Logs who was answered what.
-fn note(answer: &Answer, request: Option<&LambdaFunctionUrlRequest>) {
-    let status = answer.status().as_u16();
-    let source_ip = request.and_then(|request| request.request_context.http.source_ip.as_deref());
-    let user_arn = request.and_then(user_arn);
+/// Logs who was answered what. A webhook is named like a request of it, so that a stranger's text stays out of the log.
+fn note(answer: &Answer, request: &LambdaFunctionUrlRequest) {
+    let (status, source_ip, user_arn) = (answer.status().as_u16(), source_ip(request), user_arn(request));
+    let webhook_id = webhook_id(request).map(|id| RequestId::from_source(&id));
+    let webhook_id = webhook_id.as_ref().map(RequestId::as_str);
     if let Answer::Faulty(faults) = answer {
-        warn!(status, source_ip, user_arn, faults = listed(faults), "answered");
+        warn!(status, source_ip, user_arn, webhook_id, faults = listed(faults), "answered");
     } else {
-        info!(status, source_ip, user_arn, "answered");
+        info!(status, source_ip, user_arn, webhook_id, "answered");
     }
+}
+
+fn source_ip(request: &LambdaFunctionUrlRequest) -> Option<&str> {
+    request.request_context.http.source_ip.as_deref()
+}
+
+/// The name that the sender gave the call.
+fn webhook_id(request: &LambdaFunctionUrlRequest) -> Option<Cow<'_, str>> {
+    let id = request.headers.get(signature::ID).map(|id| String::from_utf8_lossy(id.as_bytes()));
+    id.filter(|id| !id.is_empty())
 }
 
 /// Whom AWS IAM let in.
@@ -279,8 +296,8 @@ fn user_arn(request: &LambdaFunctionUrlRequest) -> Option<&str> {
 /// How a call is named that AWS IAM let in: by its own id if it has one, or by AWS's.
 fn id_by_iam(request: &LambdaFunctionUrlRequest) -> Option<String> {
     user_arn(request)?;
-    let own = request.headers.get(signature::ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
-    own.or(request.request_context.request_id.as_deref()).map(str::to_owned)
+    let by_aws = || request.request_context.request_id.clone();
+    webhook_id(request).map(Cow::into_owned).or_else(by_aws)
 }
 
 /// The faults in one line: as many as somebody reads.

@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::Region;
-use aws_sdk_sqs::config::Credentials;
 use local_aws::{LocalAws, QueueSettings, wire};
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::assemble::{self, LiveWorker};
@@ -86,12 +84,7 @@ impl Stage {
         let config = WorkerConfig::read(environment).map_err(Failure::Config)?;
         let signed = IntakeConfig::read(environment).map_err(Failure::Config)?;
         let by_iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
-        let sdk = aws::loader()?
-            .endpoint_url(aws.url())
-            .region(Region::new(wire::REGION))
-            .credentials_provider(Credentials::new("local", "local", None, None, "local"))
-            .load()
-            .await;
+        let sdk = aws::config(aws.environment())?;
         let worker = assemble::worker(config, &sdk, Limits::default(), InvocationLimits::default())?;
         let intake = |config| Arc::new(Intake::new(config, &sdk));
         let intakes = Intakes { signed: intake(signed), by_iam: intake(by_iam) };

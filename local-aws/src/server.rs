@@ -99,6 +99,17 @@ impl LocalAws {
         format!("http://{}", self.http.address())
     }
 
+    /// The variables that lead a client of AWS here, by name.
+    pub fn environment(&self) -> impl Fn(&str) -> Option<String> + Clone + Send + Sync + use<> {
+        let url = self.url();
+        move |name| match name {
+            "AWS_REGION" => Some(wire::REGION.to_owned()),
+            "AWS_ENDPOINT_URL" => Some(url.clone()),
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("local".to_owned()),
+            _ => None,
+        }
+    }
+
     /// The URL of a queue, which need not exist.
     #[must_use]
     pub fn queue_url(&self, name: &str) -> String {

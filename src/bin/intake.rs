@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
-use privatelink_detach::config::IntakeConfig;
+use privatelink_detach::config::{self, IntakeConfig};
 use privatelink_detach::intake::{Intake, Invocation};
 use privatelink_detach::process;
 use serde_json::value::RawValue;
@@ -15,7 +15,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: IntakeConfig) -> Result<(), lambda_runtime::Error> {
-    let aws = aws::loader()?.load().await;
+    let aws = aws::config(config::environment)?;
     let intake = Intake::new(config, &aws);
     // Lambda gives a starting process more of a processor than an invocation, and no sender waits for it yet.
     intake.prepare(&Clock::start()).await;

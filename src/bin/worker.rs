@@ -7,7 +7,7 @@ use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use privatelink_detach::assemble;
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
-use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::config::{self, WorkerConfig};
 use privatelink_detach::detach::Limits;
 use privatelink_detach::handler;
 use privatelink_detach::process;
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: WorkerConfig) -> Result<(), lambda_runtime::Error> {
-    let aws = aws::loader()?.load().await;
+    let aws = aws::config(config::environment)?;
     let worker = assemble::worker(config, &aws, Limits::default(), InvocationLimits::default())?;
     let worker = &worker;
     let handle = |event: LambdaEvent<Box<RawValue>>| async move {

@@ -23,8 +23,8 @@ pub enum Answer {
     Healthy,
     /// Something is wrong with these requests. Nothing was accepted.
     Faulty(Vec<Fault>),
-    /// Nobody knows who sent it. Why not is for our log alone.
-    Unauthorized,
+    /// Nobody knows who sent it, who could have shown it by this scheme. Why not is for our log alone.
+    Unauthorized(&'static str),
     /// There is nothing at the path.
     NotFound,
     /// The path has this method only.
@@ -59,7 +59,7 @@ impl Answer {
                     | RejectionCode::ProtectedSecurityGroup,
                 ) => StatusCode::FORBIDDEN,
             },
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -71,7 +71,7 @@ impl Answer {
     /// A header of its own, beside those that all answers have.
     fn header(&self) -> Option<(HeaderName, &'static str)> {
         match self {
-            Self::Unauthorized => Some((WWW_AUTHENTICATE, "StandardWebhooks")),
+            Self::Unauthorized(scheme) => Some((WWW_AUTHENTICATE, scheme)),
             Self::MethodNotAllowed(allowed) => Some((ALLOW, allowed)),
             Self::SecretsUnavailable | Self::QueueUnavailable { .. } => {
                 Some((RETRY_AFTER, RETRY_AFTER_SECONDS))
@@ -82,11 +82,11 @@ impl Answer {
 
     /// Its body and the type of that.
     fn content(&self) -> Option<(&'static str, Value)> {
-        let problem = |detail: &str, members: &[(&str, Value)]| {
+        let problem = |detail: &str, members: Vec<(&str, Value)>| {
             let title = self.status().canonical_reason().unwrap_or_default();
             let mut body = json!({ "type": "about:blank", "title": title, "status": self.status().as_u16(), "detail": detail });
             for (name, value) in members {
-                body[*name] = value.clone();
+                body[name] = value;
             }
             Some(("application/problem+json", body))
         };
@@ -98,23 +98,23 @@ impl Answer {
                     StatusCode::FORBIDDEN => "Nothing was accepted: errors says what is not allowed here.",
                     _ => "Nothing was accepted: correct what errors lists and send everything again.",
                 };
-                problem(detail, &[("errors", faults.iter().map(error).collect())])
+                problem(detail, vec![("errors", faults.iter().map(error).collect())])
             }
-            Self::Unauthorized => problem("The call is not authenticated.", &[]),
-            Self::NotFound => problem("There is nothing at this path.", &[]),
-            Self::MethodNotAllowed(_) => problem("The path has another method: Allow names it.", &[]),
-            Self::TooLarge => problem(&format!("The body has more than {BODY_BYTES_MAX} bytes."), &[]),
+            Self::Unauthorized(_) => problem("The call is not authenticated.", vec![]),
+            Self::NotFound => problem("There is nothing at this path.", vec![]),
+            Self::MethodNotAllowed(_) => problem("The path has another method: Allow names it.", vec![]),
+            Self::TooLarge => problem(&format!("The body has more than {BODY_BYTES_MAX} bytes."), vec![]),
             Self::UnsupportedMediaType => problem(
                 "The body must be JSON, with content-type: application/json and without a content-encoding.",
-                &[],
+                vec![],
             ),
             Self::SecretsUnavailable => {
-                problem("The signature cannot be checked now. Send the same webhook again.", &[])
+                problem("The signature cannot be checked now. Send the same webhook again.", vec![])
             }
             Self::QueueUnavailable { accepted, send_again } => problem(
-                "The queue does not take what send_again lists now. Send the same webhook again: with its webhook-id \
-                 unchanged, what is accepted is not carried out twice.",
-                &[("accepted", receipts(accepted)), ("send_again", receipts(send_again))],
+                "The queue does not take what send_again lists now. Send the same body again under the same webhook-id: \
+                 then what is accepted is not carried out twice.",
+                vec![("accepted", receipts(accepted)), ("send_again", receipts(send_again))],
             ),
         }
     }

@@ -78,13 +78,18 @@ impl SigningSecrets {
     }
 
     /// The keys, read anew because a signature matched none; `None` if that was done just now.
-    pub async fn after_mismatch(&self, clock: &Clock) -> Option<SigningKeys> {
+    ///
+    /// While the list cannot be read, nobody knows whether the signature is wrong or the list is old.
+    pub async fn after_mismatch(&self, clock: &Clock) -> Result<Option<SigningKeys>, SecretsUnavailable> {
         let mut cache = self.cache.lock().await;
-        if !cache.admit_mismatch_read(clock.wall()) {
-            return None;
+        let is_read = cache.admit_mismatch_read(clock.wall());
+        if is_read {
+            self.read(&mut cache, clock).await;
         }
-        self.read(&mut cache, clock).await;
-        cache.keys(clock.wall())
+        if cache.is_failing() {
+            return Err(SecretsUnavailable);
+        }
+        Ok(cache.keys(clock.wall()).filter(|_| is_read))
     }
 
     async fn read(&self, cache: &mut Cache, clock: &Clock) {
@@ -136,11 +141,20 @@ impl Cache {
 
     /// Whether a wrong signature may cause a read now; if so, it counts as caused.
     fn admit_mismatch_read(&mut self, now: SystemTime) -> bool {
-        let is_admitted = self.mismatch_read_at.is_none_or(|at| is_past(at, MISMATCH_READ_AFTER, now));
+        let is_admitted = if self.is_failing() {
+            self.tried_at.is_none_or(|at| is_past(at, RETRY_AFTER, now))
+        } else {
+            self.mismatch_read_at.is_none_or(|at| is_past(at, MISMATCH_READ_AFTER, now))
+        };
         if is_admitted {
             self.mismatch_read_at = Some(now);
         }
         is_admitted
+    }
+
+    /// Whether the last read failed.
+    fn is_failing(&self) -> bool {
+        self.tried_at != self.read.as_ref().map(|(_, at)| *at)
     }
 
     fn note(&mut self, keys: Option<SigningKeys>, now: SystemTime) {
@@ -211,6 +225,19 @@ mod tests {
         assert!(cache.admit_mismatch_read(at(1)), "at once, however fresh the list is");
         let admitted = (2..=61).filter(|second| cache.admit_mismatch_read(at(*second))).count();
         assert_eq!(admitted, 2);
+    }
+
+    #[test]
+    fn after_a_failed_read_a_wrong_signature_causes_the_next_as_soon_as_any() {
+        let mut cache = read_at(0);
+        assert!(!cache.is_failing() && cache.admit_mismatch_read(at(1)));
+        cache.note(None, at(1));
+        assert!(cache.is_failing());
+        assert!(!cache.admit_mismatch_read(at(10)) && cache.admit_mismatch_read(at(11)));
+        cache.note(Some(keys("[]").unwrap()), at(11));
+        assert!(
+            !cache.is_failing() && !cache.admit_mismatch_read(at(40)) && cache.admit_mismatch_read(at(41))
+        );
     }
 
     #[test]

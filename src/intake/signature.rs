@@ -14,6 +14,9 @@ use http::HeaderMap;
 use sha2::Sha256;
 use thiserror::Error;
 
+/// The scheme's name in a challenge.
+pub const SCHEME: &str = "StandardWebhooks";
+
 /// The header that names the webhook; a repeated delivery has the same.
 pub const ID: &str = "webhook-id";
 

@@ -14,6 +14,9 @@ use crate::request::{DetachRequest, Entries, FieldFault, RejectionCode, RequestI
 /// Most requests of one list, the contract's limit: ten calls of the queue.
 pub const REQUESTS_MAX: usize = 100;
 
+/// Most faults beside a list that are named, as many as of one request. A body has room for ten thousands.
+const ENVELOPE_FAULTS_MAX: usize = 20;
+
 /// A valid request with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
@@ -168,6 +171,11 @@ impl Envelope {
                 _ => wrong(&shown(name), "cannot stand beside requests"),
             }
         }
+        if faults.len() > ENVELOPE_FAULTS_MAX {
+            let problem = format!("has {} more faults beside requests", faults.len() - ENVELOPE_FAULTS_MAX);
+            faults.truncate(ENVELOPE_FAULTS_MAX);
+            faults.push(Fault::of_body(&problem));
+        }
         let (Source::Id(id) | Source::OwnIdOr(id)) = source;
         let envelope =
             Self { requests: requests.unwrap_or_default(), id: own_id.unwrap_or_else(|| id.to_owned()) };
@@ -266,6 +274,14 @@ mod tests {
         ] {
             assert_eq!(faults(body), [(None, fault.to_owned())], "{body}");
         }
+    }
+
+    #[test]
+    fn a_flood_of_faults_beside_a_list_is_cut_and_counted() {
+        let fields = r#""dry_run":0,"#.repeat(20_000);
+        let faults = faults(&format!(r#"{{{fields}"requests":[]}}"#));
+        assert_eq!(faults.len(), ENVELOPE_FAULTS_MAX + 1);
+        assert_eq!(faults[ENVELOPE_FAULTS_MAX].1, "body has 19981 more faults beside requests");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const ENTRY_ATTEMPTS_MAX: u32 = 3;
 /// Time between two calls for one entry.
 const ENTRY_RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// After this no further call is begun: the sender of a webhook waits, and the function's time is bounded.
+/// How long calls may begin: the sender of a webhook waits, and the function's time is bounded.
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(20);
 
 const OPERATION: &str = "SendMessageBatch";
@@ -51,9 +51,14 @@ impl Sender {
 
     /// Sends the messages in their order; whether the queue has each, in the same order.
     ///
-    /// After a call that failed as a whole nothing more is sent: the queue cannot take it now.
-    pub async fn send(&self, messages: &[Message], clock: &Clock) -> Vec<Result<(), QueueFault>> {
-        let until = clock.now() + SEND_TIME_MAX;
+    /// No call begins after `until`. After a call that failed as a whole nothing more is sent: the queue cannot take it
+    /// now.
+    pub async fn send(
+        &self,
+        messages: &[Message],
+        until: Instant,
+        clock: &Clock,
+    ) -> Vec<Result<(), QueueFault>> {
         let mut results = Vec::with_capacity(messages.len());
         let mut is_broken = false;
         for some in messages.chunks(BATCH_ENTRIES_MAX) {
@@ -143,7 +148,9 @@ impl Batch {
         for failed in answer.failed() {
             let (code, is_senders_fault) = (failed.code(), failed.sender_fault());
             warn!(code, is_senders_fault, "the queue did not take a message");
-            self.end(failed.id(), Err(not_sent(code)), is_senders_fault);
+            // Throttling is said to be the sender's fault, too, and passes.
+            let is_final = is_senders_fault && !code.contains("Throttl");
+            self.end(failed.id(), Err(not_sent(code)), is_final);
         }
     }
 
@@ -173,14 +180,14 @@ mod tests {
     use super::*;
 
     /// An answer that names these as taken and those as failed, each with whether that is the sender's fault.
-    fn answer(taken: &[&str], failed: &[(&str, bool)]) -> SendMessageBatchOutput {
+    fn answer(taken: &[&str], failed: &[(&str, &str, bool)]) -> SendMessageBatchOutput {
         let taken = taken.iter().map(|id| {
             let entry =
                 SendMessageBatchResultEntry::builder().id(*id).message_id("m").md5_of_message_body("5");
             entry.build().unwrap()
         });
-        let failed = failed.iter().map(|(id, is_senders_fault)| {
-            let entry = BatchResultErrorEntry::builder().id(*id).code("Code").sender_fault(*is_senders_fault);
+        let failed = failed.iter().map(|(id, code, is_senders_fault)| {
+            let entry = BatchResultErrorEntry::builder().id(*id).code(*code).sender_fault(*is_senders_fault);
             entry.build().unwrap()
         });
         let answer = SendMessageBatchOutput::builder().set_successful(Some(taken.collect()));
@@ -194,7 +201,7 @@ mod tests {
     #[test]
     fn only_what_an_answer_names_as_taken_is_taken() {
         let mut batch = Batch::new(4);
-        batch.note(&answer(&["2", "4", ""], &[("0", false)]));
+        batch.note(&answer(&["2", "4", ""], &[("0", "Code", false)]));
         let unnamed = Err("neither taken nor refused in time");
         assert_eq!(results(&batch), [Err("Code"), unnamed, Ok(()), unnamed]);
         assert_eq!(batch.pending(), [0, 1, 3]);
@@ -202,9 +209,9 @@ mod tests {
 
     #[test]
     fn what_the_queue_will_never_take_is_not_sent_again() {
-        let mut batch = Batch::new(2);
-        batch.note(&answer(&[], &[("1", true)]));
-        assert_eq!(batch.pending(), [0]);
+        let mut batch = Batch::new(3);
+        batch.note(&answer(&[], &[("1", "InvalidMessageContents", true), ("2", "RequestThrottled", true)]));
+        assert_eq!(batch.pending(), [0, 2]);
     }
 
     #[test]

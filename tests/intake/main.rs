@@ -6,6 +6,7 @@
 
 mod account;
 mod events;
+mod front;
 mod hostile;
 mod openapi;
 mod process;

@@ -1,6 +1,9 @@
 //! What the intake says when the queue does not take everything.
 
-use local_aws::{Action, Fault};
+use local_aws::{Action, Fault, LocalAws};
+use privatelink_detach::clock::Clock;
+use privatelink_detach::queue::sender::{Message, Sender};
+use privatelink_detach::request::Trigger;
 use serde_json::json;
 
 use crate::account::{Account, Answer, SECRET, request, requests, webhook};
@@ -77,6 +80,31 @@ async fn an_answer_that_is_lost_is_asked_for_again_and_nothing_lies_there_twice(
     plan(&account, 1, Fault::AnswerLost);
     assert_eq!(account.post(&requests(10)).await.status, 202);
     assert_eq!((sends(&account), account.messages().len()), (2, 10));
+}
+
+#[tokio::test]
+async fn a_connection_that_has_gone_silent_costs_an_attempt_and_not_the_webhook() {
+    let account = Account::new().await;
+    plan(&account, 1, Fault::Hang);
+    assert_eq!(account.post(&requests(2)).await.status, 202);
+    assert_eq!(account.messages().len(), 2);
+}
+
+#[tokio::test]
+async fn no_call_begins_when_the_time_is_up() {
+    let aws = LocalAws::start().await.unwrap();
+    let sdk = privatelink_detach::aws::config(aws.environment()).unwrap();
+    let sender = Sender::new(aws_sdk_sqs::Client::new(&sdk), aws.queue_url("requests.fifo"));
+    let message = Message {
+        group: "eu-west-1/ep-a".to_owned(),
+        deduplication_id: "d".to_owned(),
+        body: "{}".to_owned(),
+        trigger: Trigger::Webhook,
+    };
+    let clock = Clock::start();
+    let results = sender.send(&vec![message; 11], clock.now(), &clock).await;
+    assert_eq!((results.len(), results.iter().filter(|result| result.is_ok()).count()), (11, 0));
+    assert!(aws.journal().is_empty());
 }
 
 #[tokio::test]

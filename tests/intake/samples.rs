@@ -1,18 +1,8 @@
 //! Every sample of the intake in `events/`, by the intake's own code at the time that the samples were made for.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
 
-use aws_sdk_sqs::config::{Credentials, Region};
-use local_aws::{LocalAws, QueueSettings};
-use privatelink_detach::aws;
-use privatelink_detach::clock::Clock;
-use privatelink_detach::config::IntakeConfig;
-use privatelink_detach::intake::{Intake, IntakeError, Invocation};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
-
-use crate::account::{REQUESTS, SECRET, SECRETS_ARN};
+use crate::front::Front;
 
 /// When the samples' webhooks were signed: 2026-11-22T07:00:00Z.
 const SIGNED_AT: u64 = 1_795_330_800;
@@ -59,7 +49,9 @@ async fn every_sample_ends_as_its_name_says() {
     assert_eq!(files, expected.iter().map(|(name, _)| format!("{name}.json")).collect());
     for (name, end) in expected {
         let payload = std::fs::read_to_string(format!("events/{name}.json")).unwrap();
-        let (result, messages) = play(&payload, name == "webhook-iam").await;
+        let front = Front::new(name == "webhook-iam").await;
+        let result = front.handle(&payload, SIGNED_AT + 1).await;
+        let messages = front.enqueued();
         let seen = (result.as_ref().ok().map(|answer| answer["statusCode"].as_u64()), messages);
         let expected = match end {
             Answered(status, messages) => (Some(Some(status)), messages),
@@ -68,28 +60,4 @@ async fn every_sample_ends_as_its_name_says() {
         };
         assert_eq!(seen, expected, "{name}: {result:?}");
     }
-}
-
-/// What the intake makes of a payload, and how many messages it sends.
-async fn play(payload: &str, is_iam: bool) -> (Result<Value, IntakeError>, usize) {
-    let aws = LocalAws::start().await.unwrap();
-    aws.queues().create(REQUESTS, QueueSettings::fifo()).unwrap();
-    aws.secrets().put(SECRETS_ARN, json!([SECRET]).to_string());
-    let config = IntakeConfig::read(|name| match name {
-        "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
-        "PROTECTED_SECURITY_GROUPS" => Some("sg-protected".to_owned()),
-        "WEBHOOK_SECRETS_ARN" => (!is_iam).then(|| SECRETS_ARN.to_owned()),
-        _ => None,
-    });
-    let sdk = aws::loader().unwrap().endpoint_url(aws.url()).region(Region::from_static("us-east-1"));
-    let sdk = sdk.credentials_provider(Credentials::new("id", "secret", None, None, "test")).load().await;
-    let intake = Intake::new(config.unwrap(), &sdk);
-    let invocation = Invocation {
-        clock: Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(SIGNED_AT + 1)),
-        lambda_request_id: "lambda-request".to_owned(),
-        xray_trace_id: None,
-    };
-    let payload: Box<RawValue> = serde_json::from_str(payload).unwrap();
-    let result = intake.handle(&payload, &invocation).await;
-    (result, aws.queues().messages(REQUESTS).unwrap().len())
 }

@@ -4,8 +4,12 @@ use local_aws::{Action, Fault, LocalAws, QueueSettings};
 use serde_json::{Value, json};
 
 use crate::account::{Account, Answer, REQUESTS, SECRET, SECRETS_ARN, Setting, request, webhook};
+use crate::front::Front;
 
 const NEXT: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// Some moment, in seconds since 1970.
+const START: u64 = 1_795_330_800;
 
 fn reads(account: &Account) -> usize {
     account.aws_calls().into_iter().filter(|action| *action == Action::GetSecretValue).count()
@@ -80,11 +84,35 @@ async fn an_empty_list_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_read_that_fails_after_a_wrong_signature_spoils_nothing() {
+async fn while_the_list_cannot_be_read_an_unknown_signature_is_neither_right_nor_wrong() {
     let account = Account::new().await;
     account.aws.secrets().faults().plan(Action::GetSecretValue, 9, Fault::ServerError);
-    post_signed_by(&account, NEXT).await.assert_problem(401);
-    assert_eq!(post_signed_by(&account, SECRET).await.status, 202);
+    let answer = post_signed_by(&account, NEXT).await;
+    answer.assert_problem(503);
+    assert_eq!(answer.header("retry-after"), Some("10"));
+    assert_eq!(post_signed_by(&account, SECRET).await.status, 202, "what is known goes on");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_taken_off_the_list_ends_after_five_minutes() {
+    let front = Front::new(false).await;
+    assert_eq!(front.post(SECRET, START).await, 202);
+    front.aws.secrets().put(SECRETS_ARN, json!([NEXT]).to_string());
+    assert_eq!(front.post(SECRET, START + 290).await, 202);
+    assert_eq!(front.post(SECRET, START + 310).await, 401);
+    assert_eq!(front.post(NEXT, START + 310).await, 202);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_again_ends_after_a_quarter_of_an_hour() {
+    let front = Front::new(false).await;
+    assert_eq!(front.post(SECRET, START).await, 202);
+    front.aws.secrets().remove(SECRETS_ARN);
+    for (seconds, status) in [(310, 202), (890, 202), (910, 503), (5000, 503)] {
+        assert_eq!(front.post(SECRET, START + seconds).await, status, "after {seconds} s");
+    }
+    front.aws.secrets().put(SECRETS_ARN, json!([SECRET]).to_string());
+    assert_eq!(front.post(SECRET, START + 5020).await, 202);
 }
 
 #[tokio::test]

@@ -272,9 +272,22 @@ async fn a_caller_that_iam_authorised_needs_no_signature_where_there_are_no_secr
 }
 
 #[tokio::test]
+async fn an_id_in_any_script_names_a_call_that_iam_authorised() {
+    let account = Account::with_iam(Some("arn:aws:iam::123456789012:role/incident-bot")).await;
+    for _ in 0..2 {
+        let mut call = webhook(&request("sg-a"));
+        call.headers.insert("webhook-id", http::HeaderValue::from_bytes("Änderung-7".as_bytes()).unwrap());
+        assert_eq!(account.call(call).await.status, 202);
+    }
+    assert_eq!(account.messages().len(), 1, "the same call twice is one request");
+}
+
+#[tokio::test]
 async fn without_secrets_and_without_iam_nobody_gets_in() {
     let account = Account::with_iam(None).await;
-    account.post(&request("sg-a")).await.assert_problem(401);
+    let answer = account.post(&request("sg-a")).await;
+    answer.assert_problem(401);
+    assert_eq!(answer.header("x-amzn-remapped-www-authenticate"), Some("AWS4-HMAC-SHA256"));
     account.call(webhook(&request("sg-a"))).await.assert_problem(401);
     assert_eq!(account.aws_calls(), []);
 }

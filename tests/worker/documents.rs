@@ -121,7 +121,56 @@ fn the_template_gives_the_intake_no_more_than_it_needs() {
         "xray:PutTraceSegments",
     ];
     assert_eq!(actions, BTreeSet::from(needed));
-    assert!(TEMPLATE.contains(&format!("detail-type: [{DETAIL_TYPE}]")));
+    // What each of them is allowed on.
+    let resources: Vec<&str> =
+        resource("IntakeRole").lines().filter_map(|line| line.trim().strip_prefix("Resource: ")).collect();
+    let named = [
+        "!GetAtt RequestQueue.Arn",
+        "!GetAtt IntakeFailureQueue.Arn",
+        "!Ref WebhookSecretsArn",
+        "!Ref WebhookSecretsKeyArn",
+        "!GetAtt IntakeLogGroup.Arn",
+        "\"*\"",
+    ];
+    assert_eq!(resources, named);
+    let schedule: Vec<&str> =
+        resource("ScheduleRole").lines().filter_map(|line| line.trim().strip_prefix("Resource: ")).collect();
+    assert_eq!(schedule, ["!GetAtt IntakeFunction.Arn", "!GetAtt IntakeFailureQueue.Arn"]);
+}
+
+#[test]
+fn the_templates_door_is_open_only_where_signatures_are_checked() {
+    assert!(resource("WebhookUrl").contains("AuthType: !If [ChecksSignatures, NONE, AWS_IAM]"));
+    assert!(
+        resource("IntakeFunction")
+            .contains("WEBHOOK_SECRETS_ARN: !If [ChecksSignatures, !Ref WebhookSecretsArn")
+    );
+    for (permission, restriction) in [
+        ("WebhookUrlPermission", "FunctionUrlAuthType: NONE"),
+        ("WebhookInvokePermission", "InvokedViaFunctionUrl: true"),
+    ] {
+        let permission = resource(permission);
+        assert!(permission.contains("Condition: OpensWebhookUrl") && permission.contains(restriction));
+    }
+    assert!(
+        TEMPLATE
+            .contains("OpensWebhookUrl: !And [!Condition CreatesWebhookUrl, !Condition ChecksSignatures]")
+    );
+}
+
+#[test]
+fn the_template_loses_no_event() {
+    assert!(resource("RequestRule").contains(&format!("detail-type: [{DETAIL_TYPE}]")));
+    let destination = resource("IntakeFunction").split_once("OnFailure:").unwrap().1;
+    assert!(destination.contains("Destination: !GetAtt IntakeFailureQueue.Arn"));
+    for sender in ["RequestRule", "Schedule"] {
+        let undelivered = resource(sender).split_once("DeadLetterConfig:").unwrap().1;
+        assert!(undelivered.contains("Arn: !GetAtt IntakeFailureQueue.Arn"), "{sender}");
+    }
+    assert!(
+        !resource("IntakeFailureQueue").contains("FifoQueue"),
+        "none of the three can send to a FIFO queue"
+    );
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_sqs::config::{Credentials, Region};
 use local_aws::mapping::{self, Verdict};
 use local_aws::queues::Message;
 use local_aws::{Action as AwsAction, LocalAws, NewMessage, QueueSettings};
@@ -137,8 +136,7 @@ impl Stage {
             let mut variables = setting.environment.iter().chain(&usual);
             variables.find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
         });
-        let sdk = aws::loader().unwrap().endpoint_url(aws.url()).region(Region::from_static("us-east-1"));
-        let sdk = sdk.credentials_provider(Credentials::new("id", "secret", None, None, "test")).load().await;
+        let sdk = aws::config(aws.environment()).unwrap();
         let worker = assemble::worker(config.unwrap(), &sdk, quick(), setting.invocation).unwrap();
         Self {
             aws,

@@ -1,0 +1,68 @@
+//! The intake's own code in this process, for what a real clock takes too long for.
+
+use std::time::{Duration, SystemTime};
+
+use local_aws::{LocalAws, QueueSettings};
+use privatelink_detach::aws;
+use privatelink_detach::clock::Clock;
+use privatelink_detach::config::IntakeConfig;
+use privatelink_detach::intake::{Intake, IntakeError, Invocation};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use standardwebhooks::Webhook;
+
+use crate::account::{REQUESTS, SECRET, SECRETS_ARN, request};
+
+/// An intake, and an account around it.
+pub(crate) struct Front {
+    pub(crate) aws: LocalAws,
+    intake: Intake,
+}
+
+impl Front {
+    /// One that checks signatures, or one that trusts IAM.
+    pub(crate) async fn new(is_iam: bool) -> Self {
+        let aws = LocalAws::start().await.unwrap();
+        aws.queues().create(REQUESTS, QueueSettings::fifo()).unwrap();
+        aws.secrets().put(SECRETS_ARN, json!([SECRET]).to_string());
+        let config = IntakeConfig::read(|name| match name {
+            "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
+            "PROTECTED_SECURITY_GROUPS" => Some("sg-protected".to_owned()),
+            "WEBHOOK_SECRETS_ARN" => (!is_iam).then(|| SECRETS_ARN.to_owned()),
+            _ => None,
+        });
+        let intake = Intake::new(config.unwrap(), &aws::config(aws.environment()).unwrap());
+        Self { aws, intake }
+    }
+
+    /// One invocation, so many seconds after 1970.
+    pub(crate) async fn handle(&self, payload: &str, at: u64) -> Result<Value, IntakeError> {
+        let invocation = Invocation {
+            clock: Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(at)),
+            lambda_request_id: "lambda-request".to_owned(),
+            xray_trace_id: None,
+        };
+        let payload: Box<RawValue> = serde_json::from_str(payload).unwrap();
+        self.intake.handle(&payload, &invocation).await
+    }
+
+    /// The status of the answer to a webhook that is signed with this secret at that moment.
+    pub(crate) async fn post(&self, secret: &str, at: u64) -> u64 {
+        let (id, body) = (format!("msg_{at}"), request("sg-a").to_string());
+        let timestamp = i64::try_from(at).unwrap();
+        let event = json!({
+            "version": "2.0", "rawPath": "/detachments", "body": body, "isBase64Encoded": false,
+            "headers": {
+                "content-type": "application/json", "webhook-id": id, "webhook-timestamp": timestamp.to_string(),
+                "webhook-signature": Webhook::new(secret).unwrap().sign(&id, timestamp, body.as_bytes()).unwrap(),
+            },
+            "requestContext": { "http": { "method": "POST" }, "timeEpoch": 0 },
+        });
+        self.handle(&event.to_string(), at).await.unwrap()["statusCode"].as_u64().unwrap()
+    }
+
+    /// How many messages are in the request queue.
+    pub(crate) fn enqueued(&self) -> usize {
+        self.aws.queues().messages(REQUESTS).unwrap().len()
+    }
+}
