@@ -70,6 +70,9 @@ pub enum Unsupported {
         "the HTTP call is not of payload format 2.0: use a Function URL, or an HTTP API with that format"
     )]
     PayloadFormat,
+    /// What Lambda writes about an event that failed, and not the event.
+    #[error("the payload is Lambda's record of a failed event: invoke with its requestPayload")]
+    FailureRecord,
 }
 
 /// What tells the payloads apart.
@@ -85,6 +88,8 @@ struct Shape {
     detail_type: Option<String>,
     detail: Option<Box<RawValue>>,
     id: Option<Box<RawValue>>,
+    #[serde(rename = "requestPayload")]
+    failed: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +119,7 @@ impl Payload {
         let shape: Shape = serde_json::from_str(payload.get())
             .map_err(|error| Unsupported::Unreadable { line: error.line(), column: error.column() })?;
         match shape {
+            Shape { failed: Some(_), .. } => Err(Unsupported::FailureRecord),
             Shape { context: Some(Context { http: Some(_), stage }), .. } => {
                 Ok(call(payload, stage.as_deref()))
             }

@@ -133,7 +133,7 @@ fn repetitions(submissions: &[Submission]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (index, submission) in submissions.iter().enumerate() {
         if let Some(earlier) = first.insert(submission.deduplication_id(), index) {
-            let problem = format!("repeats request {earlier}: same request_id, endpoint and group");
+            let problem = format!("repeats request {earlier}: only the first of both would be carried out");
             faults.push(Fault { index: Some(index), fault: fault("request_id", problem) });
         }
     }
@@ -298,7 +298,10 @@ mod tests {
         let alike = json!({ "requests": [named("sg-a", false), named("sg-b", false), named("sg-a", false)] });
         assert_eq!(
             faults(&alike.to_string()),
-            [(Some(2), "request_id repeats request 0: same request_id, endpoint and group".to_owned())]
+            [(
+                Some(2),
+                "request_id repeats request 0: only the first of both would be carried out".to_owned()
+            )]
         );
     }
 

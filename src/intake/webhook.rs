@@ -11,7 +11,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use super::answer::Answer;
 use super::submission::Fault;
 
-/// Most bytes of a body. It holds a hundred requests with the longest names and all the metadata that they may have.
+/// Most bytes of a body: a hundred requests with the longest names and all the metadata that they may have, in UTF-8.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// What a call asks for.

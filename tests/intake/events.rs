@@ -116,6 +116,11 @@ async fn an_invalid_event_fails_the_invocation_and_enqueues_nothing() {
             "payload format 2.0",
         ),
         (json!({ "requestContext": { "elb": {} } }).to_string(), unsupported, "payload format 2.0"),
+        (
+            json!({ "requestContext": {}, "requestPayload": {} }).to_string(),
+            unsupported,
+            "its requestPayload",
+        ),
     ] {
         let error = account.invoke(&payload).await.unwrap_err();
         assert_eq!(error["errorType"], error_type, "{payload}: {error}");
