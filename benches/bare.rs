@@ -1,4 +1,4 @@
-//! The least that a Lambda function in Rust can be: what the worker's start is measured against.
+//! The least that a Lambda function in Rust can be: what the others are measured against.
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;

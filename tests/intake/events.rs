@@ -60,6 +60,34 @@ async fn a_notification_is_named_by_its_message() {
 }
 
 #[tokio::test]
+async fn what_comes_without_an_id_is_named_by_the_invocation() {
+    let account = Account::with_iam(None).await;
+    let mut nameless =
+        [event(&request("sg-a")), event(&request("sg-b")), notification(&request("sg-c").to_string())];
+    nameless[0]["id"] = "".into();
+    nameless[1]["id"] = Value::Null;
+    nameless[2]["Records"][0]["Sns"]["MessageId"] = "".into();
+    for (number, payload) in nameless.iter().enumerate() {
+        let invocation = format!("00000000-0000-4000-a000-{:012x}", number + 1);
+        assert_eq!(accept(&account, payload).await.0, [invocation], "{payload}");
+    }
+}
+
+#[tokio::test]
+async fn notifications_that_come_together_are_taken_together_or_not_at_all() {
+    let account = Account::with_iam(None).await;
+    let mut two = notification(&request("sg-a").to_string());
+    let mut other = notification(&request("sg-b").to_string())["Records"][0].clone();
+    other["Sns"]["MessageId"] = "other".into();
+    two["Records"].as_array_mut().unwrap().push(other);
+    assert_eq!(accept(&account, &two).await.0, ["95df01b4-ee98-5cb9-9903-4c221d41eb5e", "other"]);
+    two["Records"][0]["Sns"]["Message"] = request("sg-c").to_string().into();
+    two["Records"][1]["Sns"]["Message"] = "detach, please".into();
+    assert!(account.invoke(&two.to_string()).await.is_err());
+    assert_eq!(account.messages().len(), 2);
+}
+
+#[tokio::test]
 async fn a_schedules_input_is_named_by_its_execution_or_by_the_invocation() {
     let account = Account::with_iam(None).await;
     let mut single = request("sg-a");

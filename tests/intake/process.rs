@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use local_aws::{LocalAws, RuntimeApi};
-use object::{Object, ObjectSymbol};
+use object::{Object, ObjectSymbol, SymbolKind};
 use serde_json::{Value, json};
 
 use crate::account::{AWS_SECRETS, Account, Process, SECRET, environment, request, webhook};
@@ -92,6 +92,20 @@ fn linked(program: &str, names: &[&'static str]) -> BTreeSet<&'static str> {
     names.iter().copied().filter(is_linked).collect()
 }
 
+/// Every client of AWS that a program has symbols of.
+fn aws_clients(program: &str) -> Vec<String> {
+    let bytes = std::fs::read(program).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    // A file's name says what was offered to the linker, not what it took.
+    let taken = file.symbols().filter(|symbol| symbol.kind() != SymbolKind::File);
+    let clients = taken.filter_map(|symbol| {
+        let (_, after) = symbol.name().ok()?.split_once("aws_sdk_")?;
+        let name: String = after.chars().take_while(char::is_ascii_lowercase).collect();
+        Some(format!("aws_sdk_{name}"))
+    });
+    clients.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 #[test]
 fn it_links_no_code_of_alibaba_clouds_client_and_no_aws_client_that_it_does_not_use() {
     let names = [
@@ -108,6 +122,7 @@ fn it_links_no_code_of_alibaba_clouds_client_and_no_aws_client_that_it_does_not_
     ];
     let intake = ["privatelink_detach::intake", "aws_sdk_secretsmanager", "aws_sdk_sqs"];
     assert_eq!(linked(env!("CARGO_BIN_EXE_intake"), &names), BTreeSet::from(intake));
+    assert_eq!(aws_clients(env!("CARGO_BIN_EXE_intake")), ["aws_sdk_secretsmanager", "aws_sdk_sqs"]);
     let worker = [
         "privatelink_detach::alibaba",
         "privatelink_detach::worker",

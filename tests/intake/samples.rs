@@ -41,6 +41,8 @@ async fn every_sample_ends_as_its_name_says() {
         ("webhook-protected", Answered(403, 0)),
         ("webhook-several", Answered(202, 2)),
         ("webhook-single", Answered(202, 1)),
+        ("webhook-wrong-method", Answered(405, 0)),
+        ("webhook-wrong-path", Answered(404, 0)),
     ];
     let is_of_the_worker = |name: &String| name.starts_with("direct-") || name.starts_with("queue-");
     let files =

@@ -245,6 +245,16 @@ async fn a_body_in_base64_is_verified_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn what_only_looks_like_a_call_is_answered_and_told_to_the_operator() {
+    let account = Account::new().await;
+    let event = json!({ "requestContext": { "http": { "method": "POST" } }, "headers": { "a b": "c" } });
+    let answer = account.invoke(&event.to_string()).await.unwrap();
+    assert_eq!(answer["statusCode"], 400);
+    assert!(answer["body"].as_str().unwrap().contains("comes with a call that is not HTTP"), "{answer}");
+    assert!(account.output().contains(r#""level":"ERROR","message":"a call that is not HTTP""#));
+}
+
+#[tokio::test]
 async fn an_http_apis_stage_is_not_part_of_the_path() {
     let url = FunctionUrlSettings { stage: Some("prod".to_owned()), ..Default::default() };
     let account = Account::set(Setting { url, ..Setting::default() }).await;
