@@ -5,14 +5,15 @@
 
 use std::time::SystemTime;
 
-use aws_lambda_events::event::lambda_function_urls::LambdaFunctionUrlRequest;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, InvalidHeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use local_aws::FunctionUrlSettings;
+use privatelink_detach::intake::payload::{Payload, STAGE_DEFAULT};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -23,9 +24,6 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Headers that belong to the connection on which a call came.
 const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING];
-
-/// The stage of an HTTP API that leaves no trace in the path.
-const STAGE_DEFAULT: &str = "$default";
 
 /// One HTTP call.
 #[derive(Debug)]
@@ -56,8 +54,10 @@ pub(crate) enum Proof {
 /// Why a file's call cannot be sent.
 #[derive(Debug, Error)]
 pub(crate) enum CallError {
-    #[error("it is no HTTP call: {0}")]
+    #[error("it is not JSON: {0}")]
     Event(#[from] serde_json::Error),
+    #[error("it has the shape of an HTTP call, but a part of it is not what HTTP has")]
+    Unreadable,
     #[error("the body is not base64: {0}")]
     Body(#[from] base64::DecodeError),
     #[error("it is no HTTP call: {0}")]
@@ -71,11 +71,12 @@ pub(crate) enum CallError {
 impl Call {
     /// The call in an event of payload format 2.0. A forged one keeps its signature.
     pub(crate) fn read(event: &str, is_forged: bool) -> Result<Self, CallError> {
-        let call: LambdaFunctionUrlRequest = serde_json::from_str(event)?;
+        let payload: Box<RawValue> = serde_json::from_str(event)?;
+        let Ok(Payload::Call { request: call, path }) = Payload::read(&payload) else {
+            return Err(CallError::Unreadable);
+        };
         let whole: Value = serde_json::from_str(event)?;
         let stage = whole["requestContext"]["stage"].as_str().filter(|stage| *stage != STAGE_DEFAULT);
-        let path = call.raw_path.unwrap_or_default();
-        let below = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage)).unwrap_or(&path);
         let query = call.raw_query_string.filter(|query| !query.is_empty());
         let body = call.body.unwrap_or_default();
         let iam = call.request_context.authorizer.and_then(|authorizer| authorizer.iam);
@@ -86,7 +87,7 @@ impl Call {
         }
         Ok(Self {
             method: call.request_context.http.method.unwrap_or_default(),
-            target: query.map_or_else(|| below.to_owned(), |query| format!("{below}?{query}")),
+            target: query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")),
             proof: Proof::of(&headers, caller_arn.as_deref(), is_forged),
             headers,
             body: if call.is_base64_encoded { BASE64_STANDARD.decode(&body)?.into() } else { body.into() },

@@ -14,7 +14,7 @@ use crate::request::Trigger;
 pub const DETAIL_TYPE: &str = "Security Group Detach Requested";
 
 /// The stage of an HTTP API that leaves no trace in the path.
-const STAGE_DEFAULT: &str = "$default";
+pub const STAGE_DEFAULT: &str = "$default";
 
 /// What an invocation brings.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ const SECRETS_MAX: usize = 10;
 /// The keys of the live secrets.
 pub type SigningKeys = Arc<[SigningKey]>;
 
-/// The secrets cannot be read, and were not read lately.
+/// The secrets cannot be read, and what was read before does not answer the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the signing secrets cannot be read")]
 pub struct SecretsUnavailable;
