@@ -2,12 +2,14 @@
 //!
 //! Nothing here retries, waits or decides. In reading order: [`privatelink`] (what is called and what it answers),
 //! [`pages`] (many pages or nothing), [`error`] (what a fault means), [`signing`], [`credentials`], [`client`]
-//! (one call, from operation to answer) and [`transport`] (bytes over HTTPS).
+//! (one call, from operation to answer), [`service_url`], [`service_clock`] and [`transport`] (bytes over HTTPS).
 
 pub mod client;
 pub mod credentials;
 pub mod error;
 pub mod pages;
 pub mod privatelink;
+pub mod service_clock;
+pub mod service_url;
 pub mod signing;
 pub mod transport;

@@ -70,11 +70,23 @@ impl Clock {
         }
     }
 
+    /// What a piece of work comes to, if it does by then.
+    #[expect(clippy::disallowed_methods, reason = "this file owns waiting")]
+    pub async fn by<F: Future>(&self, until: Instant, work: F) -> Option<F::Output> {
+        tokio::time::timeout_at(until.into(), work).await.ok()
+    }
+
     /// How long until then; zero if that has passed.
     #[must_use]
     pub fn left(&self, until: Instant) -> Duration {
         until.saturating_duration_since(self.now())
     }
+}
+
+/// Whether so much time has passed since; it has if the clock was set back.
+#[must_use]
+pub fn is_past(since: SystemTime, time: Duration, now: SystemTime) -> bool {
+    now.duration_since(since).map_or(true, |passed| passed >= time)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this file owns the clock")]

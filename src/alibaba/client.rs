@@ -1,55 +1,17 @@
 //! One call to PrivateLink: built, signed, sent once, read, and every failure named.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use super::credentials::CredentialsSource;
 use super::error::{Fault, Kind, Unanswered};
 use super::privatelink::{self, Answer, Call, Target};
+use super::service_clock::ServiceClock;
+use super::service_url::ServiceUrl;
 use super::signing::{self, Unsigned};
 use super::transport::Transport;
-use crate::calendar;
-use crate::request::RegionId;
-
-/// Largest difference of clocks that is believed, two days: a sandbox that slept is hours behind, a `Date` further
-/// away is nobody's clock.
-const CLOCK_OFFSET_SECONDS_MAX: i64 = 2 * 24 * 60 * 60;
-
-/// Where PrivateLink is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ServiceUrl {
-    /// `https://privatelink.{region}.aliyuncs.com`, without exception in every region.
-    Regional,
-    /// One address for all regions: a test, a private gateway.
-    Fixed {
-        /// `https`, or `http` on loopback.
-        scheme: http::uri::Scheme,
-        /// Host, and port if it is not the scheme's own.
-        authority: http::uri::Authority,
-    },
-}
-
-impl ServiceUrl {
-    /// Whether it is on this machine, where no proxy can lead to it.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        match self {
-            Self::Regional => false,
-            Self::Fixed { authority, .. } => matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]"),
-        }
-    }
-
-    fn parts(&self, region: &RegionId) -> (&str, String) {
-        match self {
-            Self::Regional => ("https", format!("privatelink.{region}.aliyuncs.com")),
-            Self::Fixed { scheme, authority } => (scheme.as_str(), authority.to_string()),
-        }
-    }
-}
 
 /// What one call saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +28,7 @@ pub struct Client<T> {
     transport: T,
     credentials: CredentialsSource,
     service_url: ServiceUrl,
-    /// What the service's clock has shown to be added to ours, in seconds.
-    clock_offset_seconds: Cell<i64>,
+    service_clock: ServiceClock,
     nonces: RefCell<fastrand::Rng>,
 }
 
@@ -76,7 +37,7 @@ impl<T: Transport> Client<T> {
     #[must_use]
     pub fn new(transport: T, credentials: CredentialsSource, service_url: ServiceUrl, seed: u64) -> Self {
         let nonces = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self { transport, credentials, service_url, clock_offset_seconds: Cell::new(0), nonces }
+        Self { transport, credentials, service_url, service_clock: ServiceClock::default(), nonces }
     }
 
     /// Makes one call, once. `now` is signed; the call ends after `timeout` at the latest.
@@ -94,7 +55,7 @@ impl<T: Transport> Client<T> {
             action: action.name(),
             version: privatelink::VERSION,
             parameters: &call.parameters(target),
-            signed_at: self.corrected(now),
+            signed_at: self.service_clock.at(now),
             nonce: &nonce,
         };
         let signed = signing::sign(&unsigned, &credentials);
@@ -123,25 +84,9 @@ impl<T: Transport> Client<T> {
         let redact = |message: &str| credentials.redact(message);
         let (fault, api_request_id) = Fault::answered(action, status, response.body(), retry_after, redact);
         if fault.kind == Kind::Clock {
-            self.correct_clock(now, response.headers());
+            self.service_clock.correct(now, response.headers());
         }
         Seen { api_request_id, result: Err(fault) }
-    }
-
-    fn corrected(&self, now: SystemTime) -> SystemTime {
-        let offset = self.clock_offset_seconds.get();
-        let by = Duration::from_secs(offset.unsigned_abs());
-        let corrected = if offset >= 0 { now.checked_add(by) } else { now.checked_sub(by) };
-        corrected.unwrap_or(now)
-    }
-
-    fn correct_clock(&self, now: SystemTime, headers: &http::HeaderMap) {
-        let date = headers.get(http::header::DATE).and_then(|date| date.to_str().ok());
-        let Some(theirs) = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok()) else { return };
-        let offset = (theirs - calendar::utc(now)).whole_seconds();
-        if offset.abs() <= CLOCK_OFFSET_SECONDS_MAX {
-            self.clock_offset_seconds.set(offset);
-        }
     }
 }
 
@@ -151,7 +96,7 @@ mod tests {
 
     use super::*;
     use crate::alibaba::credentials::Credentials;
-    use crate::request::{EndpointId, SecurityGroupId};
+    use crate::request::{EndpointId, RegionId, SecurityGroupId};
 
     /// Answers everything alike and keeps what it was sent.
     struct Canned {

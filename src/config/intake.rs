@@ -39,17 +39,6 @@ impl Reader<'_> {
         }
         url
     }
-
-    fn secret_arn(&mut self, variable: &'static str) -> Option<String> {
-        let arn = self.optional(variable)?;
-        let is_arn = arn.bytes().all(|b| b.is_ascii_graphic())
-            && matches!(arn.splitn(7, ':').collect::<Vec<_>>()[..],
-                ["arn", _, "secretsmanager", region, _, "secret", name] if !region.is_empty() && !name.is_empty());
-        if !is_arn {
-            self.fault(variable, "must be the ARN of a Secrets Manager secret");
-        }
-        Some(arn)
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::ConfigFault;
+use crate::alibaba::service_url::BaseUrl;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
 
 /// An environment, and the faults found in it so far.
@@ -48,6 +49,42 @@ impl<'a> Reader<'a> {
             self.fault(variable, "must be the URL of an SQS queue");
         }
         url
+    }
+
+    /// A service's address, if the variable is set.
+    pub(super) fn base_url(&mut self, variable: &'static str) -> Option<BaseUrl> {
+        let url = self.optional(variable)?;
+        let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
+        let parts = parts.and_then(|parts| Some((parts.scheme?, parts.authority?, parts.path_and_query)));
+        let Some((scheme, authority, path)) = parts else {
+            self.fault(variable, "must be a URL");
+            return None;
+        };
+        let has_bad_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
+        if path.is_some_and(|path| path != "/") || authority.as_str().contains('@') {
+            self.fault(variable, "must have no path, query, user or password");
+        }
+        if has_bad_port && !authority.as_str().contains('@') {
+            self.fault(variable, "must have a port from 1 to 65535, or none");
+        }
+        let (is_https, is_http) = (scheme.as_str() == "https", scheme.as_str() == "http");
+        let url = BaseUrl { scheme, authority };
+        if !(is_https || is_http && url.is_loopback()) {
+            self.fault(variable, "must begin with https (http is for loopback only)");
+        }
+        Some(url)
+    }
+
+    /// The ARN of a secret, if the variable is set.
+    pub(super) fn secret_arn(&mut self, variable: &'static str) -> Option<String> {
+        let arn = self.optional(variable)?;
+        let is_arn = arn.bytes().all(|b| b.is_ascii_graphic())
+            && matches!(arn.splitn(7, ':').collect::<Vec<_>>()[..],
+                ["arn", _, "secretsmanager", region, _, "secret", name] if !region.is_empty() && !name.is_empty());
+        if !is_arn {
+            self.fault(variable, "must be the ARN of a Secrets Manager secret");
+        }
+        Some(arn)
     }
 
     /// What is allowed here: the same three variables in both functions.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::ConfigFault;
 use super::reader::Reader;
-use crate::alibaba::client::ServiceUrl;
 use crate::alibaba::credentials::{Credentials, CredentialsSource};
+use crate::alibaba::service_url::ServiceUrl;
 use crate::request::{DEADLINE_SECONDS, Rules};
 
 /// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
@@ -85,29 +85,7 @@ impl Reader<'_> {
     }
 
     fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
-        let Some(url) = self.optional(variable) else {
-            return ServiceUrl::Regional;
-        };
-        let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
-        let parts = parts.and_then(|parts| Some((parts.scheme?, parts.authority?, parts.path_and_query)));
-        let Some((scheme, authority, path)) = parts else {
-            self.fault(variable, "must be a URL");
-            return ServiceUrl::Regional;
-        };
-        let has_bad_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
-        if path.is_some_and(|path| path != "/") || authority.as_str().contains('@') {
-            self.fault(variable, "must have no path, query, user or password");
-        }
-        if has_bad_port && !authority.as_str().contains('@') {
-            self.fault(variable, "must have a port from 1 to 65535, or none");
-        }
-        let is_https = scheme.as_str() == "https";
-        let is_http = scheme.as_str() == "http";
-        let service_url = ServiceUrl::Fixed { scheme, authority };
-        if !(is_https || is_http && service_url.is_loopback()) {
-            self.fault(variable, "must begin with https (http is for loopback only)");
-        }
-        service_url
+        self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
 
     fn credentials(&mut self) -> CredentialsSource {

@@ -12,7 +12,7 @@ use tracing::{debug, error};
 
 use super::signature::{SecretFault, SigningKey};
 use crate::aws;
-use crate::clock::Clock;
+use crate::clock::{Clock, is_past};
 
 /// How long a list that was read is used without another look: a secret that is taken off the list lives so much longer.
 pub const REFRESH_AFTER: Duration = Duration::from_mins(5);
@@ -167,11 +167,6 @@ impl Cache {
     fn keys(&self, now: SystemTime) -> Option<SigningKeys> {
         self.read.as_ref().filter(|(_, at)| !is_past(*at, STALE_MAX, now)).map(|(keys, _)| Arc::clone(keys))
     }
-}
-
-/// Whether so much time has passed since; it has if the clock was set back.
-fn is_past(since: SystemTime, time: Duration, now: SystemTime) -> bool {
-    now.duration_since(since).map_or(true, |passed| passed >= time)
 }
 
 #[cfg(test)]
