@@ -22,6 +22,7 @@ pub enum Action {
     PutEvents,
     DescribeEventBus,
     GetSecretValue,
+    GetWebIdentityToken,
 }
 
 /// What a call suffers.

@@ -1,4 +1,4 @@
-//! The journal: every call that reached SQS, EventBridge or Secrets Manager, in order.
+//! The journal: every call that reached SQS, EventBridge, Secrets Manager or STS, in order.
 //!
 //! It is there to be asserted on: that the copy came before the event and the event before the delete, or that nothing
 //! was called at all.
@@ -14,9 +14,10 @@ pub struct JournalEntry {
     pub at: SystemTime,
     /// What it asked for.
     pub action: Action,
-    /// The queue, the bus of the first entry or the secret, by name; empty if the call named none.
+    /// The queue, the bus of the first entry or the secret, by name, or the first audience of a token; empty if the call
+    /// named none.
     pub target: String,
-    /// The messages, or events, on which the call took effect; of a secret, the version that was read.
+    /// The messages, or events, on which the call took effect; of a secret, the version that was read; the token's id.
     pub message_ids: Vec<String>,
     /// How it ended.
     pub ending: Ending,

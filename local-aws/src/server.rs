@@ -1,4 +1,4 @@
-//! SQS, EventBridge and Secrets Manager as an HTTP server on 127.0.0.1.
+//! SQS, EventBridge, Secrets Manager and STS as an HTTP server on 127.0.0.1.
 //!
 //! This file owns the clock, the locks and the waiting; what a call means is decided in [`crate::wire`] and the models.
 
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::request;
+use http::{Method, header, request};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -17,13 +17,16 @@ use crate::journal::JournalEntry;
 use crate::loopback::Loopback;
 use crate::queues::Queues;
 use crate::secrets::Secrets;
-use crate::wire::{self, ACCOUNT, DESCRIBE_EVENT_BUS, GET_SECRET_VALUE, PUT_EVENTS, Reaction, SQS_PREFIX};
+use crate::web_identity::WebIdentity;
+use crate::wire::{
+    self, ACCOUNT, DESCRIBE_EVENT_BUS, GET_SECRET_VALUE, PUT_EVENTS, QUERY_CONTENT_TYPE, Reaction, SQS_PREFIX,
+};
 
 /// How long [`LocalAws::until`] waits. On loopback things happen within milliseconds; this is for a machine that is busy
 /// with a build, and short enough to name the condition that never held before a whole run is given up.
 const UNTIL_MAX: Duration = Duration::from_secs(30);
 
-/// SQS, EventBridge and Secrets Manager on loopback. Dropping it ends the server.
+/// SQS, EventBridge, Secrets Manager and STS on loopback. Dropping it ends the server.
 #[derive(Debug)]
 pub struct LocalAws {
     http: Loopback,
@@ -49,6 +52,8 @@ pub struct View<'a> {
     pub bus: &'a Bus,
     /// The secrets.
     pub secrets: &'a Secrets,
+    /// The issuer of web identity tokens.
+    pub sts: &'a WebIdentity,
     /// Every call so far.
     pub journal: &'a [JournalEntry],
     /// The time the services go by.
@@ -68,6 +73,7 @@ struct State {
     queues: Mutex<Queues>,
     bus: Mutex<Bus>,
     secrets: Mutex<Secrets>,
+    sts: Mutex<WebIdentity>,
     journal: Mutex<Vec<JournalEntry>>,
     /// How far [`LocalAws::advance`] has moved the clock.
     ahead: Mutex<Duration>,
@@ -75,12 +81,14 @@ struct State {
 }
 
 impl LocalAws {
-    /// Starts the server on a free port, without any queue or secret and with the default bus alone.
+    /// Starts the server on a free port, without any queue or secret, with the default bus alone and with a role that
+    /// may ask for tokens.
     pub async fn start() -> io::Result<Self> {
         let state = Arc::new(State {
             queues: Mutex::default(),
             bus: Mutex::default(),
             secrets: Mutex::default(),
+            sts: Mutex::new(WebIdentity::new().map_err(io::Error::other)?),
             journal: Mutex::default(),
             ahead: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -134,6 +142,12 @@ impl LocalAws {
         self.state.hold(&self.state.secrets)
     }
 
+    /// The issuer of web identity tokens, to look at or to change.
+    #[must_use]
+    pub fn sts(&self) -> Held<'_, WebIdentity> {
+        self.state.hold(&self.state.sts)
+    }
+
     /// Every call so far, in the order in which they were carried out.
     #[must_use]
     pub fn journal(&self) -> Vec<JournalEntry> {
@@ -155,7 +169,8 @@ impl LocalAws {
     }
 
     /// Resolves upon the first change after this call: a request, a change through [`LocalAws::queues`],
-    /// [`LocalAws::bus`] or [`LocalAws::secrets`], or a moved clock. Time that merely passes is no change.
+    /// [`LocalAws::bus`], [`LocalAws::secrets`] or [`LocalAws::sts`], or a moved clock. Time that merely passes is no
+    /// change.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut changes = self.state.changes.subscribe();
         async move {
@@ -197,8 +212,7 @@ impl State {
             wire::get_secret_value(&mut secrets, &mut lock(&self.journal), body, now)
         } else if let Some(action) = target.strip_prefix(SQS_PREFIX) {
             // A client reaches the server under the name it was given, so the queue's URL repeats it.
-            let host =
-                head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
             let mut queues = lock(&self.queues);
             wire::call_sqs(
                 &mut queues,
@@ -208,6 +222,9 @@ impl State {
                 body,
                 now,
             )
+        } else if is_query(head) {
+            let mut sts = lock(&self.sts);
+            wire::call_sts(&mut sts, &mut lock(&self.journal), body, now)
         } else {
             Reaction::Answer(wire::unknown_operation())
         };
@@ -217,8 +234,15 @@ impl State {
 
     fn look(&self, condition: &mut impl FnMut(View<'_>) -> bool) -> bool {
         let (queues, bus, secrets) = (lock(&self.queues), lock(&self.bus), lock(&self.secrets));
-        let journal = lock(&self.journal);
-        condition(View { queues: &queues, bus: &bus, secrets: &secrets, journal: &journal, now: self.now() })
+        let (sts, journal) = (lock(&self.sts), lock(&self.journal));
+        condition(View {
+            queues: &queues,
+            bus: &bus,
+            secrets: &secrets,
+            sts: &sts,
+            journal: &journal,
+            now: self.now(),
+        })
     }
 
     #[allow(clippy::disallowed_methods, reason = "the services' clock starts from the machine's")]
@@ -256,6 +280,16 @@ impl<T> Drop for Held<'_, T> {
             self.changes.send_modify(|changes| *changes += 1);
         }
     }
+}
+
+/// Whether a call without a target is one in the query protocol, which STS alone speaks here.
+fn is_query(head: &request::Parts) -> bool {
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    head.method == Method::POST
+        && head.uri.path() == "/"
+        && !head.headers.contains_key("x-amz-target")
+        && content_type.eq_ignore_ascii_case(QUERY_CONTENT_TYPE)
 }
 
 /// A test that panicked while it held a lock has failed already; the others may go on.

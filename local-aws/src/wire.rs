@@ -1,11 +1,12 @@
-//! The JSON protocols of SQS, EventBridge and Secrets Manager: the bytes of a request in, a changed model and the bytes
-//! of an answer out.
+//! The JSON protocols of SQS, EventBridge and Secrets Manager and the query protocol of STS: the bytes of a request in,
+//! a changed model and the bytes of an answer out.
 //!
 //! No I/O and no clock. Whoever owns the connection acts on the [`Reaction`]. Signatures are not checked.
 
 mod events;
 mod secrets;
 mod sqs;
+mod sts;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 pub use events::{describe_event_bus, put_events};
 pub use secrets::get_secret_value;
 pub use sqs::call as call_sqs;
+pub use sts::call as call_sts;
 
 use crate::faults::Fault;
 use crate::journal::{Ending, JournalEntry};
@@ -36,6 +38,9 @@ pub const GET_SECRET_VALUE: &str = "secretsmanager.GetSecretValue";
 
 /// What `x-amz-target` begins with for SQS; the action follows.
 pub const SQS_PREFIX: &str = "AmazonSQS.";
+
+/// The content type of a call in the query protocol, which has no `x-amz-target`; the body names the action.
+pub const QUERY_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// What becomes of a connection after a call.
 #[derive(Debug)]
@@ -68,8 +73,8 @@ pub fn unknown_operation() -> Response<Bytes> {
 
 /// A call that was carried out, wholly or in part.
 #[derive(Debug)]
-struct Carried {
-    answer: Value,
+struct Carried<A = Value> {
+    answer: A,
     message_ids: Vec<String>,
     failed: usize,
 }
@@ -83,28 +88,42 @@ struct Refusal {
     /// The JSON protocol's `__type`.
     shape: &'static str,
     message: String,
-    /// Who is to blame, where the service also answers for the older query protocol.
+    /// Who is to blame, where the service answers in the query protocol or for it.
     party: Option<&'static str>,
 }
 
 /// Puts a finished call in the journal and says what becomes of the connection.
 fn settle(
     journal: &mut Vec<JournalEntry>,
-    mut entry: JournalEntry,
+    entry: JournalEntry,
     fault: Option<Fault>,
     result: Result<Carried, Refusal>,
 ) -> Reaction {
+    settle_as(journal, entry, fault, result, |result| match result {
+        Ok(body) => answer(200, &body),
+        Err(refusal) => refusal.answer(),
+    })
+}
+
+/// The same with an answer in the service's own writing.
+fn settle_as<A>(
+    journal: &mut Vec<JournalEntry>,
+    mut entry: JournalEntry,
+    fault: Option<Fault>,
+    result: Result<Carried<A>, Refusal>,
+    write: impl FnOnce(Result<A, Refusal>) -> Response<Bytes>,
+) -> Reaction {
     let answer = match result {
-        Ok(Carried { answer: body, message_ids, failed }) => {
+        Ok(Carried { answer, message_ids, failed }) => {
             entry.message_ids = message_ids;
             if failed > 0 {
                 entry.ending = Ending::Partly { failed };
             }
-            answer(200, &body)
+            write(Ok(answer))
         }
         Err(refusal) => {
             entry.ending = Ending::Refused(refusal.code.to_owned());
-            refusal.answer()
+            write(Err(refusal))
         }
     };
     if let Some(fault) = fault {

@@ -1,4 +1,4 @@
-//! Function URL and Secrets Manager as bytes on a socket: no client tidies up what it sends or sees.
+//! Function URL, Secrets Manager and STS as bytes on a socket: no client tidies up what it sends or sees.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -199,6 +199,35 @@ async fn secret_is_read_over_http_and_every_read_is_in_the_journal() {
             each(Ending::Refused("ResourceNotFoundException".to_owned())),
         ]
     );
+}
+
+#[tokio::test]
+async fn token_is_answered_to_a_form_posted_to_the_root_and_to_nothing_else() {
+    let aws = LocalAws::start().await.unwrap();
+    let form = b"Action=GetWebIdentityToken&Version=2011-06-15&Audience.member.1=a&SigningAlgorithm=RS256";
+    let content_type = b"content-type: application/x-www-form-urlencoded; charset=utf-8".as_slice();
+    let json = b"content-type: application/json".as_slice();
+    let elsewhere = b"x-amz-target: Elsewhere.Call".as_slice();
+    let root = format!("{}/", aws.url());
+
+    for number in 1..=2 {
+        let answer = post(&root, &[content_type], form).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let request_id = format!("\r\nx-amzn-requestid: 00000000-0000-4000-8000-00000000000{number}\r\n");
+        assert!(answer.head.contains(&request_id), "{}", answer.head);
+    }
+    for (method, to, lines) in [
+        ("PUT", root.clone(), vec![content_type]),
+        ("POST", format!("{root}elsewhere"), vec![content_type]),
+        ("POST", root.clone(), vec![json]),
+        ("POST", root.clone(), vec![]),
+        ("POST", root, vec![content_type, elsewhere]),
+    ] {
+        let answer = send(method, &to, &lines, form).await.unwrap();
+        let unknown = json!({ "__type": "com.amazon.coral.service#UnknownOperationException" });
+        assert_eq!((answer.status, answer.json()), (400, unknown), "{method} {to} {lines:?}");
+    }
+    assert_eq!(aws.journal().len(), 2);
 }
 
 #[tokio::test]

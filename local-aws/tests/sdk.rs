@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "one test measures how long it waited")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sqs::error::ProvideErrorMetadata;
@@ -11,9 +11,14 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageAttributeValue,
     MessageSystemAttributeName, QueueAttributeName, SendMessageBatchRequestEntry,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use local_aws::queues::{Counts, MessageId};
+use local_aws::web_identity::Denial;
 use local_aws::wire::REGION;
 use local_aws::{Action, Ending, Fault, LocalAws, NewMessage, QueueSettings};
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use serde_json::Value;
 
 const QUEUE: &str = "requests.fifo";
 const DEAD_LETTERS: &str = "dead-letter.fifo";
@@ -23,6 +28,7 @@ struct Stage {
     aws: LocalAws,
     sqs: aws_sdk_sqs::Client,
     events: aws_sdk_eventbridge::Client,
+    sts: aws_sdk_sts::Client,
     queue: String,
 }
 
@@ -53,6 +59,14 @@ async fn stage(attempts: u32) -> Stage {
             "key", "secret", None, None, "tests",
         ))
         .endpoint_url(aws.url())
+        .http_client(http.clone())
+        .retry_config(retries.clone())
+        .build();
+    let sts = aws_sdk_sts::Config::builder()
+        .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+        .region(aws_sdk_sts::config::Region::new(REGION))
+        .credentials_provider(aws_sdk_sts::config::Credentials::new("key", "secret", None, None, "tests"))
+        .endpoint_url(aws.url())
         .http_client(http)
         .retry_config(retries)
         .build();
@@ -60,6 +74,7 @@ async fn stage(attempts: u32) -> Stage {
         queue: aws.queue_url(QUEUE),
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         events: aws_sdk_eventbridge::Client::from_conf(events),
+        sts: aws_sdk_sts::Client::from_conf(sts),
         aws,
     }
 }
@@ -256,16 +271,21 @@ async fn client_tries_again_after_server_error_and_throttle() {
     stage.aws.queues().faults().plan(Action::SendMessage, 1, Fault::Throttled);
     stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::ServerError);
     stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::Throttled);
+    stage.aws.sts().faults().plan(Action::GetWebIdentityToken, 1, Fault::ServerError);
+    stage.aws.sts().faults().plan(Action::GetWebIdentityToken, 1, Fault::Throttled);
 
     let send = stage.sqs.send_message().queue_url(&stage.queue).message_body("a");
     send.message_group_id("g").message_deduplication_id("d").send().await.unwrap();
     stage.events.put_events().entries(completion("{}")).send().await.unwrap();
+    let asked = stage.sts.get_web_identity_token().audience("a").signing_algorithm("RS256");
+    asked.send().await.unwrap();
 
     let both = |action| {
         [Ending::Faulted(Fault::ServerError), Ending::Faulted(Fault::Throttled), Ending::Done]
             .map(|e| (action, e))
     };
-    assert_eq!(stage.calls(), [both(Action::SendMessage), both(Action::PutEvents)].concat());
+    let calls = [Action::SendMessage, Action::PutEvents, Action::GetWebIdentityToken].map(both);
+    assert_eq!(stage.calls(), calls.concat());
     assert_eq!((stage.counts(QUEUE).visible, stage.aws.bus().events().len()), (1, 1));
 }
 
@@ -346,6 +366,71 @@ async fn queue_is_found_by_name_and_describes_itself() {
             r#"{{"deadLetterTargetArn":"arn:aws:sqs:{REGION}:000000000000:{DEAD_LETTERS}","maxReceiveCount":3}}"#
         )
     );
+}
+
+#[tokio::test]
+async fn token_is_good_under_the_published_key_and_expires_as_announced() {
+    let stage = stage(1).await;
+    let asked = stage.sts.get_web_identity_token().audience("https://ram.example/?a=b c");
+    let asked = asked.signing_algorithm("RS256").duration_seconds(900);
+    stage.aws.advance(Duration::from_hours(1));
+    let before = stage.aws.now();
+
+    let answer = asked.send().await.unwrap();
+
+    let token = answer.web_identity_token().unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let jwks = stage.aws.sts().jwks();
+    let part = |name: &str| URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().unwrap()).unwrap();
+    RsaPublicKeyComponents { n: part("n"), e: part("e") }
+        .verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap())
+        .unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(signed.rsplit_once('.').unwrap().1).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["aud"], "https://ram.example/?a=b c");
+    assert_eq!(claims["exp"], answer.expiration().unwrap().secs());
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
+    let issued_at = claims["iat"].as_u64().unwrap();
+    let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!((seconds(before)..=seconds(stage.aws.now())).contains(&issued_at), "{claims}");
+    let [entry] = &stage.aws.journal()[..] else { panic!("{:?}", stage.aws.journal()) };
+    assert_eq!(
+        (entry.action, entry.target.as_str()),
+        (Action::GetWebIdentityToken, "https://ram.example/?a=b c")
+    );
+    assert_eq!(
+        (&entry.message_ids[..], &entry.ending),
+        (&[claims["jti"].as_str().unwrap().to_owned()][..], &Ending::Done)
+    );
+    assert_eq!(
+        aws_sdk_sts::operation::RequestId::request_id(&answer),
+        Some("00000000-0000-4000-8000-000000000001")
+    );
+}
+
+#[tokio::test]
+async fn denials_reach_the_client_as_its_own_error_variants() {
+    let stage = stage(1).await;
+    let asked = stage.sts.get_web_identity_token().audience("a").signing_algorithm("RS256");
+    let refused = async |denial| {
+        stage.aws.sts().denial = Some(denial);
+        asked.clone().send().await.unwrap_err().into_service_error()
+    };
+
+    let disabled = refused(Denial::FederationDisabled).await;
+    assert!(disabled.is_outbound_web_identity_federation_disabled_exception(), "{disabled:?}");
+    assert_eq!(disabled.message(), Some("OutboundWebIdentityFederation is disabled."));
+    let too_long = refused(Denial::SessionEndsSooner).await;
+    assert!(too_long.is_session_duration_escalation_exception(), "{too_long:?}");
+    assert_eq!(refused(Denial::NotAllowed).await.code(), Some("AccessDenied"));
+
+    stage.aws.sts().denial = None;
+    let no_audience = stage.sts.get_web_identity_token().set_audience(Some(Vec::new()));
+    let no_audience = no_audience.signing_algorithm("RS256").send().await.unwrap_err().into_service_error();
+    assert_eq!(no_audience.code(), Some("ValidationError"));
+    asked.clone().send().await.unwrap();
+    let others = stage.sts.get_caller_identity().send().await.unwrap_err().into_service_error();
+    assert_eq!(others.code(), Some("InvalidAction"));
 }
 
 #[tokio::test]

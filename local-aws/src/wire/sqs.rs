@@ -100,9 +100,10 @@ fn carry_out(
             Ok(carried(json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }), Vec::new()))
         }
         // Not actions of SQS.
-        Action::PutEvents | Action::DescribeEventBus | Action::GetSecretValue => {
-            Err(QueueError::InternalFailure)
-        }
+        Action::PutEvents
+        | Action::DescribeEventBus
+        | Action::GetSecretValue
+        | Action::GetWebIdentityToken => Err(QueueError::InternalFailure),
     }
 }
 
