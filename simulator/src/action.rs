@@ -4,12 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The only version of the product's API.
+/// The only version of PrivateLink's API.
 pub const VERSION: &str = "2020-04-15";
+
+/// The only version of STS's API.
+pub const STS_VERSION: &str = "2015-04-01";
 
 /// One API action. In JSON and in `Display` it carries the API's own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Action {
+    /// Gives a role's session for a token that an OIDC provider has signed. It is STS's, and not signed itself.
+    AssumeRoleWithOIDC,
     /// Starts to attach a group: a task that takes time.
     AttachSecurityGroupToVpcEndpoint,
     /// Lists the regions.
@@ -26,7 +31,8 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of the names.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::AssumeRoleWithOIDC,
         Self::AttachSecurityGroupToVpcEndpoint,
         Self::DescribeRegions,
         Self::DetachSecurityGroupFromVpcEndpoint,
@@ -39,6 +45,7 @@ impl Action {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::AssumeRoleWithOIDC => "AssumeRoleWithOIDC",
             Self::AttachSecurityGroupToVpcEndpoint => "AttachSecurityGroupToVpcEndpoint",
             Self::DescribeRegions => "DescribeRegions",
             Self::DetachSecurityGroupFromVpcEndpoint => "DetachSecurityGroupFromVpcEndpoint",
@@ -46,6 +53,18 @@ impl Action {
             Self::ListVpcEndpointSecurityGroups => "ListVpcEndpointSecurityGroups",
             Self::ListVpcEndpoints => "ListVpcEndpoints",
         }
+    }
+
+    /// The version of the API that it belongs to.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        if self.is_anonymous() { STS_VERSION } else { VERSION }
+    }
+
+    /// Whether it is called without a key and a signature. Of STS's actions, only such a one is here.
+    #[must_use]
+    pub fn is_anonymous(self) -> bool {
+        self == Self::AssumeRoleWithOIDC
     }
 
     /// The action of this name, compared exactly.

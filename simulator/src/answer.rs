@@ -92,6 +92,8 @@ pub(crate) struct Letterhead<'a> {
     /// The server's own time.
     pub(crate) date: SystemTime,
     pub(crate) error_format: ErrorFormat,
+    /// The product, as the troubleshooter's address names it.
+    pub(crate) product: &'static str,
 }
 
 impl Letterhead<'_> {
@@ -172,8 +174,8 @@ impl Letterhead<'_> {
 
     fn error(self, refusal: &Refusal) -> (&'static str, String) {
         let recommend = format!(
-            "https://api.alibabacloud.com/troubleshoot?q={}&product=Privatelink&requestId={}",
-            refusal.code, self.request_id
+            "https://api.alibabacloud.com/troubleshoot?q={}&product={}&requestId={}",
+            refusal.code, self.product, self.request_id
         );
         let fields = [
             ("RequestId", self.request_id),

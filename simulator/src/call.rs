@@ -16,13 +16,16 @@ use crate::{
 /// The longest client token, by the documentation.
 const CLIENT_TOKEN_MAX: usize = 64;
 
-/// One call. Nothing is checked here: what is missing or malformed is refused when it is asked for.
-#[derive(Clone, Debug)]
+/// One call. Nothing is checked here: what is missing or malformed is refused when it is asked for. It has no `Debug`: a
+/// token can be among the parameters.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) action_name: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) nonce: Option<String>,
     pub(crate) host: String,
+    /// Whether a token stood in the query, where whoever writes addresses down writes it down, too.
+    pub(crate) token_in_url: bool,
     parameters: BTreeMap<String, String>,
 }
 
@@ -32,6 +35,7 @@ impl Call {
     pub(crate) fn read(request: &Request<Bytes>) -> Self {
         let mut parameters: BTreeMap<String, String> =
             pairs(request.uri().query().unwrap_or_default()).collect();
+        let token_in_url = parameters.contains_key("OIDCToken");
         let form = header_of(request, header::CONTENT_TYPE.as_str())
             .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         if form {
@@ -47,6 +51,7 @@ impl Call {
             version: named("x-acs-version", "Version"),
             nonce: named("x-acs-signature-nonce", "SignatureNonce"),
             host: host(request),
+            token_in_url,
             parameters,
         }
     }
@@ -55,9 +60,19 @@ impl Call {
         self.action_name.as_deref().and_then(Action::named)
     }
 
+    /// Whether it is called without a key and a signature.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.action().is_some_and(Action::is_anonymous)
+    }
+
     /// A parameter that may be missing; an empty one counts as missing.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a parameter was sent, though it may be empty.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.parameters.contains_key(name)
     }
 
     /// A parameter that must be there.

@@ -3,6 +3,7 @@
 mod endpoint;
 mod hands;
 mod operations;
+mod sessions;
 mod writes;
 
 use std::{
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 
 use crate::{
-    action::{Action, VERSION},
+    action::Action,
     answer::{Answer, Letterhead, Manner, Outcome, Refusal},
     call::Call,
     codes,
@@ -25,6 +26,7 @@ use crate::{
     quota::Meter,
     seed::{AccessKey, Seed, SeedError},
     settings::Settings,
+    sts::Sts,
     tokens::Tokens,
     wire_time::later,
 };
@@ -41,6 +43,7 @@ pub struct Cloud {
     security_groups: BTreeSet<SecurityGroupId>,
     endpoints: BTreeMap<EndpointId, Tracked>,
     gate: Gate,
+    sts: Sts,
     meter: Meter,
     tokens: Tokens,
     faults: Faults,
@@ -77,6 +80,7 @@ impl Cloud {
             security_groups: seed.security_groups,
             endpoints: BTreeMap::new(),
             gate: Gate::new(seed.access_keys),
+            sts: Sts::new(seed.oidc_providers, seed.roles),
             meter: Meter::new(seed.quotas),
             tokens: Tokens::default(),
             faults: Faults::new(seed.faults),
@@ -99,7 +103,9 @@ impl Cloud {
         let date = self.server_time(now);
         let attempt = self.attempt(request, &call, place, &request_id, now);
         let error_format = self.settings.error_format;
-        let letterhead = Letterhead { request_id: &request_id, host: &call.host, date, error_format };
+        let product = if call.is_anonymous() { "Sts" } else { "Privatelink" };
+        let letterhead =
+            Letterhead { request_id: &request_id, host: &call.host, date, error_format, product };
         let answer = match (&attempt.fault, &attempt.outcome) {
             (Some(fault), outcome) => letterhead.struck(fault, outcome.as_ref()),
             (None, Some(outcome)) => letterhead.plain(outcome),
@@ -117,6 +123,8 @@ impl Cloud {
             settings: self.settings.clone(),
             regions: self.regions.clone(),
             access_keys: self.gate.keys.values().cloned().collect(),
+            oidc_providers: self.sts.providers.values().cloned().collect(),
+            roles: self.sts.roles.values().cloned().collect(),
             security_groups: self.security_groups.clone(),
             endpoints: self.endpoints.values().filter_map(Tracked::truth).cloned().collect(),
             quotas: self.meter.quotas.clone(),
@@ -145,7 +153,12 @@ impl Cloud {
         now: SystemTime,
     ) -> Attempt {
         let refused = |refusal| Attempt { fault: None, outcome: Some(Err(refusal)), executed: false };
-        let key = match self.gate.admit(request, call, &self.settings, self.server_time(now)) {
+        let admitted = if call.is_anonymous() {
+            Ok(AccessKey::anonymous())
+        } else {
+            self.gate.admit(request, call, &self.settings, self.server_time(now))
+        };
+        let key = match admitted {
             Ok(key) => key,
             Err(refusal) => {
                 self.counts.signatures_rejected += 1;
@@ -192,10 +205,9 @@ fn known_action(request: &Request<Bytes>, call: &Call) -> Result<Action, Refusal
     if !matches!(request.method().as_str(), "POST" | "GET") {
         return Err(codes::UNSUPPORTED_HTTP_METHOD.into());
     }
-    let version_is_known = call.version.as_deref() == Some(VERSION);
     let path_is_known = matches!(request.uri().path(), "" | "/");
     call.action()
-        .filter(|_| version_is_known && path_is_known)
+        .filter(|action| call.version.as_deref() == Some(action.version()) && path_is_known)
         .ok_or_else(|| codes::INVALID_API_NOT_FOUND.into())
 }
 
@@ -220,6 +232,8 @@ fn entry(call: &Call, attempt: &Attempt, answer: &Answer, now: SystemTime) -> Jo
         client_token: call.get("ClientToken").map(str::to_owned),
         dry_run: call.dry_run().unwrap_or_default(),
         nonce: call.nonce.clone(),
+        session_name: call.get("RoleSessionName").map(str::to_owned),
+        token_in_url: call.token_in_url,
         executed: attempt.executed,
         fault: attempt.fault.is_some(),
         status: status.as_ref().map(StatusCode::as_u16),

@@ -1,6 +1,6 @@
-//! Alibaba's error codes with the HTTP status each travels under. The statuses follow the product's documentation, and
-//! so does the oddity that nearly everything is a 400; the messages are the simulator's own, since no client may
-//! depend on them.
+//! Alibaba's error codes with the HTTP status each travels under. The statuses follow the products' documentation, and
+//! so does the oddity that nearly everything is a 400. The messages are the simulator's own where STS's are not known,
+//! since no client may depend on them.
 
 use http::StatusCode;
 
@@ -44,6 +44,7 @@ macro_rules! codes {
 const fn status(number: u16) -> StatusCode {
     match number {
         400 => StatusCode::BAD_REQUEST,
+        401 => StatusCode::UNAUTHORIZED,
         403 => StatusCode::FORBIDDEN,
         404 => StatusCode::NOT_FOUND,
         405 => StatusCode::METHOD_NOT_ALLOWED,
@@ -93,6 +94,28 @@ codes! {
     INVALID_SECURITY_TOKEN_EXPIRED "InvalidSecurityToken.Expired" 400 "The security token has expired.";
     INVALID_SECURITY_TOKEN_MALFORMED "InvalidSecurityToken.Malformed" 400 "The security token is not one of ours.";
     INVALID_SECURITY_TOKEN_MISMATCH "InvalidSecurityToken.MismatchWithAccessKey" 400 "The security token belongs to another access key.";
+    // STS: what is asked for.
+    MISSING_PARAMETER "MissingParameter" 400 "The input parameter Timestamp is not supplied.";
+    MISSING_PARAMETER_OIDC_PROVIDER_ARN "MissingParameter.OIDCProviderArn" 400 "Parameter OIDCProviderArn is required.";
+    MISSING_PARAMETER_OIDC_TOKEN "MissingParameter.OIDCToken" 400 "Parameter OIDCToken is required.";
+    MISSING_PARAMETER_ROLE_ARN "MissingParameter.RoleArn" 400 "Parameter RoleArn is required.";
+    MISSING_PARAMETER_ROLE_SESSION_NAME "MissingParameter.RoleSessionName" 400 "Parameter RoleSessionName is required.";
+    INVALID_PARAMETER_DURATION_SECONDS "InvalidParameter.DurationSeconds" 400 "The DurationSeconds is invalid.";
+    INVALID_PARAMETER_POLICY_GRAMMAR "InvalidParameter.PolicyGrammar" 400 "The parameter Policy has not passed grammar check.";
+    INVALID_PARAMETER_POLICY_SIZE "InvalidParameter.PolicySize" 400 "The max size of policy string is 2048.";
+    INVALID_PARAMETER_ROLE_ARN "InvalidParameter.RoleArn" 400 "The parameter RoleArn is wrongly formed.";
+    INVALID_PARAMETER_ROLE_SESSION_NAME "InvalidParameter.RoleSessionName" 400 "The parameter RoleSessionName is wrongly formed.";
+    ENTITY_NOT_EXIST_ROLE "EntityNotExist.Role" 404 "The role not exists.";
+    // STS: the token, and who trusts it.
+    OIDC_TOKEN_AUDIENCE_NOT_MATCH "AuthenticationFail.OIDCToken.AudienceNotMatch" 401 "Invalid audience.";
+    OIDC_TOKEN_EXPIRED "AuthenticationFail.OIDCToken.Expired" 401 "This JsonWebToken is expired.";
+    OIDC_TOKEN_HTTPS_URL_INVALID "AuthenticationFail.OIDCToken.HttpsUrlInvalid" 401 "Invoke url failed due to certificate chain validation";
+    OIDC_TOKEN_INVALID "AuthenticationFail.OIDCToken.Invalid" 401 "The Jwt content is invalid that cannot be recognized.";
+    OIDC_TOKEN_INVALID_SIGNATURE "AuthenticationFail.OIDCToken.InvalidSignature" 401 "OIDC token validate failed: invalid signature.";
+    OIDC_TOKEN_ISSUER_CONFIGURATION_BROKEN "AuthenticationFail.OIDCToken.IssuerConfigurationBroken" 401 "Get public keys from OIDC Provider failed.";
+    OIDC_TOKEN_ISSUER_NOT_MATCH "AuthenticationFail.OIDCToken.IssuerNotMatch" 401 "The issuer in the OIDC Token doesn't match the OIDC Provider registered.";
+    OIDC_TOKEN_FINGERPRINT_MISMATCH "AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch" 401 "The https fingerprint of this discovery is invalid.";
+    AUTHENTICATION_FAIL_NO_PERMISSION "AuthenticationFail.NoPermission" 401 "There is no permission";
     // Load.
     SYSTEM_BUSY "SystemBusy" 400 "The system is busy.";
     SERVICE_UNAVAILABLE "ServiceUnavailable" 503 "The service is unavailable at the moment.";
@@ -128,6 +151,16 @@ mod tests {
                 ("Forbidden.RAM", 403),
                 ("Forbidden", 403),
                 ("InvalidAccessKeyId.NotFound", 404),
+                ("EntityNotExist.Role", 404),
+                ("AuthenticationFail.OIDCToken.AudienceNotMatch", 401),
+                ("AuthenticationFail.OIDCToken.Expired", 401),
+                ("AuthenticationFail.OIDCToken.HttpsUrlInvalid", 401),
+                ("AuthenticationFail.OIDCToken.Invalid", 401),
+                ("AuthenticationFail.OIDCToken.InvalidSignature", 401),
+                ("AuthenticationFail.OIDCToken.IssuerConfigurationBroken", 401),
+                ("AuthenticationFail.OIDCToken.IssuerNotMatch", 401),
+                ("AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch", 401),
+                ("AuthenticationFail.NoPermission", 401),
                 ("ServiceUnavailable", 503),
                 ("InternalError", 500),
                 ("InternalServerError", 500),

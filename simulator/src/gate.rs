@@ -29,6 +29,9 @@ const NONCE_KEPT: Duration = Duration::from_mins(31);
 /// How many nonces are remembered: a thousand requests a second for as long as one counts would be 1.9 million.
 const NONCES_MAX: usize = 2_000_000;
 
+/// How many sessions' keys are kept: a bound for memory, beyond what any scenario asks for.
+pub const SESSIONS_KEPT: usize = 10_000;
+
 /// The keys, and the nonces of those who were let in.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
@@ -40,6 +43,17 @@ impl Gate {
     pub(crate) fn new(keys: Vec<AccessKey>) -> Self {
         let keys = keys.into_iter().map(|key| (key.access_key_id.clone(), key)).collect();
         Self { keys, nonces: Nonces::default() }
+    }
+
+    /// Lets in the key of a session. Of too many sessions, the one that ends first is forgotten.
+    pub(crate) fn add_session(&mut self, key: AccessKey) {
+        let sessions = || self.keys.values().filter(|key| key.session.is_some());
+        if sessions().count() >= SESSIONS_KEPT {
+            let first = sessions().min_by_key(|key| key.security_token_expires_at);
+            let first = first.map(|key| key.access_key_id.clone());
+            first.and_then(|id| self.keys.remove(&id));
+        }
+        self.keys.insert(key.access_key_id.clone(), key);
     }
 
     /// The key that signed this request. `now` is the server's own time.
@@ -55,7 +69,7 @@ impl Gate {
         if !settings.verify_signatures {
             let id = authorization.map(|authorization| AccessKeyId::from(authorization.access_key_id));
             let known = id.and_then(|id| self.keys.get(&id).cloned());
-            return Ok(known.unwrap_or_else(|| AccessKey::new("anonymous", "none")));
+            return Ok(known.unwrap_or_else(AccessKey::anonymous));
         }
         let authorization = authorization.ok_or(codes::INCOMPLETE_SIGNATURE)?;
         let stated = Stated::read(request)?;
@@ -136,7 +150,8 @@ impl Stated {
     }
 }
 
-fn check_time(date: &str, now: SystemTime) -> Result<(), Refusal> {
+/// Whether a request's own time is near the server's.
+pub(crate) fn check_time(date: &str, now: SystemTime) -> Result<(), Refusal> {
     let stated = parse_acs_date(date).ok_or(codes::INVALID_TIME_STAMP_FORMAT)?;
     if distance(stated, now) > CLOCK_SKEW_MAX {
         let message = format!("The request says {date}, and the server's time is {}.", acs_date(now));
@@ -174,7 +189,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::signature::sign;
+    use crate::{seed::Session, signature::sign};
 
     #[test]
     fn a_well_signed_request_is_let_in_once() {
@@ -241,6 +256,28 @@ mod tests {
         assert_eq!(code(&mut gate, &request), None);
         gate.keys.get_mut("session").unwrap().security_token_expires_at = Some(noon());
         assert_eq!(code(&mut gate, &request).as_deref(), Some("InvalidSecurityToken.Expired"));
+    }
+
+    #[test]
+    fn of_too_many_sessions_the_first_to_end_is_forgotten() {
+        let session = |number: usize, ends_in: Duration| {
+            let (role_arn, session_name) = ("acs:ram::1:role/r".into(), "worker".to_owned());
+            AccessKey {
+                security_token_expires_at: Some(noon() + ends_in),
+                session: Some(Session { role_arn, session_name, policy: None }),
+                ..AccessKey::new(format!("STS.{number}"), "secret")
+            }
+        };
+        let minute = Duration::from_mins(1);
+        let mut keys: Vec<_> = (0..SESSIONS_KEPT).map(|number| session(number, 2 * minute)).collect();
+        keys[7] = session(7, minute);
+        keys.push(AccessKey::default());
+        let mut gate = Gate::new(keys);
+        gate.add_session(session(SESSIONS_KEPT, minute));
+        assert_eq!(gate.keys.len(), SESSIONS_KEPT + 1);
+        let known = |id: String| gate.keys.contains_key(id.as_str());
+        assert!(!known("STS.7".to_owned()) && known(format!("STS.{SESSIONS_KEPT}")));
+        assert!(known(AccessKey::default().access_key_id.to_string()));
     }
 
     fn gate() -> Gate {

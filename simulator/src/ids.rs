@@ -7,6 +7,9 @@ use std::{borrow::Borrow, fmt};
 
 use serde::{Deserialize, Serialize};
 
+/// The longest name in RAM: an OIDC provider's.
+const RAM_NAME_MAX: usize = 128;
+
 macro_rules! id {
     ($(#[doc = $doc:literal] $name:ident)+) => {$(
         #[doc = $doc]
@@ -63,4 +66,45 @@ id! {
     SecurityGroupId
     /// An access key's public half.
     AccessKeyId
+    /// An OIDC provider in RAM, such as `acs:ram::1234567890123456:oidc-provider/aws`.
+    OidcProviderArn
+    /// A role in RAM, such as `acs:ram::1234567890123456:role/detach`.
+    RoleArn
+}
+
+impl OidcProviderArn {
+    pub(crate) fn is_well_formed(&self) -> bool {
+        ram_name(self.as_str(), "oidc-provider").is_some()
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        ram_name(self.as_str(), "oidc-provider").map_or("", |(account, _)| account)
+    }
+}
+
+impl RoleArn {
+    pub(crate) fn is_well_formed(&self) -> bool {
+        ram_name(self.as_str(), "role").is_some()
+    }
+
+    /// The account that the role belongs to.
+    pub(crate) fn account(&self) -> &str {
+        ram_name(self.as_str(), "role").map_or("", |(account, _)| account)
+    }
+
+    /// The role's own name.
+    pub(crate) fn name(&self) -> &str {
+        ram_name(self.as_str(), "role").map_or("", |(_, name)| name)
+    }
+}
+
+/// The account and the name in `acs:ram::<account>:<kind>/<name>`.
+fn ram_name<'a>(arn: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+    let (account, rest) = arn.strip_prefix("acs:ram::")?.split_once(':')?;
+    let name = rest.strip_prefix(kind)?.strip_prefix('/')?;
+    let is_account = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
+    let is_name = !name.is_empty()
+        && name.len() <= RAM_NAME_MAX
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    (is_account && is_name).then_some((account, name))
 }

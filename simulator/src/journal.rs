@@ -108,6 +108,7 @@ pub struct EndpointCounts {
 
 /// One call, as it arrived and as it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and in JSON a bool")]
 pub struct JournalEntry {
     /// When it arrived.
     #[serde(with = "rfc3339")]
@@ -124,6 +125,10 @@ pub struct JournalEntry {
     pub dry_run: bool,
     /// The nonce that it was signed with.
     pub nonce: Option<String>,
+    /// The name that it gives to the session it asks for.
+    pub session_name: Option<String>,
+    /// Whether it carries its OIDC token in the query instead of the body. STS accepts it; logs may then show it.
+    pub token_in_url: bool,
     /// Whether the service looked at it: it was let in, and no fault struck before.
     pub executed: bool,
     /// Whether a fault struck it.

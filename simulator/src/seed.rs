@@ -1,25 +1,26 @@
 //! The state of a cloud as data: what it starts with, and what a snapshot of it looks like. One shape for both, so that
 //! a snapshot is the seed of another cloud.
 
+mod access_key;
 mod endpoint;
+mod federation;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    time::SystemTime,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
     fault::{Calls, Effect, Fault, OVERSIZED_MAX},
-    ids::{AccessKeyId, EndpointId, RegionId, SecurityGroupId},
+    ids::{AccessKeyId, EndpointId, OidcProviderArn, RegionId, RoleArn, SecurityGroupId},
     quota::Quota,
     settings::Settings,
-    wire_time::rfc3339,
+    sts::JwksError,
 };
+pub use access_key::{AccessKey, Session};
 pub use endpoint::{Endpoint, SecurityGroup, Task, Work};
+pub use federation::{OidcProvider, ProviderState, Role};
+pub(crate) use federation::{SESSION_SECONDS_MAX, SESSION_SECONDS_MIN, check as check_federation};
 
 /// The most groups on one endpoint, by the product's own quota.
 pub const GROUPS_PER_ENDPOINT_MAX: usize = 10;
@@ -46,6 +47,12 @@ pub struct Seed {
     pub regions: Vec<RegionId>,
     /// Who may call. The default is one key, [`AccessKey::default`].
     pub access_keys: Vec<AccessKey>,
+    /// Whose tokens STS takes for a session. There are none by default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub oidc_providers: Vec<OidcProvider>,
+    /// Whose sessions STS gives for a token. There are none by default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
     /// Groups that exist without being attached; an attached group exists in any case.
     pub security_groups: BTreeSet<SecurityGroupId>,
     /// The endpoints.
@@ -62,6 +69,8 @@ impl Default for Seed {
             settings: Settings::default(),
             regions: REGIONS.into_iter().map(RegionId::from).collect(),
             access_keys: vec![AccessKey::default()],
+            oidc_providers: Vec::new(),
+            roles: Vec::new(),
             security_groups: BTreeSet::new(),
             endpoints: Vec::new(),
             quotas: BTreeMap::new(),
@@ -105,6 +114,7 @@ impl Seed {
                 return Err(SeedError::EndpointTwice(endpoint.endpoint_id.clone()));
             }
         }
+        check_federation(&self.oidc_providers, &self.roles)?;
         if let Some((action, _)) = self.quotas.iter().find(|(_, quota)| quota.window.is_zero()) {
             return Err(SeedError::QuotaWindow(*action));
         }
@@ -133,6 +143,49 @@ pub enum SeedError {
     /// Two access keys of one id.
     #[error("access key {0} is listed twice")]
     AccessKeyTwice(AccessKeyId),
+    /// An OIDC provider whose ARN is none.
+    #[error("{arn:?} is no OIDC provider: expected an ARN like acs:ram::1234567890123456:oidc-provider/name", arn = .0.as_str())]
+    OidcProviderArn(OidcProviderArn),
+    /// Two OIDC providers of one ARN.
+    #[error("OIDC provider {0} is listed twice")]
+    OidcProviderTwice(OidcProviderArn),
+    /// An issuer that RAM would not take.
+    #[error("the issuer_url of {0} is none: expected https, no ?, # or @, and at most 255 characters")]
+    Issuer(OidcProviderArn),
+    /// Two OIDC providers of one account for one issuer.
+    #[error("the issuer of {0} has another OIDC provider in the same account")]
+    IssuerTwice(OidcProviderArn),
+    /// No client id, or more than RAM takes.
+    #[error("the client_ids of {0} must be 1 to 50, none of them empty")]
+    ClientIds(OidcProviderArn),
+    /// An issuance limit that RAM would not take.
+    #[error("the issuance_limit_hours of {0} must be 1 to 168")]
+    IssuanceLimit(OidcProviderArn),
+    /// A JWKS with which no token could be verified.
+    #[error("the jwks of {provider} cannot be used: {source}")]
+    Jwks {
+        /// The provider.
+        provider: OidcProviderArn,
+        /// What is wrong.
+        source: JwksError,
+    },
+    /// A role whose ARN is none.
+    #[error("{arn:?} is no role: expected an ARN like acs:ram::1234567890123456:role/name", arn = .0.as_str())]
+    RoleArn(RoleArn),
+    /// Two roles of one ARN.
+    #[error("role {0} is listed twice")]
+    RoleTwice(RoleArn),
+    /// A role whose sessions RAM would not let be as long, or as short.
+    #[error("the max_session_duration_seconds of {0} must be 3600 to 43200")]
+    SessionDuration(RoleArn),
+    /// A role that trusts a provider which does not exist.
+    #[error("role {role} trusts {provider}, which is not among the oidc_providers")]
+    UnknownProvider {
+        /// The role.
+        role: RoleArn,
+        /// Whom it trusts.
+        provider: OidcProviderArn,
+    },
     /// A region whose name could not be one.
     #[error("{id:?} is no region: expected a name like eu-west-1", id = .0.as_str())]
     Region(RegionId),
@@ -176,62 +229,6 @@ pub enum SeedError {
     /// An oversized body that would hurt the machine it runs on.
     #[error("an oversized body may have {OVERSIZED_MAX} bytes, not {0}")]
     Oversized(usize),
-}
-
-/// Who may call.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AccessKey {
-    /// The public half.
-    pub access_key_id: AccessKeyId,
-    /// The secret half. A simulator's key is never a real one.
-    pub access_key_secret: String,
-    /// The token that a session's key has to bring.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub security_token: Option<String>,
-    /// When the session ends.
-    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub security_token_expires_at: Option<SystemTime>,
-    /// Switched off by its owner.
-    #[serde(default)]
-    pub inactive: bool,
-    /// What RAM denies to this key.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub denied_actions: BTreeSet<Action>,
-}
-
-impl AccessKey {
-    /// A long-lived key that may do everything.
-    #[must_use]
-    pub fn new(id: impl Into<AccessKeyId>, secret: impl Into<String>) -> Self {
-        Self {
-            access_key_id: id.into(),
-            access_key_secret: secret.into(),
-            security_token: None,
-            security_token_expires_at: None,
-            inactive: false,
-            denied_actions: BTreeSet::new(),
-        }
-    }
-}
-
-/// The key that every simulator knows unless its seed says otherwise: `LTAI5tSimulatorKey`, `SimulatorSecret`.
-impl Default for AccessKey {
-    fn default() -> Self {
-        Self::new("LTAI5tSimulatorKey", "SimulatorSecret")
-    }
-}
-
-/// Without the secret and the token: somebody will seed a real key one day.
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("AccessKey")
-            .field("access_key_id", &self.access_key_id)
-            .field("inactive", &self.inactive)
-            .field("denied_actions", &self.denied_actions)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A pattern and no list, as the regions grow.
@@ -292,6 +289,11 @@ mod tests {
                 "needs an id and a secret",
             ),
             (r#"{"faults": [{"call": 0, "fault": {"kind": "hang"}}]}"#, "counted from 1"),
+            (
+                r#"{"access_keys": [{"access_key_id": "a", "access_key_secret": "b", "session":
+                    {"role_arn": "acs:ram::1:role/r", "session_name": "n", "policy": {"Version": "1"}}}]}"#,
+                "missing field `Statement`",
+            ),
         ] {
             let message = Seed::from_json(text.as_bytes()).unwrap_err().to_string();
             assert!(message.contains(reason), "{text}: {message}");

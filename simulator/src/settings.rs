@@ -13,6 +13,7 @@ use crate::{
 /// How the service behaves. Everything has a default; in JSON durations are milliseconds in fields named `…_ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, and in JSON a bool")]
 pub struct Settings {
     /// Whether signatures are verified. Off, every caller is let in: for clients that sign in an older way.
     pub verify_signatures: bool,
@@ -55,6 +56,11 @@ pub struct Settings {
     pub throttle_hint: ThrottleHint,
     /// How an error body is written.
     pub error_format: ErrorFormat,
+    /// Whether STS, too, refuses a call whose `Timestamp` is 15 minutes off, though nobody has signed it.
+    pub sts_checks_timestamp: bool,
+    /// The longest session, whatever was asked for.
+    #[serde(rename = "session_max_ms", with = "millis::option", skip_serializing_if = "Option::is_none")]
+    pub session_max: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -78,6 +84,8 @@ impl Default for Settings {
             throttle_code: codes::THROTTLING_USER.name.to_owned(),
             throttle_hint: ThrottleHint::RetryAfter,
             error_format: ErrorFormat::Json,
+            sts_checks_timestamp: true,
+            session_max: None,
         }
     }
 }

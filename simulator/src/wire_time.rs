@@ -62,6 +62,31 @@ pub(crate) mod millis {
         }
         Ok(duration)
     }
+
+    /// The same for a duration that may be missing.
+    pub(crate) mod option {
+        use super::{Deserialize, Deserializer, Duration, Serializer};
+
+        #[derive(Deserialize)]
+        struct Millis(#[serde(with = "super")] Duration);
+
+        #[expect(clippy::ref_option, reason = "serde calls it with the field's own type")]
+        pub(crate) fn serialize<S: Serializer>(
+            duration: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match duration {
+                Some(duration) => super::serialize(duration, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            Ok(Option::<Millis>::deserialize(deserializer)?.map(|Millis(duration)| duration))
+        }
+    }
 }
 
 /// A time as RFC 3339 text.

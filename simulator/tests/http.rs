@@ -6,6 +6,8 @@
     reason = "a failed unwrap is a failed test, and a real socket lives in real time"
 )]
 
+mod issuer;
+
 use std::{
     fmt::Write as _,
     io::ErrorKind,
@@ -15,7 +17,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
-use privatelink_simulator::{Action, Cloud, Effect, Endpoint, Fault, Seed, Server, VERSION, sign};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use privatelink_simulator::{
+    Action, Cloud, Effect, Endpoint, Fault, OidcProvider, Role, STS_VERSION, Seed, Server, VERSION, sign,
+};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, macros::format_description};
 use tokio::{
@@ -83,6 +88,30 @@ async fn a_clock_that_is_off_can_be_set_by_the_date_of_the_refusal() {
     let date = time::PrimitiveDateTime::parse(&date, format).unwrap().assume_utc();
     let request = signed_at(&server, GROUPS, SHOP, date.into());
     assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_token_is_exchanged_for_a_session_that_signs() {
+    let server = server().await;
+    server.cloud().set_oidc_provider(issuer::provider()).unwrap();
+    server.cloud().set_role(issuer::role()).unwrap();
+    let assumed = exchange(&server, &assuming(&server, SystemTime::now())).await.unwrap();
+    assert_eq!(assumed.status, 200, "{assumed:?}");
+    let credentials = assumed.json()["Credentials"].clone();
+    let key = |name: &str| credentials[name].as_str().unwrap();
+
+    let mut request = signed(&server, GROUPS, SHOP);
+    let token = HeaderValue::try_from(key("SecurityToken")).unwrap();
+    request.headers_mut().insert("x-acs-security-token", token);
+    sign(&mut request, key("AccessKeyId"), key("AccessKeySecret"));
+    assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
+
+    let counts = control(&server, "GET", "counts", "").await.json();
+    assert_eq!(counts["calls"]["AssumeRoleWithOIDC"], 1);
+    assert_eq!(counts["signatures_rejected"], 0);
+    let journal = control(&server, "GET", "journal", "").await;
+    assert_eq!(journal.json()[0]["session_name"], "worker");
+    assert!(!journal.body.contains(key("SecurityToken")) && !journal.body.contains("eyJ"), "{journal:?}");
 }
 
 #[tokio::test]
@@ -293,20 +322,42 @@ async fn journal_of(server: &Server, calls: usize) -> usize {
     server.cloud().journal().len()
 }
 
+/// A right call for a session, as a client sends it at this time.
+fn assuming(server: &Server, at: SystemTime) -> Request<Bytes> {
+    let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let token = issuer::token(&issuer::header(), &issuer::claims(seconds));
+    let form = [
+        ("OIDCProviderArn", issuer::PROVIDER),
+        ("OIDCToken", &token),
+        ("RoleArn", issuer::ROLE),
+        ("RoleSessionName", "worker"),
+    ];
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let form = form.map(|(name, value)| format!("{name}={}", encoded(value))).join("&");
+    let timestamp = encoded(&acs_date(at));
+    Request::post(format!("/?Action=AssumeRoleWithOIDC&Version={STS_VERSION}&Timestamp={timestamp}"))
+        .header("host", server.address().to_string())
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Bytes::from(form))
+        .unwrap()
+}
+
+fn acs_date(at: SystemTime) -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    OffsetDateTime::from(at).format(format).unwrap()
+}
+
 fn signed(server: &Server, action: Action, query: &str) -> Request<Bytes> {
     signed_at(server, action, query, SystemTime::now())
 }
 
 fn signed_at(server: &Server, action: Action, query: &str, date: SystemTime) -> Request<Bytes> {
     static NONCES: AtomicU64 = AtomicU64::new(0);
-    let date = OffsetDateTime::from(date)
-        .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z"))
-        .unwrap();
     let mut request = Request::post(format!("/?{query}"))
         .header("host", server.address().to_string())
         .header("x-acs-action", action.name())
         .header("x-acs-version", VERSION)
-        .header("x-acs-date", date)
+        .header("x-acs-date", acs_date(date))
         .header("x-acs-signature-nonce", format!("nonce-{}", NONCES.fetch_add(1, Ordering::Relaxed)))
         .body(Bytes::new())
         .unwrap();

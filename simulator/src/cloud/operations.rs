@@ -10,41 +10,66 @@ use crate::{
     action::Action,
     answer::{Outcome, Refusal},
     call::Call,
-    codes::{self, Code},
+    codes,
     fault::Effect,
     ids::{EndpointId, RegionId},
     paging::{PageLimits, page},
     quota::Exceeded,
-    seed::{AccessKey, Endpoint},
+    seed::Endpoint,
     settings::ThrottleHint,
 };
+
+/// Where STS's calls are counted: it has one quota for all regions.
+const EVERYWHERE: &str = "*";
 
 impl Cloud {
     /// Carries out a call that was let in.
     pub(super) fn carry_out(&mut self, errand: Errand<'_>) -> Outcome {
-        let Errand { action, call, key, effect, now, .. } = errand;
-        let region = match action {
-            Action::DescribeRegions => None,
-            _ => Some(self.region_of(call)?),
-        };
-        if let Some(region) = &region {
-            self.meter.admit(region, action, now).map_err(|exceeded| self.throttled(exceeded))?;
-        }
-        permit(self.settings.denial_code.code(), key, action)?;
-        let Some(region) = region else {
-            return Ok(self.regions());
-        };
+        let Errand { action, call, effect, now, .. } = errand;
         match action {
-            Action::DescribeRegions => Ok(self.regions()),
-            Action::ListVpcEndpointSecurityGroups => self.list_groups(&region, call, effect, now),
-            Action::ListVpcEndpoints => self.list_endpoints(&region, call, effect, now),
+            Action::AssumeRoleWithOIDC => {
+                self.meter(&RegionId::from(EVERYWHERE), errand)?;
+                self.assume_role(errand)
+            }
+            Action::DescribeRegions => {
+                self.permit(errand, None)?;
+                Ok(self.regions())
+            }
+            Action::ListVpcEndpointSecurityGroups => {
+                let region = self.enter(errand)?;
+                self.list_groups(&region, call, effect, now)
+            }
+            Action::ListVpcEndpoints => {
+                let region = self.enter(errand)?;
+                self.list_endpoints(&region, call, effect, now)
+            }
             Action::GetVpcEndpointAttribute => {
+                let region = self.enter(errand)?;
                 let endpoint = self.seen(&region, &call.endpoint_id()?, now);
                 Ok(record(endpoint.ok_or(codes::ENDPOINT_NOT_FOUND)?))
             }
-            Action::AttachSecurityGroupToVpcEndpoint => self.write_once(Write::Attach, region, errand),
-            Action::DetachSecurityGroupFromVpcEndpoint => self.write_once(Write::Detach, region, errand),
+            Action::AttachSecurityGroupToVpcEndpoint => {
+                let region = self.enter(errand)?;
+                self.write_once(Write::Attach, region, errand)
+            }
+            Action::DetachSecurityGroupFromVpcEndpoint => {
+                let region = self.enter(errand)?;
+                self.write_once(Write::Detach, region, errand)
+            }
         }
+    }
+
+    /// The region of a call that has one, once the quota and RAM let it pass.
+    fn enter(&mut self, errand: Errand<'_>) -> Result<RegionId, Refusal> {
+        let region = self.region_of(errand.call)?;
+        self.meter(&region, errand)?;
+        self.permit(errand, Some(&region))?;
+        Ok(region)
+    }
+
+    fn meter(&mut self, region: &RegionId, errand: Errand<'_>) -> Result<(), Refusal> {
+        let admitted = self.meter.admit(region, errand.action, errand.now);
+        admitted.map_err(|exceeded| self.throttled(exceeded))
     }
 
     fn region_of(&self, call: &Call) -> Result<RegionId, Refusal> {
@@ -143,22 +168,6 @@ impl Cloud {
             }
         }
     }
-}
-
-fn permit(denial: Code, key: &AccessKey, action: Action) -> Result<(), Refusal> {
-    if !key.denied_actions.contains(&action) {
-        return Ok(());
-    }
-    let mut refusal = Refusal::from(denial);
-    refusal.access_denied_detail = Some(json!({
-        "AuthAction": format!("privatelink:{action}"),
-        "AuthPrincipalDisplayName": key.access_key_id,
-        "AuthPrincipalType": "SubUser",
-        "NoPermissionType": "ImplicitDeny",
-        "PolicyType": "AccountLevelIdentityBasedPolicy",
-        "EncodedDiagnosticMessage": "simulated",
-    }));
-    Err(refusal)
 }
 
 fn is_asked_for(endpoint: &Endpoint, call: &Call) -> bool {

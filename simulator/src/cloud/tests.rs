@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    action::VERSION,
     fault::Calls,
     quota::{Quota, documented},
     seed::{AccessKey, Endpoint},
@@ -405,6 +406,8 @@ fn the_journal_tells_each_call_and_how_it_ended() {
         client_token: Some("t".to_owned()),
         dry_run: false,
         nonce: None,
+        session_name: None,
+        token_in_url: false,
         executed: true,
         fault: true,
         status: None,

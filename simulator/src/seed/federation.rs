@@ -1,0 +1,195 @@
+//! Who may become whom: OIDC providers, and the roles that trust them.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::SeedError;
+use crate::{
+    action::Action,
+    ids::{OidcProviderArn, RoleArn},
+    sts,
+};
+
+/// The longest issuer URL that RAM takes.
+const ISSUER_URL_MAX: usize = 255;
+
+/// The most client ids of one provider in RAM.
+const CLIENT_IDS_MAX: usize = 50;
+
+/// RAM's own default for the age of a token.
+const ISSUANCE_LIMIT_HOURS: u32 = 12;
+
+/// The longest age of a token that a provider can allow: a week.
+const ISSUANCE_LIMIT_HOURS_MAX: u32 = 168;
+
+/// The shortest session that STS gives: 15 minutes.
+pub(crate) const SESSION_SECONDS_MIN: u32 = 900;
+
+/// The default for the longest session of a role, and the least that RAM lets it be.
+const ROLE_SESSION_SECONDS: u32 = 3600;
+
+/// The longest session that any role can allow: 12 hours.
+pub(crate) const SESSION_SECONDS_MAX: u32 = 43_200;
+
+/// What RAM knows about an issuer of tokens, and what the issuer shows to those who fetch its keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcProvider {
+    /// Its ARN.
+    pub arn: OidcProviderArn,
+    /// The issuer, exactly as in the claim `iss`.
+    pub issuer_url: String,
+    /// For whom a token may be: one of these has to be in its claim `aud`.
+    pub client_ids: Vec<String>,
+    /// The issuer's key set. Keys that are no RSA key for RS256 are passed over.
+    pub jwks: Value,
+    /// How old a token may be by its claim `iat`, in hours.
+    #[serde(default = "issuance_limit_hours")]
+    pub issuance_limit_hours: u32,
+    /// Whether STS gets at the keys.
+    #[serde(default)]
+    pub state: ProviderState,
+}
+
+impl OidcProvider {
+    /// A provider whose keys can be fetched.
+    #[must_use]
+    pub fn new<C: Into<String>>(
+        arn: impl Into<OidcProviderArn>,
+        issuer_url: impl Into<String>,
+        client_ids: impl IntoIterator<Item = C>,
+        jwks: Value,
+    ) -> Self {
+        Self {
+            arn: arn.into(),
+            issuer_url: issuer_url.into(),
+            client_ids: client_ids.into_iter().map(Into::into).collect(),
+            jwks,
+            issuance_limit_hours: issuance_limit_hours(),
+            state: ProviderState::default(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SeedError> {
+        let wrong = |error: fn(OidcProviderArn) -> SeedError| Err(error(self.arn.clone()));
+        if !self.arn.is_well_formed() {
+            return wrong(SeedError::OidcProviderArn);
+        }
+        let host = self.issuer_url.strip_prefix("https://").unwrap_or_default();
+        if host.is_empty() || host.contains(['?', '#', '@']) || self.issuer_url.len() > ISSUER_URL_MAX {
+            return wrong(SeedError::Issuer);
+        }
+        let no_client = self.client_ids.is_empty() || self.client_ids.iter().any(String::is_empty);
+        if no_client || self.client_ids.len() > CLIENT_IDS_MAX {
+            return wrong(SeedError::ClientIds);
+        }
+        if !(1..=ISSUANCE_LIMIT_HOURS_MAX).contains(&self.issuance_limit_hours) {
+            return wrong(SeedError::IssuanceLimit);
+        }
+        match sts::check_jwks(&self.jwks) {
+            Ok(()) => Ok(()),
+            Err(source) => Err(SeedError::Jwks { provider: self.arn.clone(), source }),
+        }
+    }
+}
+
+/// Whether STS gets at a provider's keys, and why not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderState {
+    /// It does.
+    #[default]
+    Reachable,
+    /// The certificate of the issuer's host has another fingerprint than RAM was told.
+    FingerprintMismatch,
+    /// The keys cannot be fetched.
+    IssuerUnreachable,
+    /// The certificate of the issuer's host is by nobody whom Alibaba trusts.
+    HttpsChainInvalid,
+}
+
+/// A role whose trust policy names one OIDC provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: RoleArn,
+    /// The provider that it trusts.
+    pub oidc_provider_arn: OidcProviderArn,
+    /// What the condition `oidc:aud` demands; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// What the condition `oidc:sub` demands; nothing if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The longest session that can be asked for, in seconds.
+    #[serde(default = "role_session_seconds")]
+    pub max_session_duration_seconds: u32,
+    /// What RAM denies to the role's sessions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub denied_actions: BTreeSet<Action>,
+}
+
+impl Role {
+    /// A role that trusts every token of a provider and may do everything.
+    #[must_use]
+    pub fn new(arn: impl Into<RoleArn>, oidc_provider_arn: impl Into<OidcProviderArn>) -> Self {
+        Self {
+            arn: arn.into(),
+            oidc_provider_arn: oidc_provider_arn.into(),
+            audience: None,
+            subject: None,
+            max_session_duration_seconds: role_session_seconds(),
+            denied_actions: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SeedError> {
+        if !self.arn.is_well_formed() {
+            return Err(SeedError::RoleArn(self.arn.clone()));
+        }
+        let seconds = ROLE_SESSION_SECONDS..=SESSION_SECONDS_MAX;
+        if !seconds.contains(&self.max_session_duration_seconds) {
+            return Err(SeedError::SessionDuration(self.arn.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the parts are right and fit together.
+pub(crate) fn check<'a>(
+    providers: impl IntoIterator<Item = &'a OidcProvider>,
+    roles: impl IntoIterator<Item = &'a Role>,
+) -> Result<(), SeedError> {
+    let (mut arns, mut issuers, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for provider in providers {
+        provider.check()?;
+        if !arns.insert(&provider.arn) {
+            return Err(SeedError::OidcProviderTwice(provider.arn.clone()));
+        }
+        if !issuers.insert((provider.arn.account(), &provider.issuer_url)) {
+            return Err(SeedError::IssuerTwice(provider.arn.clone()));
+        }
+    }
+    for role in roles {
+        role.check()?;
+        if !names.insert(&role.arn) {
+            return Err(SeedError::RoleTwice(role.arn.clone()));
+        }
+        if !arns.contains(&role.oidc_provider_arn) {
+            let (role, provider) = (role.arn.clone(), role.oidc_provider_arn.clone());
+            return Err(SeedError::UnknownProvider { role, provider });
+        }
+    }
+    Ok(())
+}
+
+fn issuance_limit_hours() -> u32 {
+    ISSUANCE_LIMIT_HOURS
+}
+
+fn role_session_seconds() -> u32 {
+    ROLE_SESSION_SECONDS
+}
