@@ -3,6 +3,7 @@
 use aws_types::SdkConfig;
 
 use crate::alibaba::client::Client;
+use crate::alibaba::credentials::CredentialsSource;
 use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
@@ -20,17 +21,14 @@ pub fn worker(
     limits: Limits,
     invocation: InvocationLimits,
 ) -> Result<LiveWorker, HttpsUnavailable> {
+    let transport = Https::new(config.is_loopback())?;
     let queue =
         Sqs::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url, config.dead_letter_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
     // The generator seeds itself from the operating system's randomness.
     let mut seeds = fastrand::Rng::new();
-    let client = Client::new(
-        Https::new(config.service_url.is_loopback())?,
-        config.credentials,
-        config.service_url,
-        seeds.u64(..),
-    );
+    let credentials = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, aws);
+    let client = Client::new(transport, credentials, config.service_url, seeds.u64(..));
     let settings = Settings { rules: config.rules, deadline: config.deadline, limits, invocation };
     Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
 }

@@ -11,6 +11,9 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
@@ -84,6 +87,41 @@ impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceV
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_ascii_uppercase().replace([' ', '-'], "_");
         (self.0)(&format!("{}_{service}", key.env())).filter(|value| !value.is_empty())
+    }
+}
+
+/// What a failed call to AWS came to, for whoever has to explain it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsFault {
+    /// AWS's exact code; without one `Http500` and the like, `Timeout` or `ConnectionLost` if there was no answer, and
+    /// `NotSent` if the client is not configured for the call.
+    pub code: String,
+    /// AWS's own words.
+    pub message: Option<String>,
+    /// Whether it may pass by itself: AWS is busy, broken or out of reach.
+    pub is_passing: bool,
+}
+
+impl AwsFault {
+    /// The fault that an SDK client's error stands for.
+    #[must_use]
+    pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let code = match (error.code(), status, error) {
+            (Some(code), _, _) => code.to_owned(),
+            (None, Some(status), _) => format!("Http{status}"),
+            (None, None, SdkError::TimeoutError(_)) => "Timeout".to_owned(),
+            (None, None, SdkError::ConstructionFailure(_)) => "NotSent".to_owned(),
+            (None, None, SdkError::DispatchFailure(failure)) if failure.is_timeout() => "Timeout".to_owned(),
+            (None, None, _) => "ConnectionLost".to_owned(),
+        };
+        let is_throttled = status == Some(429)
+            || matches!(code.as_str(), "Throttling" | "ThrottlingException" | "RequestLimitExceeded");
+        let is_passing = match status {
+            Some(status) => is_throttled || status >= 500 || status == 200,
+            None => !matches!(error, SdkError::ConstructionFailure(_)),
+        };
+        Self { code, message: error.message().map(str::to_owned), is_passing }
     }
 }
 

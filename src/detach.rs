@@ -145,11 +145,13 @@ impl Detach {
 
     /// The step after a call that saw this. `now` is when its answer was there.
     pub fn next(&mut self, seen: Seen, now: Instant) -> Step {
-        let action = match &seen.result {
-            Ok(answer) => answer.action(),
-            Err(fault) => fault.action,
+        let (action, is_sent) = match &seen.result {
+            Ok(answer) => (answer.action(), true),
+            Err(fault) => (fault.action, fault.kind != Kind::NoCredentials),
         };
-        self.account.called(action, seen.api_request_id);
+        if is_sent {
+            self.account.called(action, seen.api_request_id);
+        }
         match seen.result {
             Ok(Answer::SecurityGroups(page)) => self.groups(page, now),
             Ok(Answer::Endpoints(page)) => self.endpoints(page, now),

@@ -295,6 +295,9 @@ fn unfinished_advice(account: &Account) -> &'static str {
         Some(Kind::Credentials | Kind::CredentialsExpired) => {
             "The worker's Alibaba Cloud keys are refused: replace them."
         }
+        Some(Kind::NoCredentials) => {
+            "The worker had no keys for Alibaba Cloud: the error lines of its log say why and which setting to change."
+        }
         Some(Kind::Clock) => "The worker's clock differs from Alibaba Cloud's: find out why.",
         Some(Kind::Locked | Kind::Connecting | Kind::WrongState | Kind::StillRunning) => {
             "Somebody else keeps changing the endpoint: find out who holds it."

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info};
 
 use crate::alibaba::client::Client;
+use crate::alibaba::credentials::{NoCredentials, Trouble};
 use crate::alibaba::error::{Fault, Kind};
 use crate::alibaba::privatelink::{Action, Call, Target};
 use crate::alibaba::transport::Transport;
+use crate::clock::Clock;
 use crate::detach::{Account, Detach, Limits, Outcome, Step};
 use crate::request::{DetachRequest, RegionId, Rules};
 use regions::Regions;
@@ -62,6 +64,16 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         &self.queue
     }
 
+    /// Gets the keys for Alibaba Cloud before anybody waits for them. A failure is logged, and is no reason not to
+    /// start: requests wait in the queue until there are keys.
+    pub async fn prepare(&self, clock: &Clock) {
+        if let Err(NoCredentials { code, .. }) = self.client.prepare(clock).await
+            && let Some(trouble) = self.client.trouble()
+        {
+            log_trouble(&trouble, &code);
+        }
+    }
+
     /// What this worker keeps to.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -102,7 +114,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
                 }
             };
             let began = invocation.clock.now();
-            let seen = self.client.call(&target, &call, invocation.clock.wall(), timeout).await;
+            let seen = self.client.call(&target, &call, &invocation.clock, timeout).await;
             let now = invocation.clock.now();
             let fault = seen.result.as_ref().err().cloned();
             let api_request_id = seen.api_request_id.clone();
@@ -165,10 +177,13 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
                 let now = invocation.clock.now();
                 self.regions.close(region, now, now + fault.retry_after.unwrap_or(wait));
             }
-            Kind::Credentials | Kind::CredentialsExpired if invocation.alarms.raise_credentials() => error!(
-                code = fault.name,
-                "Alibaba Cloud refuses the worker's keys: replace them; requests wait until their deadline"
-            ),
+            Kind::Credentials | Kind::CredentialsExpired | Kind::NoCredentials => {
+                if let Some(trouble) = self.client.trouble()
+                    && invocation.alarms.raise_credentials()
+                {
+                    log_trouble(&trouble, &fault.name);
+                }
+            }
             Kind::Clock if invocation.alarms.raise_clock(began, invocation.clock.now()) => error!(
                 code = fault.name,
                 "Alibaba Cloud refuses the worker's clock, although the answer's date was to correct it; requests \
@@ -199,6 +214,20 @@ enum Waited {
     Late { timeout: Duration },
     /// The invocation's time does not reach that far.
     OutOfTime,
+}
+
+/// `code` is what a call about a request met.
+fn log_trouble(trouble: &Trouble, code: &str) {
+    match trouble {
+        Trouble::NoCredentials(NoCredentials { code, problem, advice, .. }) => error!(
+            code,
+            advice, "the worker has no keys for Alibaba Cloud: {problem}; requests wait until their deadline"
+        ),
+        Trouble::Refused { advice } => error!(
+            code,
+            advice, "Alibaba Cloud refuses the worker's keys: {code}; requests wait until their deadline"
+        ),
+    }
 }
 
 fn log_fault(fault: &Fault, api_request_id: Option<&str>, step: &Step) {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local_aws::{LocalAws, QueueSettings, wire};
+use privatelink_detach::alibaba::credentials::CredentialsConfig;
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::assemble::{self, LiveWorker};
 use privatelink_detach::aws;
-use privatelink_detach::config::{self, IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{self, ConfigFault, IntakeConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
 use privatelink_detach::intake::Intake;
 use privatelink_detach::worker::InvocationLimits;
@@ -81,7 +82,8 @@ impl Stage {
                 None => config::environment(other),
             },
         };
-        let config = WorkerConfig::read(environment).map_err(Failure::Config)?;
+        let config =
+            WorkerConfig::read(environment).and_then(with_keys_of_its_own).map_err(Failure::Config)?;
         let signed = IntakeConfig::read(environment).map_err(Failure::Config)?;
         let by_iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
         let sdk = aws::config(aws.environment())?;
@@ -90,6 +92,18 @@ impl Stage {
         let intakes = Intakes { signed: intake(signed), by_iam: intake(by_iam) };
         Ok(Self { aws, cloud, worker, intakes, http: Https::new(true)? })
     }
+}
+
+/// A configuration that needs nothing of the real AWS, which is not here.
+fn with_keys_of_its_own(config: WorkerConfig) -> Result<WorkerConfig, Vec<ConfigFault>> {
+    let variable = match config.credentials {
+        CredentialsConfig::Environment(_) => return Ok(config),
+        CredentialsConfig::SecretsManager { .. } => "ALIBABA_CREDENTIALS_SECRET_ARN",
+        CredentialsConfig::Keyless(_) => "ALIBABA_CLOUD_ROLE_ARN",
+    };
+    let problem =
+        "is of no use here, where AWS is local: set ALIBABA_CLOUD_ACCESS_KEY_ID and the others of a key";
+    Err(vec![ConfigFault { variable, problem: problem.to_owned() }])
 }
 
 impl Intakes {

@@ -1,17 +1,25 @@
 //! One call to PrivateLink: built, signed, sent once, read, and every failure named.
 
 use std::cell::RefCell;
-use std::time::{Duration, SystemTime};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::credentials::CredentialsSource;
+use super::credentials::{Credentials, CredentialsSource, NoCredentials, Trouble};
 use super::error::{Fault, Kind, Unanswered};
-use super::privatelink::{self, Answer, Call, Target};
+use super::privatelink::{self, Action, Answer, Call, Target};
 use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
 use super::signing::{self, Unsigned};
 use super::transport::Transport;
+use crate::clock::Clock;
+
+/// Time for the keys before anybody waits for them, at start: Lambda allows ten seconds for all of it.
+const PREPARE_TIME_MAX: Duration = Duration::from_secs(7);
+
+/// The part of a call's time that getting the keys for it may take; what is left is for the call itself.
+const CREDENTIALS_TIME_SHARE: f64 = 0.75;
 
 /// What one call saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,11 +48,35 @@ impl<T: Transport> Client<T> {
         Self { transport, credentials, service_url, service_clock: ServiceClock::default(), nonces }
     }
 
-    /// Makes one call, once. `now` is signed; the call ends after `timeout` at the latest.
-    pub async fn call(&self, target: &Target, call: &Call, now: SystemTime, timeout: Duration) -> Seen {
+    /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again.
+    pub async fn prepare(&self, clock: &Clock) -> Result<(), NoCredentials> {
+        let until = clock.now() + PREPARE_TIME_MAX;
+        self.credentials_by(until, clock).await.map_or(Ok(()), |credentials| credentials.map(drop))
+    }
+
+    /// What keeps the client from signing, after a call that failed for it; `None` if the next may succeed.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.credentials.trouble()
+    }
+
+    /// Makes one call, once. It ends after `timeout` at the latest, getting the keys for it included.
+    pub async fn call(&self, target: &Target, call: &Call, clock: &Clock, timeout: Duration) -> Seen {
         let action = call.action();
         let unanswered = |why| Seen { api_request_id: None, result: Err(Fault::unanswered(action, why)) };
-        let credentials = self.credentials.current();
+        let until = clock.now() + timeout;
+        let credentials = match action {
+            // It stands on the look just before it, so it takes that look's keys and waits for no others.
+            Action::Detach => self.credentials.at_hand(clock).ok(),
+            Action::ListSecurityGroups | Action::ListEndpoints => {
+                let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
+                self.credentials_by(until, clock).await.and_then(Result::ok)
+            }
+        };
+        let Some(credentials) = credentials else {
+            return Seen { api_request_id: None, result: Err(Fault::unsent(action)) };
+        };
+        let now = clock.wall();
         let (scheme, host) = self.service_url.parts(&target.region_id);
         let nonce = {
             let mut nonces = self.nonces.borrow_mut();
@@ -69,12 +101,13 @@ impl<T: Transport> Client<T> {
             return unanswered(Unanswered::ConnectionLost);
         };
 
-        let response = match self.transport.send(request, timeout).await {
+        let response = match self.transport.send(request, clock.left(until)).await {
             Ok(response) => response,
             Err(why) => return unanswered(why),
         };
         let status = response.status().as_u16();
         if status == 200 {
+            self.credentials.accepted(&credentials);
             return match privatelink::read(action, response.body()) {
                 Some((answer, request_id)) => Seen { api_request_id: Some(request_id), result: Ok(answer) },
                 None => unanswered(Unanswered::UnreadableAnswer),
@@ -83,19 +116,30 @@ impl<T: Transport> Client<T> {
         let retry_after = privatelink::retry_after(response.headers());
         let redact = |message: &str| credentials.redact(message);
         let (fault, api_request_id) = Fault::answered(action, status, response.body(), retry_after, redact);
-        if fault.kind == Kind::Clock {
-            self.service_clock.correct(now, response.headers());
+        match fault.kind {
+            Kind::Clock => self.service_clock.correct(now, response.headers()),
+            Kind::Credentials | Kind::CredentialsExpired => self.credentials.refused(&credentials),
+            _ => {}
         }
         Seen { api_request_id, result: Err(fault) }
+    }
+
+    /// The keys, or why there are none; `None` if that took too long.
+    async fn credentials_by(
+        &self,
+        until: Instant,
+        clock: &Clock,
+    ) -> Option<Result<Rc<Credentials>, NoCredentials>> {
+        let current = self.credentials.current(&self.transport, &self.service_clock, clock);
+        clock.by(until, current).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::time::SystemTime;
 
     use super::*;
-    use crate::alibaba::credentials::Credentials;
     use crate::request::{EndpointId, RegionId, SecurityGroupId};
 
     /// Answers everything alike and keeps what it was sent.
@@ -131,15 +175,16 @@ mod tests {
             endpoint_id: EndpointId::parse("ep-a").unwrap(),
             security_group_id: SecurityGroupId::parse("sg-a").unwrap(),
         };
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH);
         let mut seen = Vec::new();
         for _ in 0..times {
             let call = Call::ListEndpoints { next_token: None };
-            seen.push(client.call(&target, &call, SystemTime::UNIX_EPOCH, Duration::from_secs(1)).await);
+            seen.push(client.call(&target, &call, &clock, Duration::from_secs(1)).await);
         }
         seen
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn every_send_goes_to_the_region_with_a_nonce_of_its_own() {
         let canned = canned(200, &[], r#"{"RequestId":"R","Endpoints":[]}"#);
         let seen = look(&canned, ServiceUrl::Regional, 2).await;
@@ -152,7 +197,7 @@ mod tests {
         assert_ne!(sent[0].headers()["x-acs-signature-nonce"], sent[1].headers()["x-acs-signature-nonce"]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_wrong_clock_is_corrected_by_the_answers_date() {
         let date = [("date", "Thu, 01 Jan 1970 02:00:00 GMT")];
         let canned = canned(400, &date, r#"{"Code":"InvalidTimeStamp.Expired"}"#);
@@ -162,7 +207,7 @@ mod tests {
         assert_eq!(sent[1].headers()["x-acs-date"], "1970-01-01T02:00:00Z");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_date_that_is_nobodys_clock_is_not_believed() {
         for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Sun, 04 Jan 1970 00:00:00 GMT", "soon"] {
             let canned = canned(400, &[("date", date)], r#"{"Code":"InvalidTimeStamp.Expired"}"#);
@@ -171,7 +216,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_message_that_quotes_our_keys_comes_without_them() {
         let body = r#"{"Code":"SignatureDoesNotMatch","Message":"server string: s3cret t0ken LTAIid"}"#;
         let seen = look(&canned(400, &[], body), ServiceUrl::Regional, 1).await;

@@ -70,6 +70,8 @@ pub enum Kind {
     CredentialsExpired,
     /// Our credentials are wrong.
     Credentials,
+    /// We have no credentials: nothing was sent.
+    NoCredentials,
     /// The group does not exist, or is not attached.
     SecurityGroupNotFound,
     /// The endpoint does not exist in this region.
@@ -94,7 +96,7 @@ pub struct Fault {
     /// What it means.
     pub kind: Kind,
     /// Alibaba's code, or the name this project gives to a fault without one: `Timeout`, `ConnectionLost`,
-    /// `UnreadableAnswer`, `Http500` and the like.
+    /// `UnreadableAnswer`, `Http500` and the like, and `NoCredentials` for a call that was not sent.
     pub name: String,
     /// Whether [`Self::name`] is Alibaba's.
     pub is_coded: bool,
@@ -108,7 +110,11 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.is_coded { "answered" } else { "got no usable answer:" };
+        let verb = match self.kind {
+            Kind::NoCredentials => "was not sent:",
+            _ if self.is_coded => "answered",
+            _ => "got no usable answer:",
+        };
         write!(f, "{} {verb} {}", self.action.name(), self.name)
     }
 }
@@ -126,18 +132,47 @@ pub enum Unanswered {
     Status(u16),
 }
 
+impl Unanswered {
+    /// The name that this project gives to it.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Timeout => "Timeout".to_owned(),
+            Self::ConnectionLost => "ConnectionLost".to_owned(),
+            Self::UnreadableAnswer => "UnreadableAnswer".to_owned(),
+            Self::Status(status) => format!("Http{status}"),
+        }
+    }
+}
+
 impl Fault {
     /// A fault without a code.
     #[must_use]
     pub fn unanswered(action: Action, why: Unanswered) -> Self {
-        let name = match why {
-            Unanswered::Timeout => "Timeout".to_owned(),
-            Unanswered::ConnectionLost => "ConnectionLost".to_owned(),
-            Unanswered::UnreadableAnswer => "UnreadableAnswer".to_owned(),
-            Unanswered::Status(status) => format!("Http{status}"),
-        };
         let kind = if why == Unanswered::Status(429) { Kind::Throttled } else { Kind::Unanswered };
-        Self { action, kind, name, is_coded: false, message: None, retry_after: None, keeps_token: true }
+        Self {
+            action,
+            kind,
+            name: why.name(),
+            is_coded: false,
+            message: None,
+            retry_after: None,
+            keeps_token: true,
+        }
+    }
+
+    /// A call that there were no keys for. Whatever was unknown before it still is.
+    #[must_use]
+    pub fn unsent(action: Action) -> Self {
+        Self {
+            action,
+            kind: Kind::NoCredentials,
+            name: "NoCredentials".to_owned(),
+            is_coded: false,
+            message: None,
+            retry_after: None,
+            keeps_token: true,
+        }
     }
 
     /// The fault that an answer other than 200 stands for, and Alibaba's id of the call.
@@ -151,24 +186,49 @@ impl Fault {
         retry_after: Option<Duration>,
         redact: impl Fn(&str) -> String,
     ) -> (Self, Option<String>) {
-        let is_error = (400..600).contains(&status);
-        let body = if is_error { ErrorBody::read(body) } else { ErrorBody::default() };
-        let Some(code) = body.code.as_deref().and_then(Code::parse) else {
+        let (coded, api_request_id) = Coded::read(status, body, redact);
+        let Some(Coded { code, kind, message }) = coded else {
             let fault = Self { retry_after, ..Self::unanswered(action, Unanswered::Status(status)) };
-            return (fault, body.request_id);
+            return (fault, api_request_id);
         };
-        let kind = kind_of(code.as_str(), status);
         let is_undecided = matches!(kind, Kind::Transient | Kind::StillRunning | Kind::NonceUsed);
         let fault = Self {
             action,
             kind,
             name: code.0,
             is_coded: true,
-            message: body.message.map(|message| shortened(&redact(&message))),
+            message,
             retry_after,
             keeps_token: is_undecided || status >= 500,
         };
-        (fault, body.request_id)
+        (fault, api_request_id)
+    }
+}
+
+/// An answer other than 200 that says why, whichever of Alibaba Cloud's services gave it.
+pub(super) struct Coded {
+    pub(super) code: Code,
+    pub(super) kind: Kind,
+    pub(super) message: Option<String>,
+}
+
+impl Coded {
+    /// What an error's status and body say, if they hold a code, and Alibaba's id of the call.
+    ///
+    /// `redact` takes our secrets out of the message, before anything is cut off it.
+    pub(super) fn read(
+        status: u16,
+        body: &[u8],
+        redact: impl Fn(&str) -> String,
+    ) -> (Option<Self>, Option<String>) {
+        let is_error = (400..600).contains(&status);
+        let body = if is_error { ErrorBody::read(body) } else { ErrorBody::default() };
+        let coded = body.code.as_deref().and_then(Code::parse).map(|code| Self {
+            kind: kind_of(code.as_str(), status),
+            code,
+            message: body.message.map(|message| shortened(&redact(&message))),
+        });
+        (coded, body.request_id)
     }
 }
 
@@ -249,7 +309,8 @@ impl ErrorBody {
     }
 }
 
-fn shortened(message: &str) -> String {
+/// A service's own words, for a log line or an event: not too many, and none that a terminal would obey.
+pub(super) fn shortened(message: &str) -> String {
     message.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH_MAX).collect()
 }
 

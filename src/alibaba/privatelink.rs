@@ -37,6 +37,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every operation that the worker calls.
+    pub const ALL: [Self; 3] = [Self::Detach, Self::ListSecurityGroups, Self::ListEndpoints];
+
     /// Alibaba's name of the operation.
     #[must_use]
     pub fn name(self) -> &'static str {

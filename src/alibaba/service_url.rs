@@ -14,6 +14,12 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
+    /// Alibaba Cloud's STS for the whole world. It is not derived from a region of PrivateLink: some have none.
+    #[must_use]
+    pub fn sts() -> Self {
+        Self { scheme: Scheme::HTTPS, authority: Authority::from_static("sts.aliyuncs.com") }
+    }
+
     /// Whether it is on this machine, where no proxy can lead to it.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -61,7 +61,7 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
 
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
-    let query = canonical_query(request.parameters);
+    let query = encoded_pairs(request.parameters);
     let mut canonical = format!("POST\n/\n{query}\n");
     for (name, value) in &headers {
         canonical.push_str(name);
@@ -84,7 +84,8 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
     Signed { query, headers }
 }
 
-fn canonical_query(parameters: &[(&str, &str)]) -> String {
+/// Parameters as a query, or a form's body: in order, and encoded as RFC 3986 has it.
+pub(super) fn encoded_pairs(parameters: &[(&str, &str)]) -> String {
     let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
     let mut pairs: Vec<_> = parameters.iter().map(|(key, value)| (encode(key), encode(value))).collect();
     pairs.sort_unstable();
@@ -181,6 +182,6 @@ mod tests {
 
     #[test]
     fn a_query_is_encoded_as_rfc_3986_has_it() {
-        assert_eq!(canonical_query(&[("b", "ü /~*"), ("a", "")]), "a=&b=%C3%BC%20%2F~%2A");
+        assert_eq!(encoded_pairs(&[("b", "ü /~*"), ("a", "")]), "a=&b=%C3%BC%20%2F~%2A");
     }
 }

@@ -21,6 +21,8 @@ fn main() -> ExitCode {
 async fn serve(config: WorkerConfig) -> Result<(), lambda_runtime::Error> {
     let aws = aws::config(config::environment)?;
     let worker = assemble::worker(config, &aws, Limits::default(), InvocationLimits::default())?;
+    // Lambda gives a starting process more of a processor than an invocation, and no request waits for it yet.
+    worker.prepare(&Clock::start()).await;
     let worker = &worker;
     let handle = |event: LambdaEvent<Box<RawValue>>| async move {
         let clock = Clock::start();

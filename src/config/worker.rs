@@ -1,26 +1,37 @@
 //! The worker's variables.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::ConfigFault;
 use super::reader::Reader;
-use crate::alibaba::credentials::{Credentials, CredentialsSource};
-use crate::alibaba::service_url::ServiceUrl;
+use crate::alibaba::credentials::{Credentials, CredentialsConfig, KeylessConfig, is_one_word};
+use crate::alibaba::service_url::{BaseUrl, ServiceUrl};
 use crate::request::{DEADLINE_SECONDS, Rules};
 
 /// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
 const BUS_NAME_DEFAULT: &str = "default";
 
-/// Sources of keys that the contract names and this version does not have. To ignore one would go on with old keys.
-const NOT_YET: [&str; 6] = [
-    "ALIBABA_CREDENTIALS_SECRET_ARN",
+/// Keys in the environment.
+const KEYS: [&str; 3] =
+    ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"];
+
+/// Keys in a secret.
+const SECRET_ARN: &str = "ALIBABA_CREDENTIALS_SECRET_ARN";
+
+/// No keys, but a role's session.
+const KEYLESS: [&str; 5] = [
     "ALIBABA_CLOUD_ROLE_ARN",
     "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
     "ALIBABA_CLOUD_ROLE_SESSION_NAME",
     "ALIBABA_OIDC_AUDIENCE",
     "ALIBABA_STS_ENDPOINT_URL",
 ];
+
+/// The default of `ALIBABA_CLOUD_ROLE_SESSION_NAME`.
+const ROLE_SESSION_NAME_DEFAULT: &str = "privatelink-detach";
+
+/// Alibaba's own bounds of a session's name.
+const ROLE_SESSION_NAME_LENGTH: std::ops::RangeInclusive<usize> = 2..=64;
 
 /// All that the worker is told from outside.
 #[derive(Debug, Clone)]
@@ -37,8 +48,9 @@ pub struct WorkerConfig {
     pub rules: Rules,
     /// `PRIVATELINK_ENDPOINT_URL`
     pub service_url: ServiceUrl,
-    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the two beside it.
-    pub credentials: CredentialsSource,
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the two beside it, `ALIBABA_CREDENTIALS_SECRET_ARN`, or
+    /// `ALIBABA_CLOUD_ROLE_ARN` and the four beside it.
+    pub credentials: CredentialsConfig,
 }
 
 impl WorkerConfig {
@@ -58,6 +70,16 @@ impl WorkerConfig {
             credentials: reader.credentials(),
         };
         reader.finish(config)
+    }
+
+    /// Whether all of Alibaba Cloud that is called is on this machine, where no proxy can lead to it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let is_sts_loopback = match &self.credentials {
+            CredentialsConfig::Keyless(config) => config.sts_url.is_loopback(),
+            CredentialsConfig::Environment(_) | CredentialsConfig::SecretsManager { .. } => true,
+        };
+        self.service_url.is_loopback() && is_sts_loopback
     }
 }
 
@@ -88,29 +110,98 @@ impl Reader<'_> {
         self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
 
-    fn credentials(&mut self) -> CredentialsSource {
-        for variable in NOT_YET {
-            if self.optional(variable).is_some() {
-                self.fault(variable, "is not supported by this version: the keys come from the environment");
+    /// The one source that is configured. A variable belongs to one source, so whatever is set chooses it.
+    fn credentials(&mut self) -> CredentialsConfig {
+        let is_set = |reader: &Self, variables: &[&'static str]| {
+            variables.iter().copied().find(|variable| reader.optional(variable).is_some())
+        };
+        let environment = is_set(self, &KEYS);
+        let secret = is_set(self, &[SECRET_ARN]);
+        let keyless = is_set(self, &KEYLESS);
+        let mut sources = [environment, secret, keyless].into_iter().flatten();
+        match (sources.next(), sources.next(), sources.next()) {
+            (None, ..) => self.fault(
+                KEYS[0],
+                format!(
+                    "is not set, and neither is {SECRET_ARN} nor {}: the keys for Alibaba Cloud must come from one of them",
+                    KEYLESS[0]
+                ),
+            ),
+            (Some(first), Some(second), third) => {
+                for other in [Some(second), third].into_iter().flatten() {
+                    self.fault(
+                        other,
+                        format!("is set beside {first}: the keys must come from one source, so unset one of the two"),
+                    );
+                }
             }
+            (Some(_), None, _) => {}
         }
-        let access_key_id = self.key("ALIBABA_CLOUD_ACCESS_KEY_ID", true);
-        let access_key_secret = self.key("ALIBABA_CLOUD_ACCESS_KEY_SECRET", true);
-        let security_token = self.key("ALIBABA_CLOUD_SECURITY_TOKEN", false);
-        let credentials = Credentials::new(
-            access_key_id.unwrap_or_default(),
-            access_key_secret.unwrap_or_default(),
-            security_token,
-        );
-        CredentialsSource::Fixed(Rc::new(credentials))
+        if environment.is_none() && secret.is_some() {
+            return CredentialsConfig::SecretsManager {
+                secret_arn: self.secret_arn(SECRET_ARN).unwrap_or_default(),
+            };
+        }
+        if environment.is_none() && keyless.is_some() {
+            return CredentialsConfig::Keyless(self.keyless());
+        }
+        CredentialsConfig::Environment(self.keys(environment.is_some()))
     }
 
-    fn key(&mut self, variable: &'static str, is_required: bool) -> Option<String> {
-        let key = if is_required { self.required(variable) } else { self.optional(variable) }?;
-        if !key.bytes().all(|b| b.is_ascii_graphic()) {
+    fn keys(&mut self, is_required: bool) -> Credentials {
+        let [id, secret, token] = KEYS;
+        let access_key_id = self.word(id, is_required);
+        let access_key_secret = self.word(secret, is_required);
+        Credentials::new(access_key_id, access_key_secret, self.optional_word(token))
+    }
+
+    fn keyless(&mut self) -> KeylessConfig {
+        let [role, provider, session_name, audience, sts_url] = KEYLESS;
+        KeylessConfig {
+            role_arn: self.ram_arn(role, "role"),
+            oidc_provider_arn: self.ram_arn(provider, "oidc-provider"),
+            role_session_name: self.role_session_name(session_name),
+            audience: self.word(audience, true),
+            sts_url: self.base_url(sts_url).unwrap_or_else(BaseUrl::sts),
+        }
+    }
+
+    fn ram_arn(&mut self, variable: &'static str, kind: &str) -> String {
+        let arn = self.word(variable, true);
+        let parts: Vec<_> = arn.splitn(5, ':').collect();
+        let is_arn = matches!(parts[..], ["acs", "ram", "", account, resource]
+            if !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit())
+                && resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.is_empty()));
+        if !arn.is_empty() && !is_arn {
+            self.fault(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
+        }
+        arn
+    }
+
+    fn role_session_name(&mut self, variable: &'static str) -> String {
+        let name = self.optional(variable).unwrap_or_else(|| ROLE_SESSION_NAME_DEFAULT.to_owned());
+        let is_name = ROLE_SESSION_NAME_LENGTH.contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'));
+        if !is_name {
+            self.fault(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
+        }
+        name
+    }
+
+    /// A value that travels in a header or a form.
+    fn word(&mut self, variable: &'static str, is_required: bool) -> String {
+        if is_required {
+            self.required(variable);
+        }
+        self.optional_word(variable).unwrap_or_default()
+    }
+
+    fn optional_word(&mut self, variable: &'static str) -> Option<String> {
+        let word = self.optional(variable)?;
+        if !is_one_word(&word) {
             self.fault(variable, "must have no spaces, line ends or characters beyond ASCII");
         }
-        Some(key)
+        Some(word)
     }
 }
 
@@ -187,9 +278,139 @@ mod tests {
     }
 
     #[test]
-    fn keys_from_elsewhere_are_not_ignored() {
-        assert_eq!(faults(&[("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1:role/r")]), ["ALIBABA_CLOUD_ROLE_ARN"]);
+    fn a_bus_has_a_name() {
         assert_eq!(faults(&[("COMPLETION_BUS_NAME", "bad bus")]), ["COMPLETION_BUS_NAME"]);
+    }
+
+    const SECRET: (&str, &str) = (
+        "ALIBABA_CREDENTIALS_SECRET_ARN",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys-AbCdEf",
+    );
+    const ROLE: (&str, &str) = ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1234:role/detach");
+    const PROVIDER: (&str, &str) = ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "acs:ram::1234:oidc-provider/aws");
+    const AUDIENCE: (&str, &str) = ("ALIBABA_OIDC_AUDIENCE", "privatelink-detach");
+    const NO_KEYS: [(&str, &str); 2] =
+        [("ALIBABA_CLOUD_ACCESS_KEY_ID", ""), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "")];
+
+    fn without_keys<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&NO_KEYS[..], changes].concat()
+    }
+
+    #[test]
+    fn each_source_of_keys_can_be_chosen() {
+        let chosen = |changes: &[(&str, &str)]| read(changes).unwrap().credentials;
+        let keys = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
+        assert_eq!(
+            chosen(&[("ALIBABA_CLOUD_SECURITY_TOKEN", "t0ken")]),
+            CredentialsConfig::Environment(keys)
+        );
+        assert_eq!(
+            chosen(&without_keys(&[SECRET])),
+            CredentialsConfig::SecretsManager { secret_arn: SECRET.1.to_owned() }
+        );
+        let usual = KeylessConfig {
+            role_arn: ROLE.1.to_owned(),
+            oidc_provider_arn: PROVIDER.1.to_owned(),
+            role_session_name: "privatelink-detach".to_owned(),
+            audience: "privatelink-detach".to_owned(),
+            sts_url: BaseUrl::sts(),
+        };
+        assert_eq!(
+            chosen(&without_keys(&[ROLE, PROVIDER, AUDIENCE])),
+            CredentialsConfig::Keyless(usual.clone())
+        );
+        let sts_url = BaseUrl {
+            scheme: http::uri::Scheme::HTTP,
+            authority: http::uri::Authority::from_static("127.0.0.1:4010"),
+        };
+        let named = [
+            ROLE,
+            PROVIDER,
+            AUDIENCE,
+            ("ALIBABA_CLOUD_ROLE_SESSION_NAME", "a.b@c-d_e"),
+            ("ALIBABA_STS_ENDPOINT_URL", "http://127.0.0.1:4010"),
+        ];
+        assert_eq!(
+            chosen(&without_keys(&named)),
+            CredentialsConfig::Keyless(KeylessConfig {
+                role_session_name: "a.b@c-d_e".to_owned(),
+                sts_url,
+                ..usual
+            })
+        );
+    }
+
+    #[test]
+    fn two_sources_of_keys_are_a_fault_that_names_both() {
+        let told = |changes: &[(&str, &str)]| {
+            let faults = read(changes).unwrap_err();
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let all = [
+            (vec![SECRET], "ALIBABA_CREDENTIALS_SECRET_ARN is set beside ALIBABA_CLOUD_ACCESS_KEY_ID: "),
+            (
+                vec![ROLE, PROVIDER, AUDIENCE],
+                "ALIBABA_CLOUD_ROLE_ARN is set beside ALIBABA_CLOUD_ACCESS_KEY_ID: ",
+            ),
+            (
+                without_keys(&[SECRET, ("ALIBABA_OIDC_AUDIENCE", "a")]),
+                "ALIBABA_OIDC_AUDIENCE is set beside ALIBABA_CREDENTIALS_SECRET_ARN: ",
+            ),
+            (
+                without_keys(&[SECRET, ("ALIBABA_CLOUD_SECURITY_TOKEN", "t")]),
+                "ALIBABA_CREDENTIALS_SECRET_ARN is set beside ALIBABA_CLOUD_SECURITY_TOKEN: ",
+            ),
+        ];
+        for (changes, says) in all {
+            let told = told(&changes);
+            assert!(told.starts_with(says) || told.contains(&format!("\n{says}")), "{told}");
+        }
+        let told = told(&[SECRET, ROLE, PROVIDER, AUDIENCE]);
+        assert_eq!(told.matches("is set beside ALIBABA_CLOUD_ACCESS_KEY_ID").count(), 2, "{told}");
+    }
+
+    #[test]
+    fn without_a_source_of_keys_every_way_is_named() {
+        let faults = read(&NO_KEYS).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        let told = faults[0].to_string();
+        for variable in
+            ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CREDENTIALS_SECRET_ARN", "ALIBABA_CLOUD_ROLE_ARN"]
+        {
+            assert!(told.contains(variable), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_not_complete_is_no_source() {
+        assert_eq!(faults(&without_keys(&[("ALIBABA_CREDENTIALS_SECRET_ARN", "keys")])), [SECRET.0]);
+        assert_eq!(faults(&without_keys(&[ROLE])), [PROVIDER.0, AUDIENCE.0]);
+        let sts = ("ALIBABA_STS_ENDPOINT_URL", "https://sts.eu-central-1.aliyuncs.com");
+        assert_eq!(faults(&without_keys(&[sts])), [ROLE.0, PROVIDER.0, AUDIENCE.0]);
+        for (variable, values) in [
+            (
+                ROLE.0,
+                vec![
+                    "detach",
+                    "acs:ram::1234:user/u",
+                    "acs:ram::1234:role/",
+                    "acs:ram::x:role/r",
+                    "acs:ram:::role/r",
+                ],
+            ),
+            (
+                PROVIDER.0,
+                vec!["acs:ram::1234:role/r", "acs:ram::1234:oidc-provider", "arn:aws:iam::1:oidc-provider/p"],
+            ),
+            (AUDIENCE.0, vec!["two words", "ü"]),
+            ("ALIBABA_CLOUD_ROLE_SESSION_NAME", vec!["a", "a b", "a/b"]),
+            ("ALIBABA_STS_ENDPOINT_URL", vec!["http://sts.aliyuncs.com", "sts.aliyuncs.com"]),
+        ] {
+            for value in values {
+                let changes = without_keys(&[(variable, value), ROLE, PROVIDER, AUDIENCE]);
+                assert_eq!(faults(&changes), [variable], "{value}");
+            }
+        }
     }
 
     #[test]

@@ -127,7 +127,9 @@ fn it_links_no_code_of_alibaba_clouds_client_and_no_aws_client_that_it_does_not_
         "privatelink_detach::alibaba",
         "privatelink_detach::worker",
         "aws_sdk_eventbridge",
+        "aws_sdk_secretsmanager",
         "aws_sdk_sqs",
+        "aws_sdk_sts",
         "reqwest",
         "roxmltree",
     ];

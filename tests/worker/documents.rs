@@ -1,194 +1,12 @@
-//! What is written down beside the code, held to the code: runbook, template, samples.
+//! What is written down beside the code, held to the code: runbook, guide, samples.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use privatelink_detach::aws;
-use privatelink_detach::config::{IntakeConfig, WorkerConfig};
-use privatelink_detach::intake::payload::DETAIL_TYPE;
-use privatelink_detach::queue::sender::SEND_TIME_MAX;
-use privatelink_detach::request::DEADLINE_SECONDS;
-use privatelink_detach::worker::InvocationLimits;
 use serde_json::{Value, json};
 
 use crate::stage::{Setting, Stage};
-
-const TEMPLATE: &str = include_str!("../../template.yaml");
-
-/// The numbers that a key has in a text, wherever it stands alone on its line.
-fn numbers_in(text: &str, key: &str) -> Vec<u64> {
-    let value = |line: &str| line.trim().strip_prefix(key)?.strip_prefix(": ")?.parse().ok();
-    text.lines().filter_map(value).collect()
-}
-
-/// The numbers that a key has in the template.
-fn numbers(key: &str) -> Vec<u64> {
-    numbers_in(TEMPLATE, key)
-}
-
-/// One resource of the template.
-fn resource(name: &str) -> &'static str {
-    let from = TEMPLATE.split_once(&format!("\n  {name}:\n")).unwrap().1;
-    let is_inside = |line: &&str| line.is_empty() || line.starts_with("   ") || line.starts_with("  #");
-    let length = from.split_inclusive('\n').take_while(is_inside).map(str::len).sum();
-    &from[..length]
-}
-
-/// The variables that a function's resource sets.
-fn variables(name: &str) -> BTreeSet<String> {
-    let function = resource(name).split_once("Variables:\n").unwrap().1;
-    let name = |line: &str| Some(line.strip_prefix("          ")?.split_once(": ")?.0.to_owned());
-    function.lines().map_while(name).collect()
-}
-
-/// The variables that a configuration reads.
-fn read_by<C>(read: impl Fn(&dyn Fn(&str) -> Option<String>) -> C) -> BTreeSet<String> {
-    let names = std::cell::RefCell::new(BTreeSet::new());
-    read(&|name| {
-        names.borrow_mut().insert(name.to_owned());
-        None
-    });
-    names.into_inner()
-}
-
-#[test]
-fn the_templates_numbers_hang_together_with_the_workers() {
-    let limits = InvocationLimits::default();
-    let seconds = |duration: Duration| duration.as_secs();
-    let [timeout] = numbers_in(resource("WorkerFunction"), "Timeout")[..] else { panic!("one timeout") };
-    let [visibility] = numbers("VisibilityTimeout")[..] else { panic!("one visibility timeout") };
-    let [receives] = numbers("maxReceiveCount")[..] else { panic!("one receive count") };
-    assert!(timeout >= seconds(limits.wait_max + limits.call_timeout + limits.reserve));
-    assert_eq!(limits.length_assumed.as_secs(), timeout);
-    assert_eq!(visibility, 6 * timeout, "AWS advises six times");
-    let longest = *DEADLINE_SECONDS.end();
-    assert!(numbers("MaxValue").contains(&longest) && numbers("MinValue").contains(DEADLINE_SECONDS.start()));
-    let receives_needed = longest / seconds(limits.hand_back_max) + 4;
-    assert!(receives > receives_needed && receives <= 1000, "{receives_needed} of {receives}");
-    assert!(longest + visibility < 12 * 60 * 60, "SQS hides a message for 12 hours at most");
-    assert_eq!(numbers("BatchSize"), [10]);
-    assert_eq!(numbers("MessageRetentionPeriod"), [14 * 24 * 60 * 60; 3]);
-    assert_eq!(TEMPLATE.matches("FifoQueue: true").count(), 2);
-    let alarm = numbers("Default").into_iter().find(|seconds| *seconds == 4200).unwrap();
-    assert!(
-        alarm >= WorkerConfig::DEADLINE_SECONDS_DEFAULT + visibility,
-        "no alarm for what is still in time"
-    );
-    assert!(TEMPLATE.contains("FunctionResponseTypes: [ReportBatchItemFailures]"));
-}
-
-#[test]
-fn the_templates_numbers_hang_together_with_the_intakes() {
-    let [timeout] = numbers_in(resource("IntakeFunction"), "Timeout")[..] else { panic!("one timeout") };
-    let call = aws::OPERATION_TIMEOUT;
-    assert!(2 * call + SEND_TIME_MAX + call <= Duration::from_secs(timeout));
-    // Lambda pauses for one minute and then for two between its three tries of an event.
-    let [tries] = numbers("MaximumRetryAttempts").into_iter().filter(|n| *n < 10).collect::<Vec<_>>()[..]
-    else {
-        panic!("one number of tries")
-    };
-    assert_eq!(tries, 2);
-    assert!(3 * timeout + 60 + 120 < 5 * 60, "the queue remembers a request for five minutes");
-}
-
-#[test]
-fn the_template_sets_every_variable_that_a_function_reads() {
-    let mut worker = read_by(|environment| WorkerConfig::read(environment));
-    // Read only to be refused: sources of keys that this version does not have.
-    worker.retain(|name| {
-        let faults = WorkerConfig::read(|variable| (variable == name).then(|| "x".to_owned())).unwrap_err();
-        !faults.iter().any(|fault| fault.variable == name && fault.problem.contains("not supported"))
-    });
-    assert_eq!(variables("WorkerFunction"), worker);
-    assert_eq!(variables("IntakeFunction"), read_by(|environment| IntakeConfig::read(environment)));
-}
-
-#[test]
-fn the_template_gives_the_intake_no_more_than_it_needs() {
-    let function = resource("IntakeFunction");
-    assert!(!function.contains("!Ref Alibaba"), "it holds no keys");
-    let is_action = |word: &&str| word.contains(':') && !word.ends_with(':') && !word.contains("::");
-    let actions: BTreeSet<&str> = resource("IntakeRole").split_whitespace().filter(is_action).collect();
-    let needed = [
-        "kms:Decrypt",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "secretsmanager:GetSecretValue",
-        "sqs:SendMessage",
-        "sts:AssumeRole",
-        "xray:PutTelemetryRecords",
-        "xray:PutTraceSegments",
-    ];
-    assert_eq!(actions, BTreeSet::from(needed));
-    // What each of them is allowed on.
-    let resources: Vec<&str> =
-        resource("IntakeRole").lines().filter_map(|line| line.trim().strip_prefix("Resource: ")).collect();
-    let named = [
-        "!GetAtt RequestQueue.Arn",
-        "!GetAtt IntakeFailureQueue.Arn",
-        "!Ref WebhookSecretsArn",
-        "!Ref WebhookSecretsKeyArn",
-        "!GetAtt IntakeLogGroup.Arn",
-        "\"*\"",
-    ];
-    assert_eq!(resources, named);
-    let schedule: Vec<&str> =
-        resource("ScheduleRole").lines().filter_map(|line| line.trim().strip_prefix("Resource: ")).collect();
-    assert_eq!(schedule, ["!GetAtt IntakeFunction.Arn", "!GetAtt IntakeFailureQueue.Arn"]);
-}
-
-#[test]
-fn the_templates_door_is_open_only_where_signatures_are_checked() {
-    assert!(resource("WebhookUrl").contains("AuthType: !If [ChecksSignatures, NONE, AWS_IAM]"));
-    assert!(
-        resource("IntakeFunction")
-            .contains("WEBHOOK_SECRETS_ARN: !If [ChecksSignatures, !Ref WebhookSecretsArn")
-    );
-    for (permission, restriction) in [
-        ("WebhookUrlPermission", "FunctionUrlAuthType: NONE"),
-        ("WebhookInvokePermission", "InvokedViaFunctionUrl: true"),
-    ] {
-        let permission = resource(permission);
-        assert!(permission.contains("Condition: OpensWebhookUrl") && permission.contains(restriction));
-    }
-    assert!(
-        TEMPLATE
-            .contains("OpensWebhookUrl: !And [!Condition CreatesWebhookUrl, !Condition ChecksSignatures]")
-    );
-}
-
-#[test]
-fn the_template_loses_no_event() {
-    assert!(resource("RequestRule").contains(&format!("detail-type: [{DETAIL_TYPE}]")));
-    let destination = resource("IntakeFunction").split_once("OnFailure:").unwrap().1;
-    assert!(destination.contains("Destination: !GetAtt IntakeFailureQueue.Arn"));
-    for sender in ["RequestRule", "Schedule"] {
-        let undelivered = resource(sender).split_once("DeadLetterConfig:").unwrap().1;
-        assert!(undelivered.contains("Arn: !GetAtt IntakeFailureQueue.Arn"), "{sender}");
-    }
-    assert!(
-        !resource("IntakeFailureQueue").contains("FifoQueue"),
-        "none of the three can send to a FIFO queue"
-    );
-}
-
-#[test]
-fn the_template_permits_what_the_worker_does() {
-    for action in [
-        "sqs:ReceiveMessage",
-        "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
-        "sqs:ChangeMessageVisibility",
-        "sqs:SendMessage",
-        "events:PutEvents",
-        "events:DescribeEventBus",
-    ] {
-        assert!(resource("WorkerRole").contains(action), "{action}");
-    }
-    assert!(TEMPLATE.contains(privatelink_detach::completion::SOURCE));
-    assert_eq!(TEMPLATE.matches("Resource: \"*\"").count(), 2, "only X-Ray has no resource to name");
-}
 
 /// The anchors of a Markdown file's headings, as a repository page makes them.
 fn anchors(markdown: &str) -> BTreeSet<String> {
@@ -199,6 +17,22 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
         kept.collect::<String>().replace(' ', "-")
     };
     headings.map(anchor).collect()
+}
+
+/// Every code for which the log names a setting is explained where the operator is sent to.
+#[test]
+fn every_code_with_advice_is_in_the_guide_to_credentials() {
+    let guide = include_str!("../../docs/credentials.md");
+    let advice = include_str!("../../src/alibaba/credentials/advice.rs");
+    let is_code = |word: &&str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
+    let arms = advice.split("=>").filter_map(|arm| arm.rsplit_once(['}', '{', ',', ';']));
+    let codes: BTreeSet<&str> =
+        arms.flat_map(|(_, arm)| arm.split('"').skip(1).step_by(2)).filter(is_code).collect();
+    assert!(codes.len() > 20 && codes.contains("AuthenticationFail.NoPermission"), "{codes:?}");
+    for code in codes {
+        let code = code.trim_end_matches('.');
+        assert!(guide.contains(&format!("`{code}")), "{code}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test measures and bounds with the machine's own clock")]
 
+mod cloudformation;
+mod credentials;
 mod direct;
 mod documents;
 mod errors;
@@ -16,3 +18,4 @@ mod schema;
 mod settlement;
 mod stage;
 mod switches;
+mod template;

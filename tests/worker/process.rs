@@ -13,12 +13,15 @@ use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, S
 use serde_json::{Value, json};
 
 use crate::schema;
-use crate::stage::{DEAD_LETTERS, REGION, REQUESTS, request};
+use crate::stage::{DEAD_LETTERS, Keys, REGION, REQUESTS, SECRET, request, secret_of};
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 
 /// What must never be seen in a line of the log.
 const SECRETS: [&str; 4] = ["alibaba-s3cret", "alibaba-t0ken", "aws-s3cret", "aws-t0ken"];
+
+/// The id of the key that goes with the first two.
+const KEY_ID: &str = "LTAI5tSimulatorKey";
 
 /// Longer than any scenario takes; one that needs more waits for something that will never come.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,6 +31,8 @@ struct Account {
     aws: LocalAws,
     cloud: Server,
     runtime_api: RuntimeApi,
+    /// The variables that lead the process to its keys.
+    keys: Vec<(&'static str, String)>,
 }
 
 /// A function process that does not outlive its test.
@@ -63,7 +68,7 @@ impl Account {
         seed.settings.detach_takes = Duration::from_millis(1500);
         seed.access_keys = vec![AccessKey {
             security_token: Some(SECRETS[1].to_owned()),
-            ..AccessKey::new("LTAI5tSimulatorKey", SECRETS[0])
+            ..AccessKey::new(KEY_ID, SECRETS[0])
         }];
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
@@ -71,11 +76,23 @@ impl Account {
             QueueSettings::fifo().visibility_timeout(Duration::from_mins(9)).redrive(1000, DEAD_LETTERS);
         aws.queues().create(REQUESTS, settings).unwrap();
         let cloud = Server::start(Cloud::new(seed).unwrap(), ([127, 0, 0, 1], 0).into()).await.unwrap();
-        Self { aws, cloud, runtime_api: RuntimeApi::start().await.unwrap() }
+        let keys = vec![
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID.to_owned()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRETS[0].to_owned()),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", SECRETS[1].to_owned()),
+        ];
+        Self { aws, cloud, runtime_api: RuntimeApi::start().await.unwrap(), keys }
+    }
+
+    /// The same with the keys from there.
+    async fn with_keys(keys: Keys) -> Self {
+        let account = Self::new().await;
+        let variables = keys.set(&account.aws, &account.cloud);
+        Self { keys: variables, ..account }
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let usual = vec![
             ("AWS_LAMBDA_RUNTIME_API", self.runtime_api.address()),
             ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
@@ -88,10 +105,8 @@ impl Account {
             ("DETACH_QUEUE_URL", self.aws.queue_url(REQUESTS)),
             ("DEAD_LETTER_QUEUE_URL", self.aws.queue_url(DEAD_LETTERS)),
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
-            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5tSimulatorKey".to_owned()),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRETS[0].to_owned()),
-            ("ALIBABA_CLOUD_SECURITY_TOKEN", SECRETS[1].to_owned()),
-        ]
+        ];
+        [usual, self.keys.clone()].concat()
     }
 
     fn start(&self, changes: &[(&'static str, &str)]) -> Process {
@@ -240,6 +255,77 @@ async fn outside_lambda_it_says_so_and_ends() {
     assert_eq!(output.status.code(), Some(1));
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(line["faults"].as_str().unwrap().contains("make demo"), "{line}");
+}
+
+/// What a process wrote and published while it detached at every log level, started from keys of this source; their
+/// session ends in the middle, or they are exchanged for others.
+async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
+    let process = account.start(&[("RUST_LOG", "trace")]);
+    let is_read = |view: View<'_>| {
+        view.journal.iter().any(|call| matches!(call.action, Aws::GetSecretValue | Aws::GetWebIdentityToken))
+    };
+    account.until(is_read).await;
+    account.send(&request("ep-a", "sg-a"));
+    let change = async {
+        account.cloud.until(|cloud| cloud.counts().of(DETACH) == 1).await;
+        change_keys();
+    };
+    let (round, ()) = tokio::join!(account.round(), change);
+    assert!(matches!(round.answer, Some(InvocationAnswer::Response(_))), "{round:?}");
+    // One that nobody can answer, so that there is a dead letter, too.
+    account.send(&json!({ "region_id": "eu-west-1" }));
+    account.round().await;
+    let events = account.events();
+    assert_eq!(events[0]["outcome"], "detached", "{events:#?}");
+    let letters = account.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec();
+    assert_eq!(letters.len(), 1);
+    let answer = round.answer;
+    format!("{}{events:?}{letters:?}{answer:?}", process.kill())
+}
+
+#[tokio::test]
+async fn no_key_of_a_secret_is_seen_anywhere() {
+    let account = Account::with_keys(Keys::Secret).await;
+    let old = AccessKey { security_token: Some(SECRETS[1].to_owned()), ..AccessKey::new(KEY_ID, SECRETS[0]) };
+    let new = AccessKey::new("LTAI5tAnotherKey", "another-s3cret");
+    account.aws.secrets().put(SECRET, secret_of(&old));
+    let told = told_of(&account, || {
+        account.cloud.cloud().set_access_key(new.clone());
+        account.aws.secrets().put(SECRET, secret_of(&new));
+        account.cloud.cloud().set_access_key(AccessKey { inactive: true, ..old.clone() });
+    })
+    .await;
+    assert!(told.contains("InvalidAccessKeyId.Inactive"), "the keys were exchanged in the middle: {told}");
+    for forbidden in SECRETS.into_iter().chain([KEY_ID, "LTAI5tAnotherKey", "another-s3cret"]) {
+        assert!(!told.contains(forbidden), "{forbidden} in {told}");
+    }
+}
+
+#[tokio::test]
+async fn no_token_and_no_session_is_seen_anywhere() {
+    let account = Account::with_keys(Keys::Keyless).await;
+    let told = told_of(&account, || {
+        account.cloud.cloud().expire_sessions(std::time::SystemTime::now());
+    })
+    .await;
+    assert!(told.contains("InvalidSecurityToken.Expired"), "the session ended in the middle: {told}");
+    let sessions: Vec<AccessKey> = account.cloud.cloud().sessions().cloned().collect();
+    assert_eq!(sessions.len(), 2);
+    for session in &sessions {
+        let token = session.security_token.as_deref().unwrap();
+        for forbidden in [session.access_key_id.as_str(), session.access_key_secret.as_str(), token] {
+            assert!(!told.contains(forbidden), "{forbidden} in {told}");
+        }
+    }
+    // Every JSON Web Token begins so, as does each of its readable parts.
+    for forbidden in ["eyJ", "OIDCToken=", SECRETS[2], SECRETS[3]] {
+        assert!(!told.contains(forbidden), "{forbidden} in {told}");
+    }
+    let cloud = account.cloud.cloud();
+    let exchanges: Vec<_> =
+        cloud.journal().iter().filter(|call| call.action.as_deref() == Some("AssumeRoleWithOIDC")).collect();
+    assert_eq!(exchanges.len(), 2);
+    assert!(exchanges.iter().all(|call| !call.token_in_url), "{exchanges:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use local_aws::mapping::{self, Verdict};
 use local_aws::queues::Message;
-use local_aws::{Action as AwsAction, LocalAws, NewMessage, QueueSettings};
+use local_aws::{Action as AwsAction, LocalAws, NewMessage, QueueSettings, wire};
 use privatelink_detach::assemble::{self, LiveWorker};
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
@@ -13,7 +13,7 @@ use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
 use privatelink_detach::handler::{self, HandlerError};
 use privatelink_detach::worker::{Invocation, InvocationLimits};
-use privatelink_simulator::{AccessKey, Action, Cloud, Endpoint, Seed, Server};
+use privatelink_simulator::{AccessKey, Action, Cloud, Endpoint, OidcProvider, Role, Seed, Server};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -26,6 +26,15 @@ pub(crate) const REQUESTS: &str = "requests.fifo";
 pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
 /// The region of every scenario that needs only one.
 pub(crate) const REGION: &str = "eu-west-1";
+
+/// The secret that holds the worker's keys, if it is told to read one.
+pub(crate) const SECRET: &str = "alibaba-keys";
+/// The role whose session the worker has, if it has no keys.
+pub(crate) const ROLE: &str = "acs:ram::1234567890123456:role/detach";
+/// What stands for the AWS account in RAM.
+pub(crate) const PROVIDER: &str = "acs:ram::1234567890123456:oidc-provider/aws";
+/// Whom AWS's token is for.
+pub(crate) const AUDIENCE: &str = "privatelink-detach";
 
 /// Longer than any scenario waits for one call.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -52,12 +61,25 @@ pub(crate) struct Setting {
     pub(crate) seed: Seed,
     /// Environment variables that are added or replaced.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// Where the worker's keys come from.
+    pub(crate) keys: Keys,
     /// The request queue.
     pub(crate) queue: QueueSettings,
     /// Its name.
     pub(crate) queue_name: &'static str,
     /// The bounds of an invocation.
     pub(crate) invocation: InvocationLimits,
+}
+
+/// Where the worker's keys come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// The environment.
+    Environment,
+    /// A secret, of the name [`SECRET`].
+    Secret,
+    /// A session of [`ROLE`], for AWS's word.
+    Keyless,
 }
 
 impl Default for Setting {
@@ -67,6 +89,7 @@ impl Default for Setting {
         Self {
             seed,
             environment: Vec::new(),
+            keys: Keys::Environment,
             queue: QueueSettings::fifo()
                 .visibility_timeout(Duration::from_mins(9))
                 .redrive(1000, DEAD_LETTERS),
@@ -110,6 +133,47 @@ pub(crate) fn quick_invocation() -> InvocationLimits {
     }
 }
 
+impl Keys {
+    /// Makes both clouds fit for these keys; the variables that lead the worker to them.
+    pub(crate) fn set(self, aws: &LocalAws, cloud: &Server) -> Vec<(&'static str, String)> {
+        let key = AccessKey::default();
+        match self {
+            Self::Environment => vec![
+                ("ALIBABA_CLOUD_ACCESS_KEY_ID", key.access_key_id.to_string()),
+                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", key.access_key_secret),
+            ],
+            Self::Secret => {
+                aws.secrets().put(SECRET, secret_of(&key));
+                vec![("ALIBABA_CREDENTIALS_SECRET_ARN", wire::secret_arn(SECRET))]
+            }
+            Self::Keyless => {
+                let (issuer, jwks) = {
+                    let sts = aws.sts();
+                    (sts.issuer.clone(), sts.jwks())
+                };
+                let provider = OidcProvider::new(PROVIDER, issuer, [AUDIENCE], jwks);
+                cloud.cloud().set_oidc_provider(provider).unwrap();
+                cloud.cloud().set_role(Role::new(ROLE, PROVIDER)).unwrap();
+                vec![
+                    ("ALIBABA_CLOUD_ROLE_ARN", ROLE.to_owned()),
+                    ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", PROVIDER.to_owned()),
+                    ("ALIBABA_OIDC_AUDIENCE", AUDIENCE.to_owned()),
+                    ("ALIBABA_STS_ENDPOINT_URL", cloud.url()),
+                ]
+            }
+        }
+    }
+}
+
+/// The text of a secret that holds this key.
+pub(crate) fn secret_of(key: &AccessKey) -> String {
+    let mut text = json!({ "access_key_id": key.access_key_id, "access_key_secret": key.access_key_secret });
+    if let Some(token) = &key.security_token {
+        text["security_token"] = json!(token);
+    }
+    text.to_string()
+}
+
 impl Stage {
     /// A stage with one endpoint, `ep-a`, that carries these groups.
     pub(crate) async fn with_groups(groups: &[&str]) -> Self {
@@ -124,14 +188,12 @@ impl Stage {
         aws.queues().create(setting.queue_name, setting.queue).unwrap();
         let cloud = Cloud::new(setting.seed).unwrap();
         let cloud = Server::start(cloud, ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let key = AccessKey::default();
-        let usual = [
+        let mut usual = vec![
             ("DETACH_QUEUE_URL", aws.queue_url(setting.queue_name)),
             ("DEAD_LETTER_QUEUE_URL", aws.queue_url(DEAD_LETTERS)),
             ("PRIVATELINK_ENDPOINT_URL", cloud.url()),
-            ("ALIBABA_CLOUD_ACCESS_KEY_ID", key.access_key_id.to_string()),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", key.access_key_secret),
         ];
+        usual.extend(setting.keys.set(&aws, &cloud));
         let config = WorkerConfig::read(|name| {
             let mut variables = setting.environment.iter().chain(&usual);
             variables.find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
@@ -199,7 +261,10 @@ impl Stage {
             let now = self.aws.now();
             let next = self.aws.queues().next_visible_at(self.queue_name, now).unwrap();
             if let Some(wait) = next.and_then(|next| next.duration_since(now).ok()) {
-                self.aws.advance(wait + Duration::from_millis(1));
+                let wait = wait + Duration::from_millis(1);
+                self.aws.advance(wait);
+                // Alibaba Cloud's clock stays, and so does that of the tokens that it is shown.
+                self.aws.sts().clock_ahead -= wait;
             }
             self.deliver().await;
         }

@@ -1,0 +1,303 @@
+//! When keys are read again, and which hold meanwhile. Pure: the time is an argument, and the wall clock's, because a
+//! process can be frozen for hours.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use super::{Credentials, NoCredentials, Trouble};
+use crate::clock::is_past;
+
+/// How long before its end a session is renewed: time for many tries, and no call is signed with its last seconds.
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
+
+/// Of a short session, this part at most is given to that.
+const RENEW_BEFORE_SHARE: u32 = 3;
+
+/// The pause after a reading that brought nothing, doubled with each further one. Readings cost money and quota, and
+/// anything that is wrong for longer is not cured by more of them.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Its ceiling: so soon after the mending the keys are read.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Failures that may pass are told to nobody before there are so many in a row.
+const PASSING_MAX: u32 = 2;
+
+/// Keys, and how long they hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    credentials: Rc<Credentials>,
+    session: Option<Session>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Session {
+    ages_at: SystemTime,
+    ends_at: SystemTime,
+}
+
+impl Kept {
+    /// Keys that hold until they are refused.
+    pub(super) fn lasting(credentials: Credentials) -> Self {
+        Self { credentials: Rc::new(credentials), session: None }
+    }
+
+    /// Keys of a session that began at `now` and lasts so long.
+    pub(super) fn session(credentials: Credentials, now: SystemTime, lifetime: Duration) -> Self {
+        let before = RENEW_BEFORE.min(lifetime / RENEW_BEFORE_SHARE);
+        let session = Session { ages_at: now + lifetime.saturating_sub(before), ends_at: now + lifetime };
+        Self { credentials: Rc::new(credentials), session: Some(session) }
+    }
+
+    fn has_ended(&self, now: SystemTime) -> bool {
+        self.session.is_some_and(|session| now >= session.ends_at)
+    }
+}
+
+/// What was read, what became of it, and what the next reading has to wait for.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    kept: Option<Kept>,
+    /// The kept keys were refused.
+    is_refused: bool,
+    /// Why the latest reading failed.
+    failure: Option<NoCredentials>,
+    read_at: Option<SystemTime>,
+    /// Readings in a row that brought no keys, or keys instead of refused ones that nobody has accepted yet.
+    in_vain: u32,
+}
+
+impl Renewal {
+    /// Whether the keys should be read now.
+    pub(super) fn is_due(&self, now: SystemTime) -> bool {
+        let is_aging = |kept: &Kept| kept.session.is_some_and(|session| now >= session.ages_at);
+        let is_wanted = self.is_refused || self.kept.as_ref().is_none_or(is_aging);
+        is_wanted && self.read_at.is_none_or(|at| is_past(at, pause(self.in_vain), now))
+    }
+
+    /// Whether there are keys that nobody has refused and that have not ended.
+    pub(super) fn holds(&self, now: SystemTime) -> bool {
+        self.kept.as_ref().is_some_and(|kept| !kept.has_ended(now)) && !self.is_refused
+    }
+
+    /// The keys to sign with. Refused ones are tried as long as there is nothing better to read: somebody may repair
+    /// them.
+    pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, NoCredentials> {
+        let is_hopeless = self.is_refused && self.failure.is_some();
+        let usable = self.kept.as_ref().filter(|kept| !kept.has_ended(now) && !is_hopeless);
+        match (usable, &self.failure) {
+            (Some(kept), _) => Ok(Rc::clone(&kept.credentials)),
+            (None, Some(failure)) => Err(failure.clone()),
+            (None, None) => Err(NoCredentials {
+                code: "NotRead".to_owned(),
+                problem: "they are being read".to_owned(),
+                advice: "wait",
+                is_passing: true,
+            }),
+        }
+    }
+
+    /// A reading ended.
+    pub(super) fn note(&mut self, read: Result<Kept, NoCredentials>, now: SystemTime) {
+        self.read_at = Some(now);
+        match read {
+            Ok(kept) => {
+                self.in_vain = if self.is_refused { self.in_vain.saturating_add(1) } else { 0 };
+                self.kept = Some(kept);
+                self.is_refused = false;
+                self.failure = None;
+            }
+            Err(failure) => {
+                self.in_vain = self.in_vain.saturating_add(1);
+                self.failure = Some(failure);
+            }
+        }
+    }
+
+    /// These keys were accepted.
+    pub(super) fn accepted(&mut self, credentials: &Rc<Credentials>) {
+        if self.is_kept(credentials) && self.failure.is_none() {
+            self.is_refused = false;
+            self.in_vain = 0;
+        }
+    }
+
+    /// These keys were refused. Of keys that are replaced already nothing follows.
+    pub(super) fn refused(&mut self, credentials: &Rc<Credentials>) {
+        self.is_refused |= self.is_kept(credentials);
+    }
+
+    /// What somebody must do something about, `advice` if it is that keys from here are refused.
+    pub(super) fn trouble(&self, advice: &'static str) -> Option<Trouble> {
+        match &self.failure {
+            Some(failure) if !failure.is_passing || self.in_vain >= PASSING_MAX => {
+                Some(Trouble::NoCredentials(failure.clone()))
+            }
+            None if self.is_refused && self.in_vain > 0 => Some(Trouble::Refused { advice }),
+            _ => None,
+        }
+    }
+
+    fn is_kept(&self, credentials: &Rc<Credentials>) -> bool {
+        self.kept.as_ref().is_some_and(|kept| Rc::ptr_eq(&kept.credentials, credentials))
+    }
+}
+
+fn pause(in_vain: u32) -> Duration {
+    let Some(doublings) = in_vain.checked_sub(1) else { return Duration::ZERO };
+    let doubled = 2_u32.checked_pow(doublings).and_then(|factor| PAUSE_MIN.checked_mul(factor));
+    doubled.map_or(PAUSE_MAX, |pause| pause.min(PAUSE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+    }
+
+    fn keys(id: &str) -> Credentials {
+        Credentials::new(id.to_owned(), "secret".to_owned(), None)
+    }
+
+    fn lasting(id: &str) -> Kept {
+        Kept::lasting(keys(id))
+    }
+
+    fn session(seconds: u64, lifetime: u64) -> Kept {
+        Kept::session(keys("session"), at(seconds), Duration::from_secs(lifetime))
+    }
+
+    fn failure(is_passing: bool) -> NoCredentials {
+        let (code, problem) = ("Code".to_owned(), "problem".to_owned());
+        NoCredentials { code, problem, advice: "advice", is_passing }
+    }
+
+    fn noted(read: Result<Kept, NoCredentials>, seconds: u64) -> Renewal {
+        let mut renewal = Renewal::default();
+        renewal.note(read, at(seconds));
+        renewal
+    }
+
+    /// What happens when the kept keys are refused now.
+    fn refuse(renewal: &mut Renewal, seconds: u64) {
+        let kept = renewal.credentials(at(seconds)).unwrap();
+        renewal.refused(&kept);
+    }
+
+    #[test]
+    fn keys_are_read_at_first_and_then_never_again_unless_they_are_refused() {
+        assert!(Renewal::default().is_due(at(0)) && Renewal::default().credentials(at(0)).is_err());
+        let mut renewal = noted(Ok(lasting("id")), 0);
+        assert!(!renewal.is_due(at(1_000_000)));
+        refuse(&mut renewal, 1_000_000);
+        assert!(renewal.is_due(at(1_000_000)), "at once");
+    }
+
+    #[test]
+    fn a_session_is_renewed_five_minutes_before_its_end_or_in_its_last_third() {
+        for (lifetime, ages) in [(3600, 3300), (1200, 900), (900, 600), (600, 400), (3, 2)] {
+            let renewal = noted(Ok(session(10, lifetime)), 10);
+            assert!(!renewal.is_due(at(10 + ages - 1)) && renewal.is_due(at(10 + ages)), "{lifetime}");
+            assert!(renewal.credentials(at(10 + lifetime - 1)).is_ok(), "{lifetime}");
+            assert!(renewal.credentials(at(10 + lifetime)).is_err(), "{lifetime}");
+        }
+    }
+
+    #[test]
+    fn a_renewal_that_fails_spoils_nothing_before_the_end() {
+        let mut renewal = noted(Ok(session(0, 3600)), 0);
+        renewal.note(Err(failure(false)), at(3300));
+        assert!(renewal.credentials(at(3599)).is_ok());
+        assert_eq!(renewal.credentials(at(3600)).unwrap_err(), failure(false));
+        renewal.note(Ok(session(3400, 3600)), at(3400));
+        assert!(renewal.credentials(at(6999)).is_ok() && renewal.trouble("").is_none());
+    }
+
+    #[test]
+    fn readings_in_vain_come_ever_more_seldom_and_at_least_twice_a_minute() {
+        let mut renewal = Renewal::default();
+        let mut now = 0;
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            renewal.note(Err(failure(true)), at(now));
+            assert!(!renewal.is_due(at(now + pause - 1)) && renewal.is_due(at(now + pause)), "{pause}");
+            now += pause;
+        }
+        assert!(renewal.is_due(at(0)), "the clock was set back");
+        renewal.note(Ok(lasting("id")), at(now));
+        refuse(&mut renewal, now);
+        assert!(renewal.is_due(at(now)), "a success ends the row");
+        assert_eq!(pause(u32::MAX), PAUSE_MAX);
+    }
+
+    #[test]
+    fn keys_that_are_refused_although_they_are_new_are_not_read_at_every_call() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        let mut readings = 0;
+        for second in 0..300 {
+            refuse(&mut renewal, second);
+            if renewal.is_due(at(second)) {
+                renewal.note(Ok(lasting("a")), at(second));
+                readings += 1;
+            }
+        }
+        assert_eq!(readings, 1 + 5 + 8, "at once, after 1, 2, 4, 8 and 16 s, then every 30 s");
+    }
+
+    #[test]
+    fn accepted_keys_end_the_row_and_are_read_again_at_once_when_they_are_refused_later() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        refuse(&mut renewal, 1);
+        renewal.note(Ok(lasting("b")), at(1));
+        let b = renewal.credentials(at(1)).unwrap();
+        renewal.accepted(&b);
+        renewal.refused(&b);
+        assert!(renewal.is_due(at(1)));
+    }
+
+    #[test]
+    fn an_answer_about_keys_that_are_replaced_already_changes_nothing() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        let a = renewal.credentials(at(0)).unwrap();
+        renewal.refused(&a);
+        renewal.note(Ok(lasting("b")), at(0));
+        renewal.refused(&a);
+        assert!(!renewal.is_due(at(100)));
+        refuse(&mut renewal, 100);
+        renewal.accepted(&a);
+        assert!(renewal.is_due(at(100)), "b is still refused");
+    }
+
+    #[test]
+    fn refused_keys_are_used_until_it_is_known_that_there_are_no_others() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        refuse(&mut renewal, 1);
+        assert!(renewal.credentials(at(1)).is_ok());
+        renewal.note(Err(failure(false)), at(1));
+        assert_eq!(renewal.credentials(at(1)).unwrap_err(), failure(false));
+    }
+
+    #[test]
+    fn what_may_pass_is_trouble_only_when_it_does_not() {
+        let told = Some(Trouble::NoCredentials(failure(false)));
+        assert_eq!(noted(Err(failure(false)), 0).trouble(""), told);
+        let mut renewal = noted(Err(failure(true)), 0);
+        assert_eq!(renewal.trouble(""), None);
+        renewal.note(Err(failure(true)), at(1));
+        assert_eq!(renewal.trouble(""), Some(Trouble::NoCredentials(failure(true))));
+        renewal.note(Ok(lasting("a")), at(3));
+        assert_eq!(renewal.trouble(""), None);
+    }
+
+    #[test]
+    fn refused_keys_are_trouble_only_when_reading_them_again_did_not_help() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        refuse(&mut renewal, 1);
+        assert_eq!(renewal.trouble("advice"), None);
+        renewal.note(Ok(lasting("a")), at(1));
+        assert_eq!(renewal.trouble("advice"), None);
+        refuse(&mut renewal, 1);
+        assert_eq!(renewal.trouble("advice"), Some(Trouble::Refused { advice: "advice" }));
+    }
+}
