@@ -146,6 +146,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_failed_call_came_to_has_a_name_and_may_pass_or_not() {
+        use aws_sdk_sts::error::ErrorMetadata;
+        use aws_sdk_sts::operation::get_web_identity_token::GetWebIdentityTokenError as E;
+        use aws_smithy_runtime_api::client::result::ConnectorError;
+        use aws_smithy_runtime_api::http::StatusCode;
+        use aws_smithy_types::body::SdkBody;
+
+        let answered = |status: u16, code: Option<&str>| {
+            let mut meta = ErrorMetadata::builder().message("words");
+            if let Some(code) = code {
+                meta = meta.code(code);
+            }
+            let response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+            SdkError::service_error(E::generic(meta.build()), response)
+        };
+        for (error, code, is_passing) in [
+            (answered(403, Some("AccessDenied")), "AccessDenied", false),
+            (answered(400, Some("Throttling")), "Throttling", true),
+            (answered(400, Some("ThrottlingException")), "ThrottlingException", true),
+            (answered(429, Some("Anything")), "Anything", true),
+            (answered(500, Some("InternalFailure")), "InternalFailure", true),
+            (answered(502, None), "Http502", true),
+            (answered(403, None), "Http403", false),
+            (SdkError::timeout_error("late"), "Timeout", true),
+            (SdkError::dispatch_failure(ConnectorError::timeout("late".into())), "Timeout", true),
+            (SdkError::dispatch_failure(ConnectorError::io("broken".into())), "ConnectionLost", true),
+            (SdkError::construction_failure("no region"), "NotSent", false),
+        ] {
+            let fault = AwsFault::of(&error);
+            assert_eq!((fault.code.as_str(), fault.is_passing), (code, is_passing), "{error:?}");
+        }
+        assert_eq!(AwsFault::of(&answered(403, Some("X"))).message.as_deref(), Some("words"));
+    }
+
+    #[test]
     fn the_variables_of_lambda_are_heeded() {
         let config = config(|name| {
             let value = match name {

@@ -4,7 +4,7 @@
 //!
 //! * [`request`]: what may be asked for, parsed once.
 //! * [`detach`]: what to do next about one detach. Pure, and the heart of it.
-//! * [`alibaba`]: PrivateLink's operations, signed, sent once, and every answer named.
+//! * [`alibaba`]: PrivateLink's operations, signed, sent once, and every answer named; and the keys that sign.
 //! * [`worker`]: carries out the steps and settles the outcome.
 //! * [`batch`]: one batch of the queue, its lanes and hand-backs.
 //! * [`handler`]: one invocation, from payload to answer.

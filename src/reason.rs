@@ -293,7 +293,7 @@ fn grant(action: Option<Action>) -> &'static str {
 fn unfinished_advice(account: &Account) -> &'static str {
     match account.fault_last.as_ref().map(|(_, kind)| kind) {
         Some(Kind::Credentials | Kind::CredentialsExpired) => {
-            "The worker's Alibaba Cloud keys are refused: replace them."
+            "The worker's Alibaba Cloud keys are refused: the error lines of its log say which setting to change."
         }
         Some(Kind::NoCredentials) => {
             "The worker had no keys for Alibaba Cloud: the error lines of its log say why and which setting to change."

@@ -216,16 +216,17 @@ enum Waited {
     OutOfTime,
 }
 
-/// `code` is what a call about a request met.
-fn log_trouble(trouble: &Trouble, code: &str) {
+/// `refused_with` is what keys were refused with, if they were.
+fn log_trouble(trouble: &Trouble, refused_with: &str) {
     match trouble {
         Trouble::NoCredentials(NoCredentials { code, problem, advice, .. }) => error!(
             code,
             advice, "the worker has no keys for Alibaba Cloud: {problem}; requests wait until their deadline"
         ),
         Trouble::Refused { advice } => error!(
-            code,
-            advice, "Alibaba Cloud refuses the worker's keys: {code}; requests wait until their deadline"
+            code = refused_with,
+            advice,
+            "Alibaba Cloud refuses the worker's keys: {refused_with}; requests wait until their deadline"
         ),
     }
 }

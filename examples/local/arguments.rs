@@ -24,7 +24,8 @@ Without a file it is events/webhook-several.json and events/queue-batch.json.
   --seed FILE  the simulated Alibaba Cloud to start with, as JSON; without it examples/local/world.json
   --live       call the real Alibaba Cloud, and really detach; only what is AWS's is local. It needs
                ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for a session also
-               ALIBABA_CLOUD_SECURITY_TOKEN), and heeds the functions' other variables, such as PROTECTED_ENDPOINTS
+               ALIBABA_CLOUD_SECURITY_TOKEN), since a secret or a role's session would need the real AWS, and heeds
+               the functions' other variables, such as PROTECTED_ENDPOINTS
   --help       this text
 
 Exit status: 0 if every call and event was answered, a refusal being an answer, and every request that was accepted

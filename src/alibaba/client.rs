@@ -48,7 +48,8 @@ impl<T: Transport> Client<T> {
         Self { transport, credentials, service_url, service_clock: ServiceClock::default(), nonces }
     }
 
-    /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again.
+    /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again. That it
+    /// took too long is no fault here; the next call has it.
     pub async fn prepare(&self, clock: &Clock) -> Result<(), NoCredentials> {
         let until = clock.now() + PREPARE_TIME_MAX;
         self.credentials_by(until, clock).await.map_or(Ok(()), |credentials| credentials.map(drop))

@@ -1,7 +1,7 @@
 //! What went wrong with one call to Alibaba Cloud, named by what it means for the request.
 //!
-//! The table of codes lives here and nowhere else. A code is matched whole, then by the two dotted families that
-//! Alibaba documents, never by a part of it and never by its message.
+//! The table of codes lives here and nowhere else. A code is matched whole, then by four dotted families, never by another
+//! part of it and never by its message.
 
 use std::fmt;
 use std::time::Duration;
@@ -259,6 +259,10 @@ fn kind_of(code: &str, status: u16) -> Kind {
         _ if code.starts_with("Throttling.") || status == 429 => Kind::Throttled,
         _ if code.starts_with("Forbidden.") => Kind::Denied,
         _ if status >= 500 => Kind::Transient,
+        // Whatever else is wrong with our keys: it is not the request's fault.
+        _ if code.starts_with("InvalidAccessKeyId.") || code.starts_with("InvalidSecurityToken.") => {
+            Kind::Credentials
+        }
         // EndpointMustContainSecurityGroup, RegionNotFound, Invalid…, Missing… and every code not known here.
         _ => Kind::Refused,
     }
@@ -372,6 +376,9 @@ mod tests {
             ("MissingSecurityToken", 400, Kind::Credentials, renews),
             ("InvalidSecurityToken.Malformed", 400, Kind::Credentials, renews),
             ("InvalidSecurityToken.MismatchWithAccessKey", 400, Kind::Credentials, renews),
+            ("InvalidAccessKeyId.NeverSeenBefore", 403, Kind::Credentials, renews),
+            ("InvalidSecurityToken.NeverSeenBefore", 400, Kind::Credentials, renews),
+            ("InvalidSecurityToken.NeverSeenBefore", 503, Kind::Transient, keeps),
             ("RegionNotFound", 400, Kind::Refused, renews),
             ("UnsupportedRegion", 400, Kind::Refused, renews),
             ("MissingEndpointId", 400, Kind::Refused, renews),

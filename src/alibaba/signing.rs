@@ -178,6 +178,7 @@ mod tests {
         assert!(signed.headers.contains(&("x-acs-date", "1970-01-01T00:00:01Z".to_owned())));
         let (_, authorization) = signed.headers.last().unwrap();
         assert!(authorization.contains(";x-acs-date;x-acs-security-token;x-acs-signature-nonce;"));
+        assert_eq!(signed.query, "", "nothing of a key is in the URL");
     }
 
     #[test]

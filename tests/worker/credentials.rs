@@ -76,6 +76,11 @@ impl Stage {
     }
 }
 
+/// The lines of the log that call somebody.
+fn alarms() -> Vec<Value> {
+    log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect()
+}
+
 /// The text of a field of a log line.
 fn text<'a>(line: &'a Value, field: &str) -> &'a str {
     line[field].as_str().unwrap_or_default()
@@ -139,7 +144,7 @@ async fn a_secret_may_hold_a_session_and_anything_beside_it() {
     assert_eq!(stage.cloud.cloud().counts().signatures_rejected, 0);
 }
 
-/// Ten requests in four lanes, so that keys change under calls of all kinds.
+/// Eleven requests in four lanes, so that keys change under calls of all kinds.
 fn send_load(stage: &Stage) -> usize {
     let mut sent = 0;
     for endpoint in ["ep-a", "ep-b", "ep-c", "ep-d"] {
@@ -182,28 +187,54 @@ async fn a_rotation_under_load_loses_and_ends_nothing_and_wakes_nobody() {
     assert!(stage.dead_letters().is_empty());
     assert_eq!(stage.aws_called(Aws::GetSecretValue), 3, "once for each key, whatever the number of lanes");
     assert!(stage.cloud.cloud().counts().signatures_rejected >= 2, "the old keys were tried");
-    let alarms: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
-    assert!(alarms.is_empty(), "{alarms:#?}");
+    assert!(alarms().is_empty(), "{:#?}", alarms());
 }
 
 #[tokio::test]
-async fn a_key_that_is_switched_off_before_the_secret_changes_keeps_every_request() {
-    for broken in [
-        AccessKey { inactive: true, ..AccessKey::default() },
-        AccessKey { access_key_secret: "another".to_owned(), ..AccessKey::default() },
-        AccessKey { security_token: Some("session".to_owned()), ..AccessKey::default() },
+async fn a_key_that_is_wrong_before_the_secret_changes_keeps_every_request() {
+    let usual = AccessKey::default;
+    let with_token = AccessKey { security_token: Some("session".to_owned()), ..usual() };
+    // The key that the account has, that in the secret, and what the difference is called.
+    for (true_key, secret, code) in [
+        (AccessKey { inactive: true, ..usual() }, usual(), "InvalidAccessKeyId.Inactive"),
+        (usual(), AccessKey::new("LTAI5tUnheardOf", "secret"), "InvalidAccessKeyId.NotFound"),
+        (AccessKey { access_key_secret: "other".to_owned(), ..usual() }, usual(), "SignatureDoesNotMatch"),
+        (with_token.clone(), usual(), "MissingSecurityToken"),
+        (usual(), with_token, "InvalidSecurityToken.Malformed"),
     ] {
         let stage = stage_with(Keys::Secret, &["ep-a", "ep-b"]).await;
-        stage.cloud.cloud().set_access_key(broken.clone());
+        stage.cloud.cloud().set_access_key(true_key);
+        stage.aws.secrets().put(SECRET, secret_of(&secret));
         stage.send(&request("ep-a", "sg-a"));
         stage.send(&request("ep-b", "sg-a"));
         let alarm = stage.deliver_in_vain().await;
+        assert_eq!(alarm["code"], code);
         assert!(text(&alarm, "message").contains("refuses the worker's keys"), "{alarm:#}");
         assert!(text(&alarm, "advice").contains("ALIBABA_CREDENTIALS_SECRET_ARN"), "{alarm:#}");
         let readings = stage.aws_called(Aws::GetSecretValue);
         assert!((2..=5).contains(&readings), "{readings} readings in a delivery of 3 s");
         stage.cloud.cloud().set_access_key(another_key());
         stage.aws.secrets().put(SECRET, secret_of(&another_key()));
+        stage.run_to_the_end(2).await;
+    }
+}
+
+#[tokio::test]
+async fn refused_keys_of_the_environment_are_told_once_an_invocation_and_keep_every_request() {
+    let session = AccessKey { security_token: Some("session".to_owned()), ..AccessKey::default() };
+    for (broken, code) in [
+        (AccessKey { inactive: true, ..AccessKey::default() }, "InvalidAccessKeyId.Inactive"),
+        (session, "MissingSecurityToken"),
+    ] {
+        let stage = stage_with(Keys::Environment, &["ep-a", "ep-b"]).await;
+        stage.cloud.cloud().set_access_key(broken);
+        stage.send(&request("ep-a", "sg-a"));
+        stage.send(&request("ep-b", "sg-a"));
+        let alarm = stage.deliver_in_vain().await;
+        assert_eq!(alarm["code"], code);
+        assert!(text(&alarm, "message").contains("refuses the worker's keys"), "{alarm:#}");
+        assert!(text(&alarm, "advice").contains("ALIBABA_CLOUD_ACCESS_KEY_ID"), "{alarm:#}");
+        stage.cloud.cloud().set_access_key(AccessKey::default());
         stage.run_to_the_end(2).await;
     }
 }
@@ -249,8 +280,7 @@ async fn a_moment_without_secrets_manager_is_waited_out_and_told_to_nobody() {
         stage.aws.secrets().faults().plan(Aws::GetSecretValue, 3, fault);
         stage.send(&request("ep-a", "sg-a"));
         stage.run_to_the_end(1).await;
-        let alarms: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
-        assert!(alarms.is_empty(), "{fault:?}: {alarms:#?}");
+        assert!(alarms().is_empty(), "{fault:?}: {:#?}", alarms());
         assert_eq!(stage.only_event()["effort"]["retries"].as_object().unwrap().len(), 1, "{fault:?}");
     }
 }
@@ -352,8 +382,7 @@ async fn a_session_that_ends_in_the_middle_of_a_poll_is_renewed_at_once() {
     assert_eq!(event["effort"]["retries"], json!({ "InvalidSecurityToken.Expired": 1 }));
     assert_eq!((&event["effort"]["deliveries"], &event["effort"]["detach_calls"]), (&json!(1), &json!(1)));
     assert_eq!(stage.calls(EXCHANGE), 2);
-    let alarms: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
-    assert!(alarms.is_empty(), "{alarms:#?}");
+    assert!(alarms().is_empty(), "{:#?}", alarms());
 }
 
 #[tokio::test]
@@ -371,15 +400,22 @@ async fn a_short_session_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_an_sts_that_is_down() {
-    let stage = stage(Keys::Keyless).await;
-    stage.detach("sg-a").await;
-    stage.cloud.cloud().inject(Fault::on(EXCHANGE, Effect::code("ServiceUnavailable")));
-    stage.aws.sts().denial = Some(Denial::FederationDisabled);
-    stage.send(&request("ep-a", "sg-a"));
-    stage.run().await;
-    assert_eq!(stage.events()[1]["outcome"], "already_detached");
-    assert_eq!(stage.calls(EXCHANGE), 1, "nothing is asked of it");
+async fn a_session_that_cannot_be_renewed_holds_to_its_end() {
+    let mut setting =
+        Setting { keys: Keys::Keyless, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
+    // It ages after four seconds.
+    setting.seed.settings.session_max = Some(Duration::from_secs(6));
+    setting.seed.settings.detach_takes = Duration::from_millis(4300);
+    setting.invocation.wait_max = Duration::from_secs(8);
+    let stage = Stage::set(setting).await;
+    let no_more_sessions = async {
+        stage.called(DETACH, 1).await;
+        stage.cloud.cloud().inject(Fault::on(EXCHANGE, Effect::code("EntityNotExist.Role")));
+    };
+    let (event, ()) = tokio::join!(stage.detach("sg-a"), no_more_sessions);
+    assert_eq!((&event["outcome"], &event["effort"]["retries"]), (&json!("detached"), &json!({})));
+    assert_eq!(stage.calls(EXCHANGE), 2, "one of them in vain");
+    assert!(alarms().is_empty(), "{:#?}", alarms());
 }
 
 #[tokio::test]

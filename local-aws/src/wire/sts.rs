@@ -20,6 +20,7 @@ const ACTION: &str = "GetWebIdentityToken";
 const VERSION: &str = "2011-06-15";
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
+// The bounds of AWS's own service model.
 const AUDIENCES: RangeInclusive<usize> = 1..=10;
 const AUDIENCE_CHARACTERS: RangeInclusive<usize> = 1..=1000;
 const ALGORITHM_CHARACTERS: RangeInclusive<usize> = 5..=5;

@@ -16,6 +16,9 @@ use super::policy::SessionPolicy;
 /// The most characters of a session policy.
 const POLICY_CHARACTERS_MAX: usize = 2048;
 
+/// How long a session's name is.
+const SESSION_NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 2..=64;
+
 /// The session that is asked for when nothing is said about its length.
 const SESSION_SECONDS: u32 = 3600;
 
@@ -64,7 +67,7 @@ pub(super) fn check_timestamp(call: &Call, now: SystemTime) -> Result<(), Refusa
 }
 
 fn is_session_name(name: &str) -> bool {
-    (2..=64).contains(&name.len())
+    SESSION_NAME_CHARACTERS.contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'))
 }
 

@@ -11,7 +11,7 @@ use crate::ids::RoleArn;
 /// How many hashes make a token: with its `+`, `/` and `=` it has to be encoded and quoted as carefully as a real one.
 const TOKEN_HASHES: u8 = 8;
 
-/// The digits of a role's id.
+/// The smallest id of a role: such ids have eighteen digits and begin with a 3.
 const ROLE_ID_MIN: u64 = 300_000_000_000_000_000;
 
 /// The three parts. There is no `Debug`.
@@ -38,6 +38,7 @@ impl SessionKeys {
 pub(super) fn role_id(role: &RoleArn) -> u64 {
     let hash = Sha256::digest(role.as_str());
     let number = hash.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    // A third more still begins with a 3.
     ROLE_ID_MIN + number % (ROLE_ID_MIN / 3)
 }
 

@@ -47,7 +47,9 @@ pub(super) fn of_token(code: &str) -> &'static str {
             "grant the worker's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and 300 \
              seconds; a service control policy can forbid it, too"
         }
-        "ValidationError" => "correct ALIBABA_OIDC_AUDIENCE: 1 to 1000 characters",
+        "ValidationError" => {
+            "correct ALIBABA_OIDC_AUDIENCE: a client id of the OIDC provider in RAM, 1 to 128 characters"
+        }
         "SessionDurationEscalationException"
         | "SessionDurationEscalation"
         | "ExpiredToken"
@@ -82,8 +84,9 @@ pub(super) fn of_exchange(code: &str) -> &'static str {
              from the internet"
         }
         "AuthenticationFail.OIDCToken.Expired" => {
-            "raise the issuance time limit of the OIDC provider in RAM if it was lowered; AWS's token is seconds old, so \
-             otherwise a clock is wrong, and Alibaba Cloud's support has to look"
+            "a token that is seconds old counts as expired: a clock of either cloud is wrong, or the issuance time \
+             limit of the OIDC provider in RAM is below its minimum of an hour; if it stays so, ask Alibaba Cloud's \
+             support"
         }
         "AuthenticationFail.OIDCToken.InvalidSignature" | "AuthenticationFail.OIDCToken.Invalid" => {
             "check that the issuer URL of the OIDC provider in RAM is that of this AWS account; if it is, take the keys \

@@ -80,8 +80,8 @@ impl Renewal {
         self.kept.as_ref().is_some_and(|kept| !kept.has_ended(now)) && !self.is_refused
     }
 
-    /// The keys to sign with. Refused ones are tried as long as there is nothing better to read: somebody may repair
-    /// them.
+    /// The keys to sign with. Refused ones are tried on as long as the source still holds them, for somebody may enable
+    /// them again; once a reading has failed, they are not, and its failure is told instead.
     pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, NoCredentials> {
         let is_hopeless = self.is_refused && self.failure.is_some();
         let usable = self.kept.as_ref().filter(|kept| !kept.has_ended(now) && !is_hopeless);

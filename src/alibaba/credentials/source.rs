@@ -1,0 +1,188 @@
+//! The one source that is configured: what was read is kept, and read again by one lane for all.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use aws_types::SdkConfig;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use super::keyless::Keyless;
+use super::renewal::{Kept, Renewal};
+use super::secret::Secret;
+use super::{Credentials, CredentialsConfig, NoCredentials, Trouble, advice};
+use crate::alibaba::error::Unanswered;
+use crate::alibaba::service_clock::ServiceClock;
+use crate::alibaba::transport::Transport;
+use crate::clock::Clock;
+use crate::request::RegionId;
+
+/// Where keys come from. The client asks before every call, so that keys can change while the process lives.
+#[derive(Debug)]
+pub enum CredentialsSource {
+    /// Given once, at start.
+    Fixed(Rc<Credentials>),
+    /// Read from elsewhere, and read again when they age or are refused.
+    Renewed(Box<Renewed>),
+}
+
+/// Keys that are read from elsewhere.
+#[derive(Debug)]
+pub struct Renewed {
+    origin: Origin,
+    renewal: RefCell<Renewal>,
+    /// Held by the one lane that reads.
+    reading: Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Secret(Secret),
+    Keyless(Box<Keyless>),
+}
+
+impl CredentialsSource {
+    /// The configured source; nothing is read yet. A session is given for these regions alone, unless there are none.
+    #[must_use]
+    pub fn new(config: CredentialsConfig, allowed_regions: &BTreeSet<RegionId>, aws: &SdkConfig) -> Self {
+        let origin = match config {
+            CredentialsConfig::Environment(credentials) => return Self::Fixed(Rc::new(credentials)),
+            CredentialsConfig::SecretsManager { secret_arn } => {
+                Origin::Secret(Secret::new(aws_sdk_secretsmanager::Client::new(aws), secret_arn))
+            }
+            CredentialsConfig::Keyless(config) => {
+                let aws = aws_sdk_sts::Client::new(aws);
+                Origin::Keyless(Box::new(Keyless::new(aws, config, allowed_regions)))
+            }
+        };
+        Self::Renewed(Box::new(Renewed { origin, renewal: RefCell::default(), reading: Mutex::default() }))
+    }
+
+    /// The keys to sign with, read first if that is due. Lanes that ask at the same time cause one reading.
+    pub async fn current<T: Transport>(
+        &self,
+        transport: &T,
+        service_clock: &ServiceClock,
+        clock: &Clock,
+    ) -> Result<Rc<Credentials>, NoCredentials> {
+        let source = match self {
+            Self::Fixed(credentials) => return Ok(Rc::clone(credentials)),
+            Self::Renewed(source) => source,
+        };
+        if !source.renewal.borrow().is_due(clock.wall()) {
+            return self.at_hand(clock);
+        }
+        let reading = match source.reading.try_lock() {
+            Ok(reading) => reading,
+            // Who has keys that still hold does not wait for somebody else's reading.
+            Err(_) if source.renewal.borrow().holds(clock.wall()) => return self.at_hand(clock),
+            Err(_) => source.reading.lock().await,
+        };
+        if source.renewal.borrow().is_due(clock.wall()) {
+            // Boxed, for it is rare and large: otherwise every call of every lane would carry it along.
+            Box::pin(source.read(transport, service_clock, clock)).await;
+        }
+        drop(reading);
+        self.at_hand(clock)
+    }
+
+    /// The keys as far as no reading is needed for them.
+    pub fn at_hand(&self, clock: &Clock) -> Result<Rc<Credentials>, NoCredentials> {
+        match self {
+            Self::Fixed(credentials) => Ok(Rc::clone(credentials)),
+            Self::Renewed(source) => source.renewal.borrow().credentials(clock.wall()),
+        }
+    }
+
+    /// Alibaba Cloud took these keys.
+    pub fn accepted(&self, credentials: &Rc<Credentials>) {
+        if let Self::Renewed(source) = self {
+            source.renewal.borrow_mut().accepted(credentials);
+        }
+    }
+
+    /// Alibaba Cloud refused these keys.
+    pub fn refused(&self, credentials: &Rc<Credentials>) {
+        if let Self::Renewed(source) = self {
+            source.renewal.borrow_mut().refused(credentials);
+        }
+    }
+
+    /// What keeps the worker from signing, after a call that failed for it; `None` if it may be over with the next.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Fixed(_) => Some(Trouble::Refused {
+                advice: "replace ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, and the \
+                         ALIBABA_CLOUD_SECURITY_TOKEN of a session with them",
+            }),
+            Self::Renewed(source) => source.renewal.borrow().trouble(source.origin.advice()),
+        }
+    }
+}
+
+impl Renewed {
+    async fn read<T: Transport>(&self, transport: &T, service_clock: &ServiceClock, clock: &Clock) {
+        let mut reading = Reading { source: self, clock, is_over: false };
+        let read = match &self.origin {
+            Origin::Secret(secret) => secret.read().await,
+            Origin::Keyless(keyless) => keyless.exchange(transport, service_clock, clock).await,
+        };
+        reading.is_over = true;
+        self.note(read, clock);
+    }
+
+    fn note(&self, read: Result<Kept, NoCredentials>, clock: &Clock) {
+        match &read {
+            Ok(_) => info!("keys for Alibaba Cloud read from {}", self.origin.name()),
+            Err(NoCredentials { code, problem, .. }) => {
+                warn!(code, "keys for Alibaba Cloud not read: {problem}");
+            }
+        }
+        self.renewal.borrow_mut().note(read, clock.wall());
+    }
+}
+
+/// A reading under way. One that is given up, because its call's time is over, has failed like any other.
+struct Reading<'a> {
+    source: &'a Renewed,
+    clock: &'a Clock,
+    is_over: bool,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let given_up = NoCredentials {
+                code: Unanswered::Timeout.name(),
+                problem: "reading them took too long".to_owned(),
+                advice: advice::WAIT,
+                is_passing: true,
+            };
+            self.source.note(Err(given_up), self.clock);
+        }
+    }
+}
+
+impl Origin {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "Secrets Manager",
+            Self::Keyless(_) => "Alibaba Cloud's STS",
+        }
+    }
+
+    /// What to do when keys from here are refused again and again.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => {
+                "put a working AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; it is read again by itself"
+            }
+            Self::Keyless(_) => {
+                "find out in RAM why the sessions of ALIBABA_CLOUD_ROLE_ARN are refused; if \
+                 PRIVATELINK_ENDPOINT_URL or ALIBABA_STS_ENDPOINT_URL is set, both must lead to the same cloud"
+            }
+        }
+    }
+}
