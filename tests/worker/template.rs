@@ -22,7 +22,7 @@ use privatelink_detach::intake::payload::DETAIL_TYPE;
 use privatelink_detach::queue::sender::SEND_TIME_MAX;
 use privatelink_detach::request::DEADLINE_SECONDS;
 use privatelink_detach::worker::InvocationLimits;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cloudformation::{
     Deployment, PARAMETERS, SOURCES, TEMPLATE, numbers, numbers_in, resource, variables,
@@ -148,8 +148,14 @@ fn the_parameters_of_the_chosen_source_are_demanded_and_those_of_others_refused_
         "AlibabaCloudOidcProviderArn",
         "AlibabaOidcAudience",
     ];
-    // One of each source tells it from the others.
-    let telling = ["AlibabaCloudAccessKeyId", "AlibabaCredentialsSecretArn", "AlibabaCloudRoleArn"];
+    // What tells one source from the others, and what must not linger where nothing uses it.
+    let telling = [
+        "AlibabaCloudAccessKeyId",
+        "AlibabaCloudAccessKeySecret",
+        "AlibabaCloudSecurityToken",
+        "AlibabaCredentialsSecretArn",
+        "AlibabaCloudRoleArn",
+    ];
     for source in SOURCES {
         assert_eq!(Deployment::of(source, &[]).objections(), Vec::<String>::new(), "{source}");
         for (whose, parameter, value) in PARAMETERS {
@@ -163,6 +169,14 @@ fn the_parameters_of_the_chosen_source_are_demanded_and_those_of_others_refused_
             let names = |text: &String| text.contains(source) && text.contains(parameter);
             assert!(objections.iter().all(names), "{source} {parameter}: {objections:?}");
         }
+    }
+}
+
+#[test]
+fn a_key_that_is_given_as_a_parameter_is_shown_to_nobody() {
+    for (source, parameter, _) in PARAMETERS {
+        let is_hidden = resource(parameter).contains("NoEcho: true");
+        assert_eq!(is_hidden, source == "ENVIRONMENT", "{parameter}");
     }
 }
 
@@ -227,7 +241,8 @@ impl Transport for &Kept {
 async fn the_token_that_a_keyless_worker_asks_for_is_the_one_that_its_role_may_have() {
     let aws = LocalAws::start().await.unwrap();
     let sdk = aws::config(aws.environment()).unwrap();
-    let variables = Deployment::of("KEYLESS", &[]).variables();
+    let deployment = Deployment::of("KEYLESS", &[]);
+    let variables = deployment.variables();
     let config = WorkerConfig::read(|name| variables.get(name).cloned()).unwrap();
     let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk);
     let kept = Kept(RefCell::default());
@@ -242,13 +257,17 @@ async fn the_token_that_a_keyless_worker_asks_for_is_the_one_that_its_role_may_h
     };
     let (header, claims) = (part(0), part(1));
     let lifetime = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
-    assert_eq!((&header["alg"], &claims["aud"]), (&json!("RS256"), &json!("aud")));
-    assert_eq!(lifetime, 300);
-    for allowed in
-        ["SigningAlgorithm: RS256", "DurationSeconds: \"300\"", "Audience: !Ref AlibabaOidcAudience"]
-    {
-        assert!(PROVE_ITS_ROLE.contains(allowed), "{allowed}");
-    }
+    let statement = &deployment.statements()["ProveItsRole"];
+    let allowed = |key: &str| {
+        let value = statement.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap();
+        value.trim_matches('"').to_owned()
+    };
+    let audience = allowed("sts:IdentityTokenAudience: ");
+    let audience = deployment.parameters[audience.strip_prefix("!Ref ").unwrap()];
+    let asked = (header["alg"].clone(), lifetime.to_string(), claims["aud"].clone());
+    let granted =
+        (allowed("sts:SigningAlgorithm: ").into(), allowed("sts:DurationSeconds: "), audience.into());
+    assert_eq!(asked, granted);
     let subject = TEMPLATE.split_once("\n  WorkerRoleArn:\n").unwrap().1.lines().nth(1);
     assert_eq!(
         subject,
