@@ -21,7 +21,7 @@ pub fn worker(
     limits: Limits,
     invocation: InvocationLimits,
 ) -> Result<LiveWorker, HttpsUnavailable> {
-    let transport = Https::new(config.is_loopback())?;
+    let transport = Https::new(config.has_loopback())?;
     let queue =
         Sqs::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url, config.dead_letter_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);

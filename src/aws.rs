@@ -169,6 +169,7 @@ mod tests {
             (answered(500, Some("InternalFailure")), "InternalFailure", true),
             (answered(502, None), "Http502", true),
             (answered(403, None), "Http403", false),
+            (answered(200, None), "Http200", true),
             (SdkError::timeout_error("late"), "Timeout", true),
             (SdkError::dispatch_failure(ConnectorError::timeout("late".into())), "Timeout", true),
             (SdkError::dispatch_failure(ConnectorError::io("broken".into())), "ConnectionLost", true),

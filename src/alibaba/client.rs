@@ -48,11 +48,9 @@ impl<T: Transport> Client<T> {
         Self { transport, credentials, service_url, service_clock: ServiceClock::default(), nonces }
     }
 
-    /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again. That it
-    /// took too long is no fault here; the next call has it.
+    /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again.
     pub async fn prepare(&self, clock: &Clock) -> Result<(), NoCredentials> {
-        let until = clock.now() + PREPARE_TIME_MAX;
-        self.credentials_by(until, clock).await.map_or(Ok(()), |credentials| credentials.map(drop))
+        self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
     }
 
     /// What keeps the client from signing, after a call that failed for it; `None` if the next may succeed.
@@ -68,10 +66,10 @@ impl<T: Transport> Client<T> {
         let until = clock.now() + timeout;
         let credentials = match action {
             // It stands on the look just before it, so it takes that look's keys and waits for no others.
-            Action::Detach => self.credentials.at_hand(clock).ok(),
+            Action::Detach => self.credentials.holding(clock),
             Action::ListSecurityGroups | Action::ListEndpoints => {
                 let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
-                self.credentials_by(until, clock).await.and_then(Result::ok)
+                self.credentials_by(until, clock).await.ok()
             }
         };
         let Some(credentials) = credentials else {
@@ -108,31 +106,30 @@ impl<T: Transport> Client<T> {
         };
         let status = response.status().as_u16();
         if status == 200 {
-            self.credentials.accepted(&credentials);
-            return match privatelink::read(action, response.body()) {
-                Some((answer, request_id)) => Seen { api_request_id: Some(request_id), result: Ok(answer) },
-                None => unanswered(Unanswered::UnreadableAnswer),
+            let Some((answer, request_id)) = privatelink::read(action, response.body()) else {
+                return unanswered(Unanswered::UnreadableAnswer);
             };
+            self.credentials.accepted(&credentials, clock);
+            return Seen { api_request_id: Some(request_id), result: Ok(answer) };
         }
         let retry_after = privatelink::retry_after(response.headers());
         let redact = |message: &str| credentials.redact(message);
         let (fault, api_request_id) = Fault::answered(action, status, response.body(), retry_after, redact);
         match fault.kind {
             Kind::Clock => self.service_clock.correct(now, response.headers()),
-            Kind::Credentials | Kind::CredentialsExpired => self.credentials.refused(&credentials),
+            Kind::Credentials | Kind::CredentialsExpired => self.credentials.refused(&credentials, clock),
             _ => {}
         }
         Seen { api_request_id, result: Err(fault) }
     }
 
-    /// The keys, or why there are none; `None` if that took too long.
-    async fn credentials_by(
-        &self,
-        until: Instant,
-        clock: &Clock,
-    ) -> Option<Result<Rc<Credentials>, NoCredentials>> {
+    /// The keys, read first if that is due and done by then, or why there are none.
+    async fn credentials_by(&self, until: Instant, clock: &Clock) -> Result<Rc<Credentials>, NoCredentials> {
         let current = self.credentials.current(&self.transport, &self.service_clock, clock);
-        clock.by(until, current).await
+        match clock.by(until, current).await {
+            Some(current) => current,
+            None => self.credentials.at_hand(clock),
+        }
     }
 }
 

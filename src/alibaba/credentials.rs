@@ -74,13 +74,16 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// What stands in the place of a secret.
+const REDACTED: &str = "[redacted]";
+
 /// `text` without this secret, as it is and as a query has it.
 fn redact(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
     }
     let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
-    text.replace(secret, "[redacted]").replace(&encoded, "[redacted]")
+    text.replace(secret, REDACTED).replace(&encoded, REDACTED)
 }
 
 /// Whether a key, a token or a name has no spaces, line ends or characters beyond ASCII.
@@ -151,12 +154,24 @@ mod tests {
         let credentials = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
         let shown = format!("{credentials:?} {:?}", CredentialsSource::Fixed(Rc::new(credentials.clone())));
         let quoted = credentials.redact("StringToSign has s3cret and x-acs-security-token:t0ken of LTAIid");
+        let encoded = Credentials::new("id".into(), "a/b+c=".into(), None).redact("Secret=a%2Fb%2Bc%3D");
+        assert_eq!(encoded, "Secret=[redacted]");
         for text in [shown, quoted] {
             assert!(
                 !text.contains("s3cret") && !text.contains("t0ken") && !text.contains("LTAIid"),
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_fault_of_aws_is_told_in_its_words_but_not_in_too_many() {
+        let told = |is_passing| {
+            let fault = AwsFault { code: "Code".into(), message: Some("x".repeat(900)), is_passing };
+            NoCredentials::from_aws("Call", fault, |code| if code == "Code" { "advice" } else { "other" })
+        };
+        assert_eq!(told(false).problem, format!("Call failed with Code: {}", "x".repeat(200)));
+        assert_eq!((told(false).advice, told(true).advice), ("advice", advice::WAIT));
     }
 
     #[test]

@@ -251,6 +251,10 @@ fn kind_of(code: &str, status: u16) -> Kind {
         | "MissingSecurityToken"
         | "InvalidSecurityToken.Malformed"
         | "InvalidSecurityToken.MismatchWithAccessKey" => Kind::Credentials,
+        // Of other products behind the same gateway.
+        "InvalidAccessKeyId" | "InvalidAccessKeySecret" | "InvalidSecurityToken" | "MissingAccessKeyId" => {
+            Kind::Credentials
+        }
         "SecurityGroupNotFound" => Kind::SecurityGroupNotFound,
         "EndpointNotFound" => Kind::EndpointNotFound,
         "IdempotenceSignatureMismatch" | "IdempotentParameterMismatch" => Kind::TokenMismatch,
@@ -376,6 +380,10 @@ mod tests {
             ("MissingSecurityToken", 400, Kind::Credentials, renews),
             ("InvalidSecurityToken.Malformed", 400, Kind::Credentials, renews),
             ("InvalidSecurityToken.MismatchWithAccessKey", 400, Kind::Credentials, renews),
+            ("InvalidAccessKeyId", 400, Kind::Credentials, renews),
+            ("InvalidAccessKeySecret", 400, Kind::Credentials, renews),
+            ("InvalidSecurityToken", 400, Kind::Credentials, renews),
+            ("MissingAccessKeyId", 400, Kind::Credentials, renews),
             ("InvalidAccessKeyId.NeverSeenBefore", 403, Kind::Credentials, renews),
             ("InvalidSecurityToken.NeverSeenBefore", 400, Kind::Credentials, renews),
             ("InvalidSecurityToken.NeverSeenBefore", 503, Kind::Transient, keeps),

@@ -23,8 +23,13 @@ impl BaseUrl {
     /// Whether it is on this machine, where no proxy can lead to it.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        matches!(self.authority.host(), "localhost" | "127.0.0.1" | "[::1]")
+        is_loopback(self.authority.host())
     }
+}
+
+/// Whether a URL's host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
 /// Where PrivateLink is.

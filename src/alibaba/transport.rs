@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::error::Unanswered;
+use super::service_url::is_loopback;
 
 /// Most bytes of an answer that are read. The largest honest one, a page of 50 groups, has about 5 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -35,6 +36,8 @@ pub trait Transport {
 #[derive(Debug, Clone)]
 pub struct Https {
     client: reqwest::Client,
+    /// For addresses on this machine, where no proxy can lead to: they would reach it in the clear.
+    direct: Option<reqwest::Client>,
 }
 
 /// TLS could not be set up.
@@ -45,8 +48,9 @@ pub struct HttpsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 impl Https {
     /// A client with Mozilla's root certificates, compiled in: reading the system's would cost every cold start some milliseconds.
     ///
-    /// The environment's proxy, if there is one, stands between it and the internet, but not `is_direct`ly.
-    pub fn new(is_direct: bool) -> Result<Self, HttpsUnavailable> {
+    /// The environment's proxy, if there is one, stands between it and the internet. If `has_loopback`, addresses on this
+    /// machine are called, too, and past it.
+    pub fn new(has_loopback: bool) -> Result<Self, HttpsUnavailable> {
         let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -54,17 +58,23 @@ impl Https {
             .map_err(|error| HttpsUnavailable(error.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let builder = reqwest::Client::builder();
-        let builder = if is_direct { builder.no_proxy() } else { builder };
-        let client = builder
-            .tls_backend_preconfigured(tls)
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(USER_AGENT)
-            .build()
-            .map_err(|error| HttpsUnavailable(error.into()))?;
-        Ok(Self { client })
+        let build = |builder: reqwest::ClientBuilder| {
+            let builder = builder
+                .tls_backend_preconfigured(tls.clone())
+                .retry(reqwest::retry::never())
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .user_agent(USER_AGENT);
+            builder.build().map_err(|error| HttpsUnavailable(error.into()))
+        };
+        let client = build(reqwest::Client::builder())?;
+        let direct = has_loopback.then(|| build(reqwest::Client::builder().no_proxy())).transpose()?;
+        Ok(Self { client, direct })
+    }
+
+    fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
+        let direct = self.direct.as_ref().filter(|_| uri.host().is_some_and(is_loopback));
+        direct.unwrap_or(&self.client)
     }
 }
 
@@ -74,9 +84,10 @@ impl Transport for Https {
         request: http::Request<Bytes>,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, Unanswered> {
+        let client = self.client_for(request.uri());
         let mut request = reqwest::Request::try_from(request).map_err(|error| unanswered(&error))?;
         *request.timeout_mut() = Some(timeout);
-        let mut response = self.client.execute(request).await.map_err(|error| unanswered(&error))?;
+        let mut response = client.execute(request).await.map_err(|error| unanswered(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
@@ -93,4 +104,25 @@ impl Transport for Https {
 
 fn unanswered(error: &reqwest::Error) -> Unanswered {
     if error.is_timeout() { Unanswered::Timeout } else { Unanswered::ConnectionLost }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_on_this_machine_are_called_past_the_proxy() {
+        let https = Https::new(true).unwrap();
+        let is_direct = |https: &Https, uri: &'static str| {
+            let direct = https.direct.as_ref();
+            direct.is_some_and(|direct| std::ptr::eq(https.client_for(&http::Uri::from_static(uri)), direct))
+        };
+        for uri in ["http://127.0.0.1:4010/?a=b", "http://localhost/", "http://[::1]:1/"] {
+            assert!(is_direct(&https, uri), "{uri}");
+        }
+        for uri in ["https://sts.aliyuncs.com/", "https://privatelink.eu-west-1.aliyuncs.com/?a=127.0.0.1"] {
+            assert!(!is_direct(&https, uri), "{uri}");
+        }
+        assert!(Https::new(false).unwrap().direct.is_none(), "production builds one client");
+    }
 }

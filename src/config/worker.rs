@@ -72,14 +72,14 @@ impl WorkerConfig {
         reader.finish(config)
     }
 
-    /// Whether all of Alibaba Cloud that is called is on this machine, where no proxy can lead to it.
+    /// Whether any of Alibaba Cloud that is called is on this machine, where no proxy can lead to it.
     #[must_use]
-    pub fn is_loopback(&self) -> bool {
+    pub fn has_loopback(&self) -> bool {
         let is_sts_loopback = match &self.credentials {
             CredentialsConfig::Keyless(config) => config.sts_url.is_loopback(),
-            CredentialsConfig::Environment(_) | CredentialsConfig::SecretsManager { .. } => true,
+            CredentialsConfig::Environment(_) | CredentialsConfig::SecretsManager { .. } => false,
         };
-        self.service_url.is_loopback() && is_sts_loopback
+        self.service_url.is_loopback() || is_sts_loopback
     }
 }
 

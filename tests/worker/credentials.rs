@@ -220,6 +220,34 @@ async fn a_key_that_is_wrong_before_the_secret_changes_keeps_every_request() {
 }
 
 #[tokio::test]
+async fn one_endpoint_that_refuses_the_keys_neither_stops_the_others_nor_has_the_secret_read_without_end() {
+    for secrets_manager_is_down in [false, true] {
+        let stage = stage_with(Keys::Secret, &["ep-a", "ep-b", "ep-c"]).await;
+        stage.worker.prepare(&Clock::start()).await;
+        let refusal = Effect::code_with_status("InvalidAccessKeyId.NotFound", StatusCode::NOT_FOUND);
+        stage.cloud.cloud().inject(Fault::on(LIST, refusal).for_endpoint("ep-a"));
+        // Calls that are accepted, all the while.
+        stage.cloud.cloud().inject(Fault::on(DETACH, Effect::code("EndpointLocked")).for_endpoint("ep-c"));
+        if secrets_manager_is_down {
+            stage.aws.secrets().faults().plan(Aws::GetSecretValue, 1000, AwsFault::ServerError);
+        }
+        for endpoint in ["ep-a", "ep-b", "ep-c"] {
+            stage.send(&request(endpoint, "sg-a"));
+        }
+        let told_before = alarms().len();
+        stage.deliver().await;
+        let event = stage.only_event();
+        assert_eq!((&event["endpoint_id"], &event["outcome"]), (&json!("ep-b"), &json!("detached")));
+        assert_eq!(event["effort"]["retries"], json!({}), "its own calls were accepted");
+        // Each reading of a service that is down has up to three attempts of the SDK.
+        let readings = stage.aws_called(Aws::GetSecretValue);
+        let bound = if secrets_manager_is_down { 15 } else { 5 };
+        assert!((2..=bound).contains(&readings), "{readings} readings in a delivery of 3 s");
+        assert_eq!(alarms().len() - told_before, 1, "{:#?}", alarms());
+    }
+}
+
+#[tokio::test]
 async fn refused_keys_of_the_environment_are_told_once_an_invocation_and_keep_every_request() {
     let session = AccessKey { security_token: Some("session".to_owned()), ..AccessKey::default() };
     for (broken, code) in [

@@ -9,6 +9,7 @@ mod credentials;
 mod direct;
 mod documents;
 mod errors;
+mod key_time;
 mod lanes;
 mod log;
 mod memory;

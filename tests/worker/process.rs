@@ -284,6 +284,21 @@ async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
 }
 
 #[tokio::test]
+async fn an_exchange_on_this_machine_is_shown_to_no_proxy() {
+    let account = Account::with_keys(Keys::Keyless).await;
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    // PrivateLink is where it always is, and the proxy leads there.
+    let process =
+        account.start(&[("PRIVATELINK_ENDPOINT_URL", ""), ("HTTP_PROXY", &url), ("http_proxy", &url)]);
+    let exchanged = account.cloud.until(|cloud| cloud.counts().of(Action::AssumeRoleWithOIDC) == 1);
+    tokio::time::timeout(PATIENCE, exchanged).await.unwrap();
+    process.kill();
+    assert_eq!(proxy.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody called it");
+}
+
+#[tokio::test]
 async fn no_key_of_a_secret_is_seen_anywhere() {
     let account = Account::with_keys(Keys::Secret).await;
     let old = AccessKey { security_token: Some(SECRETS[1].to_owned()), ..AccessKey::new(KEY_ID, SECRETS[0]) };

@@ -47,6 +47,12 @@ pub(super) fn of_token(code: &str) -> &'static str {
             "grant the worker's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and 300 \
              seconds; a service control policy can forbid it, too"
         }
+        "RegionDisabledException" => {
+            "activate AWS STS for the function's region in the account's settings of IAM"
+        }
+        "JWTPayloadSizeExceededException" | "JWTPayloadSizeExceeded" => {
+            "give the worker's role fewer or shorter tags: they travel in the token, which has become too large"
+        }
         "ValidationError" => {
             "correct ALIBABA_OIDC_AUDIENCE: a client id of the OIDC provider in RAM, 1 to 128 characters"
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::warn;
 
 use super::renewal::Kept;
-use super::{NoCredentials, advice, redact};
+use super::{NoCredentials, REDACTED, advice, redact};
 use crate::alibaba::error::{Coded, Kind, Unanswered};
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::service_clock::{self, ServiceClock};
@@ -33,8 +33,11 @@ const TOKEN_ALGORITHM: &str = "RS256";
 /// its keys; a second try, after the clock was corrected, gets what is left.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Shortest part of a token that is looked for in what Alibaba Cloud says: anything shorter gives nothing away.
-const TOKEN_PART_MIN: usize = 12;
+/// Shortest session that is one: times travel in whole seconds.
+const SESSION_LIFETIME_MIN: Duration = Duration::from_secs(1);
+
+/// Shortest piece of a token that is looked for in what Alibaba Cloud says: anything shorter gives nothing away.
+const TOKEN_PIECE_MIN: usize = 12;
 
 /// Who is trusted with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,16 +136,12 @@ impl Keyless {
             let session = sts::read(response.body());
             let session = session.and_then(|session| {
                 let lifetime = Duration::try_from(session.expiration - date).ok()?.min(SESSION_LIFETIME);
-                let is_usable = session.credentials.can_be_sent() && !lifetime.is_zero();
+                let is_usable = session.credentials.can_be_sent() && lifetime >= SESSION_LIFETIME_MIN;
                 is_usable.then(|| Kept::session(session.credentials, began, lifetime))
             });
             return session.ok_or_else(|| ExchangeFault::Other(unreadable(sts::ACTION)));
         }
-        let without_token = |message: &str| {
-            let parts = token.split('.').filter(|part| part.len() >= TOKEN_PART_MIN);
-            parts.fold(redact(message, token), |message, part| redact(&message, part))
-        };
-        let (coded, _) = Coded::read(status, response.body(), without_token);
+        let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
         let Some(coded) = coded else {
             return Err(unanswered(Unanswered::Status(status)));
         };
@@ -159,6 +158,20 @@ enum ExchangeFault {
     /// Our clock is wrong, and now corrected if that was possible.
     Clock(NoCredentials),
     Other(NoCredentials),
+}
+
+/// A message without the token, whole or in parts, and without what a quotation left of a part that it cut.
+fn without_token(message: &str, token: &str) -> String {
+    let mut message = redact(message, token);
+    for part in token.split('.').filter(|part| part.len() >= TOKEN_PIECE_MIN) {
+        message = redact(&message, part);
+        while let Some(at) = message.find(&part[..TOKEN_PIECE_MIN]) {
+            let is_of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let end = message[at..].find(|c| !is_of_token(c)).map_or(message.len(), |length| at + length);
+            message.replace_range(at..end, REDACTED);
+        }
+    }
+    message
 }
 
 fn refused(coded: Coded) -> NoCredentials {
@@ -228,6 +241,9 @@ mod tests {
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJlLW9mLWF3cw";
 
+    /// How long an answer takes: a session's life begins before it.
+    const ANSWER_TAKES: Duration = Duration::from_millis(400);
+
     /// Gives its answers one after the other, and keeps what it was sent.
     struct Canned {
         answers: RefCell<Vec<http::Response<Bytes>>>,
@@ -241,6 +257,7 @@ mod tests {
             _: Duration,
         ) -> Result<http::Response<Bytes>, Unanswered> {
             self.sent.borrow_mut().push(request);
+            tokio::time::advance(ANSWER_TAKES).await;
             Ok(self.answers.borrow_mut().remove(0))
         }
     }
@@ -258,6 +275,12 @@ mod tests {
             "AccessKeyId": "STS.id", "AccessKeySecret": "s3cret", "SecurityToken": "t0ken", "Expiration": expiration,
         }})
         .to_string()
+    }
+
+    /// What is kept of a session that was asked for so long after 1970-01-01T00:00:00Z, and lasts so long.
+    fn kept_since(after: Duration, lifetime: Duration) -> Kept {
+        let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
+        Kept::session(credentials, SystemTime::UNIX_EPOCH + after, lifetime)
     }
 
     /// One exchange of the token at 1970-01-01T00:00:00Z by our clock.
@@ -283,9 +306,8 @@ mod tests {
             [("2026-11-22T08:00:00Z", 3600), ("2026-11-22T07:15:00Z", 900), ("2026-11-23T07:00:00Z", 3600)]
         {
             let kept = assume(&canned(&[(200, date, &session(expiration))])).await.unwrap();
-            let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
-            let expected = Kept::session(credentials, SystemTime::UNIX_EPOCH, Duration::from_secs(seconds));
-            assert_eq!(kept, expected, "{expiration}");
+            let lifetime = Duration::from_secs(seconds);
+            assert_eq!(kept, kept_since(Duration::ZERO, lifetime), "{expiration}");
         }
     }
 
@@ -299,6 +321,12 @@ mod tests {
         assert!(times[0].contains("Timestamp=1970-01-01T00%3A00%3A00Z"), "{times:?}");
         assert!(times[1].contains("Timestamp=1970-01-01T02%3A00%3A00Z"), "{times:?}");
 
+        // Without a date, the corrected clock counts a session's life.
+        let answers = canned(&[(400, date, expired), (200, "", &session("1970-01-01T02:30:00Z"))]);
+        let kept = assume(&answers).await.unwrap();
+        let lifetime = Duration::from_mins(30).saturating_sub(2 * ANSWER_TAKES);
+        assert_eq!(kept, kept_since(ANSWER_TAKES, lifetime));
+
         let answers = canned(&[(400, date, expired), (400, date, expired), (400, date, expired)]);
         let fault = assume(&answers).await.unwrap_err();
         assert_eq!((answers.sent.borrow().len(), fault.code.as_str()), (2, "InvalidTimeStamp.Expired"));
@@ -309,11 +337,12 @@ mod tests {
         let [header, claims, signature] = TOKEN.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
         let whole = format!("Cannot read {TOKEN}");
         let parts = format!("header {header}, claims {claims}, signature {signature}");
-        for message in [whole.clone(), parts, whole.replace('.', "%2E")] {
+        let cut = format!("Cannot read {}...", &TOKEN[..TOKEN.len() - 30]);
+        for message in [whole.clone(), parts, whole.replace('.', "%2E"), cut] {
             let body = json!({ "Code": "AuthenticationFail.OIDCToken.Invalid", "Message": message });
             let fault = assume(&canned(&[(401, "", &body.to_string())])).await.unwrap_err();
             for part in [header, claims, signature] {
-                assert!(!format!("{fault:?}").contains(part), "{fault:?}");
+                assert!(!format!("{fault:?}").contains(&part[..TOKEN_PIECE_MIN]), "{fault:?}");
             }
             assert!(fault.problem.contains("[redacted]") && !fault.is_passing, "{fault:?}");
         }
@@ -335,6 +364,7 @@ mod tests {
             (502, "", "Http502"),
             (503, r#"{"Code":"ServiceUnavailable"}"#, "ServiceUnavailable"),
             (400, r#"{"Code":"Throttling.User"}"#, "Throttling.User"),
+            (400, r#"{"Code":"SignatureNonceUsed"}"#, "SignatureNonceUsed"),
         ] {
             let fault = assume(&canned(&[(status, date, body)])).await.unwrap_err();
             assert_eq!((fault.code.as_str(), fault.is_passing), (name, true), "{body}");

@@ -58,8 +58,12 @@ impl Kept {
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
     kept: Option<Kept>,
-    /// The kept keys were refused.
+    /// The kept keys were refused, and by nobody accepted since.
     is_refused: bool,
+    /// When any keys were refused for the last time.
+    refused_at: Option<SystemTime>,
+    /// Somebody accepted the kept keys.
+    is_accepted: bool,
     /// Why the latest reading failed.
     failure: Option<NoCredentials>,
     read_at: Option<SystemTime>,
@@ -75,16 +79,15 @@ impl Renewal {
         is_wanted && self.read_at.is_none_or(|at| is_past(at, pause(self.in_vain), now))
     }
 
-    /// Whether there are keys that nobody has refused and that have not ended.
-    pub(super) fn holds(&self, now: SystemTime) -> bool {
-        self.kept.as_ref().is_some_and(|kept| !kept.has_ended(now)) && !self.is_refused
+    /// The keys, if they have not ended and nobody has refused them.
+    pub(super) fn holding(&self, now: SystemTime) -> Option<Rc<Credentials>> {
+        self.credentials(now).ok().filter(|_| !self.is_refused)
     }
 
-    /// The keys to sign with. Refused ones are tried on as long as the source still holds them, for somebody may enable
-    /// them again; once a reading has failed, they are not, and its failure is told instead.
+    /// The keys to sign with. Refused ones are tried on until there are others: somebody may enable them again, and what
+    /// refuses them may be one region of many.
     pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, NoCredentials> {
-        let is_hopeless = self.is_refused && self.failure.is_some();
-        let usable = self.kept.as_ref().filter(|kept| !kept.has_ended(now) && !is_hopeless);
+        let usable = self.kept.as_ref().filter(|kept| !kept.has_ended(now));
         match (usable, &self.failure) {
             (Some(kept), _) => Ok(Rc::clone(&kept.credentials)),
             (None, Some(failure)) => Err(failure.clone()),
@@ -104,7 +107,7 @@ impl Renewal {
             Ok(kept) => {
                 self.in_vain = if self.is_refused { self.in_vain.saturating_add(1) } else { 0 };
                 self.kept = Some(kept);
-                self.is_refused = false;
+                (self.is_refused, self.is_accepted) = (false, false);
                 self.failure = None;
             }
             Err(failure) => {
@@ -114,26 +117,38 @@ impl Renewal {
         }
     }
 
-    /// These keys were accepted.
-    pub(super) fn accepted(&mut self, credentials: &Rc<Credentials>) {
-        if self.is_kept(credentials) && self.failure.is_none() {
-            self.is_refused = false;
+    /// These keys were accepted. That ends the row of readings in vain only if nobody has refused them for a while: one
+    /// place that accepts them beside one that refuses them would otherwise have them read without end.
+    pub(super) fn accepted(&mut self, credentials: &Rc<Credentials>, now: SystemTime) {
+        if !self.is_kept(credentials) {
+            return;
+        }
+        (self.is_refused, self.is_accepted) = (false, true);
+        let is_undisputed = self.refused_at.is_none_or(|at| is_past(at, PAUSE_MAX, now));
+        if is_undisputed && self.failure.is_none() {
             self.in_vain = 0;
         }
     }
 
     /// These keys were refused. Of keys that are replaced already nothing follows.
-    pub(super) fn refused(&mut self, credentials: &Rc<Credentials>) {
-        self.is_refused |= self.is_kept(credentials);
+    pub(super) fn refused(&mut self, credentials: &Rc<Credentials>, now: SystemTime) {
+        if self.is_kept(credentials) {
+            self.is_refused = true;
+            self.refused_at = Some(now);
+        }
     }
 
     /// What somebody must do something about, `advice` if it is that keys from here are refused.
+    ///
+    /// Keys that somebody has accepted get one reading more: they may have been exchanged twice in a short time.
     pub(super) fn trouble(&self, advice: &'static str) -> Option<Trouble> {
         match &self.failure {
             Some(failure) if !failure.is_passing || self.in_vain >= PASSING_MAX => {
                 Some(Trouble::NoCredentials(failure.clone()))
             }
-            None if self.is_refused && self.in_vain > 0 => Some(Trouble::Refused { advice }),
+            None if self.is_refused && self.in_vain > u32::from(self.is_accepted) => {
+                Some(Trouble::Refused { advice })
+            }
             _ => None,
         }
     }
@@ -183,7 +198,7 @@ mod tests {
     /// What happens when the kept keys are refused now.
     fn refuse(renewal: &mut Renewal, seconds: u64) {
         let kept = renewal.credentials(at(seconds)).unwrap();
-        renewal.refused(&kept);
+        renewal.refused(&kept, at(seconds));
     }
 
     #[test]
@@ -246,36 +261,73 @@ mod tests {
     }
 
     #[test]
-    fn accepted_keys_end_the_row_and_are_read_again_at_once_when_they_are_refused_later() {
+    fn keys_that_were_accepted_for_a_while_are_read_again_at_once_when_they_are_refused() {
+        for (seconds, is_due) in [(29, false), (30, true)] {
+            let mut renewal = noted(Ok(lasting("a")), 0);
+            for _ in 0..6 {
+                refuse(&mut renewal, 1);
+                renewal.note(Ok(lasting("b")), at(1));
+            }
+            let b = renewal.credentials(at(1)).unwrap();
+            renewal.accepted(&b, at(1 + seconds));
+            renewal.refused(&b, at(1 + seconds));
+            assert_eq!(renewal.is_due(at(1 + seconds)), is_due, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn keys_that_one_place_refuses_and_another_accepts_are_read_twice_a_minute_at_most() {
         let mut renewal = noted(Ok(lasting("a")), 0);
-        refuse(&mut renewal, 1);
-        renewal.note(Ok(lasting("b")), at(1));
-        let b = renewal.credentials(at(1)).unwrap();
-        renewal.accepted(&b);
-        renewal.refused(&b);
-        assert!(renewal.is_due(at(1)));
+        let mut readings = 0;
+        for second in 0..300 {
+            for _ in 0..5 {
+                let kept = renewal.credentials(at(second)).unwrap();
+                renewal.accepted(&kept, at(second));
+                assert!(renewal.holding(at(second)).is_some(), "whom they serve, they serve");
+                refuse(&mut renewal, second);
+                if renewal.is_due(at(second)) {
+                    renewal.note(Ok(lasting("a")), at(second));
+                    readings += 1;
+                }
+            }
+        }
+        assert_eq!(readings, 1 + 5 + 8, "at once, after 1, 2, 4, 8 and 16 s, then every 30 s");
     }
 
     #[test]
     fn an_answer_about_keys_that_are_replaced_already_changes_nothing() {
         let mut renewal = noted(Ok(lasting("a")), 0);
         let a = renewal.credentials(at(0)).unwrap();
-        renewal.refused(&a);
+        renewal.refused(&a, at(0));
         renewal.note(Ok(lasting("b")), at(0));
-        renewal.refused(&a);
+        renewal.refused(&a, at(0));
         assert!(!renewal.is_due(at(100)));
         refuse(&mut renewal, 100);
-        renewal.accepted(&a);
-        assert!(renewal.is_due(at(100)), "b is still refused");
+        renewal.accepted(&a, at(100));
+        assert!(renewal.is_due(at(100)) && renewal.holding(at(100)).is_none(), "b is still refused");
     }
 
     #[test]
-    fn refused_keys_are_used_until_it_is_known_that_there_are_no_others() {
+    fn refused_keys_are_tried_on_until_there_are_others_but_hold_for_nothing() {
         let mut renewal = noted(Ok(lasting("a")), 0);
+        assert!(renewal.holding(at(1)).is_some());
         refuse(&mut renewal, 1);
-        assert!(renewal.credentials(at(1)).is_ok());
+        assert!(renewal.credentials(at(1)).is_ok() && renewal.holding(at(1)).is_none());
         renewal.note(Err(failure(false)), at(1));
-        assert_eq!(renewal.credentials(at(1)).unwrap_err(), failure(false));
+        assert!(renewal.credentials(at(1)).is_ok() && renewal.holding(at(1)).is_none());
+        renewal.note(Ok(lasting("b")), at(2));
+        assert!(renewal.holding(at(2)).is_some());
+    }
+
+    #[test]
+    fn a_failure_to_renew_is_not_made_good_by_keys_that_still_hold() {
+        let mut renewal = noted(Ok(session(0, 3600)), 0);
+        for second in [3300, 3301, 3303] {
+            renewal.note(Err(failure(true)), at(second));
+            let kept = renewal.credentials(at(second)).unwrap();
+            renewal.accepted(&kept, at(second + 40));
+        }
+        assert!(!renewal.is_due(at(3306)) && renewal.is_due(at(3307)), "after 4 s, the third pause");
     }
 
     #[test]
@@ -298,6 +350,16 @@ mod tests {
         renewal.note(Ok(lasting("a")), at(1));
         assert_eq!(renewal.trouble("advice"), None);
         refuse(&mut renewal, 1);
-        assert_eq!(renewal.trouble("advice"), Some(Trouble::Refused { advice: "advice" }));
+        let told = Some(Trouble::Refused { advice: "advice" });
+        assert_eq!(renewal.trouble("advice"), told);
+        // The same with keys that another place accepts.
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        for (second, expected) in [(1, None), (2, None), (3, told.clone()), (4, told)] {
+            let kept = renewal.credentials(at(second)).unwrap();
+            renewal.accepted(&kept, at(second));
+            refuse(&mut renewal, second);
+            assert_eq!(renewal.trouble("advice"), expected, "{second}");
+            renewal.note(Ok(lasting("a")), at(second));
+        }
     }
 }

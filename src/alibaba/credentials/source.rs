@@ -76,8 +76,10 @@ impl CredentialsSource {
         let reading = match source.reading.try_lock() {
             Ok(reading) => reading,
             // Who has keys that still hold does not wait for somebody else's reading.
-            Err(_) if source.renewal.borrow().holds(clock.wall()) => return self.at_hand(clock),
-            Err(_) => source.reading.lock().await,
+            Err(_) => match self.holding(clock) {
+                Some(credentials) => return Ok(credentials),
+                None => source.reading.lock().await,
+            },
         };
         if source.renewal.borrow().is_due(clock.wall()) {
             // Boxed, for it is rare and large: otherwise every call of every lane would carry it along.
@@ -85,6 +87,15 @@ impl CredentialsSource {
         }
         drop(reading);
         self.at_hand(clock)
+    }
+
+    /// The keys that nobody has refused, as far as no reading is needed for them.
+    #[must_use]
+    pub fn holding(&self, clock: &Clock) -> Option<Rc<Credentials>> {
+        match self {
+            Self::Fixed(credentials) => Some(Rc::clone(credentials)),
+            Self::Renewed(source) => source.renewal.borrow().holding(clock.wall()),
+        }
     }
 
     /// The keys as far as no reading is needed for them.
@@ -96,16 +107,16 @@ impl CredentialsSource {
     }
 
     /// Alibaba Cloud took these keys.
-    pub fn accepted(&self, credentials: &Rc<Credentials>) {
+    pub fn accepted(&self, credentials: &Rc<Credentials>, clock: &Clock) {
         if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().accepted(credentials);
+            source.renewal.borrow_mut().accepted(credentials, clock.wall());
         }
     }
 
     /// Alibaba Cloud refused these keys.
-    pub fn refused(&self, credentials: &Rc<Credentials>) {
+    pub fn refused(&self, credentials: &Rc<Credentials>, clock: &Clock) {
         if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().refused(credentials);
+            source.renewal.borrow_mut().refused(credentials, clock.wall());
         }
     }
 
