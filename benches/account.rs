@@ -11,6 +11,7 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 const REQUESTS: &str = "requests.fifo";
 const SECRETS: &str = "webhook-secrets";
+const KEYS: &str = "alibaba-keys";
 
 /// Queue and secret, served by this process.
 pub(crate) struct Account(LocalAws);
@@ -19,6 +20,8 @@ impl Account {
     pub(crate) async fn start() -> io::Result<Self> {
         let account = Self(LocalAws::start().await?);
         account.0.secrets().put(SECRETS, format!("[\"{SECRET}\"]"));
+        let keys = r#"{"access_key_id":"LTAI5tSimulatorKey","access_key_secret":"SimulatorSecret"}"#;
+        account.0.secrets().put(KEYS, keys);
         account.empty_queue()?;
         Ok(account)
     }
@@ -56,8 +59,8 @@ impl Account {
         (journal.len(), sends)
     }
 
-    /// Configuration for the worker and the intake alike. Nothing listens where the worker would find Alibaba Cloud: it is
-    /// never given work.
+    /// Configuration for the worker and the intake alike, but for the worker's keys. Nothing listens where the worker would
+    /// find Alibaba Cloud: it is never given work.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_LAMBDA_FUNCTION_NAME", "function".to_owned()),
@@ -72,8 +75,17 @@ impl Account {
             ("DEAD_LETTER_QUEUE_URL", self.0.queue_url("dead-letter.fifo")),
             ("WEBHOOK_SECRETS_ARN", secret_arn(SECRETS)),
             ("PRIVATELINK_ENDPOINT_URL", "http://127.0.0.1:9".to_owned()),
-            ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5tSimulatorKey".to_owned()),
-            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "SimulatorSecret".to_owned()),
         ]
     }
+}
+
+/// Where the worker's keys for Alibaba Cloud are: in a secret, or beside this.
+pub(crate) fn keys(is_in_secret: bool) -> Vec<(&'static str, String)> {
+    if is_in_secret {
+        return vec![("ALIBABA_CREDENTIALS_SECRET_ARN", secret_arn(KEYS))];
+    }
+    vec![
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5tSimulatorKey".to_owned()),
+        ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "SimulatorSecret".to_owned()),
+    ]
 }

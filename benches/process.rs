@@ -9,7 +9,7 @@ use local_aws::{InvocationAnswer, RuntimeApi};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::account::Account;
+use crate::account::{self, Account};
 use crate::share::Share;
 
 /// Longer than anything here takes; what needs more will never come.
@@ -21,8 +21,10 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is measured.
 #[derive(Clone, Copy)]
 pub(crate) enum Program {
-    /// The Lambda function that detaches.
+    /// The Lambda function that detaches, its keys in its environment.
     Worker,
+    /// The same with its keys in a secret.
+    WorkerWithSecret,
     /// The Lambda function that takes webhooks.
     Intake,
     /// `benches/bare.rs`: the runtime, and a function that answers with its payload.
@@ -45,6 +47,7 @@ impl Program {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
+            Self::WorkerWithSecret => "worker, keys in a secret",
             Self::Intake => "intake",
             Self::Bare => "bare",
         }
@@ -53,7 +56,7 @@ impl Program {
     pub(crate) fn path(self) -> PathBuf {
         let worker = PathBuf::from(env!("CARGO_BIN_EXE_worker"));
         match self {
-            Self::Worker => worker,
+            Self::Worker | Self::WorkerWithSecret => worker,
             Self::Intake => PathBuf::from(env!("CARGO_BIN_EXE_intake")),
             Self::Bare => worker.with_file_name("examples").join("bare"),
         }
@@ -65,7 +68,9 @@ impl Process {
     pub(crate) async fn start(program: Program, account: &Account) -> io::Result<Self> {
         let api = RuntimeApi::start().await?;
         let mut command = Command::new(program.path());
-        command.env_clear().envs(account.environment()).env("AWS_LAMBDA_RUNTIME_API", api.address());
+        let keys = account::keys(matches!(program, Program::WorkerWithSecret));
+        command.env_clear().envs(account.environment()).envs(keys);
+        command.env("AWS_LAMBDA_RUNTIME_API", api.address());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();
         let child = command.spawn()?;

@@ -163,9 +163,10 @@ enum ExchangeFault {
 /// A message without the token, whole or in parts, and without what a quotation left of a part that it cut.
 fn without_token(message: &str, token: &str) -> String {
     let mut message = redact(message, token);
-    for part in token.split('.').filter(|part| part.len() >= TOKEN_PIECE_MIN) {
+    for part in token.split('.') {
+        let Some(piece) = part.get(..TOKEN_PIECE_MIN) else { continue };
         message = redact(&message, part);
-        while let Some(at) = message.find(&part[..TOKEN_PIECE_MIN]) {
+        while let Some(at) = message.find(piece) {
             let is_of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             let end = message[at..].find(|c| !is_of_token(c)).map_or(message.len(), |length| at + length);
             message.replace_range(at..end, REDACTED);
