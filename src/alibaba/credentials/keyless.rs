@@ -168,7 +168,8 @@ fn without_token(message: &str, token: &str) -> String {
         message = redact(&message, part);
         while let Some(at) = message.find(piece) {
             let is_of_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            let end = message[at..].find(|c| !is_of_token(c)).map_or(message.len(), |length| at + length);
+            let rest = at + piece.len();
+            let end = message[rest..].find(|c| !is_of_token(c)).map_or(message.len(), |length| rest + length);
             message.replace_range(at..end, REDACTED);
         }
     }
