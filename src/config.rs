@@ -2,6 +2,7 @@
 //!
 //! Read once at start. Whatever must be set has no silent default, and all faults are reported together.
 
+mod credentials;
 mod intake;
 mod reader;
 mod worker;

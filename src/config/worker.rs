@@ -4,34 +4,12 @@ use std::time::Duration;
 
 use super::ConfigFault;
 use super::reader::Reader;
-use crate::alibaba::credentials::{Credentials, CredentialsConfig, KeylessConfig, is_one_word};
-use crate::alibaba::service_url::{BaseUrl, ServiceUrl};
+use crate::alibaba::credentials::CredentialsConfig;
+use crate::alibaba::service_url::ServiceUrl;
 use crate::request::{DEADLINE_SECONDS, Rules};
 
 /// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
 const BUS_NAME_DEFAULT: &str = "default";
-
-/// Keys in the environment.
-const KEYS: [&str; 3] =
-    ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"];
-
-/// Keys in a secret.
-const SECRET_ARN: &str = "ALIBABA_CREDENTIALS_SECRET_ARN";
-
-/// No keys, but a role's session.
-const KEYLESS: [&str; 5] = [
-    "ALIBABA_CLOUD_ROLE_ARN",
-    "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
-    "ALIBABA_CLOUD_ROLE_SESSION_NAME",
-    "ALIBABA_OIDC_AUDIENCE",
-    "ALIBABA_STS_ENDPOINT_URL",
-];
-
-/// The default of `ALIBABA_CLOUD_ROLE_SESSION_NAME`.
-const ROLE_SESSION_NAME_DEFAULT: &str = "privatelink-detach";
-
-/// Alibaba's own bounds of a session's name.
-const ROLE_SESSION_NAME_LENGTH: std::ops::RangeInclusive<usize> = 2..=64;
 
 /// All that the worker is told from outside.
 #[derive(Debug, Clone)]
@@ -109,105 +87,13 @@ impl Reader<'_> {
     fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
         self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
-
-    /// The one source that is configured. A variable belongs to one source, so whatever is set chooses it.
-    fn credentials(&mut self) -> CredentialsConfig {
-        let is_set = |reader: &Self, variables: &[&'static str]| {
-            variables.iter().copied().find(|variable| reader.optional(variable).is_some())
-        };
-        let environment = is_set(self, &KEYS);
-        let secret = is_set(self, &[SECRET_ARN]);
-        let keyless = is_set(self, &KEYLESS);
-        let mut sources = [environment, secret, keyless].into_iter().flatten();
-        match (sources.next(), sources.next(), sources.next()) {
-            (None, ..) => self.fault(
-                KEYS[0],
-                format!(
-                    "is not set, and neither is {SECRET_ARN} nor {}: the keys for Alibaba Cloud must come from one of them",
-                    KEYLESS[0]
-                ),
-            ),
-            (Some(first), Some(second), third) => {
-                for other in [Some(second), third].into_iter().flatten() {
-                    self.fault(
-                        other,
-                        format!("is set beside {first}: the keys must come from one source, so unset one of the two"),
-                    );
-                }
-            }
-            (Some(_), None, _) => {}
-        }
-        if environment.is_none() && secret.is_some() {
-            return CredentialsConfig::SecretsManager {
-                secret_arn: self.secret_arn(SECRET_ARN).unwrap_or_default(),
-            };
-        }
-        if environment.is_none() && keyless.is_some() {
-            return CredentialsConfig::Keyless(self.keyless());
-        }
-        CredentialsConfig::Environment(self.keys(environment.is_some()))
-    }
-
-    fn keys(&mut self, is_required: bool) -> Credentials {
-        let [id, secret, token] = KEYS;
-        let access_key_id = self.word(id, is_required);
-        let access_key_secret = self.word(secret, is_required);
-        Credentials::new(access_key_id, access_key_secret, self.optional_word(token))
-    }
-
-    fn keyless(&mut self) -> KeylessConfig {
-        let [role, provider, session_name, audience, sts_url] = KEYLESS;
-        KeylessConfig {
-            role_arn: self.ram_arn(role, "role"),
-            oidc_provider_arn: self.ram_arn(provider, "oidc-provider"),
-            role_session_name: self.role_session_name(session_name),
-            audience: self.word(audience, true),
-            sts_url: self.base_url(sts_url).unwrap_or_else(BaseUrl::sts),
-        }
-    }
-
-    fn ram_arn(&mut self, variable: &'static str, kind: &str) -> String {
-        let arn = self.word(variable, true);
-        let parts: Vec<_> = arn.splitn(5, ':').collect();
-        let is_arn = matches!(parts[..], ["acs", "ram", "", account, resource]
-            if !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit())
-                && resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.is_empty()));
-        if !arn.is_empty() && !is_arn {
-            self.fault(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
-        }
-        arn
-    }
-
-    fn role_session_name(&mut self, variable: &'static str) -> String {
-        let name = self.optional(variable).unwrap_or_else(|| ROLE_SESSION_NAME_DEFAULT.to_owned());
-        let is_name = ROLE_SESSION_NAME_LENGTH.contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'));
-        if !is_name {
-            self.fault(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
-        }
-        name
-    }
-
-    /// A value that travels in a header or a form.
-    fn word(&mut self, variable: &'static str, is_required: bool) -> String {
-        if is_required {
-            self.required(variable);
-        }
-        self.optional_word(variable).unwrap_or_default()
-    }
-
-    fn optional_word(&mut self, variable: &'static str) -> Option<String> {
-        let word = self.optional(variable)?;
-        if !is_one_word(&word) {
-            self.fault(variable, "must have no spaces, line ends or characters beyond ASCII");
-        }
-        Some(word)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alibaba::credentials::{Credentials, KeylessConfig};
+    use crate::alibaba::service_url::BaseUrl;
 
     const COMPLETE: [(&str, &str); 4] = [
         ("DETACH_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo"),
