@@ -109,7 +109,7 @@ impl<T: Transport> Client<T> {
             let Some((answer, request_id)) = privatelink::read(action, response.body()) else {
                 return unanswered(Unanswered::UnreadableAnswer);
             };
-            self.credentials.accepted(&credentials, clock);
+            self.credentials.accepted(&credentials);
             return Seen { api_request_id: Some(request_id), result: Ok(answer) };
         }
         let retry_after = privatelink::retry_after(response.headers());

@@ -20,6 +20,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Its ceiling: so soon after the mending the keys are read.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
+/// After so much time without a refusal the next begins a new row: longer than a request rests between two deliveries.
+const QUIET: Duration = Duration::from_mins(5);
+
 /// Failures that may pass are told to nobody before there are so many in a row.
 const PASSING_MAX: u32 = 2;
 
@@ -58,16 +61,19 @@ impl Kept {
 #[derive(Debug, Default)]
 pub(super) struct Renewal {
     kept: Option<Kept>,
-    /// The kept keys were refused, and by nobody accepted since.
+    /// The last that was heard of the kept keys is a refusal.
     is_refused: bool,
-    /// When any keys were refused for the last time.
-    refused_at: Option<SystemTime>,
     /// Somebody accepted the kept keys.
     is_accepted: bool,
+    /// The kept keys were refused, and nothing has been read since. Who accepts them meanwhile does not change that: it may
+    /// be another region.
+    is_wanted: bool,
+    /// When any keys were refused for the last time.
+    refused_at: Option<SystemTime>,
     /// Why the latest reading failed.
     failure: Option<NoCredentials>,
     read_at: Option<SystemTime>,
-    /// Readings in a row that brought no keys, or keys instead of refused ones that nobody has accepted yet.
+    /// Readings in a row that brought no keys, or keys in the place of refused ones.
     in_vain: u32,
 }
 
@@ -75,7 +81,7 @@ impl Renewal {
     /// Whether the keys should be read now.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         let is_aging = |kept: &Kept| kept.session.is_some_and(|session| now >= session.ages_at);
-        let is_wanted = self.is_refused || self.kept.as_ref().is_none_or(is_aging);
+        let is_wanted = self.is_wanted || self.kept.as_ref().is_none_or(is_aging);
         is_wanted && self.read_at.is_none_or(|at| is_past(at, pause(self.in_vain), now))
     }
 
@@ -105,10 +111,13 @@ impl Renewal {
         self.read_at = Some(now);
         match read {
             Ok(kept) => {
-                self.in_vain = if self.is_refused { self.in_vain.saturating_add(1) } else { 0 };
-                self.kept = Some(kept);
-                (self.is_refused, self.is_accepted) = (false, false);
-                self.failure = None;
+                self.in_vain = match (self.is_wanted, &self.failure) {
+                    (false, _) => 0,
+                    (true, Some(_)) => 1,
+                    (true, None) => self.in_vain.saturating_add(1),
+                };
+                (self.kept, self.failure) = (Some(kept), None);
+                (self.is_refused, self.is_accepted, self.is_wanted) = (false, false, false);
             }
             Err(failure) => {
                 self.in_vain = self.in_vain.saturating_add(1);
@@ -117,25 +126,24 @@ impl Renewal {
         }
     }
 
-    /// These keys were accepted. That ends the row of readings in vain only if nobody has refused them for a while: one
-    /// place that accepts them beside one that refuses them would otherwise have them read without end.
-    pub(super) fn accepted(&mut self, credentials: &Rc<Credentials>, now: SystemTime) {
-        if !self.is_kept(credentials) {
-            return;
-        }
-        (self.is_refused, self.is_accepted) = (false, true);
-        let is_undisputed = self.refused_at.is_none_or(|at| is_past(at, PAUSE_MAX, now));
-        if is_undisputed && self.failure.is_none() {
-            self.in_vain = 0;
+    /// These keys were accepted.
+    pub(super) fn accepted(&mut self, credentials: &Rc<Credentials>) {
+        if self.is_kept(credentials) {
+            (self.is_refused, self.is_accepted) = (false, true);
         }
     }
 
     /// These keys were refused. Of keys that are replaced already nothing follows.
     pub(super) fn refused(&mut self, credentials: &Rc<Credentials>, now: SystemTime) {
-        if self.is_kept(credentials) {
-            self.is_refused = true;
-            self.refused_at = Some(now);
+        if !self.is_kept(credentials) {
+            return;
         }
+        let is_first = self.refused_at.is_none_or(|at| is_past(at, QUIET, now));
+        if is_first && self.failure.is_none() {
+            self.in_vain = 0;
+        }
+        self.refused_at = Some(now);
+        (self.is_refused, self.is_wanted) = (true, true);
     }
 
     /// What somebody must do something about, `advice` if it is that keys from here are refused.
@@ -146,7 +154,7 @@ impl Renewal {
             Some(failure) if !failure.is_passing || self.in_vain >= PASSING_MAX => {
                 Some(Trouble::NoCredentials(failure.clone()))
             }
-            None if self.is_refused && self.in_vain > u32::from(self.is_accepted) => {
+            None if self.is_wanted && self.in_vain > u32::from(self.is_accepted) => {
                 Some(Trouble::Refused { advice })
             }
             _ => None,
@@ -261,37 +269,66 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_were_accepted_for_a_while_are_read_again_at_once_when_they_are_refused() {
-        for (seconds, is_due) in [(29, false), (30, true)] {
+    fn a_refusal_after_a_quiet_time_begins_a_new_row() {
+        for (seconds, is_new) in [(299, false), (300, true)] {
             let mut renewal = noted(Ok(lasting("a")), 0);
-            for _ in 0..6 {
-                refuse(&mut renewal, 1);
-                renewal.note(Ok(lasting("b")), at(1));
+            for _ in 0..12 {
+                refuse(&mut renewal, 0);
+                renewal.note(Ok(lasting("b")), at(0));
             }
-            let b = renewal.credentials(at(1)).unwrap();
-            renewal.accepted(&b, at(1 + seconds));
-            renewal.refused(&b, at(1 + seconds));
-            assert_eq!(renewal.is_due(at(1 + seconds)), is_due, "{seconds}");
+            // The last reading is longer ago than any pause lasts, so that only the alarm tells.
+            refuse(&mut renewal, seconds);
+            assert_eq!(renewal.trouble("").is_none(), is_new, "{seconds}");
+            renewal.note(Err(failure(true)), at(seconds));
+            assert_eq!(renewal.trouble("").is_none(), is_new, "{seconds}: the first that may pass");
+            assert_eq!(renewal.is_due(at(seconds + 1)), is_new, "{seconds}");
         }
     }
 
     #[test]
-    fn keys_that_one_place_refuses_and_another_accepts_are_read_twice_a_minute_at_most() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        let mut readings = 0;
-        for second in 0..300 {
-            for _ in 0..5 {
-                let kept = renewal.credentials(at(second)).unwrap();
-                renewal.accepted(&kept, at(second));
-                assert!(renewal.holding(at(second)).is_some(), "whom they serve, they serve");
-                refuse(&mut renewal, second);
-                if renewal.is_due(at(second)) {
-                    renewal.note(Ok(lasting("a")), at(second));
-                    readings += 1;
+    fn keys_that_one_place_refuses_and_another_accepts_are_read_and_told_as_if_nobody_did() {
+        let mut orders = Vec::new();
+        for accepted_before_the_look in [false, true] {
+            for accepted_while_it_is_read in [false, true] {
+                let mut renewal = noted(Ok(lasting("a")), 0);
+                let (mut readings, mut alarms) = (0, 0);
+                for second in 0..300 {
+                    for _ in 0..5 {
+                        let kept = renewal.credentials(at(second)).unwrap();
+                        renewal.accepted(&kept);
+                        assert!(renewal.holding(at(second)).is_some(), "whom they serve, they serve");
+                        refuse(&mut renewal, second);
+                        alarms += u32::from(renewal.trouble("").is_some());
+                        if accepted_before_the_look {
+                            renewal.accepted(&kept);
+                        }
+                        if renewal.is_due(at(second)) {
+                            if accepted_while_it_is_read {
+                                renewal.accepted(&kept);
+                            }
+                            renewal.note(Ok(lasting("a")), at(second));
+                            readings += 1;
+                        }
+                    }
                 }
+                orders.push((readings, alarms > 1400));
             }
         }
-        assert_eq!(readings, 1 + 5 + 8, "at once, after 1, 2, 4, 8 and 16 s, then every 30 s");
+        // At once, after 1, 2, 4, 8 and 16 s, then every 30 s.
+        assert_eq!(orders, [(1 + 5 + 8, true); 4]);
+    }
+
+    #[test]
+    fn a_failure_to_read_is_forgotten_with_the_next_reading_though_the_keys_are_accepted_again() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        refuse(&mut renewal, 1);
+        renewal.note(Err(failure(false)), at(1));
+        let kept = renewal.credentials(at(2)).unwrap();
+        renewal.accepted(&kept);
+        assert!(renewal.is_due(at(2)) && renewal.holding(at(2)).is_some());
+        renewal.note(Ok(lasting("a")), at(2));
+        refuse(&mut renewal, 86_400);
+        assert_eq!(renewal.trouble(""), None);
     }
 
     #[test]
@@ -303,7 +340,7 @@ mod tests {
         renewal.refused(&a, at(0));
         assert!(!renewal.is_due(at(100)));
         refuse(&mut renewal, 100);
-        renewal.accepted(&a, at(100));
+        renewal.accepted(&a);
         assert!(renewal.is_due(at(100)) && renewal.holding(at(100)).is_none(), "b is still refused");
     }
 
@@ -325,7 +362,7 @@ mod tests {
         for second in [3300, 3301, 3303] {
             renewal.note(Err(failure(true)), at(second));
             let kept = renewal.credentials(at(second)).unwrap();
-            renewal.accepted(&kept, at(second + 40));
+            renewal.accepted(&kept);
         }
         assert!(!renewal.is_due(at(3306)) && renewal.is_due(at(3307)), "after 4 s, the third pause");
     }
@@ -356,7 +393,7 @@ mod tests {
         let mut renewal = noted(Ok(lasting("a")), 0);
         for (second, expected) in [(1, None), (2, None), (3, told.clone()), (4, told)] {
             let kept = renewal.credentials(at(second)).unwrap();
-            renewal.accepted(&kept, at(second));
+            renewal.accepted(&kept);
             refuse(&mut renewal, second);
             assert_eq!(renewal.trouble("advice"), expected, "{second}");
             renewal.note(Ok(lasting("a")), at(second));

@@ -107,9 +107,9 @@ impl CredentialsSource {
     }
 
     /// Alibaba Cloud took these keys.
-    pub fn accepted(&self, credentials: &Rc<Credentials>, clock: &Clock) {
+    pub fn accepted(&self, credentials: &Rc<Credentials>) {
         if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().accepted(credentials, clock.wall());
+            source.renewal.borrow_mut().accepted(credentials);
         }
     }
 
