@@ -353,13 +353,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_no_session_is_none_and_may_pass() {
         let date = "Sun, 22 Nov 2026 07:00:00 GMT";
-        let over = session("2026-11-22T07:00:00Z");
+        let (over, hardly) = (session("2026-11-22T07:00:00Z"), session("2026-11-22T07:00:00.9Z"));
         let unsendable = session("2026-11-22T08:00:00Z").replace("t0ken", "t 0ken");
         let code = r#"{"Code":"EntityNotExist.Role"}"#;
         for (status, body, name) in [
             (200, "", "UnreadableAnswer"),
             (200, "{}", "UnreadableAnswer"),
             (200, over.as_str(), "UnreadableAnswer"),
+            (200, hardly.as_str(), "UnreadableAnswer"),
             (200, unsendable.as_str(), "UnreadableAnswer"),
             (302, code, "Http302"),
             (403, "<html>proxy</html>", "Http403"),

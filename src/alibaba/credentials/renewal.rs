@@ -138,9 +138,8 @@ impl Renewal {
         if !self.is_kept(credentials) {
             return;
         }
-        let is_first = self.refused_at.is_none_or(|at| is_past(at, QUIET, now));
-        if is_first && self.failure.is_none() {
-            self.in_vain = 0;
+        if self.refused_at.is_none_or(|at| is_past(at, QUIET, now)) {
+            (self.in_vain, self.failure) = (0, None);
         }
         self.refused_at = Some(now);
         (self.is_refused, self.is_wanted) = (true, true);
@@ -298,10 +297,10 @@ mod tests {
                         renewal.accepted(&kept);
                         assert!(renewal.holding(at(second)).is_some(), "whom they serve, they serve");
                         refuse(&mut renewal, second);
-                        alarms += u32::from(renewal.trouble("").is_some());
                         if accepted_before_the_look {
                             renewal.accepted(&kept);
                         }
+                        alarms += u32::from(renewal.trouble("").is_some());
                         if renewal.is_due(at(second)) {
                             if accepted_while_it_is_read {
                                 renewal.accepted(&kept);
@@ -316,6 +315,38 @@ mod tests {
         }
         // At once, after 1, 2, 4, 8 and 16 s, then every 30 s.
         assert_eq!(orders, [(1 + 5 + 8, true); 4]);
+    }
+
+    #[test]
+    fn a_refusal_after_a_quiet_time_is_not_told_with_a_failure_of_before() {
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        refuse(&mut renewal, 1);
+        for second in [1, 2, 4, 8, 16] {
+            renewal.note(Err(failure(false)), at(second));
+        }
+        assert!(renewal.trouble("").is_some());
+        refuse(&mut renewal, 301);
+        assert!(renewal.trouble("").is_none() && renewal.is_due(at(301)));
+    }
+
+    #[test]
+    fn a_reading_that_brings_keys_ends_the_row_of_those_that_failed() {
+        let mut renewal = Renewal::default();
+        for second in [0, 1, 3, 7] {
+            renewal.note(Err(failure(true)), at(second));
+        }
+        renewal.note(Ok(session(15, 3600)), at(15));
+        renewal.note(Err(failure(true)), at(3315));
+        assert_eq!(renewal.trouble(""), None, "the first in its row");
+        // After a refusal it leaves a pause of one second.
+        let mut renewal = noted(Ok(lasting("a")), 0);
+        refuse(&mut renewal, 1);
+        for second in [1, 2, 4, 8] {
+            renewal.note(Err(failure(true)), at(second));
+        }
+        renewal.note(Ok(lasting("b")), at(16));
+        refuse(&mut renewal, 16);
+        assert!(!renewal.is_due(at(16)) && renewal.is_due(at(17)));
     }
 
     #[test]
