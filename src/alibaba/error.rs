@@ -150,29 +150,17 @@ impl Fault {
     #[must_use]
     pub fn unanswered(action: Action, why: Unanswered) -> Self {
         let kind = if why == Unanswered::Status(429) { Kind::Throttled } else { Kind::Unanswered };
-        Self {
-            action,
-            kind,
-            name: why.name(),
-            is_coded: false,
-            message: None,
-            retry_after: None,
-            keeps_token: true,
-        }
+        Self::uncoded(action, kind, why.name())
     }
 
     /// A call that there were no keys for. Whatever was unknown before it still is.
     #[must_use]
     pub fn unsent(action: Action) -> Self {
-        Self {
-            action,
-            kind: Kind::NoCredentials,
-            name: "NoCredentials".to_owned(),
-            is_coded: false,
-            message: None,
-            retry_after: None,
-            keeps_token: true,
-        }
+        Self::uncoded(action, Kind::NoCredentials, "NoCredentials".to_owned())
+    }
+
+    fn uncoded(action: Action, kind: Kind, name: String) -> Self {
+        Self { action, kind, name, is_coded: false, message: None, retry_after: None, keeps_token: true }
     }
 
     /// The fault that an answer other than 200 stands for, and Alibaba's id of the call.
@@ -251,7 +239,7 @@ fn kind_of(code: &str, status: u16) -> Kind {
         | "MissingSecurityToken"
         | "InvalidSecurityToken.Malformed"
         | "InvalidSecurityToken.MismatchWithAccessKey" => Kind::Credentials,
-        // Of other products behind the same gateway.
+        // Not documented for this product; but nothing else than our keys can be meant.
         "InvalidAccessKeyId" | "InvalidAccessKeySecret" | "InvalidSecurityToken" | "MissingAccessKeyId" => {
             Kind::Credentials
         }
