@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -48,20 +50,23 @@ pub fn config(
         .with_trust_store(TrustStore::empty().with_pem_certificate(ROOTS))
         .build()
         .map_err(|error| AwsUnavailable(error.into()))?;
-    let http = aws_smithy_http_client::Builder::new()
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
-        .build_https();
+        .build();
+    // One for all clients, made now. The crate's own HTTP client makes one for each client, drops it, and makes another
+    // in the first call, when somebody waits; and each reads the roots anew.
+    let connector = SharedHttpConnector::new(connector);
     let timeouts = TimeoutConfig::builder()
         .operation_timeout(OPERATION_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .connect_timeout(CONNECT_TIMEOUT)
         .build();
     let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
     let is_on = |name: &str| variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http_client_fn(move |_, _| connector.clone()))
         .timeout_config(timeouts)
         .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
         .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"));
