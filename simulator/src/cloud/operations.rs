@@ -46,7 +46,10 @@ impl Cloud {
             Action::GetVpcEndpointAttribute => {
                 let region = self.enter(errand)?;
                 let endpoint = self.seen(&region, &call.endpoint_id()?, now);
-                Ok(record(endpoint.ok_or(codes::ENDPOINT_NOT_FOUND)?))
+                let mut record = record(endpoint.ok_or(codes::ENDPOINT_NOT_FOUND)?);
+                // Only the list shows them.
+                record.as_object_mut().and_then(|fields| fields.remove("Tags"));
+                Ok(record)
             }
             Action::AttachSecurityGroupToVpcEndpoint => {
                 let region = self.enter(errand)?;
