@@ -13,6 +13,7 @@ mod key_time;
 mod lanes;
 mod log;
 mod memory;
+mod official_sdk;
 mod outcomes;
 mod process;
 mod schema;
