@@ -39,7 +39,7 @@ lint-rust: ## Check formatting, lints and documentation of the Rust code
 lint-dependencies: $(CARGO_DENY) ## Check licences, banned crates and sources of the dependencies
 	$(CARGO_DENY) --locked check licenses bans sources
 
-lint-template: $(LINTERS) ## Check template.yaml as written and as CloudFormation sees it
+lint-template: $(LINTERS) ## Check template.yaml as SAM reads it, as written and as CloudFormation sees it
 	$(VENV)/bin/python scripts/lint_template.py
 
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the dependencies (downloads the RustSec database)
@@ -56,12 +56,12 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
 		cargo-deny@$(CARGO_DENY_VERSION)
 
 # What comes from PyPI is made anew whenever the pinned versions change, so that nothing old stays behind. pip refuses a
-# file whose hash is not listed, and runs no package's build script.
+# file whose hash is not listed, runs no package's build script, and installs what is listed: that is everything needed.
 define install
 rm -rf $(@D)
 $(PYTHON) -m venv $(@D)
 $(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-	--require-hashes --only-binary :all: --requirement $<
+	--require-hashes --only-binary :all: --no-deps --requirement $<
 touch $@
 endef
 
