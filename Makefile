@@ -5,11 +5,12 @@ VENV := .venv
 LINTERS := $(VENV)/installed
 TOOLS := .tools
 SCHEMATHESIS := $(TOOLS)/schemathesis/installed
+PACKAGER := $(TOOLS)/package/installed
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint lint-rust lint-dependencies lint-template audit clean
+.PHONY: help demo test bench package lint lint-rust lint-dependencies lint-template audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +27,9 @@ test: $(SCHEMATHESIS) ## Run every test of the workspace
 bench: ## Measure size, start and a webhook's answer beside the bare runtime's (compiles for minutes)
 	cargo build --release --locked --example bare
 	cargo bench --locked --bench functions
+
+package: $(PACKAGER) ## Build both functions for Lambda's arm64 processors, and print the size of their zips (compiles for minutes)
+	$(TOOLS)/package/bin/python scripts/package.py
 
 lint: lint-template lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
 
@@ -69,4 +73,7 @@ $(LINTERS): requirements-lint.txt
 	$(install)
 
 $(SCHEMATHESIS): tests/openapi/requirements.txt
+	$(install)
+
+$(PACKAGER): requirements-package.txt
 	$(install)
