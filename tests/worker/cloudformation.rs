@@ -1,91 +1,44 @@
 //! The template in the eyes of CloudFormation, as far as this template needs it: its resources, and what its conditions and
 //! rules make of parameters.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod yaml;
 
-pub(crate) const TEMPLATE: &str = include_str!("../../template.yaml");
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
 
-/// The numbers that a key has in a text, wherever it stands alone on its line.
-pub(crate) fn numbers_in(text: &str, key: &str) -> Vec<u64> {
-    let value = |line: &str| line.trim().strip_prefix(key)?.strip_prefix(": ")?.parse().ok();
-    text.lines().filter_map(value).collect()
+use serde_json::{Map, Value};
+
+pub(crate) use yaml::Node;
+
+/// The template as it is written.
+pub(crate) static TEMPLATE: LazyLock<Node> = LazyLock::new(|| yaml::read(&file("template.yaml")));
+
+/// A file of the project.
+pub(crate) fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The numbers that a key has in the template.
-pub(crate) fn numbers(key: &str) -> Vec<u64> {
-    numbers_in(TEMPLATE, key)
+/// A parameter's own properties.
+pub(crate) fn parameter(name: &str) -> &'static Node {
+    TEMPLATE.key("Parameters").key(name)
 }
 
-/// One resource of the template.
-pub(crate) fn resource(name: &str) -> &'static str {
-    let from = TEMPLATE.split_once(&format!("\n  {name}:\n")).unwrap().1;
-    let is_inside = |line: &&str| line.is_empty() || line.starts_with("   ") || line.starts_with("  #");
-    let length = from.split_inclusive('\n').take_while(is_inside).map(str::len).sum();
-    &from[..length]
+/// The number that a property has.
+pub(crate) fn number(value: &Value) -> u64 {
+    let number = value.as_str().and_then(|text| text.parse().ok());
+    number.unwrap_or_else(|| panic!("no number: {value}"))
 }
 
-/// The variables that a function's resource sets.
-pub(crate) fn variables(name: &str) -> BTreeSet<String> {
-    let function = resource(name).split_once("Variables:\n").unwrap().1;
-    settings(function).into_iter().map(|(name, _)| name.to_owned()).collect()
-}
-
-/// The `NAME: value` lines with which a function's variables begin.
-pub(crate) fn settings(variables: &str) -> Vec<(&str, &str)> {
-    let lines = variables.lines().map_while(|line| line.strip_prefix("          "));
-    lines.filter(|line| !line.starts_with('#')).map_while(|line| line.split_once(": ")).collect()
-}
-
-/// A value as the template writes it on one line: `!If [Keyless, !Ref AlibabaOidcAudience, ""]`.
-#[derive(Debug)]
-enum Node {
-    Text(String),
-    List(Vec<Node>),
-    Tagged(String, Box<Node>),
-}
-
-impl Node {
-    fn read(text: &str) -> Self {
-        let mut rest = text;
-        let node = Self::take(&mut rest);
-        assert_eq!(rest.trim(), "", "{text}");
-        node
-    }
-
-    fn take(rest: &mut &str) -> Self {
-        *rest = rest.trim_start();
-        if let Some(tagged) = rest.strip_prefix('!') {
-            let (tag, value) = tagged.split_once(' ').unwrap();
-            *rest = value;
-            return Self::Tagged(tag.to_owned(), Box::new(Self::take(rest)));
-        }
-        if let Some(items) = rest.strip_prefix('[') {
-            let mut list = Vec::new();
-            *rest = items;
-            loop {
-                list.push(Self::take(rest));
-                let (separator, after) = rest.split_at(1);
-                *rest = after;
-                if separator == "]" {
-                    return Self::List(list);
-                }
-            }
-        }
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (text, after) = quoted.split_once('"').unwrap();
-            *rest = after;
-            return Self::Text(text.to_owned());
-        }
-        let (text, after) = rest.split_at(rest.find([',', ']']).unwrap_or(rest.len()));
-        *rest = after;
-        Self::Text(text.to_owned())
-    }
-}
-
-/// The template in the eyes of CloudFormation, given these parameters.
-pub(crate) struct Deployment {
-    pub(crate) parameters: BTreeMap<&'static str, &'static str>,
-}
+/// What CloudFormation knows without being told.
+const PSEUDO_PARAMETERS: [(&str, &str); 5] = [
+    ("AWS::AccountId", "123456789012"),
+    ("AWS::Partition", "aws"),
+    ("AWS::Region", "eu-west-1"),
+    ("AWS::StackName", "stack"),
+    ("AWS::URLSuffix", "amazonaws.com"),
+];
 
 /// The sources of keys, as the template names them.
 pub(crate) const SOURCES: [&str; 3] = ["ENVIRONMENT", "SECRETS_MANAGER", "KEYLESS"];
@@ -108,6 +61,11 @@ pub(crate) const PARAMETERS: [(&str, &str, &str); 10] = [
     ("KEYLESS", "AlibabaStsEndpointUrl", "https://sts.eu-west-1.aliyuncs.com"),
 ];
 
+/// The template in the eyes of CloudFormation, given these parameters.
+pub(crate) struct Deployment {
+    pub(crate) parameters: BTreeMap<&'static str, &'static str>,
+}
+
 impl Deployment {
     /// With this source of keys, its parameters, and these changes to them.
     pub(crate) fn of(source: &'static str, changes: &[(&'static str, &'static str)]) -> Self {
@@ -117,39 +75,147 @@ impl Deployment {
         Self { parameters: parameters.chain(changes.iter().copied()).collect() }
     }
 
-    /// A parameter's value; of a resource, something that passes for the URL of a queue.
-    fn reference(&self, name: &str) -> Option<String> {
-        if name == "AWS::NoValue" {
-            return None;
-        }
-        let given = self.parameters.get(name).map(|value| (*value).to_owned());
-        let default = || {
-            let default =
-                resource(name).lines().find_map(|line| line.trim().strip_prefix("Default: ")).map(Node::read);
-            match default {
-                Some(Node::Text(default)) => default,
-                _ => "https://sqs.eu-west-1.amazonaws.com/1/queue.fifo".to_owned(),
-            }
-        };
-        Some(given.unwrap_or_else(default))
+    /// The names of a type's resources that are created.
+    pub(crate) fn of_type(&self, kind: &str) -> Vec<&'static str> {
+        let resources = TEMPLATE.key("Resources").entries().iter();
+        let of_type = resources.filter(|(_, resource)| resource.key("Type").text() == kind);
+        of_type.map(|(name, _)| name.as_str()).filter(|name| self.creates(name)).collect()
     }
 
-    /// A text, unless it is to be left out.
-    fn text(&self, node: &Node) -> Option<String> {
-        match node {
-            Node::Text(text) => Some(text.clone()),
+    /// Whether a resource is created.
+    pub(crate) fn creates(&self, name: &str) -> bool {
+        let resource = TEMPLATE.key("Resources").key(name);
+        resource.find("Condition").is_none_or(|condition| self.condition(condition.text()))
+    }
+
+    /// The properties with which a resource is created.
+    pub(crate) fn properties(&self, name: &str) -> Value {
+        assert!(self.creates(name), "{name}");
+        self.value(TEMPLATE.key("Resources").key(name).key("Properties")).expect("properties")
+    }
+
+    /// What a function finds in its environment.
+    pub(crate) fn variables(&self, function: &str) -> BTreeMap<String, String> {
+        let variables = &self.properties(function)["Environment"]["Variables"];
+        let variables = variables.as_object().expect("variables").iter();
+        variables.map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned())).collect()
+    }
+
+    /// What a role allows, by the ids of the statements.
+    pub(crate) fn statements(&self, role: &str) -> BTreeMap<String, Value> {
+        let policies = self.properties(role)["Policies"].as_array().expect("policies").clone();
+        let [policy] = &policies[..] else { panic!("one policy: {policies:?}") };
+        assert_eq!(policy["PolicyDocument"]["Version"], "2012-10-17");
+        let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements").iter();
+        let mut by_id = BTreeMap::new();
+        for statement in statements {
+            let id = statement["Sid"].as_str().expect("an id").to_owned();
+            assert_eq!(by_id.insert(id, statement.clone()), None, "{statement}");
+        }
+        by_id
+    }
+
+    /// What CloudFormation says against these parameters.
+    pub(crate) fn objections(&self) -> Vec<String> {
+        let mut objections = Vec::new();
+        for (_, rule) in TEMPLATE.key("Rules").entries() {
+            if !self.holds(rule.key("RuleCondition")) {
+                continue;
+            }
+            for assertion in rule.key("Assertions").items() {
+                if !self.holds(assertion.key("Assert")) {
+                    objections.push(assertion.key("AssertDescription").text().to_owned());
+                }
+            }
+        }
+        objections
+    }
+
+    /// A value, unless it is to be left out.
+    fn value(&self, node: &Node) -> Option<Value> {
+        Some(match node {
+            Node::Text(text) => Value::String(text.clone()),
+            Node::List(items) => items.iter().filter_map(|item| self.value(item)).collect(),
+            Node::Map(entries) => {
+                let entries = entries.iter().filter_map(|(key, node)| Some((key.clone(), self.value(node)?)));
+                Value::Object(entries.collect::<Map<_, _>>())
+            }
             Node::Tagged(tag, node) => match (tag.as_str(), &**node) {
-                ("Ref", Node::Text(name)) => self.reference(name),
-                ("If", Node::List(parts)) => match &parts[..] {
-                    [Node::Text(condition), yes, no] => {
-                        self.text(if self.condition(condition) { yes } else { no })
-                    }
-                    parts => panic!("{parts:?}"),
-                },
+                ("Ref", Node::Text(name)) if name == "AWS::NoValue" => return None,
+                ("Ref", Node::Text(name)) => Value::String(self.reference(name)),
+                ("GetAtt", Node::Text(name)) => Value::String(self.attribute(name)),
+                ("Sub", Node::Text(text)) => Value::String(self.substituted(text)),
+                ("If", Node::List(parts)) => {
+                    let [condition, yes, no] = &parts[..] else { panic!("{parts:?}") };
+                    return self.value(if self.condition(condition.text()) { yes } else { no });
+                }
                 other => panic!("{other:?}"),
             },
-            Node::List(list) => panic!("{list:?}"),
+        })
+    }
+
+    fn text(&self, node: &Node) -> String {
+        match self.value(node) {
+            Some(Value::String(text)) => text,
+            other => panic!("no text: {other:?}"),
         }
+    }
+
+    /// A parameter's value; of a queue its URL, of any other resource its name.
+    fn reference(&self, name: &str) -> String {
+        if let Some((_, value)) = PSEUDO_PARAMETERS.into_iter().find(|(pseudo, _)| *pseudo == name) {
+            return value.to_owned();
+        }
+        if let Some(value) = self.parameters.get(name) {
+            return (*value).to_owned();
+        }
+        if let Some(parameter) = TEMPLATE.key("Parameters").find(name) {
+            return parameter.key("Default").text().to_owned();
+        }
+        let (kind, physical) = self.kind_and_name(name);
+        match kind {
+            "AWS::SQS::Queue" => format!("https://sqs.eu-west-1.amazonaws.com/123456789012/{physical}"),
+            _ => physical,
+        }
+    }
+
+    /// A resource's attribute, in the form that AWS documents for it.
+    fn attribute(&self, name: &str) -> String {
+        let (name, attribute) = name.split_once('.').expect("a resource and its attribute");
+        let (kind, physical) = self.kind_and_name(name);
+        let arn = |service: &str, resource: &str| {
+            format!("arn:aws:{service}:eu-west-1:123456789012:{resource}{physical}")
+        };
+        match (kind, attribute) {
+            ("AWS::SQS::Queue", "Arn") => arn("sqs", ""),
+            ("AWS::SQS::Queue", "QueueName") => physical,
+            ("AWS::Serverless::Function", "Arn") => arn("lambda", "function:"),
+            ("AWS::Logs::LogGroup", "Arn") => arn("logs", "log-group:") + ":*",
+            ("AWS::Events::Rule", "Arn") => arn("events", "rule/"),
+            ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::123456789012:role/{physical}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    /// A resource's type, and its own name or the one that the template gives it.
+    fn kind_and_name(&self, name: &str) -> (&'static str, String) {
+        assert!(self.creates(name), "{name} is not there");
+        let resource = TEMPLATE.key("Resources").key(name);
+        let properties = resource.key("Properties");
+        let given = ["QueueName", "FunctionName", "LogGroupName", "Name"].into_iter();
+        let given = given.filter_map(|key| properties.find(key)).map(|node| self.text(node)).next();
+        (resource.key("Type").text(), given.unwrap_or_else(|| name.to_owned()))
+    }
+
+    fn substituted(&self, text: &str) -> String {
+        let mut parts = text.split("${");
+        let mut whole = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').expect("a closed brace");
+            whole += &if name.contains('.') { self.attribute(name) } else { self.reference(name) };
+            whole += rest;
+        }
+        whole
     }
 
     fn holds(&self, node: &Node) -> bool {
@@ -164,61 +230,6 @@ impl Deployment {
     }
 
     fn condition(&self, name: &str) -> bool {
-        let conditions = TEMPLATE.split_once("\nConditions:\n").unwrap().1;
-        let from = conditions.split_once(&format!("  {name}:")).unwrap().1;
-        let mut lines = from.lines();
-        let first = lines.next().unwrap();
-        let more = lines.take_while(|line| line.starts_with("    "));
-        self.holds(&Node::read(&[first].into_iter().chain(more).collect::<String>()))
-    }
-
-    /// What the worker finds in its environment.
-    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
-        let variables = resource("WorkerFunction").split_once("Variables:\n").unwrap().1;
-        let values = settings(variables).into_iter();
-        values.filter_map(|(name, value)| Some((name.to_owned(), self.text(&Node::read(value))?))).collect()
-    }
-
-    /// What CloudFormation says against these parameters.
-    pub(crate) fn objections(&self) -> Vec<String> {
-        let rules = TEMPLATE.split_once("\nRules:\n").unwrap().1.split_once("\nConditions:\n").unwrap().0;
-        let mut objections = Vec::new();
-        for rule in rules.split("    RuleCondition: ").skip(1) {
-            let (condition, assertions) = rule.split_once('\n').unwrap();
-            if !self.holds(&Node::read(condition)) {
-                continue;
-            }
-            for assertion in assertions.split("- Assert: ").skip(1) {
-                let (assert, description) = assertion.split_once('\n').unwrap();
-                if !self.holds(&Node::read(assert)) {
-                    objections.push(description.split_whitespace().collect::<Vec<_>>().join(" "));
-                }
-            }
-        }
-        objections
-    }
-
-    /// The statements of the worker's role, by their ids.
-    pub(crate) fn statements(&self) -> BTreeMap<String, String> {
-        let list = resource("WorkerRole").rsplit_once("            Statement:\n").unwrap().1;
-        let mut statements = BTreeMap::new();
-        for item in list.split("\n              - ").map(|item| item.trim_start_matches(['-', ' '])) {
-            let lines = item.lines().filter(|line| !line.trim_start().starts_with('#'));
-            let lines: Vec<_> = match item.strip_prefix("!If\n                - ") {
-                None => lines.map(|line| line.trim_end().replacen("                ", "", 1)).collect(),
-                Some(chosen) if self.condition(chosen.lines().next().unwrap()) => {
-                    let statement = lines.skip(2).take_while(|line| !line.ends_with("- !Ref AWS::NoValue"));
-                    statement
-                        .map(|line| {
-                            line.replacen("                  ", "", 1).replacen("                - ", "", 1)
-                        })
-                        .collect()
-                }
-                Some(_) => continue,
-            };
-            let id = lines[0].strip_prefix("Sid: ").unwrap().to_owned();
-            assert!(statements.insert(id, lines.join("\n")).is_none());
-        }
-        statements
+        self.holds(TEMPLATE.key("Conditions").key(name))
     }
 }

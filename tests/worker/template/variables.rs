@@ -1,0 +1,218 @@
+//! Every variable that a function reads is set by the template or by Lambda, and every one that the template sets is read.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use privatelink_detach::aws;
+use privatelink_detach::config::{self, ConfigFault, IntakeConfig, WorkerConfig};
+use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
+
+use super::sources;
+use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, number, parameter};
+
+/// What Lambda itself puts into the environment of every function.
+const LAMBDAS_OWN: [&str; 10] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    // Lambda sets it to the template's ApplicationLogLevel.
+    "AWS_LAMBDA_LOG_LEVEL",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
+/// What the template leaves unset on purpose.
+const UNSET: [&str; 4] = [
+    // Where AWS is: for a machine that plays AWS, and for a network with endpoints of its own.
+    "AWS_ENDPOINT_URL",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+    // Overrides the level that Lambda passes on, where there is no Lambda.
+    "RUST_LOG",
+];
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The variables that are read in this environment.
+fn read_in(
+    variables: &BTreeMap<String, String>,
+    read: impl FnOnce(&dyn Fn(&str) -> Option<String>),
+) -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    read(&|name| {
+        names.borrow_mut().insert(name.to_owned());
+        variables.get(name).cloned()
+    });
+    names.into_inner()
+}
+
+/// The variables that every process reads, whichever function it is.
+fn read_by_every_process() -> BTreeSet<String> {
+    let mut read = read_in(&BTreeMap::new(), |environment| {
+        config::log_level(environment).unwrap();
+        config::check_lambda(environment);
+    });
+    let of_aws = Arc::new(Mutex::new(BTreeSet::new()));
+    let noted = Arc::clone(&of_aws);
+    aws::config(move |name| {
+        noted.lock().unwrap().insert(name.to_owned());
+        // The session token is read only with keys that it could belong to, and the second name of the region only
+        // without the first.
+        name.contains("KEY").then(|| "key".to_owned())
+    })
+    .unwrap();
+    read.append(&mut of_aws.lock().unwrap());
+    read
+}
+
+/// The variables that the worker reads, whatever its source of keys.
+fn read_by_the_worker() -> BTreeSet<String> {
+    let read = |source| {
+        let variables = Deployment::of(source, &[]).variables("WorkerFunction");
+        read_in(&variables, |environment| drop(WorkerConfig::read(environment).unwrap()))
+    };
+    SOURCES.into_iter().flat_map(read).collect()
+}
+
+fn read_by_the_intake() -> BTreeSet<String> {
+    let variables = Deployment::of("ENVIRONMENT", &[]).variables("IntakeFunction");
+    read_in(&variables, |environment| drop(IntakeConfig::read(environment).unwrap()))
+}
+
+#[test]
+fn the_template_sets_every_variable_that_a_function_reads_and_no_other() {
+    let set = |source| Deployment::of(source, &[]).variables("WorkerFunction").into_keys();
+    assert_eq!(SOURCES.into_iter().flat_map(set).collect::<BTreeSet<_>>(), read_by_the_worker());
+    let set = Deployment::of("ENVIRONMENT", &[]).variables("IntakeFunction").into_keys();
+    assert_eq!(set.collect::<BTreeSet<_>>(), read_by_the_intake());
+}
+
+#[test]
+fn what_the_template_does_not_set_is_lambdas_or_left_unset_on_purpose() {
+    assert_eq!(read_by_every_process(), names(&[&LAMBDAS_OWN[..], &UNSET].concat()));
+}
+
+/// The texts in the code that can be the name of a variable.
+fn named_in_the_code() -> BTreeSet<String> {
+    let owns_the_environment = |path: &str| path.starts_with("src/config") || path == "src/aws.rs";
+    let is_name = |text: &&str| {
+        text.len() > 1
+            && text.contains('_')
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let files = sources().into_iter().filter(|(path, _)| owns_the_environment(path));
+    let named = files.flat_map(|(_, code)| {
+        let texts = code.split('"').filter(is_name).map(str::to_owned);
+        texts.collect::<Vec<_>>()
+    });
+    named.collect()
+}
+
+#[test]
+fn no_variable_is_read_only_where_these_tests_do_not_look() {
+    let read = [read_by_every_process(), read_by_the_worker(), read_by_the_intake()];
+    assert_eq!(named_in_the_code(), read.into_iter().flatten().collect());
+}
+
+/// Parameters that differ from their defaults and from each other.
+const CHANGED: [(&str, &str); 9] = [
+    ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
+    ("AllowedRegions", "eu-west-1,cn-hangzhou"),
+    ("ProtectedSecurityGroups", "sg-kept"),
+    ("ProtectedEndpoints", "ep-kept"),
+    ("DetachDeadlineSeconds", "777"),
+    ("CompletionBusName", "told"),
+    ("WebhookAuthentication", "SIGNATURE"),
+    ("WebhookSecretsArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-abcdef"),
+    ("LogLevel", "WARN"),
+];
+
+fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigFault>> {
+    let variables = deployment.variables("WorkerFunction");
+    WorkerConfig::read(|name| variables.get(name).cloned())
+}
+
+fn intake_of(deployment: &Deployment) -> Result<IntakeConfig, Vec<ConfigFault>> {
+    let variables = deployment.variables("IntakeFunction");
+    IntakeConfig::read(|name| variables.get(name).cloned())
+}
+
+#[test]
+fn every_parameter_arrives_in_the_setting_that_it_is_meant_for() {
+    let deployment = Deployment::of("ENVIRONMENT", &CHANGED);
+    let (worker, intake) = (worker_of(&deployment).unwrap(), intake_of(&deployment).unwrap());
+    let rules = Rules {
+        allowed_regions: ["cn-hangzhou", "eu-west-1"].map(|id| RegionId::parse(id).unwrap()).into(),
+        protected_security_groups: [SecurityGroupId::parse("sg-kept").unwrap()].into(),
+        protected_endpoints: [EndpointId::parse("ep-kept").unwrap()].into(),
+    };
+    let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/123456789012/stack-{name}.fifo");
+    assert_eq!(worker.request_queue_url, queue("requests"));
+    assert_eq!(worker.dead_letter_queue_url, queue("dead-letter"));
+    assert_eq!((worker.bus_name.as_str(), worker.deadline), ("told", Duration::from_secs(777)));
+    assert_eq!(format!("{:?}", worker.service_url).matches("privatelink.internal").count(), 1);
+    assert_eq!(worker.rules, rules);
+    assert_eq!((intake.request_queue_url, intake.rules), (worker.request_queue_url, rules));
+    assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
+    for function in ["WorkerFunction", "IntakeFunction"] {
+        let logging = &deployment.properties(function)["LoggingConfig"];
+        // Without JSON, Lambda takes no level and passes none on.
+        assert_eq!(
+            (&logging["LogFormat"], &logging["ApplicationLogLevel"]),
+            (&"JSON".into(), &"WARN".into())
+        );
+    }
+    let created = [("CompletionBusName", "told"), ("CreateCompletionBus", "true")];
+    assert_eq!(worker_of(&Deployment::of("ENVIRONMENT", &created)).unwrap().bus_name, "told");
+}
+
+#[test]
+fn a_template_without_parameters_says_what_a_function_without_variables_assumes() {
+    let deployment = Deployment::of("ENVIRONMENT", &[]);
+    let (worker, intake) = (worker_of(&deployment).unwrap(), intake_of(&deployment).unwrap());
+    let needed = ["DETACH_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"];
+    let variables = deployment.variables("WorkerFunction");
+    let is_key = |name: &str| name.starts_with("ALIBABA_CLOUD_ACCESS_KEY");
+    let least = |name: &str| variables.get(name).filter(|_| needed.contains(&name) || is_key(name)).cloned();
+    let assumed = WorkerConfig::read(least).unwrap();
+    assert_eq!(
+        (worker.bus_name, worker.deadline, worker.rules, worker.service_url),
+        (assumed.bus_name, assumed.deadline, assumed.rules, assumed.service_url)
+    );
+    let assumed = IntakeConfig::read(least).unwrap();
+    assert_eq!(
+        (intake.rules, intake.webhook_secrets_arn),
+        (assumed.rules, assumed.webhook_secrets_arn),
+        "and webhooks are let in by IAM alone"
+    );
+}
+
+#[test]
+fn a_parameter_takes_no_more_and_no_less_than_the_code_does() {
+    let deadline = parameter("DetachDeadlineSeconds");
+    let bound = |key: &str| number(&deadline.key(key).text().into());
+    assert_eq!((bound("MinValue"), bound("MaxValue")), (*DEADLINE_SECONDS.start(), *DEADLINE_SECONDS.end()));
+    for level in parameter("LogLevel").key("AllowedValues").items() {
+        let read =
+            config::log_level(|name| (name == "AWS_LAMBDA_LOG_LEVEL").then(|| level.text().to_owned()));
+        assert!(read.is_ok(), "{level:?}");
+    }
+    let sources = parameter("AlibabaCredentials").key("AllowedValues").items();
+    assert_eq!(sources.iter().map(Node::text).collect::<Vec<_>>(), SOURCES);
+}
+
+#[test]
+fn a_key_that_is_given_as_a_parameter_is_shown_to_nobody() {
+    for (source, name, _) in PARAMETERS {
+        let is_hidden = parameter(name).find("NoEcho").is_some_and(|hidden| hidden.text() == "true");
+        assert_eq!(is_hidden, source == "ENVIRONMENT", "{name}");
+    }
+}
