@@ -42,6 +42,8 @@ pub struct Cloud {
     regions: Vec<RegionId>,
     security_groups: BTreeSet<SecurityGroupId>,
     endpoints: BTreeMap<EndpointId, Tracked>,
+    /// The endpoints on which time alone may change something: all that a call has to advance.
+    restless: BTreeSet<EndpointId>,
     gate: Gate,
     sts: Sts,
     meter: Meter,
@@ -79,6 +81,7 @@ impl Cloud {
             regions: seed.regions,
             security_groups: seed.security_groups,
             endpoints: BTreeMap::new(),
+            restless: BTreeSet::new(),
             gate: Gate::new(seed.access_keys),
             sts: Sts::new(seed.oidc_providers, seed.roles),
             meter: Meter::new(seed.quotas),
@@ -89,6 +92,7 @@ impl Cloud {
         };
         for endpoint in seed.endpoints {
             cloud.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
+            cloud.restless.insert(endpoint.endpoint_id.clone());
             cloud.endpoints.insert(endpoint.endpoint_id.clone(), Tracked::since_ever(Some(endpoint)));
         }
         Ok(cloud)
@@ -185,9 +189,13 @@ impl Cloud {
     fn settle(&mut self, now: SystemTime) {
         let lag = self.settings.read_lag.max(self.settings.record_lag);
         let horizon = now.checked_sub(lag).unwrap_or(SystemTime::UNIX_EPOCH);
-        for endpoint in self.endpoints.values_mut() {
-            endpoint.settle(now, horizon);
-        }
+        let endpoints = &mut self.endpoints;
+        self.restless.retain(|id| {
+            endpoints.get_mut(id).is_some_and(|endpoint| {
+                endpoint.settle(now, horizon);
+                !endpoint.is_at_rest()
+            })
+        });
     }
 
     /// What the server takes for the time.

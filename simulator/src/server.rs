@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
@@ -163,6 +163,10 @@ async fn handle(
     if request.uri().path().starts_with(control::PREFIX) {
         let response = control::answer(&mut lock(&shared.cloud), &request, SystemTime::now());
         return Ok(response.map(Reply::whole));
+    }
+    if request.method() == Method::HEAD {
+        // It opens a connection and asks for nothing.
+        return Ok(Response::new(Reply::whole(Bytes::new())));
     }
     let Answer { response, manner } = lock(&shared.cloud).answer(&request, SystemTime::now());
     shared.answered.notify_waiters();

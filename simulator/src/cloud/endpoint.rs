@@ -45,6 +45,11 @@ impl Tracked {
         self.gone.get(group).copied()
     }
 
+    /// Whether nothing will change by itself: no task runs, and no read shows an older state.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.views.len() == 1 && self.truth.as_ref().is_none_or(|endpoint| endpoint.task.is_none())
+    }
+
     /// Changes what is true from `at` on.
     pub(crate) fn change(&mut self, at: SystemTime, change: impl FnOnce(&mut Option<Endpoint>)) {
         let before: Vec<_> = groups(self.truth.as_ref()).map(|group| group.id.clone()).collect();

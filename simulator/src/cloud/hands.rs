@@ -43,6 +43,7 @@ impl Cloud {
         endpoint.check(&self.regions)?;
         self.settle(now);
         self.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
+        self.restless.insert(endpoint.endpoint_id.clone());
         let tracked =
             self.endpoints.entry(endpoint.endpoint_id.clone()).or_insert_with(|| Tracked::since_ever(None));
         tracked.change(now, |truth| *truth = Some(endpoint));
@@ -58,8 +59,10 @@ impl Cloud {
         change: impl FnOnce(&mut Endpoint),
     ) -> bool {
         self.settle(now);
-        let tracked = self.endpoints.get_mut(&endpoint.into()).filter(|tracked| tracked.truth().is_some());
+        let endpoint = endpoint.into();
+        let tracked = self.endpoints.get_mut(&endpoint).filter(|tracked| tracked.truth().is_some());
         let Some(tracked) = tracked else { return false };
+        self.restless.insert(endpoint);
         tracked.change(now, |truth| {
             if let Some(endpoint) = truth {
                 change(endpoint);
@@ -74,8 +77,10 @@ impl Cloud {
     /// Takes an endpoint away, whatever runs on it. Answers whether there was one.
     pub fn remove_endpoint(&mut self, endpoint: impl Into<EndpointId>, now: SystemTime) -> bool {
         self.settle(now);
-        let tracked = self.endpoints.get_mut(&endpoint.into()).filter(|tracked| tracked.truth().is_some());
+        let endpoint = endpoint.into();
+        let tracked = self.endpoints.get_mut(&endpoint).filter(|tracked| tracked.truth().is_some());
         let Some(tracked) = tracked else { return false };
+        self.restless.insert(endpoint);
         tracked.change(now, |truth| *truth = None);
         true
     }

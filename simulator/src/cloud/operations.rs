@@ -119,9 +119,14 @@ impl Cloud {
         effect: Option<&Effect>,
         now: SystemTime,
     ) -> Outcome {
-        let items: Vec<_> = self
-            .endpoints
-            .keys()
+        // An endpoint that is named is looked up: accounts have thousands, and most calls name one.
+        let named = call.get("EndpointId").map(EndpointId::from);
+        let ids: Vec<_> = match &named {
+            Some(id) => vec![id],
+            None => self.endpoints.keys().collect(),
+        };
+        let items: Vec<_> = ids
+            .into_iter()
             .filter_map(|id| self.seen(region, id, now))
             .filter(|endpoint| is_asked_for(endpoint, call))
             .map(|endpoint| (endpoint.endpoint_id.to_string(), record(endpoint)))

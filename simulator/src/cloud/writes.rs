@@ -113,6 +113,7 @@ impl Cloud {
         let ends_at = later(errand.now, takes);
         let task = Task { work, ends_at, free_at: later(ends_at, self.settings.pending_after) };
         if let Some(tracked) = self.endpoints.get_mut(&target.endpoint) {
+            self.restless.insert(target.endpoint.clone());
             tracked.change(errand.now, |truth| {
                 if let Some(endpoint) = truth {
                     begin(endpoint, task);
