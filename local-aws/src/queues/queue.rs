@@ -3,7 +3,7 @@
 //! Time is whatever the caller says it is. Nothing here knows other queues; moving a message to a dead-letter queue is
 //! the caller's part.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use super::acceptance::invalid;
@@ -20,10 +20,15 @@ pub(super) struct Queue {
     /// In the order of arrival.
     messages: Vec<Message>,
     /// What was sent within [`DEDUPLICATION_WINDOW`], by scope and deduplication id.
-    remembered: BTreeMap<(Option<String>, String), (SystemTime, Sent)>,
+    remembered: HashMap<DeduplicationKey, (SystemTime, Sent)>,
+    /// The same in the order of sending, which is that of forgetting.
+    to_forget: VecDeque<(SystemTime, DeduplicationKey)>,
     receipts_issued: u64,
     sequence_number: u64,
 }
+
+/// The scope of a deduplication id, and the id.
+type DeduplicationKey = (Option<String>, String);
 
 /// What one receive took out of a queue.
 #[derive(Debug, Default)]
@@ -39,7 +44,8 @@ impl Queue {
             name: name.to_owned(),
             settings,
             messages: Vec::new(),
-            remembered: BTreeMap::new(),
+            remembered: HashMap::new(),
+            to_forget: VecDeque::new(),
             receipts_issued: 0,
             sequence_number: 0,
         }
@@ -58,7 +64,9 @@ impl Queue {
             };
             (scope, deduplication_id)
         });
-        self.remembered.retain(|_, (at, _)| now < *at + DEDUPLICATION_WINDOW);
+        while let Some((_, key)) = self.to_forget.pop_front_if(|(at, _)| *at + DEDUPLICATION_WINDOW <= now) {
+            self.remembered.remove(&key);
+        }
         if let Some((_, sent)) = key.as_ref().and_then(|key| self.remembered.get(key)) {
             return Sent { is_duplicate: true, ..sent.clone() };
         }
@@ -66,6 +74,7 @@ impl Queue {
         let sequence_number = self.next_sequence_number();
         let sent = Sent { message_id: id.clone(), sequence_number, is_duplicate: false };
         if let Some(key) = key {
+            self.to_forget.push_back((now, key.clone()));
             self.remembered.insert(key, (now, sent.clone()));
         }
         self.messages.push(Message {
@@ -129,7 +138,9 @@ impl Queue {
                 message: message.clone(),
             });
         }
-        self.messages.retain(|message| !gone.contains(&message.id));
+        if !gone.is_empty() {
+            self.messages.retain(|message| !gone.contains(&message.id));
+        }
         taken
     }
 
