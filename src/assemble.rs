@@ -29,6 +29,12 @@ pub fn worker(
     let mut seeds = fastrand::Rng::new();
     let credentials = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, aws);
     let client = Client::new(transport, credentials, config.service_url, seeds.u64(..));
-    let settings = Settings { rules: config.rules, deadline: config.deadline, limits, invocation };
+    let settings = Settings {
+        rules: config.rules,
+        deadline: config.deadline,
+        concurrency: config.concurrency,
+        limits,
+        invocation,
+    };
     Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
 }

@@ -6,8 +6,10 @@
 mod invocation;
 mod regions;
 mod settle;
+mod share;
 
 use std::cell::RefCell;
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info};
@@ -21,6 +23,7 @@ use crate::clock::Clock;
 use crate::detach::{Account, Detach, Limits, Outcome, Step};
 use crate::request::{DetachRequest, RegionId, Rules};
 use regions::Regions;
+use share::Share;
 
 pub use invocation::{Invocation, InvocationLimits};
 pub use settle::{HandBack, Received, Unpublished};
@@ -35,6 +38,8 @@ pub struct Settings {
     pub rules: Rules,
     /// The deadline of a request that names none.
     pub deadline: Duration,
+    /// How many workers may run at once: they divide Alibaba Cloud's quotas among them.
+    pub concurrency: NonZeroU16,
     /// The waits of a detach.
     pub limits: Limits,
     /// The bounds of an invocation.
@@ -49,6 +54,7 @@ pub struct Worker<T, Q, B> {
     bus: B,
     settings: Settings,
     regions: Regions,
+    share: Share,
     rng: RefCell<fastrand::Rng>,
 }
 
@@ -56,12 +62,18 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     /// A worker on these three; `seed` makes jitter and client tokens, and must differ from process to process.
     pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, seed: u64) -> Self {
         let rng = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self { client, queue, bus, settings, regions: Regions::default(), rng }
+        let share = Share::of(settings.concurrency);
+        Self { client, queue, bus, settings, regions: Regions::default(), share, rng }
     }
 
     /// The queue that messages come from.
     pub fn queue(&self) -> &Q {
         &self.queue
+    }
+
+    /// What this worker keeps to.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Gets the keys for Alibaba Cloud before anybody waits for them. A failure is logged, and is no reason not to
@@ -72,11 +84,6 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         {
             log_trouble(&trouble, &code);
         }
-    }
-
-    /// What this worker keeps to.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// Detaches, step by step, as far as the invocation's time reaches.

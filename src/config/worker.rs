@@ -1,5 +1,6 @@
 //! The worker's variables.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::ConfigFault;
@@ -22,6 +23,8 @@ pub struct WorkerConfig {
     pub bus_name: String,
     /// `DETACH_DEADLINE_SECONDS`: of a request that names none.
     pub deadline: Duration,
+    /// `WORKER_MAXIMUM_CONCURRENCY`: how many workers may run at once.
+    pub concurrency: NonZeroU16,
     /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`
     pub rules: Rules,
     /// `PRIVATELINK_ENDPOINT_URL`
@@ -35,6 +38,12 @@ impl WorkerConfig {
     /// The default of `DETACH_DEADLINE_SECONDS`.
     pub const DEADLINE_SECONDS_DEFAULT: u64 = 3_600;
 
+    /// The default of `WORKER_MAXIMUM_CONCURRENCY`.
+    pub const CONCURRENCY_DEFAULT: NonZeroU16 = NonZeroU16::new(10).unwrap();
+
+    /// The most that an SQS event source mapping allows.
+    pub const CONCURRENCY_MAX: u16 = 1_000;
+
     /// The worker's configuration, or everything that is wrong with it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
         let mut reader = Reader::new(&environment);
@@ -43,6 +52,7 @@ impl WorkerConfig {
             dead_letter_queue_url: reader.queue_url("DEAD_LETTER_QUEUE_URL"),
             bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
+            concurrency: reader.concurrency("WORKER_MAXIMUM_CONCURRENCY"),
             rules: reader.rules(),
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
@@ -84,6 +94,17 @@ impl Reader<'_> {
         Duration::from_secs(seconds.unwrap_or(WorkerConfig::DEADLINE_SECONDS_DEFAULT))
     }
 
+    fn concurrency(&mut self, variable: &'static str) -> NonZeroU16 {
+        let default = WorkerConfig::CONCURRENCY_DEFAULT;
+        let Some(value) = self.optional(variable) else { return default };
+        let max = WorkerConfig::CONCURRENCY_MAX;
+        let workers = value.parse::<NonZeroU16>().ok().filter(|workers| workers.get() <= max);
+        if workers.is_none() {
+            self.fault(variable, format!("must be a whole number from 1 to {max}"));
+        }
+        workers.unwrap_or(default)
+    }
+
     fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
         self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
@@ -118,6 +139,7 @@ mod tests {
     fn defaults_hold_where_nothing_must_be_set() {
         let config = read(&[("ALLOWED_REGIONS", ""), ("DETACH_DEADLINE_SECONDS", "")]).unwrap();
         assert_eq!((config.bus_name.as_str(), config.deadline), ("default", Duration::from_hours(1)));
+        assert_eq!(config.concurrency.get(), 10);
         assert_eq!((config.rules, config.service_url), (Rules::default(), ServiceUrl::Regional));
     }
 
@@ -161,6 +183,17 @@ mod tests {
         );
         let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")]).unwrap().rules;
         assert_eq!(rules.protected_security_groups.len(), 2);
+    }
+
+    #[test]
+    fn as_many_workers_may_run_as_an_event_source_mapping_allows() {
+        const CONCURRENCY: &str = "WORKER_MAXIMUM_CONCURRENCY";
+        for (value, workers) in [("1", 1), ("24", 24), ("1000", 1000)] {
+            assert_eq!(read(&[(CONCURRENCY, value)]).unwrap().concurrency.get(), workers);
+        }
+        for value in ["0", "1001", "-1", "2.5", "ten", "70000"] {
+            assert_eq!(faults(&[(CONCURRENCY, value)]), [CONCURRENCY], "{value}");
+        }
     }
 
     #[test]

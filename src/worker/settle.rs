@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
-use tracing::{Instrument, Span, error, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 use super::{Ended, Invocation, Worker};
 use crate::alibaba::transport::Transport;
@@ -13,10 +13,14 @@ use crate::detach::{Account, Outcome, TimeUsedUp};
 use crate::publisher::Bus;
 use crate::queue::{DeadLetter, Delivery, Queue};
 use crate::reason::{Reason, ReasonCode};
-use crate::request::{DetachRequest, EndpointId, Rejection, RequestId, SecurityGroupId, Trigger};
+use crate::request::{DetachRequest, EndpointId, RegionId, Rejection, RequestId, SecurityGroupId, Trigger};
 
 /// Jitter on top of a visibility timeout, as a share of it.
 const HAND_BACK_JITTER: f64 = 0.2;
+
+/// What a request that has waited for its share must have left of the invocation: most detaches need less. One that began
+/// later would be asked for here, and proved by the next delivery.
+const DETACH_TIME: Duration = Duration::from_secs(15);
 
 /// A delivery and the request in it.
 #[derive(Debug)]
@@ -93,6 +97,10 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             Err(rejection) => (Outcome::Rejected(rejection.clone()), Account::default()),
             Ok(request) => {
                 let until = invocation.clock.instant_of(deadline);
+                self.begin(&request.region_id, until, invocation).await.map_err(|opens| {
+                    let why = "this worker's share of the quota is used up";
+                    self.hand_back_until(Some(opens), received, why, invocation)
+                })?;
                 let is_first = delivery.receive_count == 1;
                 match self.detach(request, is_first, until, invocation).await {
                     Ended::Finished(outcome, account) => (outcome, account),
@@ -114,6 +122,31 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         let subject = Subject::new(request_id, &received.request);
         let completion = Completion::new(&outcome, &account, subject, circumstances);
         self.settle(&outcome, &completion, received, deadline, invocation).await
+    }
+
+    /// Waits until this worker's share of the quota lets one more request begin, or until its deadline: then it only
+    /// looks once more, and is owed its answer. Or when it may begin, if the invocation's time does not reach that far.
+    async fn begin(
+        &self,
+        region: &RegionId,
+        deadline: Instant,
+        invocation: &Invocation,
+    ) -> Result<(), Instant> {
+        let now = invocation.clock.now();
+        let opens = self.share.opens(region, now);
+        let at = opens.min(deadline.max(now));
+        let needed = if now < at && at == opens { DETACH_TIME } else { Duration::ZERO };
+        let limits = &self.settings.invocation;
+        invocation.call_may_last_until(at + needed, deadline <= now, limits).ok_or(opens)?;
+        if at == opens {
+            self.share.take(region, at);
+        }
+        if at > now {
+            let wait_ms = super::milliseconds(at - now);
+            debug!(wait_ms, "held back: this worker's share of the quota is used up");
+        }
+        invocation.clock.sleep_until(at).await;
+        Ok(())
     }
 
     /// Copy, event, delete. A copy or an event that fails leaves the message where it is, until its deadline.
@@ -198,6 +231,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             Err(rejection) => (Outcome::Rejected(rejection.clone()), Account::default()),
             Ok(valid) => {
                 let deadline = started + self.deadline_of(request);
+                // Somebody waits for it, and no queue would keep it: it counts, and does not wait for its share.
+                self.share.take(&valid.region_id, started);
                 match self.detach(valid, true, deadline, invocation).await {
                     Ended::Finished(outcome, account) => (outcome, account),
                     Ended::Unfinished { account, .. } => {

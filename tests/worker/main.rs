@@ -16,6 +16,7 @@ mod memory;
 mod official_sdk;
 mod outcomes;
 mod process;
+mod scale;
 mod schema;
 mod settlement;
 mod stage;

@@ -1,0 +1,26 @@
+//! The worker with everything around it in memory, on a virtual clock.
+//!
+//! In reading order:
+//!
+//! * [`World`] is everything but the worker: Alibaba Cloud, queues and bus as state, and a record of what happened.
+//! * [`Pace`] is how long a call into that world takes.
+//! * [`Seam`] shows the world to a worker as its transport, its queue and its bus.
+//! * [`Sandbox`] is one execution environment of the function: a worker, invoked with one batch at a time.
+//! * [`mapping`] is the event source mapping: from the queue to as many sandboxes as there are, and back.
+//!
+//! `time` alone reads the clock and waits. The clock is tokio's, paused: it moves when everybody waits, to the next
+//! moment that somebody waits for.
+
+#![expect(clippy::expect_used, reason = "a simulation of what cannot be stops the test that asked for it")]
+
+pub mod mapping;
+mod pace;
+mod sandbox;
+mod seam;
+mod time;
+mod world;
+
+pub use pace::Pace;
+pub use sandbox::{Ending, Sandbox};
+pub use seam::Seam;
+pub use world::{DEAD_LETTERS, Event, Invoked, REGION, REQUESTS, World};

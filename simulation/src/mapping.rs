@@ -1,0 +1,94 @@
+//! The event source mapping: from the queue to the sandboxes and back.
+//!
+//! It has one batch on its way to each sandbox, so their number is what Lambda calls `MaximumConcurrency`.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use local_aws::mapping::{Failure, Verdict, judge};
+use local_aws::queues::ReceivedMessage;
+
+use crate::sandbox::{Ending, Sandbox};
+use crate::world::{REQUESTS, World};
+
+/// The template's batch size, the most that a FIFO queue delivers at once.
+pub const BATCH_MAX: usize = 10;
+
+/// So many sandboxes start at once, and the others one after the other, at most 300 a minute. Lambda developer guide,
+/// "Configuring scaling behavior for SQS event source mappings": said of standard queues, and of FIFO queues nothing else.
+const STARTED_AT_ONCE: u32 = 5;
+const START_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a single delivery waits for its batch: longer than any visibility timeout.
+const PATIENCE: Duration = Duration::from_hours(12);
+
+/// Time was up, and requests were still in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// How many.
+    pub waiting: usize,
+    /// What the others came to.
+    pub outcomes: Vec<String>,
+}
+
+/// Keeps these sandboxes busy until the queue is empty.
+pub async fn drain(world: &World, sandboxes: &mut [Sandbox], within: Duration) -> Result<(), Unfinished> {
+    let until = world.now() + within;
+    let slots = sandboxes.iter_mut().zip(0_u32..).map(|(sandbox, place)| async move {
+        world.time.pass(START_INTERVAL * (place + 1).saturating_sub(STARTED_AT_ONCE)).await;
+        while let Some(batch) = next(world, until).await {
+            let ending = sandbox.invoke(&batch, None).await;
+            settle(world, &batch, ending).await;
+        }
+    });
+    join_all(slots).await;
+    match world.waiting() {
+        0 => Ok(()),
+        waiting => Err(Unfinished { waiting, outcomes: world.outcomes() }),
+    }
+}
+
+/// The next batch to a sandbox; with `polls`, to one that is killed after so many. How it ended, if there was one.
+pub async fn deliver(world: &World, sandbox: &mut Sandbox, polls: Option<u32>) -> Option<Ending> {
+    let batch = next(world, world.now() + PATIENCE).await?;
+    let ending = sandbox.invoke(&batch, polls).await;
+    settle(world, &batch, ending.clone()).await;
+    Some(ending)
+}
+
+/// Waits for messages: after each change, and when one becomes visible by itself. None if the queue is empty, or nothing
+/// came until then.
+async fn next(world: &World, until: SystemTime) -> Option<Vec<ReceivedMessage>> {
+    while world.waiting() > 0 && world.now() < until {
+        // Taken before the look, so that no change after the look is missed.
+        let changed = world.changed.notified();
+        let receive = |world: &World| {
+            let (mut queues, now) = (world.queues.borrow_mut(), world.now());
+            let batch = queues.receive(REQUESTS, BATCH_MAX, None, now).expect("the queue exists");
+            (batch, queues.next_visible_at(REQUESTS, now).expect("the queue exists"))
+        };
+        let (batch, visible_at) = world.call_aws(receive).await;
+        if !batch.is_empty() {
+            return Some(batch);
+        }
+        world.time.by(visible_at.map_or(until, |at| at.min(until)), changed).await;
+    }
+    None
+}
+
+/// Deletes what succeeded. A delete that comes too late changes nothing: the message is delivered again.
+async fn settle(world: &World, batch: &[ReceivedMessage], ending: Ending) {
+    let verdict = match ending {
+        Ending::Answered(answer) => judge(batch, answer.as_bytes()),
+        Ending::Failed(_) | Ending::Killed => Verdict::BatchFailed(Failure::FunctionError),
+    };
+    let delete = |world: &World| {
+        let (mut queues, now) = (world.queues.borrow_mut(), world.now());
+        for received in verdict.deleted(batch) {
+            let _ = queues.delete(REQUESTS, &received.receipt_handle, now);
+        }
+        drop(queues);
+        world.changed.notify_waiters();
+    };
+    world.call_aws(delete).await;
+}

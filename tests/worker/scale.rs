@@ -1,0 +1,101 @@
+//! Many requests at once on the virtual clock: several sandboxes, few endpoints, and quotas that they can outrun.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::rc::Rc;
+use std::time::Duration;
+
+use detach_simulation::{Pace, REGION, Sandbox, World, mapping};
+use privatelink_simulator::{Endpoint, Quota, Seed, documented_quotas};
+
+use crate::log;
+use crate::stage::request;
+
+/// Endpoints, and how many groups are to be taken off each.
+const ENDPOINTS: usize = 40;
+const GROUPS: usize = 5;
+
+/// A world with all requests in its queue, in which quotas are so many times smaller than documented.
+fn backlog(quotas_by: u32) -> Rc<World> {
+    log::start();
+    let groups: Vec<String> =
+        ["sg-keep".to_owned()].into_iter().chain((0..GROUPS).map(|n| format!("sg-{n}"))).collect();
+    let endpoint = |n| Endpoint::new(REGION, format!("ep-{n:02}"), groups.iter().map(String::as_str));
+    let quotas = documented_quotas();
+    let quotas =
+        quotas.into_iter().map(|(action, quota)| (action, Quota { calls: quota.calls / quotas_by, ..quota }));
+    let (endpoints, quotas) = ((0..ENDPOINTS).map(endpoint).collect(), quotas.collect());
+    let ms = Duration::from_millis;
+    let pace = Pace { alibaba: ms(40)..=ms(150), aws: ms(5)..=ms(15) };
+    let world = World::new(Seed { endpoints, quotas, ..Seed::default() }, pace, 1);
+    for n in 0..GROUPS {
+        for endpoint in 0..ENDPOINTS {
+            world.send(&request(&format!("ep-{endpoint:02}"), &format!("sg-{n}")));
+        }
+    }
+    world
+}
+
+/// Empties the queue, and holds whatever must be true of it however often somebody was throttled.
+async fn drain(world: &Rc<World>, sandboxes: u16) {
+    let mut sandboxes = Sandbox::several(world, NonZeroU16::new(sandboxes).unwrap(), 1);
+    mapping::drain(world, &mut sandboxes, Duration::from_hours(1)).await.unwrap();
+    assert_eq!(world.buried(), 0);
+
+    let mut lanes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for event in world.events.borrow().iter() {
+        let text = |field: &str| event.detail[field].as_str().unwrap().to_owned();
+        // Who was throttled between a detach and its proof finds it done when the message comes again.
+        let is_redelivered = event.detail["effort"]["deliveries"].as_u64() > Some(1);
+        let is_good =
+            text("outcome") == "detached" || (is_redelivered && text("outcome") == "already_detached");
+        assert!(is_good, "{:#}", event.detail);
+        lanes.entry(text("endpoint_id")).or_default().push(text("security_group_id"));
+    }
+    let in_order: Vec<String> = (0..GROUPS).map(|n| format!("sg-{n}")).collect();
+    assert_eq!(lanes.len(), ENDPOINTS);
+    assert!(lanes.values().all(|lane| *lane == in_order), "out of order, lost or twice: {lanes:#?}");
+
+    let cloud = world.cloud.borrow();
+    for (endpoint, counts) in &cloud.counts().endpoints {
+        assert_eq!(
+            (counts.detaches_accepted, counts.detaches_in_flight_max, counts.lock_rejections),
+            (GROUPS as u64, 1, 0),
+            "{endpoint}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sandboxes_within_the_quotas_are_never_throttled() {
+    let world = backlog(5);
+    drain(&world, 4).await;
+    assert_eq!(world.outcomes(), vec!["detached"; ENDPOINTS * GROUPS]);
+    let counts = world.cloud.borrow().counts().clone();
+    assert_eq!((counts.throttled, counts.of(crate::memory::DETACH)), (0, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sandboxes_that_outrun_the_quotas_wait_and_lose_nothing() {
+    let world = backlog(20);
+    drain(&world, 6).await;
+    assert!(world.cloud.borrow().counts().throttled > 0, "nobody was throttled, so nothing was shown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_keeps_nothing_of_the_requests_that_it_has_finished() {
+    let world = backlog(1);
+    let mut sandbox = [Sandbox::new(&world, 1)];
+    mapping::deliver(&world, &mut sandbox[0], None).await.unwrap();
+    let after_ten = format!("{:?}", sandbox[0].worker()).len();
+    mapping::drain(&world, &mut sandbox, Duration::from_hours(1)).await.unwrap();
+
+    // It knows for a minute when requests began.
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    (0..10)
+        .for_each(|n| world.send(&request(&format!("ep-{:02}", n / GROUPS), &format!("sg-{}", n % GROUPS))));
+    mapping::deliver(&world, &mut sandbox[0], None).await.unwrap();
+    let after_all = format!("{:?}", sandbox[0].worker()).len();
+    // What is left to differ is the digits of numbers.
+    assert!(after_all.abs_diff(after_ten) < 100, "{after_ten} characters after ten, {after_all} after 210");
+}
