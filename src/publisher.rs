@@ -22,6 +22,11 @@ pub struct BusFault {
 ///
 /// A seam: production talks to `EventBridge`, a simulation on a virtual clock keeps the bus in memory.
 pub trait Bus {
+    /// Does what can be done before anybody waits for an event. Nothing depends on it.
+    fn prepare(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
     /// Publishes one event. `Ok` only if the bus accepted this very entry.
     fn publish(&self, completion: &Completion) -> impl Future<Output = Result<(), BusFault>>;
 }
@@ -45,8 +50,9 @@ impl EventBridge {
         Self { client, bus_name, is_known_to_exist }
     }
 
-    /// `PutEvents` takes events for a bus that does not exist and drops them, so the bus is looked at once, before the
-    /// first event of a process. Whatever else keeps us from looking, such as a missing permission, keeps no event.
+    /// `PutEvents` takes events for a bus that does not exist and drops them, so the bus is looked at until it was seen,
+    /// before the first event of a process at the latest. Whatever else keeps us from looking, such as a missing
+    /// permission, keeps no event.
     async fn check_bus(&self) -> Result<(), BusFault> {
         if self.is_known_to_exist.get() {
             return Ok(());
@@ -68,6 +74,15 @@ impl EventBridge {
 }
 
 impl Bus for EventBridge {
+    /// Looks at the bus, even at the one that need not be looked at: the connection is open then, and the client has done
+    /// once what it does with every call. What is wrong is told when there is an event to publish.
+    async fn prepare(&self) {
+        let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
+        if described.is_ok() {
+            self.is_known_to_exist.set(true);
+        }
+    }
+
     async fn publish(&self, completion: &Completion) -> Result<(), BusFault> {
         // Boxed: once in a process, and the future of every publish stays small.
         Box::pin(self.check_bus()).await?;

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join3;
 use tracing::{debug, error, info};
 
 use crate::alibaba::client::Client;
@@ -21,6 +22,7 @@ use crate::alibaba::privatelink::{Action, Call, Target};
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::detach::{Account, Detach, Limits, Outcome, Step};
+use crate::publisher::Bus;
 use crate::request::{DetachRequest, RegionId, Rules};
 use regions::Regions;
 use share::Share;
@@ -30,6 +32,9 @@ pub use settle::{HandBack, Received, Unpublished};
 
 /// How long a region is left alone when it throttles without saying for how long, and no step says it either.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time for the connections that are opened while the process starts. What takes longer would be no gain.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What a worker keeps to.
 #[derive(Debug, Clone)]
@@ -76,10 +81,25 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         &self.settings
     }
 
-    /// Gets the keys for Alibaba Cloud before anybody waits for them. A failure is logged, and is no reason not to
-    /// start: requests wait in the queue until there are keys.
-    pub async fn prepare(&self, clock: &Clock) {
-        if let Err(NoCredentials { code, .. }) = self.client.prepare(clock).await
+    /// Gets the keys for Alibaba Cloud, and opens the connections that every request needs, before anybody waits for them.
+    /// No failure is a reason not to start: requests wait in the queue until there are keys, and a call opens what is not
+    /// open.
+    pub async fn prepare(&self, clock: &Clock)
+    where
+        B: Bus,
+    {
+        let keys = self.client.prepare(clock);
+        let bus = clock.by(clock.now() + CONNECT_TIME_MAX, self.bus.prepare());
+        // Of several regions nobody knows which one will be asked for.
+        let regions = &self.settings.rules.allowed_regions;
+        let only_region = regions.first().filter(|_| regions.len() == 1);
+        let service = async {
+            if let Some(region) = only_region {
+                self.client.connect(region, CONNECT_TIME_MAX).await;
+            }
+        };
+        let (keys, _, ()) = join3(keys, bus, service).await;
+        if let Err(NoCredentials { code, .. }) = keys
             && let Some(trouble) = self.client.trouble()
         {
             log_trouble(&trouble, &code);

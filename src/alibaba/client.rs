@@ -14,6 +14,7 @@ use super::service_url::ServiceUrl;
 use super::signing::{self, Unsigned};
 use super::transport::Transport;
 use crate::clock::Clock;
+use crate::request::RegionId;
 
 /// Time for the keys before anybody waits for them, at start: Lambda allows ten seconds for all of it.
 const PREPARE_TIME_MAX: Duration = Duration::from_secs(7);
@@ -55,6 +56,16 @@ impl<T: Transport> Client<T> {
     /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again.
     pub async fn prepare(&self, clock: &Clock) -> Result<(), NoCredentials> {
         self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
+    }
+
+    /// Opens a connection to where this region's calls go, before anybody waits for one. `HEAD` asks for nothing, and whatever
+    /// is answered leaves the connection open; without it the first call opens one.
+    pub async fn connect(&self, region: &RegionId, timeout: Duration) {
+        let (scheme, host) = self.service_url.parts(region);
+        let request = http::Request::builder().method("HEAD").uri(format!("{scheme}://{host}/"));
+        if let Ok(request) = request.body(Bytes::new()) {
+            let _ = self.transport.send(request, timeout).await;
+        }
     }
 
     /// What keeps the client from signing, after a call that failed for it; `None` if the next may succeed.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use local_aws::{Action as Aws, Fault as AwsFault};
+use privatelink_detach::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::stage::{Setting, Stage, attribute, request};
@@ -90,6 +91,21 @@ async fn a_bus_that_does_not_exist_swallows_nothing() {
     stage.run().await;
     let looks = stage.aws_calls().into_iter().filter(|call| *call == Aws::DescribeEventBus);
     assert_eq!(looks.count(), 2, "once it is known to exist, it is not looked at again");
+}
+
+#[tokio::test]
+async fn a_bus_that_was_seen_while_the_process_started_is_not_looked_at_again() {
+    let mut setting = Setting::with_endpoints(&[("ep-a", &["sg-b"])]);
+    setting.environment = vec![("COMPLETION_BUS_NAME", "completions".to_owned())];
+    let stage = Stage::set(setting).await;
+    stage.aws.bus().create("completions");
+    stage.worker.prepare(&Clock::start()).await;
+    assert_eq!(stage.aws_calls(), [Aws::DescribeEventBus]);
+    stage.send(&request("ep-a", "sg-a"));
+    stage.run().await;
+    let calls = stage.aws_calls();
+    let looks = calls.iter().filter(|call| **call == Aws::DescribeEventBus).count();
+    assert_eq!((looks, calls.contains(&Aws::PutEvents)), (1, true));
 }
 
 #[tokio::test]
