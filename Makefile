@@ -5,12 +5,18 @@ VENV := .venv
 LINTERS := $(VENV)/installed
 TOOLS := .tools
 SCHEMATHESIS := $(TOOLS)/schemathesis/installed
+OTHERS := $(TOOLS)/others/installed
 PACKAGER := $(TOOLS)/package/installed
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+PROGRAMS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e
+PYTEST := $(TOOLS)/others/bin/python -m pytest --quiet
+# Lambda's runtime emulator, one program for each architecture.
+RIE = $(CURDIR)/$(VENV)/lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-$$(uname -m | sed s/aarch64/arm64/)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench package lint lint-rust lint-dependencies lint-template audit clean
+.PHONY: help demo test e2e bench package lint lint-rust lint-dependencies lint-template audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +29,25 @@ demo: ## Run the whole system on this machine, against the simulator (ARGS="..."
 test: export RUST_TEST_THREADS ?= 8
 test: $(SCHEMATHESIS) ## Run every test of the workspace
 	cargo test --workspace --locked
+	@$(MAKE) --no-print-directory e2e
+
+# The functions are release builds without link-time optimisation, which alone takes minutes. They run in MiniStack and
+# under AWS's runtime emulator, which the SAM CLI brings along, and Alibaba Cloud's own clients call the simulator.
+e2e: export WORKER := $(PROGRAMS)/worker
+e2e: export INTAKE := $(PROGRAMS)/intake
+e2e: export SIMULATOR := $(PROGRAMS)/privatelink-simulator
+e2e: export PANICKING := $(PROGRAMS)/panicking-worker
+e2e: $(OTHERS) $(LINTERS) ## Run the release programs in parts that others wrote (part of `make test`)
+	cargo build --locked --profile e2e --bins \
+		--package privatelink-detach --package privatelink-simulator --package panicking-worker
+	$(PYTEST) tests/official_sdk
+	RIE=$$(echo $(RIE)) $(PYTEST) tests/emulator
+	$(PYTEST) tests/e2e
 
 bench: ## Measure size, start and a webhook's answer beside the bare runtime's (compiles for minutes)
 	cargo build --release --locked --example bare
 	cargo bench --locked --bench functions
+	cargo bench --profile e2e --locked --bench scale
 
 package: $(PACKAGER) ## Build both functions for Lambda's arm64 processors, and print the size of their zips (compiles for minutes)
 	$(TOOLS)/package/bin/python scripts/package.py
@@ -73,6 +94,9 @@ $(LINTERS): requirements-lint.txt
 	$(install)
 
 $(SCHEMATHESIS): tests/openapi/requirements.txt
+	$(install)
+
+$(OTHERS): tests/requirements.txt
 	$(install)
 
 $(PACKAGER): requirements-package.txt

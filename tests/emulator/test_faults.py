@@ -1,0 +1,47 @@
+"""A function whose configuration is not usable: what Lambda is told, and what stands in the function's log."""
+
+import json
+import re
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "program, wrong, faults",
+    [
+        (
+            "WORKER",
+            {"DETACH_QUEUE_URL": "", "DETACH_DEADLINE_SECONDS": "soon", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ""},
+            {
+                "DETACH_QUEUE_URL": "is not set",
+                "DETACH_DEADLINE_SECONDS": "must be a whole number of seconds from 30 to 39600",
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "is not set",
+            },
+        ),
+        (
+            "INTAKE",
+            {"DETACH_QUEUE_URL": "", "WEBHOOK_SECRETS_ARN": "whsec_c2VjcmV0"},
+            {"DETACH_QUEUE_URL": "is not set", "WEBHOOK_SECRETS_ARN": "must be the ARN of a Secrets Manager secret"},
+        ),
+    ],
+)
+def test_every_fault_of_the_configuration_is_in_one_line_and_nothing_else_is_said(
+    start, worker_environment, intake_environment, event, alibaba, aws, program, wrong, faults
+):
+    environment = {"WORKER": worker_environment, "INTAKE": intake_environment}[program]
+    function = start(program, {**environment, **wrong})
+    # There is no answer to an invocation whose function does not start; on Lambda it is this error's type.
+    assert function.invoke(event("direct-dry-run")) == (502, "")
+    assert re.search("Init failed .*error=Runtime exited with error: exit status 1", function.log())
+    assert "First fatal error stored in appctx: Runtime.ExitError" in function.log()
+
+    (line,) = map(json.loads, function.own_lines())
+    told = json.loads(line.pop("faults"))
+    assert told == [{"variable": variable, "problem": problem} for variable, problem in faults.items()]
+    line.pop("timestamp")
+    assert line == {
+        "level": "ERROR",
+        "message": "the configuration is not usable",
+        "target": "privatelink_detach::process",
+    }
+    assert (aws.calls, alibaba.called()) == ([], [])

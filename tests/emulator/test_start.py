@@ -1,0 +1,101 @@
+"""From the start to an answer, and to the next one, of the release programs under AWS's runtime emulator."""
+
+import re
+
+import pytest
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+# What a simulator that has just started over calls its third and its sixth call.
+THIRD_CALL, SIXTH_CALL = "4FAD8879-896D-31FB-1D0B-14E4DB018FED", "9601D57E-7616-8D1C-BD64-A5D9ADEFE000"
+
+
+def test_the_worker_answers_and_its_process_answers_again(start, worker_environment, event, alibaba, aws):
+    function = start("WORKER", worker_environment)
+    status, first = function.invoke(event("direct-dry-run"))
+    process = function.process_id()
+    assert (status, first) == (200, passed(first, THIRD_CALL))
+    status, second = function.invoke(event("direct-dry-run"))
+    assert (status, second) == (200, passed(second, SIXTH_CALL))
+    assert function.process_id() == process
+    assert re.findall(r"^START RequestId: (\S+)", function.log(), re.MULTILINE) == [
+        first["request_id"],
+        second["request_id"],
+    ]
+    assert aws.operations() == ["PutEvents", "PutEvents"] and aws.events() == [first, second]
+    look = ["ListVpcEndpointSecurityGroups", "ListVpcEndpoints"]
+    assert alibaba.called() == [*look, "DetachSecurityGroupFromVpcEndpoint"] * 2
+    assert alibaba.counts()["endpoints"]["ep-hp3shop"]["detaches_accepted"] == 0
+
+
+def passed(answer, api_request_id):
+    """The answer to a dry run that passed; what differs from run to run is taken from it, if it can be that at all."""
+    accepted_at, started_at, completed_at = (answer[name] for name in ("accepted_at", "started_at", "completed_at"))
+    assert all(MOMENT.fullmatch(moment) for moment in (accepted_at, started_at, completed_at))
+    assert accepted_at <= started_at <= completed_at and 0 <= answer["duration_ms"] < 60_000
+    groups = ["sg-hp3own", "sg-hp3vendor"]
+    return {
+        "version": "1",
+        "request_id": answer["request_id"],
+        "outcome": "dry_run_passed",
+        "trigger": "direct",
+        "region_id": "eu-west-1",
+        "endpoint_id": "ep-hp3shop",
+        "security_group_id": "sg-hp3vendor",
+        "reason": None,
+        "evidence": {
+            "security_groups_before": groups,
+            "security_groups_after": groups,
+            "endpoint_status": "Active",
+            "confirmed_at": None,
+        },
+        "effort": {"deliveries": 1, "detach_calls": 1, "look_calls": 2, "retries": {}},
+        "accepted_at": accepted_at,
+        "started_at": started_at,
+        "completed_at": completed_at,
+        "duration_ms": answer["duration_ms"],
+        "api_request_ids": [api_request_id],
+        "metadata": {},
+    }
+
+
+def test_the_intake_answers_and_its_process_answers_again(start, intake_environment, event, aws):
+    function = start("INTAKE", intake_environment)
+    healthy = {
+        "statusCode": 204,
+        "headers": {"cache-control": "no-store"},
+        "body": None,
+        "cookies": [],
+        "isBase64Encoded": False,
+    }
+    assert function.invoke(event("health")) == (200, healthy)
+    process = function.process_id()
+    assert function.invoke(event("health")) == (200, healthy)
+    assert process and function.process_id() == process
+    assert aws.calls == []
+
+
+@pytest.mark.parametrize(
+    "asked, error_type, message",
+    [
+        (
+            {"Records": [{"EventSource": "aws:sns", "Sns": {}}]},
+            "UnsupportedSource",
+            "the event comes from an unnamed source, not from SQS; put the request into the request queue, or invoke with"
+            " the bare request",
+        ),
+        (
+            {"Records": [{"eventSource": "aws:sqs", "body": 1}]},
+            "UnreadableBatch",
+            "the event has Records that are no SQS messages: line 1, column 49",
+        ),
+    ],
+)
+def test_an_invocation_that_fails_is_told_with_its_type_and_the_process_goes_on(
+    start, worker_environment, event, alibaba, asked, error_type, message
+):
+    function = start("WORKER", worker_environment)
+    assert function.invoke(asked) == (200, {"errorType": error_type, "errorMessage": message})
+    process = function.process_id()
+    assert function.invoke(event("direct-dry-run"))[1]["outcome"] == "dry_run_passed"
+    assert process and function.process_id() == process
+    assert alibaba.counts()["calls_total"] == 3
