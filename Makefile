@@ -6,6 +6,7 @@ LINTERS := $(VENV)/installed
 TOOLS := .tools
 SCHEMATHESIS := $(TOOLS)/schemathesis/installed
 OTHERS := $(TOOLS)/others/installed
+PEER := $(TOOLS)/peer/installed
 PACKAGER := $(TOOLS)/package/installed
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
@@ -44,9 +45,10 @@ e2e: $(OTHERS) $(LINTERS) ## Run the release programs in parts that others wrote
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/emulator
 	$(PYTEST) tests/e2e
 
-bench: ## Measure size, start and a webhook's answer beside the bare runtime's (compiles for minutes)
+# The example first: what it needs is compiled without the features that only tests and benchmarks ask for.
+bench: $(PEER) ## Measure both functions beside the bare runtime and a peer in Python, and a long queue (ARGS="start first" for parts)
 	cargo build --release --locked --example bare
-	cargo bench --locked --bench functions
+	PEER_PYTHON=$(TOOLS)/peer/bin/python cargo bench --locked --bench functions -- $(ARGS)
 	cargo bench --profile e2e --locked --bench scale
 
 package: $(PACKAGER) ## Build both functions for Lambda's arm64 processors, and print the size of their zips (compiles for minutes)
@@ -97,6 +99,9 @@ $(SCHEMATHESIS): tests/openapi/requirements.txt
 	$(install)
 
 $(OTHERS): tests/requirements.txt
+	$(install)
+
+$(PEER): benches/peer/requirements.txt
 	$(install)
 
 $(PACKAGER): requirements-package.txt

@@ -14,12 +14,15 @@ const QUOTA: &str = "1447";
 /// Microseconds. Lambda's own period is not documented.
 const PERIOD: &str = "20000";
 
+/// The file with the ids of a group's processes.
+const MEMBERS: &str = "cgroup.procs";
+
 /// A control group with one process. Dropping it removes the group, if the process has ended.
 pub(crate) struct Share(PathBuf);
 
 impl Share {
-    /// Holds a process to the share from now on.
-    pub(crate) fn hold(name: &str, process_id: u32) -> io::Result<Self> {
+    /// A group without a process yet.
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         let root = Path::new("/sys/fs/cgroup");
         let is_version_2 = root.join("cgroup.controllers").exists();
         let (parent, limits) = if is_version_2 {
@@ -35,8 +38,17 @@ impl Share {
         for (file, limit) in limits {
             share.write(file, &limit)?;
         }
-        share.write("cgroup.procs", &process_id.to_string())?;
         Ok(share)
+    }
+
+    /// Holds a process to the share from now on.
+    pub(crate) fn hold(&self, process_id: u32) -> io::Result<()> {
+        self.write(MEMBERS, &process_id.to_string())
+    }
+
+    /// Where a process writes its id to be held to the share.
+    pub(crate) fn members(&self) -> PathBuf {
+        self.0.join(MEMBERS)
     }
 
     /// The files are the kernel's; one that is not there is not to be made.

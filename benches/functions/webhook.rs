@@ -16,7 +16,8 @@ use tokio::time::sleep;
 
 use crate::account::{Account, SECRET};
 use crate::process::{Process, Program};
-use crate::times::Times;
+use crate::times::{Values, digits};
+use crate::work::check;
 
 /// Turns before the first that counts: connections are open and caches filled.
 const WARM_UP: usize = 200;
@@ -32,7 +33,7 @@ const TURNS_WITH_PAUSES: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A Function URL's event, to be signed anew for each call.
-const SAMPLE: &str = include_str!("../events/webhook-single.json");
+const SAMPLE: &str = include_str!("../../events/webhook-single.json");
 
 /// The intake and the bare runtime, an account for both, and who sends to the queue besides.
 struct Stage {
@@ -64,8 +65,8 @@ pub(crate) async fn measure() -> io::Result<()> {
         whole.turn(Duration::ZERO).await?;
         limited.turn(Duration::ZERO).await?;
     }
-    println!("A signed webhook, from the invocation to its answer over the runtime API on loopback; warm");
-    println!("{:<36} {:>9} {:>12}", "", "p50", "p99");
+    println!("A signed webhook, from the invocation to its answer over the runtime API on loopback; warm.\n");
+    println!("| | p50, ms | p99, ms |\n| --- | --- | --- |");
     let mut turns = Vec::new();
     for _ in 0..TURNS {
         turns.push(whole.turn(Duration::ZERO).await?);
@@ -81,10 +82,10 @@ pub(crate) async fn measure() -> io::Result<()> {
     match share {
         Ok(()) => report("a pause, and 128/1769 of a processor for each program", &of_limited),
         Err(error) => {
-            println!("not measured with 128/1769 of a processor: there is no control group ({error})");
+            println!("\nNot measured with 128/1769 of a processor: there is no control group ({error})");
         }
     }
-    println!("The intake's time contains the queue's part. By itself that is the same message, sent by");
+    println!("\nThe intake's time contains the queue's part. By itself that is the same message, sent by");
     println!("the same code from another thread, which no share limits, to the model of SQS on loopback.");
     println!("SQS is farther away.");
     whole.check_calls()?;
@@ -188,25 +189,20 @@ async fn rest(pause: Duration) {
     }
 }
 
-fn check(holds: bool, otherwise: &'static str) -> io::Result<()> {
-    if holds { Ok(()) } else { Err(io::Error::other(otherwise)) }
-}
-
 /// Prints a line for each program and one for the queue.
 fn report(circumstances: &str, turns: &[Turn]) {
     let times = |of: fn(&Turn) -> Duration| {
-        let times = Times::new(turns.iter().map(of).collect());
+        let times = Values::times(&turns.iter().map(of).collect::<Vec<_>>());
         [times.percentile(50), times.percentile(99)]
     };
     let (intake, bare) = (times(|turn| turn.intake), times(|turn| turn.bare));
-    println!("{} of each in turn, {circumstances}:", turns.len());
+    println!("| *{} of each in turn, {circumstances}* | | |", turns.len());
     for (name, [median, p99]) in [
         ("intake", intake),
+        ("the queue's part of it, by itself", times(|turn| turn.queue)),
         ("bare, with the same payload", bare),
-        ("the queue's part, by itself", times(|turn| turn.queue)),
+        ("intake to bare", [0, 1].map(|which| intake[which] / bare[which])),
     ] {
-        println!("  {name:<34} {median:>6.3} ms {p99:>9.3} ms");
+        println!("| {name} | {} | {} |", digits(median), digits(p99));
     }
-    let ratios = [0, 1].map(|which| intake[which] / bare[which]);
-    println!("  {:<34} {:>6.2} {:>12.2}", "intake to bare", ratios[0], ratios[1]);
 }

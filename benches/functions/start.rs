@@ -1,0 +1,53 @@
+//! From the start of a process to its first request for work.
+
+use std::io;
+
+use crate::account::Account;
+use crate::process::{Process, Program};
+use crate::targets::Targets;
+use crate::times::{Values, digits};
+
+/// Starts of each program. Medians of fewer differ from run to run on a busy machine.
+const RUNS: usize = 51;
+
+/// The peer starts in every so many turns only, as one of its starts takes as long as hundreds of the others'.
+const PEER_EVERY: usize = 5;
+
+const PROGRAMS: [Program; 5] =
+    [Program::Bare, Program::Worker, Program::WorkerWithSecret, Program::Intake, Program::Peer];
+
+/// Starts each program in turn, and prints a line for each.
+pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
+    let account = Account::start().await?;
+    let mut starts = [const { Vec::new() }; PROGRAMS.len()];
+    for run in 0..RUNS {
+        for (program, starts) in PROGRAMS.into_iter().zip(&mut starts) {
+            if program != Program::Peer || run % PEER_EVERY == 0 {
+                starts.push(Process::start(program, &account).await?.start);
+            }
+        }
+    }
+    println!(
+        "Start of the process to its first request for work. What reads secrets has read them by then.\n"
+    );
+    println!("| | runs | median (middle half), ms | times bare | the peer's, times this |");
+    println!("| --- | --- | --- | --- | --- |");
+    let medians = starts.each_ref().map(|starts| Values::times(starts).median());
+    let [bare, .., peer] = medians;
+    for ((program, starts), median) in PROGRAMS.into_iter().zip(&starts).zip(medians) {
+        let [to_bare, of_peer] = [median / bare, peer / median];
+        println!(
+            "| {} | {} | {} | {} | {} |",
+            program.name(),
+            starts.len(),
+            Values::times(starts).cell(),
+            digits(to_bare),
+            digits(of_peer)
+        );
+        if !matches!(program, Program::Bare | Program::Peer) {
+            targets.at_most(2.5, &format!("start of the {}, times bare", program.name()), to_bare);
+            targets.at_least(100.0, &format!("the peer's start, times the {}'s", program.name()), of_peer);
+        }
+    }
+    Ok(())
+}
