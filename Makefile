@@ -20,7 +20,7 @@ RIE = $(CURDIR)/$(VENV)/lib/python3.*/site-packages/samcli/local/rapid/aws-lambd
 .PHONY: help demo test e2e bench package lint lint-rust lint-dependencies lint-template audit clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run the whole system on this machine, against the simulator (ARGS="..." is passed on)
 	@cargo build --locked --example local

@@ -33,7 +33,8 @@ async fn run_lane<T: Transport, Q: Queue, B: Bus>(
 ) -> Vec<String> {
     for (index, received) in lane.iter().enumerate() {
         let span = received.span(invocation);
-        // State that outlives a message is a region's pause and a random number: neither breaks half-way.
+        // State that outlives a message is a region's pause, the share that is used, and a random number: none breaks
+        // half-way.
         let handled = AssertUnwindSafe(worker.handle(received, invocation)).catch_unwind();
         let hand_back = match handled.instrument(span.clone()).await {
             Ok(Ok(())) => continue,

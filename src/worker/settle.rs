@@ -18,8 +18,8 @@ use crate::request::{DetachRequest, EndpointId, RegionId, Rejection, RequestId, 
 /// Jitter on top of a visibility timeout, as a share of it.
 const HAND_BACK_JITTER: f64 = 0.2;
 
-/// What a request that has waited for its share must have left of the invocation: most detaches need less. One that began
-/// later would be asked for here, and proved by the next delivery.
+/// What a request that waits for its share must have left then, of the invocation and of its own deadline: most detaches
+/// need less. One that began later would be asked for here, and proved by the next delivery.
 const DETACH_TIME: Duration = Duration::from_secs(15);
 
 /// A delivery and the request in it.
@@ -124,8 +124,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         self.settle(&outcome, &completion, received, deadline, invocation).await
     }
 
-    /// Waits until this worker's share of the quota lets one more request begin, or until its deadline: then it only
-    /// looks once more, and is owed its answer. Or when it may begin, if the invocation's time does not reach that far.
+    /// Waits until this worker's share of the quota lets one more request begin. Or when that is, if the invocation's time
+    /// does not reach that far.
     async fn begin(
         &self,
         region: &RegionId,
@@ -134,18 +134,17 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
     ) -> Result<(), Instant> {
         let now = invocation.clock.now();
         let opens = self.share.opens(region, now);
-        let at = opens.min(deadline.max(now));
-        let needed = if now < at && at == opens { DETACH_TIME } else { Duration::ZERO };
+        // A share is an estimate: a request whose time would run out meanwhile is better tried, at the risk of a throttle.
+        if opens <= now || opens + DETACH_TIME > deadline {
+            self.share.take(region, now, now);
+            return Ok(());
+        }
         let limits = &self.settings.invocation;
-        invocation.call_may_last_until(at + needed, deadline <= now, limits).ok_or(opens)?;
-        if at == opens {
-            self.share.take(region, at);
-        }
-        if at > now {
-            let wait_ms = super::milliseconds(at - now);
-            debug!(wait_ms, "held back: this worker's share of the quota is used up");
-        }
-        invocation.clock.sleep_until(at).await;
+        invocation.call_may_last_until(opens + DETACH_TIME, false, limits).ok_or(opens)?;
+        self.share.take(region, opens, now);
+        let wait_ms = super::milliseconds(opens - now);
+        debug!(wait_ms, "held back: this worker's share of the quota is used up");
+        invocation.clock.sleep_until(opens).await;
         Ok(())
     }
 
@@ -232,7 +231,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             Ok(valid) => {
                 let deadline = started + self.deadline_of(request);
                 // Somebody waits for it, and no queue would keep it: it counts, and does not wait for its share.
-                self.share.take(&valid.region_id, started);
+                self.share.take(&valid.region_id, started, started);
                 match self.detach(valid, true, deadline, invocation).await {
                     Ended::Finished(outcome, account) => (outcome, account),
                     Ended::Unfinished { account, .. } => {

@@ -15,6 +15,10 @@ use crate::request::RegionId;
 /// for whoever else works with this account.
 const REQUESTS_MAX: usize = 480;
 
+/// A whole batch begins at once, however many workers there may be: most of them are idle most of the time. Above 48 of
+/// them the shares are more than the whole, and a long queue is throttled now and then.
+const REQUESTS_MIN: usize = 10;
+
 /// The length of a quota's window. Where it begins is the service's secret, so none of ours may hold more.
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -28,19 +32,14 @@ pub(super) struct Share {
 impl Share {
     /// The share of one of so many workers.
     pub(super) fn of(workers: NonZeroU16) -> Self {
-        let requests_max = (REQUESTS_MAX / usize::from(workers.get())).max(1);
+        let requests_max = (REQUESTS_MAX / usize::from(workers.get())).max(REQUESTS_MIN);
         Self { requests_max, begun: RefCell::default() }
     }
 
     /// When the next request may begin in this region: `now`, or later.
     pub(super) fn opens(&self, region: &RegionId, now: Instant) -> Instant {
-        let mut begun = self.begun.borrow_mut();
-        begun.retain(|_, begun| {
-            while begun.front().is_some_and(|at| *at + WINDOW <= now) {
-                begun.pop_front();
-            }
-            !begun.is_empty()
-        });
+        self.forget(now);
+        let begun = self.begun.borrow();
         let Some(begun) = begun.get(region) else { return now };
         match begun.len().checked_sub(self.requests_max) {
             Some(index) => begun[index] + WINDOW,
@@ -48,13 +47,24 @@ impl Share {
         }
     }
 
-    /// A request begins in this region then.
-    pub(super) fn take(&self, region: &RegionId, at: Instant) {
+    /// A request begins in this region at that moment, which is `now` or later.
+    pub(super) fn take(&self, region: &RegionId, at: Instant, now: Instant) {
+        self.forget(now);
         let mut begun = self.begun.borrow_mut();
         let begun = begun.entry(region.clone()).or_default();
-        // They stay in the order of time, also where an earlier invocation had taken moments that it did not live to see.
+        // They stay in the order of time, also where one that could not wait comes before others that do.
         let at = begun.back().map_or(at, |last| at.max(*last));
         begun.push_back(at);
+    }
+
+    /// Forgets what is longer ago than a window.
+    fn forget(&self, now: Instant) {
+        self.begun.borrow_mut().retain(|_, begun| {
+            while begun.front().is_some_and(|at| *at + WINDOW <= now) {
+                begun.pop_front();
+            }
+            !begun.is_empty()
+        });
     }
 }
 
@@ -71,7 +81,7 @@ mod tests {
     fn begin(share: &Share, region: &RegionId, now: Instant, count: usize) -> Vec<Duration> {
         let begin = |_| {
             let at = share.opens(region, now);
-            share.take(region, at);
+            share.take(region, at, now);
             at - now
         };
         (0..count).map(begin).collect()
@@ -79,11 +89,29 @@ mod tests {
 
     #[test]
     fn no_minute_holds_more_than_the_share_and_none_waits_for_nothing() {
-        let (share, region, now) = (share(200), RegionId::parse("eu-west-1").unwrap(), Clock::start().now());
-        assert_eq!(begin(&share, &region, now, 5), [0, 0, 60, 60, 120].map(Duration::from_secs));
+        let (share, region, now) = (share(24), RegionId::parse("eu-west-1").unwrap(), Clock::start().now());
+        let seconds = |waits: &[(usize, u64)]| -> Vec<Duration> {
+            waits.iter().flat_map(|&(count, wait)| vec![Duration::from_secs(wait); count]).collect()
+        };
+        assert_eq!(begin(&share, &region, now, 43), seconds(&[(20, 0), (20, 60), (3, 120)]));
         let later = now + Duration::from_secs(90);
-        assert_eq!(begin(&share, &region, later, 2), [30, 90].map(Duration::from_secs));
+        assert_eq!(begin(&share, &region, later, 18), seconds(&[(17, 30), (1, 90)]));
+        let elsewhere = RegionId::parse("us-east-1").unwrap();
+        assert_eq!(begin(&share, &elsewhere, later, 1), seconds(&[(1, 0)]));
         let much_later = now + Duration::from_hours(1);
-        assert_eq!(begin(&share, &region, much_later, 3), [0, 0, 60].map(Duration::from_secs));
+        assert_eq!(begin(&share, &region, much_later, 21), seconds(&[(20, 0), (1, 60)]));
+    }
+
+    #[test]
+    fn a_share_is_a_batch_at_least_and_nothing_is_kept_for_longer_than_a_window() {
+        let (share, region, now) = (share(1000), RegionId::parse("eu-west-1").unwrap(), Clock::start().now());
+        for minutes in 0..100 {
+            for _ in 0..10 {
+                let at = now + Duration::from_mins(minutes);
+                assert_eq!(share.opens(&region, at), at);
+                share.take(&region, at, at);
+            }
+        }
+        assert_eq!(share.begun.borrow()[&region].len(), 10);
     }
 }

@@ -183,48 +183,44 @@ async fn killed_at_any_await_a_redelivery_reaches_the_same_end() {
     assert!(kills > 15, "{kills} places to die were tried");
 }
 
-/// One of so many workers that each may begin two requests a minute.
+/// One of as many workers as the quota has batches: each may begin ten requests a minute.
 fn one_of_many(world: &Rc<World>) -> Sandbox {
-    Sandbox::one_of(NonZeroU16::new(240).unwrap(), world, 1)
+    Sandbox::one_of(NonZeroU16::new(48).unwrap(), world, 1)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_begins_no_more_than_its_share_in_any_minute() {
-    let world = world(endpoints(5), Duration::from_secs(3));
+    let world = world(endpoints(22), Duration::from_secs(3));
     let began = world.now();
-    for n in 0..5 {
+    for n in 0..22 {
         world.send(&request(&format!("ep-{n}"), "sg-a"));
     }
     run(&world, one_of_many(&world)).await;
-    assert_eq!(world.outcomes(), vec!["detached"; 5]);
+    assert_eq!(world.outcomes(), vec!["detached"; 22]);
     let cloud = world.cloud.borrow();
     let writes = cloud.journal().iter().filter(|call| call.action.as_deref() == Some(DETACH.name()));
     let minutes: Vec<u64> =
         writes.map(|call| call.at.duration_since(began).unwrap().as_secs() / 60).collect();
-    assert_eq!(minutes, [0, 0, 1, 1, 2]);
+    assert_eq!(minutes, [vec![0; 10], vec![1; 10], vec![2; 2]].concat());
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_request_waits_for_its_share_beyond_its_deadline() {
-    let world = world(endpoints(3), Duration::from_secs(3));
-    for n in 0..3 {
+async fn a_request_with_little_time_does_not_wait_for_its_share() {
+    let world = world(endpoints(12), Duration::from_secs(3));
+    for n in 0..12 {
         let mut body = request(&format!("ep-{n}"), "sg-a");
         body["deadline_seconds"] = 30.into();
         world.send(&body);
     }
-    let began = world.now();
     run(&world, one_of_many(&world)).await;
-    assert_eq!(world.outcomes(), ["detached", "detached", "unconfirmed"]);
-    let last = world.events.borrow()[2].at.duration_since(began).unwrap();
-    assert!((30..35).contains(&last.as_secs()), "{last:?}");
-    assert_eq!(world.cloud.borrow().counts().endpoint("ep-2").detaches_accepted, 0);
+    assert_eq!(world.outcomes(), vec!["detached"; 12]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_direct_invocation_does_not_wait_for_its_share() {
-    let world = world(endpoints(3), Duration::from_secs(3));
+    let world = world(endpoints(12), Duration::from_secs(3));
     let sandbox = one_of_many(&world);
-    for n in 0..3 {
+    for n in 0..12 {
         let worker = sandbox.worker();
         let now = world.now();
         let limits = &worker.settings().invocation;
@@ -233,6 +229,6 @@ async fn a_direct_invocation_does_not_wait_for_its_share() {
         let answer = worker.answer(&request(&format!("ep-{n}"), "sg-a").to_string(), &invocation).await;
         assert_eq!(answer.unwrap().outcome, "detached");
         let took = world.now().duration_since(now).unwrap();
-        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(took < Duration::from_secs(8), "{took:?}");
     }
 }

@@ -17,19 +17,23 @@ const GROUPS: usize = 5;
 
 /// A world with all requests in its queue, in which quotas are so many times smaller than documented.
 fn backlog(quotas_by: u32) -> Rc<World> {
+    backlog_of(ENDPOINTS, GROUPS, quotas_by)
+}
+
+fn backlog_of(endpoints: usize, groups_each: usize, quotas_by: u32) -> Rc<World> {
     log::start();
     let groups: Vec<String> =
-        ["sg-keep".to_owned()].into_iter().chain((0..GROUPS).map(|n| format!("sg-{n}"))).collect();
+        ["sg-keep".to_owned()].into_iter().chain((0..groups_each).map(|n| format!("sg-{n}"))).collect();
     let endpoint = |n| Endpoint::new(REGION, format!("ep-{n:02}"), groups.iter().map(String::as_str));
     let quotas = documented_quotas();
     let quotas =
         quotas.into_iter().map(|(action, quota)| (action, Quota { calls: quota.calls / quotas_by, ..quota }));
-    let (endpoints, quotas) = ((0..ENDPOINTS).map(endpoint).collect(), quotas.collect());
+    let (all, quotas) = ((0..endpoints).map(endpoint).collect(), quotas.collect());
     let ms = Duration::from_millis;
     let pace = Pace { alibaba: ms(40)..=ms(150), aws: ms(5)..=ms(15) };
-    let world = World::new(Seed { endpoints, quotas, ..Seed::default() }, pace, 1);
-    for n in 0..GROUPS {
-        for endpoint in 0..ENDPOINTS {
+    let world = World::new(Seed { endpoints: all, quotas, ..Seed::default() }, pace, 1);
+    for n in 0..groups_each {
+        for endpoint in 0..endpoints {
             world.send(&request(&format!("ep-{endpoint:02}"), &format!("sg-{n}")));
         }
     }
@@ -73,6 +77,15 @@ async fn sandboxes_within_the_quotas_are_never_throttled() {
     assert_eq!(world.outcomes(), vec!["detached"; ENDPOINTS * GROUPS]);
     let counts = world.cloud.borrow().counts().clone();
     assert_eq!((counts.throttled, counts.of(crate::memory::DETACH)), (0, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sandboxes_that_could_outrun_the_quotas_keep_to_their_shares() {
+    let world = backlog_of(600, 1, 1);
+    let mut sandboxes = Sandbox::several(&world, NonZeroU16::new(48).unwrap(), 1);
+    mapping::drain(&world, &mut sandboxes, Duration::from_hours(1)).await.unwrap();
+    assert_eq!(world.outcomes(), vec!["detached"; 600]);
+    assert_eq!(world.cloud.borrow().counts().throttled, 0);
 }
 
 #[tokio::test(start_paused = true)]
