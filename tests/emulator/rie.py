@@ -1,5 +1,6 @@
 """AWS's Runtime Interface Emulator with one function, and what else a function needs here."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -125,4 +126,5 @@ class Function:
         self.process.wait()
         if process is not None:
             # Nobody but the emulator would end it.
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
