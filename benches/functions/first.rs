@@ -55,10 +55,7 @@ pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
     println!(
         "From the invocation to its answer over the runtime API. The servers of both clouds are in it: they run"
     );
-    println!(
-        "on loopback, in a thread of another process. The time of a processor is the function's own. There is no"
-    );
-    println!("TLS, which both programs would begin to speak in their first invocation.");
+    println!("on loopback, in a thread of another process. The time of a processor is the function's own.");
     for work in WORK {
         let needed = run(work, false, TURNS, Duration::ZERO).await?;
         report(work, &needed);

@@ -1,5 +1,5 @@
 """The functions under AWS's Runtime Interface Emulator. RIE, WORKER, INTAKE, SIMULATOR and PANICKING name the programs;
-PANICKING is the example `panicking`, built as the functions are."""
+PANICKING is the package beside this file, built as the functions are."""
 
 import json
 import os
