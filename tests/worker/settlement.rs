@@ -5,6 +5,8 @@ use std::time::Duration;
 use local_aws::{Action as Aws, Fault as AwsFault};
 use privatelink_detach::clock::Clock;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::stage::{Setting, Stage, attribute, request};
 
@@ -106,6 +108,33 @@ async fn a_bus_that_was_seen_while_the_process_started_is_not_looked_at_again() 
     let calls = stage.aws_calls();
     let looks = calls.iter().filter(|call| **call == Aws::DescribeEventBus).count();
     assert_eq!((looks, calls.contains(&Aws::PutEvents)), (1, true));
+}
+
+/// How the next request to a listener begins. Nobody answers it.
+async fn asked(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut began = [0; 6];
+    stream.read_exact(&mut began).await.unwrap();
+    String::from_utf8_lossy(&began).into_owned()
+}
+
+#[tokio::test]
+async fn the_only_region_is_connected_to_while_the_process_starts_and_of_several_none() {
+    for (regions, expected) in [("eu-west-1", Some("HEAD /")), ("eu-west-1,us-east-1", None), ("", None)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut setting = Setting::with_endpoints(&[]);
+        setting.environment =
+            vec![("ALLOWED_REGIONS", regions.to_owned()), ("PRIVATELINK_ENDPOINT_URL", url)];
+        let stage = Stage::set(setting).await;
+        let clock = Clock::start();
+        let began = tokio::select! {
+            biased;
+            began = asked(&listener) => Some(began),
+            () = stage.worker.prepare(&clock) => None,
+        };
+        assert_eq!(began.as_deref(), expected, "{regions}");
+    }
 }
 
 #[tokio::test]
