@@ -96,8 +96,7 @@ impl Account {
         self.aws.queue_url(REQUESTS)
     }
 
-    /// A new queue in the old one's place. The model looks at every deduplication id it remembers when a message comes,
-    /// so that each message would take longer than the one before.
+    /// A new queue in the old one's place, so that every turn finds the same.
     pub(crate) fn empty_queue(&self) -> io::Result<()> {
         let mut queues = Queues::default();
         queues.create(REQUESTS, QueueSettings::fifo()).map_err(io::Error::other)?;
