@@ -1,9 +1,11 @@
 //! From a body to a request: everything that is valid is kept, everything that is not is named.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::entries::{self, Entries};
@@ -87,7 +89,7 @@ impl Draft {
             }
             // A raw value is JSON by its grammar; a lone surrogate, an endless number or great depth end here.
             match serde_json::from_str(raw.get()) {
-                Ok(Value::Null) => {}
+                Ok(Scalar::Null) => {}
                 Ok(value) => self.take(field, key, &value, raw),
                 Err(_) => self.fault(key, "is not a value that JSON can carry"),
             }
@@ -104,7 +106,7 @@ impl Draft {
         }
     }
 
-    fn take(&mut self, field: &str, key: &str, value: &Value, raw: &RawValue) {
+    fn take(&mut self, field: &str, key: &str, value: &Scalar, raw: &RawValue) {
         match field {
             "region_id" => self.region_id = self.id(key, value, RegionId::parse, RegionId::RULE),
             "endpoint_id" => self.endpoint_id = self.id(key, value, EndpointId::parse, EndpointId::RULE),
@@ -114,12 +116,12 @@ impl Draft {
             "client_token" => self.client_token = self.id(key, value, ClientToken::parse, ClientToken::RULE),
             "request_id" => self.request_id = self.id(key, value, RequestId::parse, RequestId::RULE),
             "dry_run" => match value {
-                Value::Bool(dry_run) => self.dry_run = Some(*dry_run),
+                Scalar::Bool(dry_run) => self.dry_run = Some(*dry_run),
                 _ => self.fault(key, "must be true or false"),
             },
-            "deadline_seconds" => match value.as_u64() {
-                Some(seconds) if DEADLINE_SECONDS.contains(&seconds) => {
-                    self.deadline = Some(Duration::from_secs(seconds));
+            "deadline_seconds" => match value {
+                Scalar::Number(seconds) if DEADLINE_SECONDS.contains(seconds) => {
+                    self.deadline = Some(Duration::from_secs(*seconds));
                 }
                 _ => self.fault(
                     key,
@@ -137,8 +139,8 @@ impl Draft {
         }
     }
 
-    fn id<T>(&mut self, key: &str, value: &Value, parse: fn(&str) -> Option<T>, rule: &str) -> Option<T> {
-        let id = value.as_str().and_then(parse);
+    fn id<T>(&mut self, key: &str, value: &Scalar, parse: fn(&str) -> Option<T>, rule: &str) -> Option<T> {
+        let id = if let Scalar::Text(text) = value { parse(text) } else { None };
         if id.is_none() {
             self.fault(key, rule);
         }
@@ -223,6 +225,55 @@ fn field_named(key: &str) -> Option<&'static str> {
         "metadata" => "metadata",
         _ => return None,
     })
+}
+
+/// A field's value as far as a request has a use for it. A list or an object is passed over and not kept: as a tree it
+/// would take more than a hundred times its own length.
+enum Scalar {
+    Null,
+    Bool(bool),
+    Number(u64),
+    Text(String),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_unit<E>(self) -> Result<Scalar, E> {
+                Ok(Scalar::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Bool(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(value))
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(value.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Scalar, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 fn metadata(raw: &RawValue) -> Result<Metadata, String> {
