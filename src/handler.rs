@@ -10,6 +10,7 @@ use tracing::{Instrument, error, info_span};
 
 use crate::alibaba::transport::Transport;
 use crate::batch;
+use crate::json::Object;
 use crate::publisher::Bus;
 use crate::queue::{Delivery, Queue, Unidentified};
 use crate::worker::{Invocation, Unpublished, Worker};
@@ -66,7 +67,7 @@ impl From<HandlerError> for Diagnostic {
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "Records")]
-    records: Option<Vec<Origin>>,
+    records: Option<Vec<Object<Origin>>>,
 }
 
 #[derive(Deserialize)]
@@ -103,8 +104,8 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
             "the function's timeout is no longer than the reserve for AWS calls: nothing can be done; raise it"
         );
     }
-    let records = match serde_json::from_str::<Shape>(payload.get()) {
-        Ok(Shape { records }) => records,
+    let records = match serde_json::from_str::<Object<Shape>>(payload.get()) {
+        Ok(Object(Shape { records })) => records,
         // An object whose Records cannot be read. To take it for a request would answer a batch with a success.
         Err(error) if payload.get().trim_start().starts_with('{') => {
             return Err(unreadable(&error));
@@ -116,7 +117,8 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
         let detail = worker.answer(payload.get(), invocation).await?;
         return serde_json::to_value(detail).map_err(HandlerError::UnwritableAnswer);
     };
-    if let Some(other) = records.into_iter().find(|origin| origin.event_source.as_deref() != Some(SQS)) {
+    let mut origins = records.into_iter().map(|Object(origin)| origin);
+    if let Some(other) = origins.find(|origin| origin.event_source.as_deref() != Some(SQS)) {
         let source = other.event_source.filter(|source| is_event_source(source));
         return Err(HandlerError::UnsupportedSource(
             source.unwrap_or_else(|| "an unnamed source".to_owned()),

@@ -11,6 +11,7 @@
 //! * [`completion`] and [`reason`]: the event, and a failure in words for its reader.
 //! * [`intake`]: the other function, the front door.
 //! * [`queue`], [`publisher`], [`aws`]: SQS, `EventBridge` and what their clients share.
+//! * `json`: an object in somebody's JSON, and nothing else.
 //! * [`config`], [`telemetry`], [`clock`], [`calendar`]: the environment, logs, time and its dates, each with one owner.
 //! * [`assemble`] and [`process`]: all of it put together for production, and the process it runs in.
 
@@ -25,6 +26,7 @@ pub mod config;
 pub mod detach;
 pub mod handler;
 pub mod intake;
+mod json;
 pub mod process;
 pub mod publisher;
 pub mod queue;

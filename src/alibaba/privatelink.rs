@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::pages::{Identified, Page};
+use crate::json::Object;
 use crate::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
 
 /// The API version that every operation names.
@@ -188,18 +189,19 @@ impl Identified for Endpoint {
 pub fn read(action: Action, body: &[u8]) -> Option<(Answer, String)> {
     let (answer, request_id) = match action {
         Action::Detach => {
-            let wire: AcceptedWire = serde_json::from_slice(body).ok()?;
+            let Object(wire): Object<AcceptedWire> = serde_json::from_slice(body).ok()?;
             (Answer::Accepted, wire.request_id)
         }
         Action::ListSecurityGroups => {
-            let wire: SecurityGroupsWire = serde_json::from_slice(body).ok()?;
+            let Object(wire): Object<SecurityGroupsWire> = serde_json::from_slice(body).ok()?;
             let items =
-                wire.security_groups.into_iter().map(SecurityGroupWire::read).collect::<Option<_>>()?;
+                wire.security_groups.into_iter().map(|Object(group)| group.read()).collect::<Option<_>>()?;
             (Answer::SecurityGroups(page(items, wire.next_token, wire.total_count)?), wire.request_id)
         }
         Action::ListEndpoints => {
-            let wire: EndpointsWire = serde_json::from_slice(body).ok()?;
-            let items = wire.endpoints.into_iter().map(EndpointWire::read).collect::<Option<_>>()?;
+            let Object(wire): Object<EndpointsWire> = serde_json::from_slice(body).ok()?;
+            let items =
+                wire.endpoints.into_iter().map(|Object(endpoint)| endpoint.read()).collect::<Option<_>>()?;
             (Answer::Endpoints(page(items, wire.next_token, wire.total_count)?), wire.request_id)
         }
     };
@@ -226,7 +228,7 @@ struct AcceptedWire {
 #[serde(rename_all = "PascalCase")]
 struct SecurityGroupsWire {
     request_id: String,
-    security_groups: Vec<SecurityGroupWire>,
+    security_groups: Vec<Object<SecurityGroupWire>>,
     next_token: Option<String>,
     total_count: Option<u64>,
 }
@@ -253,7 +255,7 @@ impl SecurityGroupWire {
 #[serde(rename_all = "PascalCase")]
 struct EndpointsWire {
     request_id: String,
-    endpoints: Vec<EndpointWire>,
+    endpoints: Vec<Object<EndpointWire>>,
     next_token: Option<String>,
     total_count: Option<u64>,
 }
@@ -324,7 +326,9 @@ mod tests {
     #[test]
     fn an_answer_without_its_list_or_request_id_is_unreadable() {
         for (action, body) in [
+            (Action::Detach, r#"["R"]"#),
             (Action::ListSecurityGroups, r#"{"RequestId":"R"}"#),
+            (Action::ListSecurityGroups, r#"{"RequestId":"R","SecurityGroups":[["sg-a","Attached"]]}"#),
             (Action::ListSecurityGroups, r#"{"SecurityGroups":[]}"#),
             (Action::ListSecurityGroups, r#"{"RequestId":"R","SecurityGroups":null}"#),
             (Action::ListEndpoints, r#"{"RequestId":"R","Endpoints":[{}]}"#),

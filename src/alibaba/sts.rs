@@ -15,6 +15,7 @@ use super::credentials::Credentials;
 use super::service_url::BaseUrl;
 use super::signing;
 use crate::calendar;
+use crate::json::Object;
 
 /// The one action that is called.
 pub const ACTION: &str = "AssumeRoleWithOIDC";
@@ -82,7 +83,7 @@ pub fn request(
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
-    credentials: AnswerCredentials,
+    credentials: Object<AnswerCredentials>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +98,7 @@ struct AnswerCredentials {
 /// The session in the body of a 200; `None` if there is none that could be used.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<Session> {
-    let Answer { credentials } = serde_json::from_slice(body).ok()?;
+    let Object(Answer { credentials: Object(credentials) }) = serde_json::from_slice(body).ok()?;
     let expiration = OffsetDateTime::parse(&credentials.expiration, &Rfc3339).ok()?;
     let token = Some(credentials.security_token);
     let credentials = Credentials::new(credentials.access_key_id, credentials.access_key_secret, token);

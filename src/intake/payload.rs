@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::json::Object;
 use crate::request::Trigger;
 
 /// The `detail-type` of an `EventBridge` event that asks for detaches.
@@ -79,11 +80,11 @@ pub enum Unsupported {
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "requestContext")]
-    context: Option<Context>,
+    context: Option<Object<Context>>,
     #[serde(rename = "httpMethod")]
     http_method: Option<Box<RawValue>>,
     #[serde(rename = "Records")]
-    records: Option<Vec<Record>>,
+    records: Option<Vec<Object<Record>>>,
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
     detail: Option<Box<RawValue>>,
@@ -103,7 +104,7 @@ struct Record {
     #[serde(rename = "EventSource")]
     event_source: Option<String>,
     #[serde(rename = "Sns")]
-    sns: Option<Notification>,
+    sns: Option<Object<Notification>>,
 }
 
 #[derive(Deserialize)]
@@ -116,11 +117,11 @@ struct Notification {
 impl Payload {
     /// What this payload is.
     pub fn read(payload: &RawValue) -> Result<Self, Unsupported> {
-        let shape: Shape = serde_json::from_str(payload.get())
+        let Object(shape): Object<Shape> = serde_json::from_str(payload.get())
             .map_err(|error| Unsupported::Unreadable { line: error.line(), column: error.column() })?;
         match shape {
             Shape { failed: Some(_), .. } => Err(Unsupported::FailureRecord),
-            Shape { context: Some(Context { http: Some(_), stage }), .. } => {
+            Shape { context: Some(Object(Context { http: Some(_), stage })), .. } => {
                 Ok(call(payload, stage.as_deref()))
             }
             Shape { context: Some(_), .. } | Shape { http_method: Some(_), .. } => {
@@ -148,9 +149,9 @@ fn is_given(id: &String) -> bool {
     !id.is_empty()
 }
 
-fn notifications(records: Vec<Record>) -> Result<Payload, Unsupported> {
-    let event = |record: Record| match record {
-        Record { event_source: Some(source), sns: Some(sns) } if source == "aws:sns" => {
+fn notifications(records: Vec<Object<Record>>) -> Result<Payload, Unsupported> {
+    let event = |Object(record)| match record {
+        Record { event_source: Some(source), sns: Some(Object(sns)) } if source == "aws:sns" => {
             Ok(Event { id: sns.message_id.filter(is_given), body: sns.message })
         }
         _ => Err(Unsupported::Records),

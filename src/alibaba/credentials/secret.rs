@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::renewal::Kept;
 use super::{Credentials, NoCredentials, advice};
 use crate::aws::AwsFault;
+use crate::json::Object;
 
 /// The secret that holds the keys.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ fn parse(text: Option<&str>) -> Result<Credentials, NoCredentials> {
         is_passing: false,
     };
     let text = text.ok_or_else(|| unusable("has no text"))?;
-    let text: Text = serde_json::from_str(text)
+    let Object(text): Object<Text> = serde_json::from_str(text)
         .map_err(|_| unusable("is no JSON object with the texts access_key_id and access_key_secret"))?;
     // An empty token is how a form or a template writes that there is none.
     let security_token = text.security_token.filter(|token| !token.is_empty());
@@ -83,6 +84,7 @@ mod tests {
             (Some("s3cret"), "no JSON object"),
             (Some("\"s3cret\""), "no JSON object"),
             (Some(r#"["s3cret"]"#), "no JSON object"),
+            (Some(r#"["s3cret","s3cret","s3cret"]"#), "no JSON object"),
             (Some(r#"{"access_key_id":"s3cret"}"#), "no JSON object"),
             (Some(r#"{"AccessKeyId":"s3cret","AccessKeySecret":"s3cret"}"#), "no JSON object"),
             (Some(r#"{"access_key_id":"s3cret","access_key_secret":7}"#), "no JSON object"),

@@ -1,0 +1,50 @@
+//! What is an object in somebody's JSON, read as an object and as nothing else.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// A structure that is a JSON object. By itself serde takes a list of the values, too, in the order of the fields: three
+/// texts that mean something else would pass for keys.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Whole<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Whole(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Pair {
+        one: u8,
+        two: Option<u8>,
+    }
+
+    #[test]
+    fn an_object_is_read_by_its_names_and_never_by_places() {
+        let read = |text| serde_json::from_str::<Object<Pair>>(text).map(|Object(pair)| (pair.one, pair.two));
+        assert_eq!(read(r#"{"two":2,"more":[],"one":1}"#).unwrap(), (1, Some(2)));
+        for other in ["[1,2]", "[1]", "null", "1", r#""one""#, r#"{"one":[]}"#, r#"{"two":2}"#] {
+            assert!(read(other).is_err(), "{other}");
+        }
+    }
+}
