@@ -203,7 +203,8 @@ pub(super) struct Coded {
 impl Coded {
     /// What an error's status and body say, if they hold a code, and Alibaba's id of the call.
     ///
-    /// `redact` takes our secrets out of the message, before anything is cut off it.
+    /// `redact` takes our secrets out of the message, once nothing is left in it that could hide one, and before anything
+    /// is cut off. A code or an id that holds one is none.
     pub(super) fn read(
         status: u16,
         body: &[u8],
@@ -211,12 +212,14 @@ impl Coded {
     ) -> (Option<Self>, Option<String>) {
         let is_error = (400..600).contains(&status);
         let body = if is_error { ErrorBody::read(body) } else { ErrorBody::default() };
-        let coded = body.code.as_deref().and_then(Code::parse).map(|code| Self {
+        let is_harmless = |text: &str| redact(text) == text;
+        let code = body.code.as_deref().and_then(Code::parse).filter(|code| is_harmless(code.as_str()));
+        let coded = code.map(|code| Self {
             kind: kind_of(code.as_str(), status),
             code,
-            message: body.message.map(|message| shortened(&redact(&message))),
+            message: body.message.map(|message| cut(&redact(&visible(&message)))),
         });
-        (coded, body.request_id)
+        (coded, body.request_id.filter(|id| is_harmless(id)))
     }
 }
 
@@ -307,7 +310,15 @@ impl ErrorBody {
 
 /// A service's own words, for a log line or an event: not too many, and none that a terminal would obey.
 pub(super) fn shortened(message: &str) -> String {
-    message.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH_MAX).collect()
+    cut(&visible(message))
+}
+
+fn visible(message: &str) -> String {
+    message.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn cut(message: &str) -> String {
+    message.chars().take(MESSAGE_LENGTH_MAX).collect()
 }
 
 #[cfg(test)]
@@ -323,6 +334,16 @@ mod tests {
             status,
             &format!(r#"{{"RequestId":"R","HostId":"h","Code":"{code}","Message":"m","Recommend":"u"}}"#),
         )
+    }
+
+    #[test]
+    fn a_key_is_told_neither_in_pieces_nor_as_a_code() {
+        let redact = |text: &str| text.replace("s3cret", "[redacted]");
+        let read = |body: &str| Fault::answered(Action::Detach, 400, body.as_bytes(), None, redact);
+        let (fault, _) = read(r#"{"Code":"SignatureDoesNotMatch","Message":"signed with s3c\tr\u0000et"}"#);
+        assert_eq!(fault.message.as_deref(), Some("signed with [redacted]"));
+        let (fault, api_request_id) = read(r#"{"Code":"Invalid.s3cret","RequestId":"R-s3cret"}"#);
+        assert_eq!((fault.name.as_str(), fault.is_coded, api_request_id), ("Http400", false, None));
     }
 
     #[test]
