@@ -83,6 +83,10 @@ impl Look {
     fn is_between_pages(&self) -> bool {
         self.groups.is_begun() || self.endpoints.is_begun()
     }
+
+    fn has_listed_groups(&self) -> bool {
+        matches!(&self.listed, Some(Listed::Groups(groups)) if !groups.is_empty())
+    }
 }
 
 /// What the list said.
@@ -231,6 +235,10 @@ impl Detach {
             (Kind::EndpointNotFound, Action::ListSecurityGroups) => {
                 self.look.listed = Some(Listed::EndpointNotFound);
                 at_once(Call::ListEndpoints { next_token: None })
+            }
+            // Not found, beside groups that it was just listed with.
+            (Kind::EndpointNotFound, _) if self.look.has_listed_groups() => {
+                self.doubt(&fault.name, fault.kind, fault.retry_after, now)
             }
             (Kind::EndpointNotFound, _) => self.looked(None, now),
             (Kind::Denied | Kind::Refused, _) => refused(fault.into()),

@@ -691,6 +691,8 @@ fn reads_that_contradict_each_other_are_looked_at_again() {
     let mut story = Story::new(false);
     story.give(groups(&other()));
     story.give(endpoints(&[]));
+    story.give(groups(&other()));
+    story.give(fault(Action::ListEndpoints, 400, "EndpointNotFound"));
     story.give(fault(Action::ListSecurityGroups, 400, "EndpointNotFound"));
     story.give(endpoints(&[endpoint("Active")]));
     story.look(&pair(GroupStatus::Attached), endpoint("Active"));
@@ -698,7 +700,7 @@ fn reads_that_contradict_each_other_are_looked_at_again() {
     story.look(&pair(GroupStatus::Attached), endpoint("Active"));
     story.token();
     let retries = &story.witness.detach.account().retries;
-    assert_eq!((retries["EndpointNotFound"], retries["UnreadableAnswer"]), (2, 1));
+    assert_eq!((retries["EndpointNotFound"], retries["UnreadableAnswer"]), (3, 1));
 }
 
 #[test]
