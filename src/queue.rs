@@ -103,12 +103,15 @@ pub struct DeadLetter<'a> {
 }
 
 impl DeadLetter<'_> {
-    fn body(&self) -> &str {
+    /// The body of the copy: that of the message, byte for byte.
+    #[must_use]
+    pub fn body(&self) -> &str {
         self.delivery.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("null")
     }
 
-    /// The attributes, none of them empty; all or none, so that the copy fits.
-    fn attributes(&self) -> Vec<(&'static str, String)> {
+    /// The attributes of the copy, none of them empty; all or none, so that it fits.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
         let shown = |text: &str| {
             // SQS takes the characters of XML and no others.
             let is_refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');

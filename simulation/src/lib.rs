@@ -13,14 +13,27 @@
 
 #![expect(clippy::expect_used, reason = "a simulation of what cannot be stops the test that asked for it")]
 
+pub mod campaign;
+pub mod crashes;
+pub mod history;
+pub mod invariants;
+pub mod log;
 pub mod mapping;
+pub mod matrix;
+mod outside;
 mod pace;
+pub mod record;
 mod sandbox;
 mod seam;
+pub mod tally;
 mod time;
+mod trouble;
 mod world;
 
+pub use history::{History, Plan};
+pub use outside::Outside;
 pub use pace::Pace;
-pub use sandbox::{Ending, Sandbox};
+pub use sandbox::{Deployment, Ending, Interruption, Sandbox};
 pub use seam::Seam;
-pub use world::{DEAD_LETTERS, Event, Invoked, REGION, REQUESTS, World};
+pub use trouble::{Breaks, Fate, Mistake, Planned, Troubles};
+pub use world::{Event, Invoked, QueueKind, REGION, VISIBILITY_TIMEOUT, World};

@@ -2,14 +2,17 @@
 //!
 //! It has one batch on its way to each sandbox, so their number is what Lambda calls `MaximumConcurrency`.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use local_aws::mapping::{Failure, Verdict, judge};
 use local_aws::queues::ReceivedMessage;
 
-use crate::sandbox::{Ending, Sandbox};
-use crate::world::{REQUESTS, World};
+use crate::record::{Change, Operation, What};
+use crate::sandbox::{Ending, Interruption, Sandbox};
+use crate::trouble::Fate;
+use crate::world::{Act, QueueKind, World};
 
 /// The template's batch size, the most that a FIFO queue delivers at once.
 pub const BATCH_MAX: usize = 10;
@@ -31,7 +34,7 @@ pub struct Unfinished {
     pub outcomes: Vec<String>,
 }
 
-/// Keeps these sandboxes busy until the queue is empty.
+/// Keeps these sandboxes busy until the queue is empty, and nothing more is planned.
 pub async fn drain(world: &World, sandboxes: &mut [Sandbox], within: Duration) -> Result<(), Unfinished> {
     let until = world.now() + within;
     let slots = sandboxes.iter_mut().zip(0_u32..).map(|(sandbox, place)| async move {
@@ -41,17 +44,22 @@ pub async fn drain(world: &World, sandboxes: &mut [Sandbox], within: Duration) -
             settle(world, &batch, ending).await;
         }
     });
-    join_all(slots).await;
+    // The agenda never ends by itself.
+    select(pin!(join_all(slots)), pin!(world.keep_agenda())).await;
     match world.waiting() {
         0 => Ok(()),
         waiting => Err(Unfinished { waiting, outcomes: world.outcomes() }),
     }
 }
 
-/// The next batch to a sandbox; with `polls`, to one that is killed after so many. How it ended, if there was one.
-pub async fn deliver(world: &World, sandbox: &mut Sandbox, polls: Option<u32>) -> Option<Ending> {
+/// The next batch to a sandbox, whose invocation may be interrupted. How it ended, if there was one.
+pub async fn deliver(
+    world: &World,
+    sandbox: &mut Sandbox,
+    interruption: Option<Interruption>,
+) -> Option<Ending> {
     let batch = next(world, world.now() + PATIENCE).await?;
-    let ending = sandbox.invoke(&batch, polls).await;
+    let ending = sandbox.invoke(&batch, interruption).await;
     settle(world, &batch, ending.clone()).await;
     Some(ending)
 }
@@ -59,21 +67,37 @@ pub async fn deliver(world: &World, sandbox: &mut Sandbox, polls: Option<u32>) -
 /// Waits for messages: after each change, and when one becomes visible by itself. None if the queue is empty, or nothing
 /// came until then.
 async fn next(world: &World, until: SystemTime) -> Option<Vec<ReceivedMessage>> {
-    while world.waiting() > 0 && world.now() < until {
+    while (world.waiting() > 0 || world.is_expecting()) && world.now() < until {
         // Taken before the look, so that no change after the look is missed.
         let changed = world.changed.notified();
-        let receive = |world: &World| {
-            let (mut queues, now) = (world.queues.borrow_mut(), world.now());
-            let batch = queues.receive(REQUESTS, BATCH_MAX, None, now).expect("the queue exists");
-            (batch, queues.next_visible_at(REQUESTS, now).expect("the queue exists"))
-        };
         let (batch, visible_at) = world.call_aws(receive).await;
-        if !batch.is_empty() {
+        if !batch.is_empty() && world.chance.borrow_mut().is_receive_lost() {
+            let messages = batch.iter().map(|received| received.message.id.to_string()).collect();
+            world.note(What::ReceiveLost { messages });
+        } else if !batch.is_empty() {
             return Some(batch);
         }
         world.time.by(visible_at.map_or(until, |at| at.min(until)), changed).await;
     }
     None
+}
+
+/// What can be received now, and when more becomes visible by itself.
+fn receive(world: &World) -> (Vec<ReceivedMessage>, Option<SystemTime>) {
+    let (mut queues, now, requests) = (world.queues.borrow_mut(), world.now(), world.kind.requests());
+    let batch = queues.receive(requests, BATCH_MAX, None, now).expect("the queue exists");
+    if world.kind == QueueKind::Standard {
+        for received in &batch {
+            if world.chance.borrow_mut().is_duplicated() {
+                let shown = queues.change_visibility(requests, &received.receipt_handle, Duration::ZERO, now);
+                shown.expect("a message that was just received");
+                world.note(What::Duplicated { message: received.message.id.to_string() });
+                world.changed.notify_waiters();
+            }
+        }
+    }
+    let visible_at = queues.next_visible_at(requests, now).expect("the queue exists");
+    (batch, visible_at)
 }
 
 /// Deletes what succeeded. A delete that comes too late changes nothing: the message is delivered again.
@@ -82,12 +106,27 @@ async fn settle(world: &World, batch: &[ReceivedMessage], ending: Ending) {
         Ending::Answered(answer) => judge(batch, answer.as_bytes()),
         Ending::Failed(_) | Ending::Killed => Verdict::BatchFailed(Failure::FunctionError),
     };
+    let deletes: Vec<Change> = verdict
+        .deleted(batch)
+        .map(|received| Change::Delete {
+            message: received.message.id.to_string(),
+            handle: received.receipt_handle.clone(),
+        })
+        .collect();
+    let fate = world.chance.borrow_mut().fate(Operation::Delete, world.now());
+    let (by, asked_at) = (None, world.now());
     let delete = |world: &World| {
-        let (mut queues, now) = (world.queues.borrow_mut(), world.now());
-        for received in verdict.deleted(batch) {
-            let _ = queues.delete(REQUESTS, &received.receipt_handle, now);
+        for delete in deletes {
+            match fate {
+                Fate::Refused => {}
+                Fate::Late(delay) => {
+                    world.at(world.now() + delay, Act::Change { by, asked_at, change: delete });
+                }
+                Fate::Done | Fate::Repeated | Fate::AnswerLost => {
+                    let _ = world.change(by, asked_at, &delete);
+                }
+            }
         }
-        drop(queues);
         world.changed.notify_waiters();
     };
     world.call_aws(delete).await;

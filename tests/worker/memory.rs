@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::Duration;
 
-use detach_simulation::{Ending, Pace, REGION, Sandbox, World, mapping};
+use detach_simulation::{Ending, Interruption, Pace, REGION, Sandbox, World, mapping};
 use privatelink_detach::clock::Clock;
 use privatelink_detach::worker::Invocation;
 use privatelink_simulator::{Action, Effect, Endpoint, Fault, Seed};
@@ -158,9 +158,10 @@ async fn a_panic_hands_its_lane_back_and_leaves_the_others_alone() {
 async fn killed_at_any_await_a_redelivery_reaches_the_same_end() {
     let mut kills = 0;
     for polls in 0.. {
+        let kill = Interruption::Kill { polls };
         let world = world(endpoints(1), Duration::from_secs(3));
         world.send(&request("ep-0", "sg-a"));
-        let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), Some(polls)).await;
+        let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), Some(kill)).await;
         // Another sandbox, which knows nothing of the first.
         run(&world, Sandbox::new(&world, 2)).await;
         let outcomes = world.outcomes();

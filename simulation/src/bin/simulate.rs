@@ -1,0 +1,90 @@
+//! Looks for a broken promise: in random histories, at every point of a crash, and for every fault. `make simulate` runs
+//! it; `docs/reliability.md` tells what it does.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
+
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::thread;
+
+use detach_simulation::history::Story;
+use detach_simulation::{History, campaign, crashes, log, matrix};
+
+/// How many histories are lived through if nobody says how many.
+const HISTORIES: u64 = 10_000;
+
+const USAGE: &str =
+    "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | story SEED | crashes | matrix";
+
+/// What broke a promise, in a line.
+struct Caught(String);
+
+fn main() -> ExitCode {
+    log::start();
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let numbers: Result<Vec<u64>, _> = arguments.map(|argument| argument.parse()).collect();
+    let outcome = match (command.as_str(), numbers.as_deref()) {
+        ("all", Ok([])) => all(HISTORIES),
+        ("all", Ok([count])) => all(*count),
+        ("histories", Ok([first, count])) => histories(*first, *count),
+        ("story", Ok([seed])) => story(*seed),
+        ("crashes", Ok([])) => crash_points(),
+        ("matrix", Ok([])) => fault_matrix(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Caught(by)) => {
+            println!("CAUGHT BY {by}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(count: u64) -> Result<(), Caught> {
+    histories(1, count)?;
+    crash_points()?;
+    fault_matrix()
+}
+
+fn histories(first: u64, count: u64) -> Result<(), Caught> {
+    let tally = campaign::run(first..first.saturating_add(count), threads()).map_err(|failure| {
+        let seed = failure.seed;
+        println!("{failure}\nonce more: make simulate SEED={seed}");
+        Caught(format!("{} (history {seed})", failure.check))
+    })?;
+    println!("{tally}");
+    Ok(())
+}
+
+/// One history, whether it holds or not.
+fn story(seed: u64) -> Result<(), Caught> {
+    let history = History::of_seed(seed);
+    println!("{}", Story(&history));
+    history.check().map_err(|breach| Caught(format!("{breach} (history {seed})")))?;
+    println!("every promise holds");
+    Ok(())
+}
+
+fn crash_points() -> Result<(), Caught> {
+    println!("{}", crashes::run(threads()).map_err(|failure| caught("crash points", &failure))?);
+    Ok(())
+}
+
+fn fault_matrix() -> Result<(), Caught> {
+    println!("{}", matrix::run(threads()).map_err(|failure| caught("fault matrix", &failure))?);
+    Ok(())
+}
+
+fn caught(suite: &str, failure: &matrix::Failure) -> Caught {
+    println!("{failure}");
+    Caught(format!("{suite}: {} ({})", failure.check, failure.case))
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}

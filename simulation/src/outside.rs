@@ -1,0 +1,241 @@
+//! What others do: people and programs that share the endpoints, the account and the queues with us.
+
+use std::time::{Duration, SystemTime};
+
+use local_aws::NewMessage;
+use privatelink_simulator::{AccessKey, Action, Endpoint, Fault, SecurityGroup, Settings, Task, Work};
+
+use crate::world::{REGION, World};
+
+/// One thing that somebody else does.
+#[derive(Debug, Clone)]
+pub enum Outside {
+    /// Sends a request.
+    Send(Box<NewMessage>),
+    /// Attaches a group, which takes so long.
+    Attach {
+        /// The endpoint.
+        endpoint: String,
+        /// The group.
+        group: String,
+        /// How long.
+        takes: Duration,
+    },
+    /// Detaches a group, which takes so long.
+    Detach {
+        /// The endpoint.
+        endpoint: String,
+        /// The group.
+        group: String,
+        /// How long.
+        takes: Duration,
+        /// Whether it fails in the end.
+        fails: bool,
+    },
+    /// Does something else to the endpoint, and holds its lock for so long.
+    Hold {
+        /// The endpoint.
+        endpoint: String,
+        /// How long.
+        takes: Duration,
+    },
+    /// Removes an endpoint.
+    Remove {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// Makes an endpoint, anew or for the first time.
+    Create {
+        /// The endpoint.
+        endpoint: Box<Endpoint>,
+    },
+    /// Brings the endpoint into another status.
+    Status {
+        /// The endpoint.
+        endpoint: String,
+        /// The new `EndpointStatus`.
+        status: &'static str,
+    },
+    /// The same with its connection.
+    Connection {
+        /// The endpoint.
+        endpoint: String,
+        /// The new `ConnectionStatus`.
+        status: &'static str,
+    },
+    /// Does not pay, or pays.
+    Business {
+        /// The endpoint.
+        endpoint: String,
+        /// The new `EndpointBusinessStatus`.
+        status: &'static str,
+    },
+    /// Alibaba Cloud gets a fault.
+    Fault(Box<Fault>),
+    /// Somebody disables the worker's key, or enables it again.
+    Key {
+        /// Whether it is disabled.
+        is_disabled: bool,
+    },
+    /// Somebody takes permissions away, or gives them back.
+    Permissions {
+        /// What is denied.
+        denied: Vec<Action>,
+    },
+    /// Somebody moves all that is in the dead-letter queue back to the request queue.
+    Redrive,
+    /// All faults end, everybody mends what he broke, and lets everything alone from now on.
+    Calm,
+}
+
+/// How long a task may take once everything is calm.
+const CALM_TAKES: Duration = Duration::from_secs(3);
+
+impl Outside {
+    /// The endpoint that it changes; none if it may concern all.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Attach { endpoint, .. }
+            | Self::Detach { endpoint, .. }
+            | Self::Hold { endpoint, .. }
+            | Self::Remove { endpoint }
+            | Self::Status { endpoint, .. }
+            | Self::Connection { endpoint, .. }
+            | Self::Business { endpoint, .. } => Some(endpoint),
+            Self::Create { endpoint } => Some(endpoint.endpoint_id.as_str()),
+            Self::Send(_)
+            | Self::Fault(_)
+            | Self::Key { .. }
+            | Self::Permissions { .. }
+            | Self::Redrive
+            | Self::Calm => None,
+        }
+    }
+
+    /// Does it.
+    pub(crate) fn happen(&self, world: &World) {
+        let now = world.now();
+        let mut cloud = world.cloud.borrow_mut();
+        match self {
+            Self::Send(message) => {
+                drop(cloud);
+                world.send_message((**message).clone());
+            }
+            Self::Attach { endpoint, group, takes } => {
+                let ends_at = now + *takes;
+                cloud.change_endpoint(endpoint.as_str(), now, |endpoint| attach(endpoint, group, ends_at));
+            }
+            Self::Detach { endpoint, group, takes, fails } => {
+                let ends_at = now + *takes;
+                cloud.change_endpoint(endpoint.as_str(), now, |endpoint| {
+                    detach(endpoint, group, ends_at, *fails);
+                });
+            }
+            Self::Hold { endpoint, takes } => {
+                cloud.hold_endpoint(endpoint.as_str(), *takes, now);
+            }
+            Self::Remove { endpoint } => {
+                cloud.remove_endpoint(endpoint.as_str(), now);
+            }
+            Self::Create { endpoint } => {
+                cloud.set_endpoint((**endpoint).clone(), now).expect("an endpoint that can be");
+            }
+            Self::Status { endpoint, status } => {
+                cloud.change_endpoint(endpoint.as_str(), now, |endpoint| {
+                    (*status).clone_into(&mut endpoint.endpoint_status);
+                });
+            }
+            Self::Connection { endpoint, status } => {
+                cloud.change_endpoint(endpoint.as_str(), now, |endpoint| {
+                    (*status).clone_into(&mut endpoint.connection_status);
+                });
+            }
+            Self::Business { endpoint, status } => {
+                cloud.change_endpoint(endpoint.as_str(), now, |endpoint| {
+                    (*status).clone_into(&mut endpoint.business_status);
+                });
+            }
+            Self::Fault(fault) => cloud.inject((**fault).clone()),
+            Self::Key { is_disabled } => {
+                cloud.set_access_key(AccessKey { inactive: *is_disabled, ..world.key() });
+            }
+            Self::Permissions { denied } => {
+                let denied_actions = denied.iter().copied().collect();
+                cloud.set_access_key(AccessKey { denied_actions, ..world.key() });
+            }
+            Self::Redrive => {
+                drop(cloud);
+                world.redrive();
+            }
+            Self::Calm => {
+                drop(cloud);
+                calm(world);
+            }
+        }
+    }
+}
+
+/// Starts to attach, as the API does it, unless it would refuse to.
+fn attach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime) {
+    if endpoint.task.is_some() || endpoint.group(&group.into()).is_some() {
+        return;
+    }
+    "Pending".clone_into(&mut endpoint.endpoint_status);
+    endpoint.security_groups.push(SecurityGroup { id: group.into(), status: "Attaching".to_owned() });
+    let work = Work::Attach { security_group_id: group.into() };
+    endpoint.task = Some(Task { work, ends_at, free_at: ends_at });
+}
+
+/// Starts to detach, as the API does it, unless it would refuse to.
+fn detach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime, fails: bool) {
+    let is_last = endpoint.security_groups.len() == 1;
+    let is_free = endpoint.task.is_none() && !is_last;
+    let Some(found) = endpoint.security_groups.iter_mut().find(|found| found.id.as_str() == group) else {
+        return;
+    };
+    if is_free {
+        "Detaching".clone_into(&mut found.status);
+        "Pending".clone_into(&mut endpoint.endpoint_status);
+        let work = Work::Detach { security_group_id: group.into(), fails };
+        endpoint.task = Some(Task { work, ends_at, free_at: ends_at });
+    }
+}
+
+/// Everything is well, and only what is under way goes on, for a moment.
+fn calm(world: &World) {
+    world.chance.borrow_mut().end();
+    let now = world.now();
+    let mut cloud = world.cloud.borrow_mut();
+    cloud.clear_faults();
+    cloud.set_access_key(world.key());
+    cloud.set_quotas(std::collections::BTreeMap::new());
+    cloud.change_settings(|settings| {
+        *settings = Settings {
+            detach_takes: settings.detach_takes.min(CALM_TAKES),
+            page_size_max: settings.page_size_max,
+            error_format: settings.error_format,
+            omit_group_status: settings.omit_group_status,
+            ..Settings::default()
+        };
+    });
+    for endpoint in cloud.snapshot(now).endpoints {
+        cloud.change_endpoint(endpoint.endpoint_id, now, |endpoint| mend(endpoint, now));
+    }
+}
+
+fn mend(endpoint: &mut Endpoint, now: SystemTime) {
+    debug_assert_eq!(endpoint.region_id.as_str(), REGION, "all of them are there");
+    "Normal".clone_into(&mut endpoint.business_status);
+    "Connected".clone_into(&mut endpoint.connection_status);
+    if let Some(task) = &mut endpoint.task {
+        "Pending".clone_into(&mut endpoint.endpoint_status);
+        task.ends_at = task.ends_at.min(now + CALM_TAKES);
+        task.free_at = task.free_at.min(now + CALM_TAKES);
+    } else {
+        "Active".clone_into(&mut endpoint.endpoint_status);
+        for group in &mut endpoint.security_groups {
+            "Attached".clone_into(&mut group.status);
+        }
+    }
+}
