@@ -1,12 +1,15 @@
-//! The worker with everything around it in memory, on a virtual clock.
+//! The worker with everything around it in memory, on a virtual clock; and the promises that it must keep whatever happens.
 //!
 //! In reading order:
 //!
-//! * [`World`] is everything but the worker: Alibaba Cloud, queues and bus as state, and a record of what happened.
-//! * [`Pace`] is how long a call into that world takes.
+//! * [`World`] is everything but the worker: Alibaba Cloud, queues and bus as state, and a [`record`] of what happened.
+//! * [`Pace`] is how long a call into that world takes, [`Troubles`] what goes wrong in AWS, [`Outside`] what others do.
 //! * [`Seam`] shows the world to a worker as its transport, its queue and its bus.
 //! * [`Sandbox`] is one execution environment of the function: a worker, invoked with one batch at a time.
 //! * [`mapping`] is the event source mapping: from the queue to as many sandboxes as there are, and back.
+//! * [`History`] is all of it from a beginning that one number makes, its [`Plan`], to its end, and can be told.
+//! * [`invariants`] are the promises, checked from outside; [`campaign`] lives through many histories, and [`tally`] counts.
+//! * [`crashes`] kills the main scenarios at every wait, [`matrix`] lets every fault strike every call.
 //!
 //! `time` alone reads the clock and waits. The clock is tokio's, paused: it moves when everybody waits, to the next
 //! moment that somebody waits for.

@@ -82,7 +82,7 @@ pub enum What {
         asked_at: SystemTime,
         /// What.
         change: Change,
-        /// Why it was not, if AWS refused it.
+        /// Why it was not, if AWS refused it, or if there was nothing to do.
         refusal: Option<String>,
     },
     /// A worker, or the mapping, was told that its change failed, whatever has become of it.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use local_aws::queues::{DeduplicationScope, Message};
+use local_aws::queues::{DeduplicationScope, Deleted, Message};
 use local_aws::{NewMessage, QueueSettings, Queues};
 use privatelink_simulator::{AccessKey, Answer, Cloud, Seed};
 use serde_json::Value;
@@ -350,23 +350,35 @@ impl World {
         let mut queues = self.queues.borrow_mut();
         let requests = self.kind.requests();
         let changed = match change {
-            Change::Delete { handle, .. } => queues.delete(requests, handle, now).map(drop),
-            Change::HandBack { messages, visibility } => messages.iter().try_for_each(|(_, handle)| {
-                queues.change_visibility(requests, handle, *visibility, now).map(drop)
-            }),
+            Change::Delete { handle, .. } => {
+                queues.delete(requests, handle, now).map(|deleted| matches!(deleted, Deleted::Deleted(_)))
+            }
+            Change::HandBack { messages, visibility } => messages
+                .iter()
+                .try_for_each(|(_, handle)| {
+                    queues.change_visibility(requests, handle, *visibility, now).map(drop)
+                })
+                .map(|()| true),
             Change::Bury { copy, .. } => {
-                queues.send(self.kind.dead_letters(), (**copy).clone(), now).map(drop)
+                let sent = queues.send(self.kind.dead_letters(), (**copy).clone(), now);
+                sent.map(|sent| !sent.is_duplicate)
             }
             Change::Publish { detail } => {
                 self.events.borrow_mut().push(Event { at: now, detail: detail.clone() });
-                Ok(())
+                Ok(true)
             }
         };
         drop(queues);
-        let refusal = changed.err().map(|error| error.to_string());
-        self.note(What::Changed { by, asked_at, change: change.clone(), refusal: refusal.clone() });
+        let (is_effective, result) = match changed {
+            Ok(is_effective) => (is_effective, Ok(())),
+            Err(error) => (false, Err(error.to_string())),
+        };
+        // SQS says yes to a delete of what was deleted or received again, and to a repetition of a send.
+        let ignored = (!is_effective).then(|| "nothing to do".to_owned());
+        let refusal = result.clone().err().or(ignored);
+        self.note(What::Changed { by, asked_at, change: change.clone(), refusal });
         self.changed.notify_waiters();
-        refusal.map_or(Ok(()), Err)
+        result
     }
 
     /// Moves the dead letters back to the request queue, as SQS does: each is another message then, with the attributes

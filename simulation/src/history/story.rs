@@ -101,7 +101,7 @@ fn line(what: &What, began: SystemTime, formatter: &mut fmt::Formatter<'_>) -> f
         What::Changed { by, change, refusal, .. } => {
             write!(formatter, "{}: {}", name(by), changed(change))?;
             match refusal {
-                Some(refusal) => writeln!(formatter, ": refused, {}", cut(refusal)),
+                Some(refusal) => writeln!(formatter, ": in vain, {}", cut(refusal)),
                 None => writeln!(formatter),
             }
         }

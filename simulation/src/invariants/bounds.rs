@@ -18,6 +18,9 @@ pub const DETACHES_MAX: usize = 30;
 /// Most looks of one message in one delivery, each of them one list of groups. A minute holds some 25 polls.
 pub const LOOKS_MAX: usize = 60;
 
+/// Most calls of a look beside its first: a page for each of an endpoint's ten groups, and its record; both may repeat once.
+const CALLS_PER_LOOK_MAX: usize = 12;
+
 /// A poll, with the call that it is.
 const POLL: Duration = Duration::from_millis(3_450 + 10_000);
 
@@ -48,10 +51,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
 pub(super) fn calls(facts: &Facts<'_>) -> Result<(), Breach> {
     invocations(facts)?;
     for ((invocation, endpoint), (detaches, looks, messages)) in calls_of_deliveries(facts) {
-        if detaches > DETACHES_MAX * messages || looks > LOOKS_MAX * messages {
+        let others = calls_besides(facts, invocation, endpoint);
+        if detaches > DETACHES_MAX * messages
+            || looks > LOOKS_MAX * messages
+            || others > looks * CALLS_PER_LOOK_MAX
+        {
             let how = format!(
-                "invocation {invocation} made {detaches} Detach calls and {looks} looks for {messages} message(s) \
-                 about {endpoint}"
+                "invocation {invocation} made {detaches} Detach calls, {looks} looks and {others} other calls for \
+                 {messages} message(s) about {endpoint}"
             );
             return breach(Promise::Bounded, how);
         }
@@ -85,6 +92,17 @@ fn invocations(facts: &Facts<'_>) -> Result<(), Breach> {
         }
     }
     Ok(())
+}
+
+/// Later pages and records.
+fn calls_besides(facts: &Facts<'_>, invocation: InvocationNumber, endpoint: &str) -> usize {
+    let its =
+        facts.calls.iter().filter(|call| call.invocation == invocation && call.asked.endpoint == endpoint);
+    let besides = its.filter(|call| match call.asked.action {
+        Some(Action::ListVpcEndpointSecurityGroups) => call.asked.next_token.is_some(),
+        action => action == Some(Action::ListVpcEndpoints),
+    });
+    besides.count()
 }
 
 /// Detach calls, looks and messages of each invocation and endpoint.
@@ -184,7 +202,7 @@ fn ends(facts: &Facts<'_>) -> Result<(), Breach> {
         let at = left.get(message).copied();
         // One that nobody deleted and that is not there was moved to the dead-letter queue.
         let is_waiting = facts.history.waiting.iter().any(|waiting| waiting.id == **message);
-        if at.map_or(is_waiting, |at| at > latest) {
+        if is_waiting || at.is_some_and(|at| at > latest) {
             let when = at.map_or("never".to_owned(), |at| format!("at {}", facts.after(at)));
             let how = format!("message {message} was to end by {}, and did {when}", facts.after(latest));
             return breach(Promise::Ends, how);

@@ -1,5 +1,8 @@
 //! I9: every other outcome rests on what was served, too.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use privatelink_simulator::Action;
 use serde_json::Value;
 
@@ -9,26 +12,14 @@ use super::{Breach, Promise, breach};
 use crate::history::Wanted;
 use crate::record::Served;
 
+const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
 const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 
-/// Codes that are a definite no whatever else was seen. This is a second table, written from the service's documentation
-/// and not from ours: what is in neither list counts by its status.
-const DEFINITE: [&str; 12] = [
-    "EndpointMustContainSecurityGroup",
-    "GatewayLoadBalancerNotSupportSecurityGroup",
-    "EndpointServiceDeleted",
-    "NoPermission",
-    "RegionNotFound",
-    "UnsupportedRegion",
-    "InvalidParameter",
-    "InvalidApi.NotFound",
-    "UnsupportedHTTPMethod",
-    "SecurityGroupAlreadyAttached",
-    "QuotaExceeded.SecurityGroupsPerEndpoint",
-    "Forbidden",
-];
+/// What may pass between a step and the one that follows at once.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
-/// Codes that may pass, or are not the request's fault.
+/// Codes that may pass, or are not the request's fault. This is a second table, written from the service's documentation and
+/// not from ours; whatever else comes with a 4xx is a definite no.
 const NO_ANSWER: [&str; 26] = [
     "EndpointLocked",
     "ConcurrentCallNotSupported",
@@ -83,7 +74,6 @@ pub(super) fn verdict(code: &str, status: u16) -> Verdict {
         _ if code.starts_with("Throttling.") || status == 429 => Verdict::Passing,
         _ if code.starts_with("Forbidden.") || code == "NoPermission" => Verdict::Definite,
         _ if status >= 500 => Verdict::Passing,
-        _ if DEFINITE.contains(&code) => Verdict::Definite,
         _ if code.starts_with("InvalidAccessKeyId.") || code.starts_with("InvalidSecurityToken.") => {
             Verdict::Passing
         }
@@ -124,15 +114,25 @@ fn rests(facts: &Facts<'_>, event: &Publication<'_>, wanted: &Wanted, sent: Sent
         answers.any(|served| served.code.as_deref() == Some(code))
     };
     match event.outcome() {
-        "unconfirmed" => event.asked_at >= sent.at + wanted.deadline,
+        // No end before its time, and none without a last look.
+        "unconfirmed" => {
+            let deadline = sent.at + wanted.deadline;
+            let mut lists = calls.iter().filter(|call| call.asked.action == LIST);
+            event.asked_at >= deadline && lists.any(|call| call.at + AT_ONCE >= deadline)
+        }
         "dry_run_passed" => wanted.dry_run && has_code(DETACH, "DryRunOperation"),
         "endpoint_gone" => {
             let is_denied = has_code(Some(Action::ListVpcEndpoints), "EndpointNotFound");
-            looks.has_shown_record && (looks.is_record_missing || is_denied)
+            looks.has_shown_record && is_nothing_listed(&looks) && (looks.is_record_missing || is_denied)
         }
         "refused" => is_refused(event.reason(), wanted, &calls, &looks),
         _ => false,
     }
+}
+
+/// The latest list had no groups, or there was no endpoint to list them of.
+fn is_nothing_listed(looks: &Looks) -> bool {
+    looks.is_list_missing || looks.listed.as_ref().is_some_and(BTreeSet::is_empty)
 }
 
 fn is_refused(code: &str, wanted: &Wanted, calls: &[&Call<'_>], looks: &Looks) -> bool {
@@ -156,7 +156,8 @@ fn is_refused(code: &str, wanted: &Wanted, calls: &[&Call<'_>], looks: &Looks) -
         }
         "EndpointNotFound" => {
             let is_denied = answers(calls, Some(Action::ListVpcEndpoints)).any(|served| is_served(&served));
-            looks.is_record_missing || is_denied
+            let is_missing = looks.is_record_missing || is_denied;
+            is_missing && is_nothing_listed(looks) && !looks.has_shown_record
         }
         "EndpointConnectionOperationDenied" => {
             write().is_some() && record("ConnectionStatus", &["ServiceDeleted", "Deleting"])

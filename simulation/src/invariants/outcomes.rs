@@ -40,7 +40,7 @@ fn every_event_is_somebodys(facts: &Facts<'_>) -> Result<(), Breach> {
     Ok(())
 }
 
-/// A message that is deleted, by whomever, has an event or a copy by then.
+/// A message that is deleted, by whomever, has an event by then; or, past its deadline, at least a copy.
 fn nothing_leaves_unanswered(facts: &Facts<'_>) -> Result<(), Breach> {
     for (at, message) in &facts.departures {
         let Some(sent) = facts.messages.get(message) else { continue };
@@ -50,12 +50,21 @@ fn nothing_leaves_unanswered(facts: &Facts<'_>) -> Result<(), Breach> {
             .iter()
             .any(|event| event.request == Some(sent.request) && since.contains(&event.at));
         let is_copied = facts.copies.iter().any(|copy| copy.message == *message && since.contains(&copy.at));
-        if !is_published && !is_copied {
+        let is_overdue = sent.at + deadline(sent.body) <= *at;
+        let is_answered = is_published || (is_copied && is_overdue);
+        if !is_answered {
             let how = format!("message {message} left the queue at {} without an answer", facts.after(*at));
             return breach(Promise::Outcome, how);
         }
     }
     Ok(())
+}
+
+/// How long a request has, also one that must be rejected.
+fn deadline(body: &str) -> Duration {
+    let fields: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let seconds = fields.and_then(|fields| fields["deadline_seconds"].as_u64());
+    seconds.map_or(Duration::from_hours(1), Duration::from_secs)
 }
 
 fn nothing_is_lost(facts: &Facts<'_>, place: usize) -> Result<(), Breach> {

@@ -18,6 +18,14 @@ pub(super) struct Looks {
     under_way: Option<List>,
     /// The latest complete list.
     pub(super) listed: Option<BTreeSet<String>>,
+    /// The latest list was read to its end.
+    pub(super) is_complete: bool,
+    /// In the latest complete list, every other group is on its way to or from the endpoint.
+    pub(super) is_alone_soon: bool,
+    /// The latest list was refused because there is no such endpoint.
+    pub(super) is_list_missing: bool,
+    /// The endpoint's status in the latest record.
+    pub(super) status: Option<String>,
     /// The group was truly off the endpoint at one moment of the latest complete list.
     is_truly_absent: bool,
     /// The latest complete list lacks the group, and a record that allows the conclusion came after it.
@@ -35,6 +43,7 @@ pub(super) struct Looks {
 #[derive(Debug, Default)]
 struct List {
     ids: BTreeSet<String>,
+    others_attached: usize,
     next_token: Option<String>,
     total: Option<u64>,
     is_truly_absent: bool,
@@ -59,6 +68,9 @@ impl Looks {
         match call.asked.action {
             Some(Action::ListVpcEndpointSecurityGroups) => {
                 let begun = self.under_way.take();
+                self.is_complete = false;
+                self.is_list_missing =
+                    call.answer().and_then(|served| served.code.as_deref()) == Some("EndpointNotFound");
                 if let (Some(fields), Some(served)) = (fields, call.answer()) {
                     self.page(begun, call, &fields, served, group);
                 }
@@ -84,6 +96,9 @@ impl Looks {
             if !list.ids.insert(id.to_owned()) {
                 return;
             }
+            // What has no status, or one that nobody knows, counts as attached.
+            let is_moving = matches!(item["SecurityGroupStatus"].as_str(), Some("Attaching" | "Detaching"));
+            list.others_attached += usize::from(id != group && !is_moving);
         }
         if list.total != fields["TotalCount"].as_u64() {
             return;
@@ -95,6 +110,8 @@ impl Looks {
             self.under_way = Some(list);
         } else if list.total.is_none_or(|total| total == list.ids.len() as u64) {
             self.is_proved = false;
+            self.is_complete = true;
+            self.is_alone_soon = list.others_attached == 0;
             self.has_listed_group |= list.ids.contains(group);
             self.is_truly_absent = list.is_truly_absent;
             self.listed = Some(list.ids);
@@ -103,11 +120,17 @@ impl Looks {
 
     fn record(&mut self, fields: &Value, call: &Call<'_>, group: &str) {
         let Some(records) = fields["Endpoints"].as_array() else { return };
+        // One endpoint was asked for: what comes in pages, or is counted otherwise, is no list of it.
+        let is_whole = fields["TotalCount"].as_u64().is_none_or(|total| total == records.len() as u64);
+        if !is_whole || fields["NextToken"].is_string() {
+            return;
+        }
         let ours = records.iter().find(|record| record["EndpointId"] == call.asked.endpoint.as_str());
         self.is_record_missing = ours.is_none();
         self.has_shown_record |= ours.is_some();
         let status = ours.and_then(|record| record["EndpointStatus"].as_str()).unwrap_or_default();
         let is_absent = self.listed.as_ref().is_some_and(|listed| !listed.contains(group));
+        self.status = Some(status.to_owned());
         // Neither a status that is missing nor an endpoint that is being made allows a conclusion.
         if is_absent && !matches!(status, "" | "Pending" | "Creating") {
             self.is_proved = true;
@@ -147,6 +170,7 @@ fn one(facts: &Facts<'_>, publication: &Publication<'_>) -> Result<(), Breach> {
     if !facts.has_lag() && !looks.is_true {
         return breach(Promise::Proof, format!("{outcome} at {at}, and it is not true: {pair}"));
     }
+    evidence(facts, publication, &wanted.group, &wanted.endpoint)?;
     let is_ours = looks.has_listed_group && !wanted.dry_run;
     // After a redrive one batch may bring a request twice, and its looks are those of both.
     let brought = publication.request.map_or(0, |place| facts.given(publication.invocation, place).count());
@@ -156,4 +180,22 @@ fn one(facts: &Facts<'_>, publication: &Publication<'_>) -> Result<(), Breach> {
         return breach(Promise::Proof, how);
     }
     Ok(())
+}
+
+/// What the event shows is what it says.
+fn evidence(
+    facts: &Facts<'_>,
+    publication: &Publication<'_>,
+    group: &str,
+    endpoint: &str,
+) -> Result<(), Breach> {
+    let detail = publication.detail;
+    let after = detail["evidence"]["security_groups_after"].as_array();
+    let is_shown_absent = after.is_some_and(|after| after.iter().all(|id| id != group));
+    let is_confirmed = detail["evidence"]["confirmed_at"].is_string();
+    if is_shown_absent && is_confirmed && detail["endpoint_id"] == endpoint {
+        return Ok(());
+    }
+    let at = facts.after(publication.at);
+    breach(Promise::Proof, format!("the event at {at} shows something else: {}", detail["evidence"]))
 }

@@ -12,6 +12,11 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         .flatten()
         .collect();
     let leaked = |text: &str| secrets.iter().any(|secret| text.contains(secret));
+    // A worker logs every request; if nobody listened, nothing was looked at.
+    let has_worked = facts.runs.values().any(|run| matches!(run.ended, Some((_, Ending::Answered(_)))));
+    if history.log.is_empty() && has_worked {
+        return breach(Promise::NoSecret, "nobody listened to the log");
+    }
     if leaked(&history.log) {
         let line = history.log.lines().find(|line| leaked(line)).unwrap_or_default();
         return breach(Promise::NoSecret, format!("in the log: {line}"));

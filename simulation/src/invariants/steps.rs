@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use privatelink_simulator::Action;
 
 use super::facts::{Call, Facts};
-use super::justified::{Verdict, verdict};
+use super::proof::Looks;
 use super::{Breach, Promise, breach};
 use crate::sandbox::Interruption;
 use crate::world::QueueKind;
@@ -56,7 +56,19 @@ fn look_first(facts: &Facts<'_>, call: &Call<'_>, before: &[&Call<'_>]) -> Resul
     let list = earlier.find(|other| other.asked.action != RECORD).filter(|list| is_read(list, LIST));
     let left = record.and_then(|record| record.returned).map(|(at, _)| call.at.duration_since(at));
     let is_at_once = left.is_some_and(|left| left.is_ok_and(|left| left <= AT_ONCE));
-    if list.is_some() && (is_at_once || (record.is_some() && is_stalled(facts, call))) {
+    let looks = Looks::of(
+        facts.calls_of_delivery(call.invocation, &call.asked.endpoint, None, call.at),
+        call.asked.group.as_deref().unwrap_or_default(),
+        call.at,
+    );
+    let is_there = looks
+        .listed
+        .as_ref()
+        .is_some_and(|listed| call.asked.group.as_ref().is_some_and(|group| listed.contains(group)));
+    let is_at_rest = !matches!(looks.status.as_deref(), None | Some("Pending" | "Creating" | "Deleting"));
+    // A dry run asks whatever it has seen.
+    let allows = looks.is_complete && (call.asked.dry_run || (is_there && is_at_rest));
+    if allows && list.is_some() && (is_at_once || (record.is_some() && is_stalled(facts, call))) {
         return Ok(());
     }
     breach(Promise::LookFirst, format!("a Detach at {} without a look just before", facts.after(call.at)))
@@ -111,27 +123,27 @@ fn is_at_its_end(facts: &Facts<'_>, failed: &Call<'_>, next: &Call<'_>) -> bool 
 
 /// I11, over all deliveries.
 fn tokens(facts: &Facts<'_>) -> Result<(), Breach> {
-    let mut latest: BTreeMap<(u32, &str), &Call<'_>> = BTreeMap::new();
+    let mut latest: BTreeMap<(u32, &str, &str), &Call<'_>> = BTreeMap::new();
     let mut users: BTreeMap<&str, u32> = BTreeMap::new();
     for call in facts.calls.iter().filter(|call| call.asked.action == DETACH) {
         let token = call.asked.client_token.as_deref().unwrap_or_default();
         let at = facts.after(call.at);
+        if token.is_empty() {
+            return breach(Promise::Tokens, format!("a Detach at {at} without a token"));
+        }
         let group = call.asked.group.as_deref().unwrap_or_default();
-        let before = latest.insert((call.invocation, group), call);
+        let before = latest.insert((call.invocation, &call.asked.endpoint, group), call);
         if is_the_callers(token) {
-            callers_own(
-                facts,
-                call,
-                before.is_some_and(|before| before.asked.client_token == call.asked.client_token),
-            )?;
+            callers_own(facts, call, before)?;
             continue;
+        }
+        if before.is_none() && is_the_callers_turn(facts, call) {
+            return breach(Promise::Tokens, format!("a Detach at {at} without the caller's token"));
         }
         if *users.entry(token).or_insert(call.invocation) != call.invocation {
             return breach(Promise::Tokens, format!("a Detach at {at} with the token of another delivery"));
         }
-        let Some(before) = before.filter(|before| before.asked.endpoint == call.asked.endpoint) else {
-            continue;
-        };
+        let Some(before) = before else { continue };
         let is_same = before.asked.client_token == call.asked.client_token;
         let is_wrong = match is_decided(before) {
             Some(is_decided) => is_decided == is_same && !is_answered_between(facts, before, call),
@@ -162,15 +174,37 @@ fn is_the_callers(token: &str) -> bool {
     token.split('-').next().is_none_or(|prefix| prefix.len() != 32)
 }
 
-/// The caller's token is for the first delivery, and for its first Detach or a repetition of that very call.
-fn callers_own(facts: &Facts<'_>, call: &Call<'_>, is_repeated: bool) -> Result<(), Breach> {
+/// The caller's token is for the first Detach of the first delivery, or for a repetition of that very call.
+fn callers_own(facts: &Facts<'_>, call: &Call<'_>, before: Option<&Call<'_>>) -> Result<(), Breach> {
+    let is_repeated = before.is_some_and(|before| {
+        before.asked.client_token == call.asked.client_token && is_decided(before) != Some(true)
+    });
+    // Another message about the same pair may have gone before it in the same invocation.
+    let is_first = before.is_none_or(|before| is_answered_between(facts, before, call));
     let batch = facts.runs.get(&call.invocation).map_or(&[][..], |run| run.batch);
-    let is_first = batch.iter().any(|given| given.receive_count == 1);
-    if is_first || is_repeated {
+    let is_first_delivery = batch.iter().any(|given| given.receive_count == 1);
+    if is_repeated || (is_first && is_first_delivery) {
         return Ok(());
     }
-    let how = format!("a Detach at {} with the caller's token in a later delivery", facts.after(call.at));
+    let how = format!("a Detach at {} with the caller's token when it is not its turn", facts.after(call.at));
     breach(Promise::Tokens, how)
+}
+
+/// Whether the one request that this first Detach can be for brings a token, and is delivered for the first time.
+fn is_the_callers_turn(facts: &Facts<'_>, call: &Call<'_>) -> bool {
+    let batch = facts.runs.get(&call.invocation).map_or(&[][..], |run| run.batch);
+    let candidates: Vec<_> = batch
+        .iter()
+        .filter_map(|given| Some((given, facts.messages.get(given.message.as_str())?)))
+        .filter(|(_, sent)| {
+            let wanted = facts.request(sent.request).and_then(|request| request.wanted.as_ref());
+            wanted.is_some_and(|wanted| {
+                wanted.endpoint == call.asked.endpoint && Some(&wanted.group) == call.asked.group.as_ref()
+            })
+        })
+        .collect();
+    let [(given, sent)] = candidates.as_slice() else { return false };
+    given.receive_count == 1 && sent.body.contains("\"client_token\"")
 }
 
 /// Whether the service decided the call; none where it may be seen either way.
@@ -180,10 +214,10 @@ fn is_decided(call: &Call<'_>) -> Option<bool> {
     match served.code.as_deref() {
         // A redirect is no answer of the service, whatever code it quotes.
         _ if status >= 500 || (300..400).contains(&status) => Some(false),
-        None if status == 200 => serde_json::from_slice::<serde_json::Value>(&served.body)
-            .is_ok_and(|fields| fields["RequestId"].is_string())
-            .then_some(true)
-            .or(Some(false)),
+        None if status == 200 => {
+            let fields: Option<serde_json::Value> = serde_json::from_slice(&served.body).ok();
+            Some(fields.is_some_and(|fields| fields["RequestId"].is_string()))
+        }
         None | Some("IdempotenceProcessing") => Some(false),
         Some(
             "SystemBusy"
@@ -192,7 +226,6 @@ fn is_decided(call: &Call<'_>) -> Option<bool> {
             | "InternalError"
             | "InternalServerError",
         ) => None,
-        Some(code) if verdict(code, status) == Verdict::Passing => Some(true),
         Some(_) => Some(true),
     }
 }
