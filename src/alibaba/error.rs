@@ -337,6 +337,40 @@ mod tests {
     }
 
     #[test]
+    fn codes_and_faults_are_told_in_their_own_words() {
+        assert_eq!(Code::parse("Throttling.User").unwrap().to_string(), "Throttling.User");
+        let told = |fault: Fault| fault.to_string();
+        assert_eq!(
+            told(coded("EndpointLocked", 400)),
+            "DetachSecurityGroupFromVpcEndpoint answered EndpointLocked"
+        );
+        let timeout = Fault::unanswered(Action::ListEndpoints, Unanswered::Timeout);
+        assert_eq!(told(timeout), "ListVpcEndpoints got no usable answer: Timeout");
+        assert_eq!(
+            told(Fault::unsent(Action::ListEndpoints)),
+            "ListVpcEndpoints was not sent: NoCredentials"
+        );
+    }
+
+    #[test]
+    fn a_hint_is_kept_with_and_without_a_code() {
+        let hint = Some(Duration::from_secs(2));
+        for body in [&b"<html>"[..], br#"{"Code":"SystemBusy"}"#] {
+            let (fault, _) = Fault::answered(Action::Detach, 503, body, hint, str::to_owned);
+            assert_eq!(fault.retry_after, hint);
+        }
+    }
+
+    #[test]
+    fn an_error_body_is_read_up_to_its_largest_size() {
+        let body = r#"{"Code":"EndpointLocked"}"#;
+        let padded = |length: usize| format!("{body}{}", " ".repeat(length - body.len()));
+        assert_eq!(fault(400, &padded(BODY_BYTES_MAX - 1)).kind, Kind::Locked);
+        assert_eq!(fault(400, &padded(BODY_BYTES_MAX)).kind, Kind::Locked);
+        assert_eq!(fault(400, &padded(BODY_BYTES_MAX + 1)).kind, Kind::Unanswered);
+    }
+
+    #[test]
     fn a_key_is_told_neither_in_pieces_nor_as_a_code() {
         let redact = |text: &str| text.replace("s3cret", "[redacted]");
         let read = |body: &str| Fault::answered(Action::Detach, 400, body.as_bytes(), None, redact);

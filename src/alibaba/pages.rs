@@ -101,6 +101,15 @@ mod tests {
         }
     }
 
+    #[derive(Debug, Clone)]
+    struct Numbered(String);
+
+    impl Identified for Numbered {
+        fn id(&self) -> &str {
+            &self.0
+        }
+    }
+
     fn page(items: &[&'static str], next: Option<&str>, total: Option<u64>) -> Page<&'static str> {
         Page { items: items.to_vec(), next_token: next.map(str::to_owned), total_count: total }
     }
@@ -112,6 +121,19 @@ mod tests {
         assert_eq!(pages.add(page(&["b"], Some("2"), Some(3))), Turn::More("2".to_owned()));
         assert_eq!(pages.add(page(&["c"], None, Some(3))), Turn::Complete(vec!["a", "b", "c"]));
         assert_eq!(pages.add(page(&[], None, None)), Turn::Complete(vec![]), "the next list starts anew");
+    }
+
+    #[test]
+    fn a_list_has_so_many_entries_and_no_more() {
+        let some = |from: usize, count: usize, next: Option<&str>| {
+            let items = (from..from + count).map(|n| Numbered(n.to_string())).collect();
+            Page { items, next_token: next.map(str::to_owned), total_count: None }
+        };
+        assert!(matches!(Pages::default().add(some(0, ITEMS_MAX, None)), Turn::Complete(_)));
+        assert!(matches!(Pages::default().add(some(0, ITEMS_MAX + 1, None)), Turn::Broken));
+        let mut pages = Pages::default();
+        assert!(matches!(pages.add(some(0, 2, Some("1"))), Turn::More(_)));
+        assert!(matches!(pages.add(some(2, ITEMS_MAX - 1, None)), Turn::Broken));
     }
 
     #[test]

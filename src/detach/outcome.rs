@@ -129,3 +129,24 @@ impl Account {
         self.fault_last = Some((name.to_owned(), kind));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_request_ids_the_latest_are_kept_in_order() {
+        let mut account = Account::default();
+        for n in 0..15 {
+            account.called(Action::Detach, Some(format!("write-{n}")));
+        }
+        for n in 0..8 {
+            account.called(Action::ListEndpoints, Some(format!("read-{n}")));
+        }
+        let ids = |account: &Account| account.api_request_ids().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(ids(&account).len(), 15, "reads count only once they have proved something");
+        account.confirmed_at = Some(crate::clock::Clock::start().now());
+        let shown = ids(&account);
+        assert_eq!((shown.len(), shown[0].as_str(), shown[19].as_str()), (20, "write-3", "read-7"));
+    }
+}

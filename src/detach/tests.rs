@@ -784,3 +784,123 @@ fn many_pages_are_read_to_the_end_before_anything_is_concluded() {
         broken.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
     }
 }
+
+#[test]
+fn a_call_that_was_not_sent_is_not_counted() {
+    let mut story = Story::new(false);
+    story.give(Err(Fault::unsent(Action::ListSecurityGroups)));
+    assert_eq!(story.witness.detach.account().look_calls, 0);
+    story.give(timeout(Action::ListSecurityGroups));
+    assert_eq!(story.witness.detach.account().look_calls, 1);
+}
+
+#[test]
+fn only_the_look_at_the_deadline_is_the_last() {
+    assert!(!Story::new(false).witness.detach.is_last_look());
+    assert!(Story::with(false, None, Duration::ZERO).witness.detach.is_last_look());
+}
+
+#[test]
+fn a_look_that_reaches_beyond_the_deadline_is_followed_by_no_write() {
+    let mut story = Story::with(false, None, Duration::from_secs(30));
+    story.give(groups(&pair(GroupStatus::Attached)));
+    story.witness.take(&story.step);
+    story.witness.now += Duration::from_secs(31);
+    story.step = story.witness.see(endpoints(&[endpoint("Active")]));
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_eq!(story.end(), Outcome::Unconfirmed(TimeUsedUp::Deadline));
+}
+
+#[test]
+fn a_group_that_was_seen_leaving_and_is_back_is_not_waited_for() {
+    let mut story = Story::new(false);
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    let (first, asked) = (story.token(), story.witness.now);
+    story.give(Ok(Answer::Accepted));
+    story.give(groups(&pair(GroupStatus::Detaching)));
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_ne!(story.token(), first);
+    let waited = story.witness.now - asked;
+    assert!(waited < Duration::from_secs(8), "sooner than one of which nothing was seen: {waited:?}");
+}
+
+#[test]
+fn after_a_fault_the_record_is_read_whatever_the_list_says() {
+    let mut story = Story::new(false);
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    story.give(fault(Action::Detach, 400, "EndpointLocked"));
+    story.give(groups(&pair(GroupStatus::Detaching)));
+    story.give(endpoints(&[endpoint("Pending")]));
+    story.give(groups(&pair(GroupStatus::Detaching)));
+    story.give(groups(&pair(GroupStatus::Detaching)));
+}
+
+#[test]
+fn a_refusal_tells_which_call_was_refused() {
+    let refusal = |story: Story| match story.end() {
+        Outcome::Refused(refusal) => (refusal.action, refusal.is_denial),
+        other => panic!("not refused: {other:?}"),
+    };
+    let mut missing = Story::new(false);
+    missing.give(groups(&[]));
+    missing.give(endpoints(&[]));
+    assert_eq!(refusal(missing), (Some(Action::ListEndpoints), false));
+
+    let mut arrears = Story::new(false);
+    arrears.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    arrears.give(fault(Action::Detach, 400, "EndpointLocked"));
+    let locked = Endpoint { business_status: Some("FinancialLocked".into()), ..endpoint("Active") };
+    arrears.look(&pair(GroupStatus::Attached), locked);
+    assert_eq!(refusal(arrears), (Some(Action::Detach), false));
+
+    let mut not_honoured = Story::new(true);
+    not_honoured.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    not_honoured.give(Ok(Answer::Accepted));
+    assert_eq!(refusal(not_honoured), (Some(Action::Detach), false));
+
+    for (code, is_denial) in [("EndpointServiceDeleted", false), ("NoPermission", true)] {
+        let mut refused = Story::new(false);
+        refused.look(&pair(GroupStatus::Attached), endpoint("Active"));
+        refused.give(fault(Action::Detach, 400, code));
+        assert_eq!(refusal(refused), (Some(Action::Detach), is_denial), "{code}");
+    }
+}
+
+#[test]
+fn a_dry_run_asks_although_the_group_is_just_being_taken_off() {
+    let mut story = Story::new(true);
+    story.look(&other(), endpoint("Pending"));
+    story.give(fault(Action::Detach, 400, "SecurityGroupNotFound"));
+    story.look(&other(), endpoint("Active"));
+    assert_eq!(story.end(), Outcome::AlreadyDetached);
+}
+
+#[test]
+fn a_passed_dry_run_is_no_answer_to_a_real_detach() {
+    let mut story = Story::new(false);
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    story.give(fault(Action::Detach, 400, "DryRunOperation"));
+    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    story.give(Ok(Answer::Accepted));
+    assert_eq!(story.witness.detach.account().detach_accepted, 1);
+    story.look(&other(), endpoint("Active"));
+    assert_eq!(story.end(), Outcome::Detached);
+}
+
+#[test]
+fn waits_between_looks_grow() {
+    let mut doubtful = Story::new(false);
+    let waits: Vec<_> = (0..20).map(|_| doubtful.give(timeout(Action::ListSecurityGroups))).collect();
+    assert!(waits.iter().max() > Some(&Duration::from_secs(10)), "{waits:?}");
+
+    let mut polling = Story::new(false);
+    let look = |story: &mut Story| story.look(&pair(GroupStatus::Attaching), endpoint("Active"));
+    look(&mut polling);
+    polling.give(groups(&pair(GroupStatus::Attaching)));
+    for _ in 0..4 {
+        polling.give(groups(&pair(GroupStatus::Attaching)));
+    }
+    let wait = polling.give(groups(&pair(GroupStatus::Attaching)));
+    assert!(wait > Duration::from_secs(2), "{wait:?}");
+}

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use local_aws::mapping::{Success, Verdict};
 use local_aws::{Action as Aws, Ending, Fault as AwsFault, QueueSettings};
 use privatelink_simulator::{Action, Effect, Fault};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::log;
 use crate::stage::{DEAD_LETTERS, REQUESTS, Setting, Stage, request};
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
@@ -228,6 +229,8 @@ async fn a_hand_back_that_fails_is_still_reported() {
     assert_eq!(failed(&verdict), [message_id]);
     assert!(stage.aws.journal().iter().all(|entry| entry.ending != Ending::Done));
     assert!(visibilities(&stage)[0] > 500.0, "the queue's own timeout holds");
+    let is_told = |line: &Value| line["message"].as_str().unwrap().starts_with("this lane comes back after");
+    assert!(log::lines().iter().any(is_told), "nobody would know why it takes so long");
 }
 
 #[tokio::test]
