@@ -219,7 +219,7 @@ impl Coded {
             code,
             message: body.message.map(|message| cut(&redact(&visible(&message)))),
         });
-        (coded, body.request_id.filter(|id| is_harmless(id)))
+        (coded, body.request_id.filter(|id| is_harmless(&visible(id))))
     }
 }
 
@@ -376,6 +376,8 @@ mod tests {
         let read = |body: &str| Fault::answered(Action::Detach, 400, body.as_bytes(), None, redact);
         let (fault, _) = read(r#"{"Code":"SignatureDoesNotMatch","Message":"signed with s3c\tr\u0000et"}"#);
         assert_eq!(fault.message.as_deref(), Some("signed with [redacted]"));
+        let (_, api_request_id) = read(r#"{"Code":"EndpointLocked","RequestId":"R-s3\tcret"}"#);
+        assert_eq!(api_request_id, None);
         let (fault, api_request_id) = read(r#"{"Code":"Invalid.s3cret","RequestId":"R-s3cret"}"#);
         assert_eq!((fault.name.as_str(), fault.is_coded, api_request_id), ("Http400", false, None));
     }

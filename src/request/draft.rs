@@ -87,7 +87,7 @@ impl Draft {
                 self.fault(key, problem);
                 continue;
             }
-            // A raw value is JSON by its grammar; a lone surrogate, an endless number or great depth end here.
+            // A raw value is JSON by its grammar; a text with a lone surrogate, or an endless number, ends here.
             match serde_json::from_str(raw.get()) {
                 Ok(Scalar::Null) => {}
                 Ok(value) => self.take(field, key, &value, raw),
