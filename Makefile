@@ -10,6 +10,10 @@ PEER := $(TOOLS)/peer/installed
 PACKAGER := $(TOOLS)/package/installed
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS ?= $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ ?= $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
 PROGRAMS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e
 PYTEST := $(TOOLS)/others/bin/python -m pytest --quiet
@@ -17,7 +21,8 @@ PYTEST := $(TOOLS)/others/bin/python -m pytest --quiet
 RIE = $(CURDIR)/$(VENV)/lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-$$(uname -m | sed s/aarch64/arm64/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e bench package lint lint-rust lint-dependencies lint-template audit clean
+.PHONY: help demo test e2e simulate planted-bugs mutants fuzz bench package
+.PHONY: lint lint-rust lint-dependencies lint-template lint-planted-bugs audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +50,35 @@ e2e: $(OTHERS) $(LINTERS) ## Run the release programs in parts that others wrote
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/emulator
 	$(PYTEST) tests/e2e
 
+# What docs/reliability.md tells of. Histories have a profile of their own: quick, and as suspicious as a debug build.
+HISTORIES ?= 100000
+SIMULATE = cargo run --locked --profile simulation --package detach-simulation --bin simulate --
+
+simulate: ## Look for a broken promise in random histories, crashes and faults (HISTORIES=100000; or SEED=... to be told one)
+	$(SIMULATE) $(if $(SEED),story $(SEED),all $(HISTORIES))
+
+planted-bugs: ## Plant every known bug in a copy of the source, and expect a check to catch it (ARGS="name ..." for some; takes an hour)
+	$(PYTHON) scripts/planted_bugs.py $(ARGS)
+
+# The batch's own tests are those of the lanes.
+mutants: export PATH := $(abspath $(dir $(CARGO_MUTANTS))):$(PATH)
+mutants: $(CARGO_MUTANTS) ## Change decision core, batch, pages and error table, and expect a test to fail (takes hours)
+	cargo mutants --timeout 120 --cargo-arg=--lib --output target/mutants-core --file src/detach.rs \
+		--file 'src/detach/*.rs' --file src/alibaba/error.rs --file src/alibaba/pages.rs
+	cargo mutants --timeout 120 --cargo-arg=--lib --cargo-arg=--test --cargo-arg=worker --output target/mutants-batch \
+		--file src/batch.rs -- lane
+
+# Each target for so long. Leaks are not looked for: nothing here is unsafe, and it slows the larger targets down.
+TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+SECONDS ?= 600
+
+fuzz: $(CARGO_FUZZ) ## Fuzz every parser of outside bytes (TARGET=... SECONDS=600 for each; needs a nightly compiler)
+	@for target in $(TARGET); do mkdir -p fuzz/corpus/$$target && \
+		RUSTUP_TOOLCHAIN=nightly PATH="$(abspath $(dir $(CARGO_FUZZ))):$$PATH" \
+		cargo fuzz run $$target fuzz/corpus/$$target tests/fuzz/corpus/$$target -- \
+			-dict=fuzz/dictionaries/$$target.dict -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 \
+			-rss_limit_mb=1024 -malloc_limit_mb=64 -detect_leaks=0 || exit 1; done
+
 # The example first: what it needs is compiled without the features that only tests and benchmarks ask for.
 bench: $(PEER) ## Measure both functions beside the bare runtime and a peer in Python, and a long queue (ARGS="start first" for parts)
 	cargo build --release --locked --example bare
@@ -54,10 +88,11 @@ bench: $(PEER) ## Measure both functions beside the bare runtime and a peer in P
 package: $(PACKAGER) ## Build both functions for Lambda's arm64 processors, and print the size of their zips (compiles for minutes)
 	$(TOOLS)/package/bin/python scripts/package.py
 
-lint: lint-template lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
+lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
 
 lint-rust: ## Check formatting, lints and documentation of the Rust code
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
@@ -69,18 +104,27 @@ lint-dependencies: $(CARGO_DENY) ## Check licences, banned crates and sources of
 lint-template: $(LINTERS) ## Check template.yaml as SAM reads it, as written and as CloudFormation sees it
 	$(VENV)/bin/python scripts/lint_template.py
 
+lint-planted-bugs: ## Check that every planted bug still applies
+	$(PYTHON) scripts/planted_bugs.py --check
+
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the dependencies (downloads the RustSec database)
 	$(CARGO_DENY) --locked check advisories
 
 clean: ## Remove everything that was built or installed here
 	cargo clean
-	rm -rf $(VENV) $(TOOLS)
+	rm -rf $(VENV) $(TOOLS) fuzz/target fuzz/corpus fuzz/artifacts
 
 # Built from source, and not optimised: it runs for a moment, and this way it does not compile for long.
 $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
 		cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) \
 		cargo-deny@$(CARGO_DENY_VERSION)
+
+$(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants:
+	cargo install --quiet --locked --root $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION) cargo-mutants@$(CARGO_MUTANTS_VERSION)
+
+$(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz:
+	cargo install --quiet --locked --root $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 # What comes from PyPI is made anew whenever the pinned versions change, so that nothing old stays behind. pip refuses a
 # file whose hash is not listed, runs no package's build script, and installs what is listed: that is everything needed.
