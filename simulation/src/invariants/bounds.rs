@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use privatelink_simulator::Action;
 
-use super::facts::{Facts, Publication};
+use super::facts::{Call, Facts, Publication};
 use super::{Breach, Promise, breach};
 use crate::record::InvocationNumber;
 use crate::sandbox::Ending;
@@ -157,11 +157,13 @@ fn in_time(facts: &Facts<'_>) -> Result<(), Breach> {
     if !is_healthy || plan.kind != QueueKind::Fifo || plan.sandboxes < lanes.len() {
         return Ok(());
     }
+    let is_throttled = facts.calls.iter().any(Call::is_throttled);
     for (message, sent) in &facts.messages {
         let Some(request) = facts.request(sent.request) else { continue };
         let deadline = request.wanted.as_ref().map_or(Duration::ZERO, |wanted| wanted.deadline);
         let due = (sent.at + deadline).max(became_head(facts, message, sent.at, &request.lane));
-        let latest = due + POLL + HAND_BACK;
+        // A region that throttles is left alone for as long as it says, by a last look, too, and may say it again.
+        let latest = due + POLL + if is_throttled { VISIBILITY_TIMEOUT } else { HAND_BACK };
         let is_answer = |event: &&Publication<'_>| event.request == Some(sent.request) && event.at >= sent.at;
         let answered = facts.publications.iter().find(is_answer).map(|event| event.at);
         if answered.is_none_or(|at| at > latest) {

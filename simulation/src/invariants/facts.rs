@@ -81,6 +81,14 @@ impl<'a> Call<'a> {
         let (_, served) = self.served?;
         self.returned.is_some_and(|(_, is_answered)| is_answered).then_some(served)
     }
+
+    /// Whether the worker was told that a quota is used up.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        let is_code = |code: &String| code.starts_with("Throttling") || code == "Rejected.Throttling";
+        self.answer()
+            .is_some_and(|served| served.status == Some(429) || served.code.as_ref().is_some_and(is_code))
+    }
 }
 
 /// A completion event.

@@ -237,12 +237,9 @@ fn throttled(facts: &Facts<'_>) -> Result<(), Breach> {
         let Some((returned, served)) = call.returned.and_then(|(at, _)| Some((at, call.answer()?))) else {
             continue;
         };
-        let is_throttled = served.status == Some(429)
-            || served
-                .code
-                .as_deref()
-                .is_some_and(|code| code.starts_with("Throttling") || code == "Rejected.Throttling");
-        if let (true, Some(hint), Some(run)) = (is_throttled, served.hint, facts.runs.get(&call.invocation)) {
+        if let (true, Some(hint), Some(run)) =
+            (call.is_throttled(), served.hint, facts.runs.get(&call.invocation))
+        {
             closed.push((returned, returned + hint, run.process));
         }
     }
