@@ -63,6 +63,7 @@ planted-bugs: ## Plant every known bug in a copy of the source, and expect a che
 # The batch's own tests are those of the lanes.
 mutants: export PATH := $(abspath $(dir $(CARGO_MUTANTS))):$(PATH)
 mutants: $(CARGO_MUTANTS) ## Change decision core, batch, pages and error table, and expect a test to fail (takes hours)
+	@mkdir -p target/mutants-core target/mutants-batch
 	cargo mutants --timeout 120 --cargo-arg=--lib --output target/mutants-core --file src/detach.rs \
 		--file 'src/detach/*.rs' --file src/alibaba/error.rs --file src/alibaba/pages.rs
 	cargo mutants --timeout 120 --cargo-arg=--lib --cargo-arg=--test --cargo-arg=worker --output target/mutants-batch \

@@ -62,7 +62,9 @@ fn last_group(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
     }
     let before = facts.calls_of_delivery(call.invocation, &call.asked.endpoint, None, call.at);
     let looks = Looks::of(before, group, call.at);
-    let could_tell = looks.listed.is_none_or(|listed| looks.is_alone_soon && listed.contains(group));
+    // A dry run takes nothing: it is kept from asking only where there is nothing to ask.
+    let is_alone = |ids: usize| ids == 1 || (looks.is_alone_soon && !call.asked.dry_run);
+    let could_tell = looks.listed.is_none_or(|listed| is_alone(listed.len()) && listed.contains(group));
     if could_tell {
         let how =
             format!("Detach of {}'s last group {group} at {}", call.asked.endpoint, facts.after(call.at));
