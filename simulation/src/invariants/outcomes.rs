@@ -187,7 +187,7 @@ fn has_changed(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later
             }
     });
     // The caller's own token is for the first delivery: what it was refused for is not tried with it again.
-    let is_about_the_token = earlier.reason().starts_with("Idempoten");
+    let is_about_the_token = [earlier, later].iter().any(|event| event.reason().starts_with("Idempoten"));
     is_overdue
         || is_about_the_token
         || is_changed_outside
