@@ -16,6 +16,8 @@ use crate::record::Served;
 pub(super) struct Looks {
     /// The list under way: its ids so far, the token of its next page, and its count.
     under_way: Option<List>,
+    /// The records of a list under way.
+    records: Option<Vec<Value>>,
     /// The latest complete list.
     pub(super) listed: Option<BTreeSet<String>>,
     /// The latest list was read to its end.
@@ -75,11 +77,10 @@ impl Looks {
                     self.page(begun, call, &fields, served, group);
                 }
             }
-            Some(Action::ListVpcEndpoints) => {
-                if let Some(fields) = fields {
-                    self.record(&fields, call, group);
-                }
-            }
+            Some(Action::ListVpcEndpoints) => match fields {
+                Some(fields) => self.record(&fields, call, group),
+                None => self.records = None,
+            },
             _ => {}
         }
     }
@@ -119,10 +120,23 @@ impl Looks {
     }
 
     fn record(&mut self, fields: &Value, call: &Call<'_>, group: &str) {
-        let Some(records) = fields["Endpoints"].as_array() else { return };
-        // One endpoint was asked for: what comes in pages, or is counted otherwise, is no list of it.
-        let is_whole = fields["TotalCount"].as_u64().is_none_or(|total| total == records.len() as u64);
-        if !is_whole || fields["NextToken"].is_string() {
+        let Some(page) = fields["Endpoints"].as_array() else { return };
+        let mut records = match (self.records.take(), &call.asked.next_token) {
+            (_, None) => Vec::new(),
+            (Some(records), Some(_)) => records,
+            (None, Some(_)) => return,
+        };
+        for record in page {
+            if records.iter().any(|earlier: &Value| earlier["EndpointId"] == record["EndpointId"]) {
+                return;
+            }
+            records.push(record.clone());
+        }
+        if fields["NextToken"].is_string() {
+            self.records = Some(records);
+            return;
+        }
+        if fields["TotalCount"].as_u64().is_some_and(|total| total != records.len() as u64) {
             return;
         }
         let ours = records.iter().find(|record| record["EndpointId"] == call.asked.endpoint.as_str());
