@@ -40,7 +40,7 @@ impl fmt::Display for Failure {
 ///
 /// Never: its threads contain every panic.
 pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Failure>> {
-    crate::log::start();
+    crate::log::start_in_full();
     let next = AtomicU64::new(seeds.start);
     let found: Mutex<Option<Box<Failure>>> = Mutex::default();
     let work = || {

@@ -97,7 +97,7 @@ impl History {
             waiting: world.requests(),
             dead_letters: world.dead_letters(),
             endpoints: world.cloud.borrow_mut().snapshot(world.now() + LENGTH_MAX).endpoints,
-            log: log::taken(),
+            log: log::written(),
         }
     }
 }

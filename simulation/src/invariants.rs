@@ -52,26 +52,6 @@ pub enum Promise {
     Ends,
 }
 
-impl Promise {
-    /// Every promise.
-    pub const ALL: [Self; 14] = [
-        Self::Proof,
-        Self::Outcome,
-        Self::OneWrite,
-        Self::LastGroup,
-        Self::AskedFor,
-        Self::InTime,
-        Self::NoSecret,
-        Self::Bounded,
-        Self::Justified,
-        Self::LookFirst,
-        Self::Tokens,
-        Self::Pauses,
-        Self::Order,
-        Self::Ends,
-    ];
-}
-
 impl fmt::Display for Promise {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

@@ -23,6 +23,7 @@ pub mod invariants;
 pub mod log;
 pub mod mapping;
 pub mod matrix;
+mod meaning;
 mod outside;
 mod pace;
 pub mod record;

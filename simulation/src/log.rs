@@ -23,17 +23,21 @@ impl std::io::Write for Writer {
     }
 }
 
-/// Begins to listen, at the level that says most. If somebody else listens already, he keeps the log to himself.
+/// Begins to listen, at the level of the first call. If somebody else listens already, he keeps the log to himself.
+pub fn start(level: Level) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = tracing::subscriber::set_global_default(telemetry::json_lines(level, || Writer));
+    });
+}
+
+/// Begins to listen at the level that says most.
 ///
 /// # Panics
 ///
-/// Never: the level is one that there is.
-pub fn start() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let level = Level::parse("trace").expect("a level");
-        let _ = tracing::subscriber::set_global_default(telemetry::json_lines(level, || Writer));
-    });
+/// Never: there is such a level.
+pub fn start_in_full() {
+    start(Level::parse("trace").expect("a level"));
 }
 
 /// Forgets what this thread has written.
@@ -41,7 +45,8 @@ pub(crate) fn clear() {
     WRITTEN.with_borrow_mut(Vec::clear);
 }
 
-/// What this thread has written since.
-pub(crate) fn taken() -> String {
-    WRITTEN.with_borrow_mut(|written| String::from_utf8_lossy(&std::mem::take(written)).into_owned())
+/// What this thread has written: whole lines, each one JSON object.
+#[must_use]
+pub fn written() -> String {
+    WRITTEN.with_borrow(|written| String::from_utf8_lossy(written).into_owned())
 }

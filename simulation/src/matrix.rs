@@ -203,7 +203,7 @@ impl fmt::Display for Summary {
 
 /// Lives through all of it, on so many threads.
 pub fn run(threads: usize) -> Result<Summary, Failure> {
-    crate::log::start();
+    crate::log::start_in_full();
     let (ills, reference) = (faults::all(), Reference::new()?);
     let mut summary = Summary {
         faults: ills.len(),

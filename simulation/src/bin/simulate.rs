@@ -20,7 +20,7 @@ const USAGE: &str =
 struct Caught(String);
 
 fn main() -> ExitCode {
-    log::start();
+    log::start_in_full();
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let numbers: Result<Vec<u64>, _> = arguments.map(|argument| argument.parse()).collect();

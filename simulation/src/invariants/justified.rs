@@ -10,6 +10,7 @@ use super::facts::{Call, Facts, Publication, Sent};
 use super::proof::Looks;
 use super::{Breach, Promise, breach};
 use crate::history::Wanted;
+use crate::meaning::{Meaning, of_code};
 use crate::record::Served;
 
 const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
@@ -17,69 +18,6 @@ const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 
 /// What may pass between a step and the one that follows at once.
 const AT_ONCE: Duration = Duration::from_millis(20);
-
-/// Codes that may pass, or are not the request's fault. This is a second table, written from the service's documentation and
-/// not from ours; whatever else comes with a 4xx is a definite no.
-const NO_ANSWER: [&str; 26] = [
-    "EndpointLocked",
-    "ConcurrentCallNotSupported",
-    "SystemBusy",
-    "ServiceUnavailable",
-    "InternalError",
-    "InternalServerError",
-    "Throttling",
-    "Throttling.User",
-    "Throttling.Api",
-    "Rejected.Throttling",
-    "IdempotenceProcessing",
-    "SignatureNonceUsed",
-    "InvalidTimeStamp.Expired",
-    "InvalidSecurityToken.Expired",
-    "InvalidAccessKeyId.NotFound",
-    "InvalidAccessKeyId.Inactive",
-    "SignatureDoesNotMatch",
-    "IncompleteSignature",
-    "MissingSecurityToken",
-    "InvalidSecurityToken.Malformed",
-    "InvalidSecurityToken.MismatchWithAccessKey",
-    "InvalidAccessKeyId",
-    "InvalidAccessKeySecret",
-    "InvalidSecurityToken",
-    "MissingAccessKeyId",
-    "DryRunOperation",
-];
-
-/// What a code is by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// A definite no.
-    Definite,
-    /// It may pass.
-    Passing,
-    /// It depends on what the endpoint looks like.
-    Depends,
-}
-
-/// What a code is by itself, under a status.
-pub(super) fn verdict(code: &str, status: u16) -> Verdict {
-    match code {
-        "EndpointConnectionOperationDenied"
-        | "EndpointOperationDenied"
-        | "IncorrectStatus.VpcEndpoint"
-        | "SecurityGroupNotFound"
-        | "EndpointNotFound"
-        | "IdempotenceSignatureMismatch"
-        | "IdempotentParameterMismatch" => Verdict::Depends,
-        _ if NO_ANSWER.contains(&code) => Verdict::Passing,
-        _ if code.starts_with("Throttling.") || status == 429 => Verdict::Passing,
-        _ if code.starts_with("Forbidden.") || code == "NoPermission" => Verdict::Definite,
-        _ if status >= 500 => Verdict::Passing,
-        _ if code.starts_with("InvalidAccessKeyId.") || code.starts_with("InvalidSecurityToken.") => {
-            Verdict::Passing
-        }
-        _ => Verdict::Definite,
-    }
-}
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
     facts.publications.iter().try_for_each(|publication| one(facts, publication))
@@ -166,7 +104,10 @@ fn is_refused(code: &str, wanted: &Wanted, calls: &[&Call<'_>], looks: &Looks) -
             write().is_some() && looks.has_listed_group
         }
         "IdempotenceSignatureMismatch" | "IdempotentParameterMismatch" => write().is_some(),
-        _ => any().any(|served| verdict(code, served.status.unwrap_or_default()) == Verdict::Definite),
+        _ => any().any(|served| {
+            let meaning = of_code(code, served.status.unwrap_or_default());
+            matches!(meaning, Meaning::Refuses(_) | Meaning::Denies(_))
+        }),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn each<C: Sync, R: Send>(
     threads: usize,
     run: impl Fn(&C) -> Result<R, Failure> + Sync,
 ) -> Result<Vec<R>, Failure> {
-    crate::log::start();
+    crate::log::start_in_full();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();

@@ -41,18 +41,6 @@ pub struct Wanted {
 const DEADLINE: Duration = Duration::from_hours(1);
 
 impl Request {
-    /// The `number`th request, for this pair and nothing else.
-    #[must_use]
-    pub fn plain(number: u64, endpoint: &str, group: &str) -> Self {
-        let wanted = Wanted {
-            endpoint: endpoint.to_owned(),
-            group: group.to_owned(),
-            dry_run: false,
-            deadline: DEADLINE,
-        };
-        Self::asking(number, wanted, Duration::ZERO, &json!({}))
-    }
-
     /// The `number`th request, for what is wanted, with further fields.
     #[must_use]
     pub fn asking(number: u64, wanted: Wanted, at: Duration, further: &Value) -> Self {
