@@ -15,7 +15,7 @@ use privatelink_detach::publisher::{Bus, BusFault};
 use privatelink_detach::queue::{DeadLetter, Delivery, Queue, QueueFault};
 use privatelink_simulator::Manner;
 
-use crate::record::{Asked, CallNumber, Change, InvocationNumber, What};
+use crate::record::{Asked, CallNumber, Change, InvocationNumber, Operation, What};
 use crate::trouble::Fate;
 use crate::world::{Act, QueueKind, World};
 
@@ -152,8 +152,21 @@ impl Queue for Seam {
     async fn hand_back(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueFault> {
         let one =
             |delivery: &Delivery| (delivery.message_id.clone(), delivery.receipt_handle.as_str().into());
-        let change = Change::HandBack { messages: deliveries.iter().map(one).collect(), visibility };
-        self.change(change).await.map_err(|cause| QueueFault { operation: "hand back", cause })
+        let mut messages: Vec<_> = deliveries.iter().map(one).collect();
+        let failed = self.world.chance.borrow_mut().failed_entry(messages.len());
+        if let Some(failed) = failed {
+            messages.remove(failed);
+        }
+        let handed_back = self.change(Change::HandBack { messages, visibility }).await;
+        let handed_back = match (handed_back, failed) {
+            (Ok(()), Some(failed)) => {
+                let by = Some(self.invocation.get());
+                self.world.note(What::Failed { by, operation: Operation::HandBack });
+                Err(format!("entry {failed} was refused"))
+            }
+            (handed_back, _) => handed_back,
+        };
+        handed_back.map_err(|cause| QueueFault { operation: "hand back", cause })
     }
 
     async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {

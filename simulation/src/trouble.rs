@@ -10,7 +10,7 @@ use crate::sandbox::Interruption;
 /// How often things go wrong, each from 0 (never) to 1 (always). The default is never.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Troubles {
-    /// An AWS call is refused and changes nothing.
+    /// An AWS call, or one entry of several in it, is refused and changes nothing.
     pub refused: f64,
     /// It takes effect, and its answer is lost.
     pub answer_lost: f64,
@@ -150,6 +150,11 @@ impl Chance {
             planned.find(|next| next.operation == operation && next.calls > 0 && passed < next.until)?;
         next.calls -= 1;
         Some(next.fate)
+    }
+
+    /// Which of several entries of a batch call is refused, if one is by itself.
+    pub(crate) fn failed_entry(&mut self, entries: usize) -> Option<usize> {
+        (entries > 1 && self.strikes(self.troubles.refused)).then(|| self.rng.usize(0..entries))
     }
 
     /// By how much a call to Alibaba Cloud is late, if it is.

@@ -65,12 +65,14 @@ impl World {
             Change::Delete { handle, .. } => {
                 queues.delete(requests, handle, now).map(|deleted| matches!(deleted, Deleted::Deleted(_)))
             }
-            Change::HandBack { messages, visibility } => messages
-                .iter()
-                .try_for_each(|(_, handle)| {
-                    queues.change_visibility(requests, handle, *visibility, now).map(drop)
-                })
-                .map(|()| true),
+            Change::HandBack { messages, visibility } => {
+                // Each entry for itself, as SQS takes a batch.
+                let entries = messages
+                    .iter()
+                    .map(|(_, handle)| queues.change_visibility(requests, handle, *visibility, now));
+                let results: Vec<_> = entries.collect();
+                results.into_iter().find_map(Result::err).map_or(Ok(true), Err)
+            }
             Change::Bury { copy, .. } => {
                 let sent = queues.send(self.kind.dead_letters(), (**copy).clone(), now);
                 sent.map(|sent| !sent.is_duplicate)
