@@ -28,8 +28,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Run the whole system on this machine, against the simulator (ARGS="..." is passed on)
-	@cargo build --locked --example local
-	@cargo run --quiet --locked --example local -- $(ARGS)
+	@cargo build --locked --example demo
+	@cargo run --quiet --locked --example demo -- $(ARGS)
 
 # Most tests wait for something, so more of them run at once than there are processors.
 test: export RUST_TEST_THREADS ?= 8
@@ -46,9 +46,9 @@ e2e: export PANICKING := $(PROGRAMS)/panicking-worker
 e2e: $(OTHERS) $(LINTERS) ## Run the release programs in parts that others wrote (part of `make test`)
 	cargo build --locked --profile e2e --bins \
 		--package privatelink-detach --package privatelink-simulator --package panicking-worker
-	$(PYTEST) tests/official_sdk
-	RIE=$$(echo $(RIE)) $(PYTEST) tests/emulator
-	$(PYTEST) tests/e2e
+	$(PYTEST) tests/python/official_sdk
+	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/emulator
+	$(PYTEST) tests/python/e2e
 
 # What docs/reliability.md tells of. Histories have a profile of their own: quick, and as suspicious as a debug build.
 HISTORIES ?= 100000
@@ -58,7 +58,7 @@ simulate: ## Look for a broken promise in random histories, crashes and faults (
 	$(SIMULATE) $(if $(SEED),story $(SEED),all $(HISTORIES))
 
 planted-bugs: ## Plant every known bug in a copy of the source, and expect a check to catch it (ARGS="name ..." for some; takes an hour)
-	$(PYTHON) scripts/planted_bugs.py $(ARGS)
+	$(PYTHON) tools/planted_bugs.py $(ARGS)
 
 # The batch's own tests are those of the lanes.
 mutants: export PATH := $(abspath $(dir $(CARGO_MUTANTS))):$(PATH)
@@ -87,7 +87,7 @@ bench: $(PEER) ## Measure both functions beside the bare runtime and a peer in P
 	cargo bench --profile e2e --locked --bench scale
 
 package: $(PACKAGER) ## Build both functions for Lambda's arm64 processors, and print the size of their zips (compiles for minutes)
-	$(TOOLS)/package/bin/python scripts/package.py
+	$(TOOLS)/package/bin/python tools/package.py
 
 lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
 
@@ -103,10 +103,10 @@ lint-dependencies: $(CARGO_DENY) ## Check licences, banned crates and sources of
 	$(CARGO_DENY) --locked check licenses bans sources
 
 lint-template: $(LINTERS) ## Check template.yaml as SAM reads it, as written and as CloudFormation sees it
-	$(VENV)/bin/python scripts/lint_template.py
+	$(VENV)/bin/python tools/lint_template.py
 
 lint-planted-bugs: ## Check that every planted bug still applies
-	$(PYTHON) scripts/planted_bugs.py --check
+	$(PYTHON) tools/planted_bugs.py --check
 
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the dependencies (downloads the RustSec database)
 	$(CARGO_DENY) --locked check advisories
@@ -137,17 +137,17 @@ $(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
 touch $@
 endef
 
-$(LINTERS): requirements-lint.txt
+$(LINTERS): tools/requirements/lint.txt
 	$(install)
 
-$(SCHEMATHESIS): tests/openapi/requirements.txt
+$(SCHEMATHESIS): tools/requirements/openapi.txt
 	$(install)
 
-$(OTHERS): tests/requirements.txt
+$(OTHERS): tools/requirements/tests.txt
 	$(install)
 
-$(PEER): benches/peer/requirements.txt
+$(PEER): tools/requirements/peer.txt
 	$(install)
 
-$(PACKAGER): requirements-package.txt
+$(PACKAGER): tools/requirements/package.txt
 	$(install)

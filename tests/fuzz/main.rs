@@ -3,13 +3,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod checks;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use checks::TARGETS;
+use fuzz_checks::TARGETS;
 
 /// Most files of one target, and most bytes of all: what is kept is read by every run of the tests, and by people.
 const FILES_MAX: usize = 64;
@@ -46,7 +44,7 @@ fn every_kept_input_keeps_every_promise() {
             bytes += input.len() as u64;
             // What a check says names no file.
             println!("{}", file.display());
-            checks::hold(target.name, &input);
+            fuzz_checks::hold(target.name, &input);
         }
     }
     assert!(bytes <= BYTES_MAX, "{bytes} bytes are kept, and {BYTES_MAX} is the most");

@@ -28,7 +28,7 @@ async fn schemathesis_finds_nothing() {
     let mut command = Command::new(schemathesis);
     command
         .arg("--config-file")
-        .arg(project.join("tests/openapi/schemathesis.toml"))
+        .arg(project.join("tests/python/openapi/schemathesis.toml"))
         .arg("run")
         .arg(project.join("docs/openapi.yaml"))
         .args(["--url", &account.url(), "--checks", "all", "--phases", "examples,coverage,fuzzing"])
@@ -37,7 +37,7 @@ async fn schemathesis_finds_nothing() {
         // It leaves files wherever it runs.
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("SCHEMATHESIS_HOOKS", project.join("tests/openapi/hooks.py"))
+        .env("SCHEMATHESIS_HOOKS", project.join("tests/python/openapi/hooks.py"))
         .env("WEBHOOK_SECRET", SECRET);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

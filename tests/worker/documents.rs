@@ -128,7 +128,7 @@ async fn every_sample_ends_as_its_name_says() {
     let files: BTreeSet<String> = files.filter(is_of_the_worker).collect();
     assert_eq!(files, expected.iter().map(|(name, _)| format!("{name}.json")).collect());
     for (name, outcomes) in expected {
-        let world = std::fs::read("examples/local/world.json").unwrap();
+        let world = std::fs::read("examples/demo/world.json").unwrap();
         let mut setting =
             Setting { seed: privatelink_simulator::Seed::from_json(&world).unwrap(), ..Setting::default() };
         setting.seed.settings.detach_takes = Duration::from_millis(60);

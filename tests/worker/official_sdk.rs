@@ -1,6 +1,6 @@
 //! The worker's signed calls beside those of Alibaba Cloud's official Python SDK, field by field.
 //!
-//! `tests/official_sdk/recording.py` has made the file of the SDK's requests, and a test there holds it against the SDK.
+//! `tests/python/official_sdk/recording.py` has made the file of the SDK's requests, and a test there holds it against the SDK.
 //! Whatever differs is listed here with its reason; anything else that differs is somebody's mistake.
 
 use std::cell::RefCell;

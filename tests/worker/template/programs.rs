@@ -79,7 +79,7 @@ fn every_log_is_kept_for_as_long_as_it_is_told() {
 
 #[test]
 fn a_package_is_built_for_the_processor_that_the_template_asks_for() {
-    assert!(file("scripts/package.py").contains("\"--arm64\""));
+    assert!(file("tools/package.py").contains("\"--arm64\""));
 }
 
 /// cargo-lambda adds settings of its own wherever the profile says nothing, and its word for panics is "abort": one bad

@@ -1,0 +1,175 @@
+//! An answer of Alibaba Cloud to each of the three calls: status, headers and body, as the client reads them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use privatelink_detach::alibaba::client::{Client, Seen};
+use privatelink_detach::alibaba::credentials::CredentialsSource;
+use privatelink_detach::alibaba::error::{Kind, Unanswered};
+use privatelink_detach::alibaba::privatelink::{Answer, Call, GroupStatus, Target};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
+use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::fault;
+use crate::memory::{Bound, bounded};
+use crate::message::Message;
+use crate::virtual_time::{self, beginning};
+
+/// An entry of a list has three short texts at most, and the call itself is built, encoded and signed.
+const MEMORY: Bound = Bound { base: 32 * 1024, per_byte: 64 };
+
+/// How far the service's clock may be from ours to be believed, the contract's.
+const CLOCK_OFFSET_MAX: Duration = Duration::from_hours(48);
+
+/// Longest id or status that is believed.
+const TEXT_LENGTH_MAX: usize = 128;
+
+/// Longest page token that is sent back.
+const NEXT_TOKEN_LENGTH_MAX: usize = 2048;
+
+/// Answers everything alike, and keeps what it was sent.
+pub(crate) struct Canned {
+    pub(crate) response: Response<Bytes>,
+    pub(crate) sent: RefCell<Vec<Request<Bytes>>>,
+}
+
+impl Canned {
+    pub(crate) fn new(response: Response<Bytes>) -> Self {
+        Self { response, sent: RefCell::default() }
+    }
+}
+
+impl Transport for &Canned {
+    async fn send(&self, request: Request<Bytes>, _: Duration) -> Result<Response<Bytes>, Unanswered> {
+        self.sent.borrow_mut().push(request);
+        Ok(self.response.clone())
+    }
+}
+
+pub(crate) fn check(input: &[u8]) {
+    let Some(response) = Message::read(input).and_then(Message::into_response) else { return };
+    let target = Target {
+        region_id: RegionId::parse("eu-west-1").expect("a region"),
+        endpoint_id: EndpointId::parse("ep-a").expect("an endpoint"),
+        security_group_id: SecurityGroupId::parse("sg-a").expect("a group"),
+    };
+    let calls = [
+        Call::ListSecurityGroups { next_token: None },
+        Call::ListEndpoints { next_token: None },
+        Call::Detach { client_token: ClientToken::numbered(7, 1), dry_run: false },
+    ];
+    for call in calls {
+        let canned = Canned::new(response.clone());
+        let source = CredentialsSource::Fixed(Rc::new(fault::keys()));
+        let client = Client::new(&canned, source, ServiceUrl::Regional, 7);
+        let seen = virtual_time::run(async |clock| {
+            let timeout = Duration::from_secs(10);
+            let first =
+                bounded(&MEMORY, input.len(), || output_now(client.call(&target, &call, &clock, timeout)));
+            (first, client.call(&target, &call, &clock, timeout).await)
+        });
+        assert_eq!(seen.0, seen.1, "the same answer means the same");
+        check_seen(&seen.0, &call, &response);
+        check_clock(&canned, &seen.0);
+    }
+}
+
+/// The output of a future that waits for nothing.
+fn output_now<F: Future>(future: F) -> F::Output {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("the answer is there, and the call waits"),
+    }
+}
+
+fn check_seen(seen: &Seen, call: &Call, response: &Response<Bytes>) {
+    let (status, body) = (response.status().as_u16(), response.body());
+    fault::check_api_request_id(seen.api_request_id.as_deref());
+    match &seen.result {
+        Ok(answer) => {
+            assert_eq!((status, answer.action()), (200, call.action()));
+            assert!(seen.api_request_id.is_some());
+            check_answer(answer, seen.api_request_id.as_deref(), body);
+        }
+        Err(fault) if status == 200 => {
+            let unreadable = (Kind::Unanswered, "UnreadableAnswer", false, true, None);
+            let fault = (fault.kind, &*fault.name, fault.is_coded, fault.keeps_token, fault.retry_after);
+            assert_eq!(fault, unreadable);
+        }
+        Err(fault) => {
+            assert_eq!(fault.action, call.action());
+            fault::check_fault(fault, status, body);
+        }
+    }
+}
+
+/// What was read is what stands there.
+fn check_answer(answer: &Answer, api_request_id: Option<&str>, body: &[u8]) {
+    let is_short = |text: &str| text.len() <= TEXT_LENGTH_MAX;
+    let is_sendable = |token: &String| (1..=NEXT_TOKEN_LENGTH_MAX).contains(&token.len());
+    // A number beyond all bounds in a field that nobody reads is no JSON to this reader, and passes the other.
+    let body = serde_json::from_slice::<Value>(body).ok();
+    let at = |value: &Value, name: &str| value[name].as_str().map(str::to_owned);
+    if let Some(body) = &body {
+        assert_eq!(at(body, "RequestId").as_deref(), api_request_id);
+    }
+    let list = |name: &str| body.as_ref().map(|body| body[name].as_array().expect("a list").clone());
+    match answer {
+        Answer::Accepted => {}
+        Answer::SecurityGroups(page) => {
+            assert!(page.items.iter().all(|group| is_short(&group.id)), "{page:?}");
+            assert!(page.next_token.as_ref().is_none_or(is_sendable), "{page:?}");
+            if let Some(list) = list("SecurityGroups") {
+                let read = |group: &Value| {
+                    let status = match group["SecurityGroupStatus"].as_str() {
+                        Some("Attaching") => GroupStatus::Attaching,
+                        Some("Detaching") => GroupStatus::Detaching,
+                        _ => GroupStatus::Attached,
+                    };
+                    (at(group, "SecurityGroupId"), status)
+                };
+                let ours = page.items.iter().map(|group| (Some(group.id.clone()), group.status));
+                assert!(ours.eq(list.iter().map(read)), "{page:?}");
+            }
+        }
+        Answer::Endpoints(page) => {
+            assert!(page.next_token.as_ref().is_none_or(is_sendable), "{page:?}");
+            for endpoint in &page.items {
+                assert!(is_short(&endpoint.id), "{endpoint:?}");
+                assert!(
+                    endpoint.status.as_ref().is_none_or(|status| is_short(status) && !status.is_empty()),
+                    "{endpoint:?}"
+                );
+            }
+            if let Some(list) = list("Endpoints") {
+                let ours = page.items.iter().map(|endpoint| Some(endpoint.id.clone()));
+                assert!(ours.eq(list.iter().map(|endpoint| at(endpoint, "EndpointId"))), "{page:?}");
+            }
+        }
+    }
+}
+
+/// The second call is signed with the time of the first answer only if that says that our clock is wrong, and only if it
+/// can be a clock's.
+fn check_clock(canned: &Canned, seen: &Seen) {
+    let sent = canned.sent.borrow();
+    let signed_at = |request: &Request<Bytes>| {
+        let date = request.headers()["x-acs-date"].to_str().expect("text");
+        SystemTime::from(OffsetDateTime::parse(date, &Rfc3339).expect("a time"))
+    };
+    assert_eq!(sent.len(), 2);
+    assert_eq!(signed_at(&sent[0]), beginning());
+    let second = signed_at(&sent[1]);
+    let offset = second.duration_since(beginning()).unwrap_or_else(|earlier| earlier.duration());
+    assert!(offset <= CLOCK_OFFSET_MAX, "{offset:?}");
+    let is_of_the_clock = seen.result.as_ref().is_err_and(|fault| fault.kind == Kind::Clock);
+    assert!(offset.is_zero() || is_of_the_clock, "{offset:?}");
+}

@@ -1,0 +1,108 @@
+//! The environment of both functions, `NAME=value` on each line.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use privatelink_detach::alibaba::client::Client;
+use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
+use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::config::{ConfigFault, IntakeConfig, WorkerConfig, check_lambda, log_level};
+use privatelink_detach::request::{DEADLINE_SECONDS, RegionId};
+
+use crate::alibaba::Canned;
+use crate::fault;
+use crate::memory::{Bound, bounded};
+use crate::text::assert_tame;
+use crate::virtual_time;
+
+/// A list of ids is kept as a tree, and an entry that is none is named by its number.
+const MEMORY: Bound = Bound { base: 16 * 1024, per_byte: 64 };
+
+/// Stands at the end of every value in a second reading. It is in none of our sentences.
+const MARK: &str = "~s3cret~";
+
+pub(crate) fn check(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let variables: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let environment = |name: &str| variables.get(name).map(|value| (*value).to_owned());
+    match bounded(&MEMORY, input.len(), || WorkerConfig::read(environment)) {
+        Ok(config) => check_worker(&config),
+        Err(faults) => check_faults(&faults),
+    }
+    match bounded(&MEMORY, input.len(), || IntakeConfig::read(environment)) {
+        Ok(config) => {
+            check_queue(&config.request_queue_url);
+            assert!(config.request_queue_url.strip_suffix(".fifo").is_some());
+            assert!(config.webhook_secrets_arn.is_none_or(|arn| arn.starts_with("arn:")));
+        }
+        Err(faults) => check_faults(&faults),
+    }
+    check_faults(&check_lambda(environment));
+    check_faults(log_level(environment).err().as_slice());
+
+    // A value may be a secret in the wrong place.
+    let marked = |name: &str| environment(name).map(|value| value + MARK);
+    let faults = [WorkerConfig::read(marked).err(), IntakeConfig::read(marked).err()];
+    for fault in faults.into_iter().flatten().flatten().chain(log_level(marked).err()) {
+        assert!(!fault.to_string().contains(MARK), "{fault:?}");
+    }
+}
+
+fn check_worker(config: &WorkerConfig) {
+    check_queue(&config.request_queue_url);
+    check_queue(&config.dead_letter_queue_url);
+    assert!(DEADLINE_SECONDS.contains(&config.deadline.as_secs()));
+    assert!(config.concurrency.get() <= WorkerConfig::CONCURRENCY_MAX);
+    assert!(!config.bus_name.is_empty() && config.bus_name.is_ascii());
+    match &config.credentials {
+        CredentialsConfig::Environment(credentials) => assert!(credentials.can_be_sent()),
+        CredentialsConfig::SecretsManager { secret_arn } => assert!(secret_arn.starts_with("arn:")),
+        CredentialsConfig::Keyless(config) => {
+            let words =
+                [&config.role_arn, &config.oidc_provider_arn, &config.role_session_name, &config.audience];
+            assert!(words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic())));
+            check_url(&config.sts_url);
+        }
+    }
+    if let ServiceUrl::Fixed(url) = &config.service_url {
+        check_url(url);
+    }
+    // Where the calls really go.
+    let region = config.rules.allowed_regions.first().cloned().or_else(|| RegionId::parse("eu-west-1"));
+    let region = region.expect("a region");
+    let canned = Canned::new(http::Response::default());
+    let source = CredentialsSource::Fixed(Rc::new(fault::keys()));
+    let client = Client::new(&canned, source, config.service_url.clone(), 7);
+    virtual_time::run(async |_| client.connect(&region, Duration::from_secs(1)).await);
+    let sent = canned.sent.borrow();
+    let uri = sent.first().expect("an address that can be called").uri();
+    match &config.service_url {
+        ServiceUrl::Regional => {
+            assert_eq!(uri.to_string(), format!("https://privatelink.{region}.aliyuncs.com/"));
+        }
+        ServiceUrl::Fixed(url) => {
+            assert_eq!((uri.scheme(), uri.authority()), (Some(&url.scheme), Some(&url.authority)));
+        }
+    }
+}
+
+fn check_queue(url: &str) {
+    let uri: http::Uri = url.parse().expect("a URL");
+    assert!(matches!(uri.scheme_str(), Some("https" | "http")), "{url:?}");
+}
+
+/// Nothing goes to the internet in the clear, and nobody's password stands in an address.
+fn check_url(url: &BaseUrl) {
+    let is_safe = url.scheme.as_str() == "https" || url.scheme.as_str() == "http" && url.is_loopback();
+    assert!(is_safe && !url.authority.as_str().contains('@'), "{url:?}");
+}
+
+/// Each names a variable and says something about it, in few words.
+fn check_faults(faults: &[ConfigFault]) {
+    for fault in faults {
+        let is_name = fault.variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        assert!(is_name && !fault.problem.is_empty(), "{fault:?}");
+        assert_tame(&fault.problem, 300);
+    }
+}

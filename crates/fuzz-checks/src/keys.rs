@@ -1,0 +1,81 @@
+//! The text of a secret, read as both functions read theirs: the keys for Alibaba Cloud, and the webhooks' signing secrets.
+
+use std::collections::BTreeSet;
+
+use http::HeaderMap;
+use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
+use privatelink_detach::alibaba::service_clock::ServiceClock;
+use privatelink_detach::intake::secrets::SigningSecrets;
+use privatelink_detach::intake::signature::Signed;
+use serde_json::Value;
+use standardwebhooks::Webhook;
+
+use crate::alibaba::Canned;
+use crate::aws::Aws;
+use crate::memory::{Bound, bounded};
+use crate::virtual_time::{self, BEGINS_AT, beginning};
+
+/// The client reads its answer, that answer has the text once more as JSON, and then the text is read.
+const MEMORY: Bound = Bound { base: 128 * 1024, per_byte: 64 };
+
+const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:s-AbCdEf";
+
+pub(crate) fn check(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    check_credentials(text);
+    check_signing_secrets(text);
+}
+
+fn check_credentials(text: &str) {
+    let aws = Aws::with_secret(text);
+    let config = CredentialsConfig::SecretsManager { secret_arn: ARN.to_owned() };
+    let source = CredentialsSource::new(config, &BTreeSet::new(), &aws.config);
+    let nobody = Canned::new(http::Response::default());
+    let reading = async |clock| source.current(&&nobody, &ServiceClock::default(), &clock).await;
+    let keys = bounded(&MEMORY, text.len(), || virtual_time::run(reading));
+    assert!(nobody.sent.borrow().is_empty(), "Alibaba Cloud is not asked");
+    match keys {
+        Ok(keys) => {
+            assert!(keys.can_be_sent());
+            // A number beyond all bounds in a field that nobody reads is no JSON to this reader, and passes the other.
+            if let Ok(value) = serde_json::from_str::<Value>(text) {
+                let token = value["security_token"].as_str().filter(|token| !token.is_empty());
+                assert_eq!(value["access_key_id"], keys.access_key_id());
+                assert_eq!(value["access_key_secret"], keys.access_key_secret());
+                assert_eq!(token, keys.security_token());
+            }
+        }
+        Err(fault) => {
+            let told = [
+                "the secret is no JSON object with the texts access_key_id and access_key_secret",
+                "the secret has an empty key, or one with spaces, line ends or characters beyond ASCII",
+            ];
+            assert!(told.contains(&&*fault.problem), "{fault:?}");
+            assert_eq!((&*fault.code, fault.is_passing), ("SecretUnusable", false));
+            assert!(source.trouble().is_some(), "somebody is told");
+        }
+    }
+}
+
+fn check_signing_secrets(text: &str) {
+    let aws = Aws::with_secret(text);
+    let client = aws_sdk_secretsmanager::Client::new(&aws.config);
+    let secrets = SigningSecrets::new(client, ARN.to_owned());
+    let reading = async |clock| secrets.current(&clock).await;
+    let keys = bounded(&MEMORY, text.len(), || virtual_time::run(reading));
+    let Ok(keys) = keys else { return };
+    // The scheme's own library takes each of the secrets, and what it signs is ours.
+    let list: Vec<String> = serde_json::from_str(text).expect("a list of texts");
+    assert!(keys.len() == list.len() && list.len() <= 10, "{} keys of {} secrets", keys.len(), list.len());
+    for (key, secret) in keys.iter().zip(&list) {
+        assert!(secret.starts_with("whsec_"), "{secret:?}");
+        let signature = Webhook::new(secret).expect("a secret").sign("msg_1", BEGINS_AT.cast_signed(), b"{}");
+        let mut headers = HeaderMap::new();
+        headers.insert("webhook-id", "msg_1".parse().expect("a header"));
+        headers.insert("webhook-timestamp", BEGINS_AT.into());
+        headers.insert("webhook-signature", signature.expect("a signature").parse().expect("a header"));
+        let signed = |body| Signed::read(&headers, body, beginning()).expect("a signed webhook");
+        assert!(signed(b"{}").is_by_any(std::slice::from_ref(key)));
+        assert!(!signed(b"{ }").is_by_any(std::slice::from_ref(key)));
+    }
+}

@@ -1,0 +1,252 @@
+//! What invokes the worker: any payload, and a batch of the queue. Every one is handled by the whole function, with
+//! Alibaba Cloud and AWS in memory around it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use bytes::Bytes;
+use http::{Request, Response};
+use privatelink_detach::alibaba::client::Client;
+use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
+use privatelink_detach::alibaba::error::Unanswered;
+use privatelink_detach::alibaba::service_url::ServiceUrl;
+use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::clock::Clock;
+use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::detach::Limits;
+use privatelink_detach::handler::{self, HandlerError};
+use privatelink_detach::publisher::EventBridge;
+use privatelink_detach::queue::Sqs;
+use privatelink_detach::worker::{Invocation, InvocationLimits, Settings, Worker};
+use privatelink_simulator::{AccessKey, Cloud, Endpoint, Manner, Seed};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::aws::{Aws, Call, DEAD_LETTERS, REQUESTS};
+use crate::memory::{Bound, bounded};
+use crate::request::rules;
+use crate::text::assert_tame;
+use crate::virtual_time::{self, beginning};
+
+/// A payload is read by its shape, once more as a batch, and once more as requests; each of these may have a lane of
+/// its own, and the AWS client makes a few kilobytes of each call.
+const MEMORY: Bound = Bound { base: 512 * 1024, per_byte: 600 };
+
+/// The template's timeout of the function.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Most bytes of an event here, well within what `EventBridge` takes.
+const EVENT_BYTES_MAX: usize = 256 * 1024;
+
+/// Most bytes of a message with its attributes, SQS's limit.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Alibaba Cloud in memory, asked over this clock.
+struct Alibaba {
+    cloud: RefCell<Cloud>,
+    clock: Clock,
+}
+
+impl Transport for &Alibaba {
+    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Unanswered> {
+        let answer = self.cloud.borrow_mut().answer(&request, self.clock.wall());
+        match answer.manner {
+            Manner::Whole { after } => {
+                self.clock.sleep_until(self.clock.now() + after).await;
+                Ok(answer.response)
+            }
+            Manner::Hang => {
+                self.clock.sleep_until(self.clock.now() + timeout).await;
+                Err(Unanswered::Timeout)
+            }
+            Manner::Reset { .. } | Manner::Truncated { .. } => Err(Unanswered::ConnectionLost),
+        }
+    }
+}
+
+pub(crate) fn check_payload(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    // What is no JSON ends in the runtime.
+    let Ok(payload) = RawValue::from_string(text.to_owned()) else { return };
+    handle(&payload);
+}
+
+/// The input is a batch of SQS: a body on each line, after the attributes that it comes with, as `name=value` with spaces
+/// between, and a tab.
+pub(crate) fn check_batch(input: &[u8]) {
+    let lines = input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(10);
+    let records: Vec<_> =
+        lines.enumerate().map(|(n, line)| record(n, &String::from_utf8_lossy(line))).collect();
+    let payload = json!({ "Records": records }).to_string();
+    handle(&RawValue::from_string(payload).expect("JSON"));
+}
+
+fn record(number: usize, line: &str) -> Value {
+    let (head, body) = line.split_once('\t').unwrap_or(("", line));
+    let mut record = json!({
+        "messageId": format!("message-{number}"), "receiptHandle": format!("handle-{number}"), "body": body,
+        "eventSource": "aws:sqs", "attributes": {}, "messageAttributes": {},
+    });
+    for (name, value) in head.split(' ').filter_map(|pair| pair.split_once('=')) {
+        match name {
+            "messageId" => record[name] = value.into(),
+            "trigger" | "request_id" => {
+                record["messageAttributes"][name] = json!({ "stringValue": value, "dataType": "String" });
+            }
+            _ => record["attributes"][name] = value.into(),
+        }
+    }
+    record
+}
+
+fn handle(payload: &RawValue) {
+    let aws = Aws::with_secret("");
+    let handling = async |clock: Clock| {
+        let alibaba = Alibaba { cloud: RefCell::new(cloud()), clock };
+        let worker = worker(&alibaba, &aws);
+        let limits = &worker.settings().invocation;
+        let ends = beginning() + TIMEOUT;
+        let invocation = Invocation::new(clock, ends, "lambda-request".to_owned(), None, limits);
+        let result = handler::handle(&worker, payload, &invocation).await;
+        let calls = alibaba.cloud.borrow().counts().calls_total;
+        (result, calls, clock.now() - clock.started())
+    };
+    let (result, calls, took) = bounded(&MEMORY, payload.get().len(), || virtual_time::run(handling));
+    assert!(took < TIMEOUT, "Lambda would have killed it: {took:?}");
+    let asked = aws.calls();
+    match result {
+        Ok(answer) if answer.get("batchItemFailures").is_some() => {
+            check_batch_answer(&answer, &asked, payload);
+        }
+        Ok(detail) => {
+            assert_eq!(operations(&asked), ["PutEvents"], "a direct invocation has one event and no message");
+            assert_eq!(published(&asked), [detail], "and its answer is that event");
+        }
+        Err(error) => {
+            assert!(asked.is_empty() && calls == 0, "nothing is done for a payload that fails: {error}");
+            let is_of_the_payload = matches!(
+                error,
+                HandlerError::UnreadableBatch { .. }
+                    | HandlerError::UnsupportedSource(_)
+                    | HandlerError::Unidentified(_)
+            );
+            assert!(is_of_the_payload, "{error}");
+            assert_tame(&error.to_string(), 200);
+        }
+    }
+    let events = published(&asked);
+    events.iter().for_each(check_event);
+    asked.iter().filter(|call| call.operation == "SendMessage").for_each(|call| check_letter(&call.body));
+    let rejected = events.iter().filter(|event| event["outcome"] == "rejected").count();
+    assert!(
+        calls == 0 || rejected < events.len() || events.is_empty(),
+        "nothing is called for what is rejected"
+    );
+}
+
+/// Every message is finished or comes again, and no other.
+fn check_batch_answer(answer: &Value, asked: &[Call], payload: &RawValue) {
+    // Half a character in a field that nobody reads is no JSON to this reader, and passes the other.
+    let Ok(batch) = serde_json::from_str::<Value>(payload.get()) else { return };
+    let records = batch["Records"].as_array().expect("what is answered as a batch is one");
+    let mut came: Vec<&str> =
+        records.iter().map(|record| record["messageId"].as_str().expect("an id")).collect();
+    assert!(
+        came.iter().all(|id| !id.is_empty()),
+        "a record without an id fails the batch: nobody could report it"
+    );
+    let failures = answer["batchItemFailures"].as_array().expect("failures");
+    for failure in failures {
+        let id = failure["itemIdentifier"].as_str().expect("an id");
+        let place = came.iter().position(|other| *other == id);
+        came.swap_remove(place.expect("an id of the batch, once"));
+    }
+    let count = |operation: &str| asked.iter().filter(|call| call.operation == operation).count();
+    assert_eq!(count("DeleteMessage"), came.len(), "what is not handed back is deleted");
+    assert_eq!(count("PutEvents"), came.len(), "after its event");
+    let changes = asked.iter().filter(|call| call.operation == "ChangeMessageVisibilityBatch");
+    let handed_back = changes.map(|call| call.body["Entries"].as_array().map_or(0, Vec::len)).sum::<usize>();
+    assert_eq!(handed_back, failures.len(), "what is handed back comes when it was told to");
+}
+
+fn operations(asked: &[Call]) -> Vec<&str> {
+    asked.iter().map(|call| call.operation.as_str()).filter(|name| *name != "DescribeEventBus").collect()
+}
+
+/// The details of the published events.
+fn published(asked: &[Call]) -> Vec<Value> {
+    let detail = |call: &Call| {
+        let detail = call.body["Entries"][0]["Detail"].as_str().expect("a detail");
+        assert!(detail.len() <= EVENT_BYTES_MAX, "{} bytes", detail.len());
+        serde_json::from_str(detail).expect("JSON")
+    };
+    asked.iter().filter(|call| call.operation == "PutEvents").map(detail).collect()
+}
+
+fn check_event(detail: &Value) {
+    thread_local! {
+        static SCHEMA: (Schemas, SchemaIndex) = {
+            let schema = include_str!("../../../docs/completion-event.schema.json");
+            let schema = serde_json::from_str(schema).expect("JSON");
+            let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+            compiler.enable_format_assertions();
+            compiler.add_resource("urn:event", schema).expect("a schema");
+            let index = compiler.compile("urn:event", &mut schemas).expect("a schema");
+            (schemas, index)
+        };
+    }
+    SCHEMA.with(|(schemas, index)| {
+        if let Err(violations) = schemas.validate(detail, *index) {
+            panic!("{violations:#}\n{detail:#}");
+        }
+    });
+}
+
+/// SQS takes the copy.
+fn check_letter(letter: &Value) {
+    let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let body = letter["MessageBody"].as_str().expect("a body");
+    assert!(!body.is_empty());
+    let mut bytes = body.len();
+    if let Some(attributes) = letter["MessageAttributes"].as_object() {
+        assert!(attributes.len() <= 10);
+        for (name, attribute) in attributes {
+            let value = attribute["StringValue"].as_str().expect("text");
+            assert!(!value.is_empty(), "{name}");
+            // The message's own id is SQS's.
+            assert!(name == "source_message_id" || value.chars().all(is_taken), "{name}: {value:?}");
+            bytes += name.len() + "String".len() + value.len();
+        }
+        let message = attributes["reason_message"]["StringValue"].as_str().expect("text");
+        assert_tame(message, 256);
+    }
+    assert!(bytes <= MESSAGE_BYTES_MAX.max(body.len()), "{bytes} bytes");
+}
+
+fn cloud() -> Cloud {
+    let endpoints = [
+        ("ep-hp3shop", ["sg-hp3vendor", "sg-hp3own"]),
+        ("ep-hp3cart", ["sg-hp3vendor", "sg-hp3own"]),
+        ("ep-a", ["sg-a", "sg-b"]),
+    ];
+    let endpoints = endpoints.map(|(id, groups)| Endpoint::new("eu-west-1", id, groups)).to_vec();
+    Cloud::new(Seed { endpoints, ..Seed::default() }).expect("a seed without contradictions")
+}
+
+fn worker<'a>(alibaba: &'a Alibaba, aws: &Aws) -> Worker<&'a Alibaba, Sqs, EventBridge> {
+    let key = AccessKey::default();
+    let keys = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, None);
+    let client = Client::new(alibaba, CredentialsSource::Fixed(Rc::new(keys)), ServiceUrl::Regional, 7);
+    let queue = Sqs::new(aws_sdk_sqs::Client::new(&aws.config), REQUESTS.to_owned(), DEAD_LETTERS.to_owned());
+    let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(&aws.config), "default".to_owned());
+    let settings = Settings {
+        rules: rules(),
+        deadline: Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT),
+        concurrency: WorkerConfig::CONCURRENCY_DEFAULT,
+        limits: Limits::default(),
+        invocation: InvocationLimits::default(),
+    };
+    Worker::new(client, queue, bus, settings, 7)
+}

@@ -1,0 +1,233 @@
+"""What Alibaba Cloud's official Python SDK sends for the worker's calls: whole requests, at a fixed time and with fixed nonces.
+
+As a program it writes tests/vectors/official-sdk.json, which tests/worker/official_sdk.rs holds the worker's own requests
+against. The nonces are those of the worker's client with the seed beside them.
+
+    python tests/python/official_sdk/recording.py
+"""
+
+import contextlib
+import http.server
+import importlib.metadata
+import json
+import pathlib
+import threading
+import types
+import urllib.parse
+from datetime import datetime
+from unittest import mock
+
+from alibabacloud_privatelink20200415 import models
+from alibabacloud_privatelink20200415.client import Client
+from alibabacloud_tea_openapi import utils
+from alibabacloud_tea_openapi.utils_models import Config
+from darabonba.request import DaraRequest
+from darabonba.runtime import RuntimeOptions
+
+RECORDING = pathlib.Path(__file__).parents[2] / "vectors" / "official-sdk.json"
+
+SIGNED_AT = "2026-01-02T03:04:05Z"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+# What the SDK's User-Agent says about the machine; it is signed, so a recording needs one that is nobody's.
+MACHINE = types.SimpleNamespace(system=lambda: "Linux", machine=lambda: "x86_64", python_version=lambda: "3.10.0")
+
+# Headers of the SDK that the worker does not sign; tests/worker/official_sdk.rs has the reasons.
+NOT_THE_WORKERS = {"accept", "user-agent", "x-acs-accesskey-id", "x-acs-credentials-provider"}
+
+KEY = {"access_key_id": "LTAI5tExampleAccessKeyId", "access_key_secret": "ExampleAccessKeySecretForTests0"}
+# A session's token has the characters of Base64; the rest is what else a header can hold.
+SESSION = {
+    "access_key_id": "STS.ExampleAccessKeyId",
+    "access_key_secret": "Example+Secret/Of=A~Session!",
+    "security_token": "CAISexample/+==~!*'();:@&$,?%23[]\"<>",
+}
+TARGET = {"region_id": "eu-west-1", "endpoint_id": "ep-hp33b2e43fays7s8abcd"}
+GROUP = {"security_group_id": "sg-hp3c8qj1tyct90ejabcd"}
+# Everything that encodings disagree about, with a letter of two bytes and one of four.
+AWKWARD = "a b+c%20d*e~f'(g)/h=i&j?k;l:m@n,o$p!q\"r<s>t#u[v]w|x\\y^z`{}_.-ü𝄞"
+# A client token is ASCII of at most 64 characters.
+AWKWARD_CLIENT_TOKEN = " 0c593ea1 +%20*~'()/=&?;:@,$!\"<>#[]|\\^`{}_.- "
+
+DETACH, LIST_GROUPS, LIST_ENDPOINTS = (
+    "DetachSecurityGroupFromVpcEndpoint",
+    "ListVpcEndpointSecurityGroups",
+    "ListVpcEndpoints",
+)
+
+# Of each call: its name, the seed of the worker's client and the nonce that comes of it, whose keys sign, the action, what
+# the SDK is asked for, and the parameters that the worker sends even if its caller names none.
+CALLS = [
+    (
+        "the first page of groups, with a key",
+        *(1, "a833bdcdb6d1beb188dc97e5aab5fe3d", KEY, LIST_GROUPS),
+        {**TARGET, "max_results": 50},
+        {},
+    ),
+    (
+        "a later page of groups, in a session",
+        *(2, "33db743040f85a8ee9c932d26834c151", SESSION, LIST_GROUPS),
+        {**TARGET, "max_results": 50, "next_token": AWKWARD},
+        {},
+    ),
+    (
+        "groups, with nothing that may be left out",
+        *(3, "94e1893eef38aee251214f2dfad25d9a", KEY, LIST_GROUPS),
+        TARGET,
+        {"MaxResults": "50"},
+    ),
+    (
+        "the endpoint's record, in a session",
+        *(4, "1f8941ad79474a2bb64dea1ab855af0d", SESSION, LIST_ENDPOINTS),
+        {**TARGET, "max_results": 50},
+        {},
+    ),
+    (
+        "a later page of records, with a key",
+        *(5, "2c6731e6a2df08f239a62695ca733b6a", KEY, LIST_ENDPOINTS),
+        {**TARGET, "max_results": 50, "next_token": AWKWARD},
+        {},
+    ),
+    (
+        "a detach, with a key",
+        *(6, "b70ee8554ce5b43ab19c9af83b6371e7", KEY, DETACH),
+        {**TARGET, **GROUP, "client_token": "0c593ea1-3bea-11e9-b96b-88e9fe637760", "dry_run": False},
+        {},
+    ),
+    (
+        "a dry run, in a session",
+        *(7, "c5fc598e707e729138f4d74b451e8c20", SESSION, DETACH),
+        {**TARGET, **GROUP, "client_token": AWKWARD_CLIENT_TOKEN, "dry_run": True},
+        {},
+    ),
+    (
+        "a detach, with nothing that may be left out",
+        *(8, "4c8410fd03841eda19e172200481df9c", KEY, DETACH),
+        {**TARGET, **GROUP},
+        {"ClientToken": "0c593ea1-3bea-11e9-b96b-88e9fe637760", "DryRun": "false"},
+    ),
+]
+
+
+class Listener(http.server.ThreadingHTTPServer):
+    """Takes requests as a proxy does, so that they carry the host which the SDK has chosen, and keeps them."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Listening)
+        self.requests = []
+
+
+class Listening(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        url = urllib.parse.urlsplit(self.path)
+        pairs = [pair.partition("=") for pair in url.query.split("&")]
+        self.server.requests.append(
+            {
+                "method": self.command,
+                "path": url.path,
+                "query": url.query,
+                "parameters": {name: urllib.parse.unquote_plus(value) for name, _, value in pairs},
+                "headers": {name.lower(): value for name, value in self.headers.items()},
+                "body": body.decode(),
+            }
+        )
+        answer = b'{"RequestId": "8D778FF9-7640-4C13-BCD6-9265CA9A2F81"}'
+        self.send_response(200)
+        self.send_header("content-type", "application/json;charset=utf-8")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def listening():
+    with Listener() as listener:
+        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield listener
+        finally:
+            listener.shutdown()
+            thread.join()
+
+
+@contextlib.contextmanager
+def fixed(nonce):
+    """The SDK's own utilities, but at one moment, on one machine, and with one nonce."""
+    clock = types.SimpleNamespace(utcnow=lambda: datetime.strptime(SIGNED_AT, TIME_FORMAT))
+    with (
+        mock.patch.object(utils, "datetime", clock),
+        mock.patch.object(utils, "platform", MACHINE),
+        mock.patch.object(utils.Utils, "get_nonce", staticmethod(lambda: nonce)),
+        # Whatever the environment says of proxies and debugging.
+        mock.patch.dict("os.environ", clear=True),
+    ):
+        yield
+
+
+def send(listener, keys, action, asked):
+    """One call through the SDK, which picks the host; only the connection is led to the listener, and is not encrypted."""
+    client = Client(Config(**keys, region_id=asked["region_id"], protocol="http"))
+    runtime = RuntimeOptions(http_proxy=f"http://127.0.0.1:{listener.server_port}")
+    method = {
+        DETACH: client.detach_security_group_from_vpc_endpoint_with_options,
+        LIST_GROUPS: client.list_vpc_endpoint_security_groups_with_options,
+        LIST_ENDPOINTS: client.list_vpc_endpoints_with_options,
+    }[action]
+    method(getattr(models, f"{action}Request")(**asked), runtime)
+    return listener.requests[-1]
+
+
+def signed_as_the_worker(sent, keys, added):
+    """The SDK's signer over the parameters and headers that the worker sends: its signature has to be the worker's."""
+    parameters = {**sent["parameters"], **added}
+    if "DryRun" in parameters:
+        parameters["DryRun"] = parameters["DryRun"].lower()
+    request = DaraRequest()
+    request.method, request.pathname, request.query = sent["method"], sent["path"], parameters
+    is_signed = lambda name: name == "host" or name.startswith("x-acs-")
+    request.headers = {
+        name: value for name, value in sent["headers"].items() if is_signed(name) and name not in NOT_THE_WORKERS
+    }
+    body_hash = utils.Utils.hash(sent["body"].encode(), "ACS3-HMAC-SHA256").hex()
+    return {
+        "query": utils.get_canonical_query_string(parameters),
+        "authorization": utils.Utils.get_authorization(
+            request, "ACS3-HMAC-SHA256", body_hash, keys["access_key_id"], keys["access_key_secret"]
+        ),
+    }
+
+
+def record():
+    """What the installed SDK sends now, in the shape of the file."""
+    recordings = []
+    with listening() as listener:
+        for name, seed, nonce, keys, action, asked, added in CALLS:
+            with fixed(nonce):
+                sent = send(listener, keys, action, asked)
+                as_the_worker = signed_as_the_worker(sent, keys, added)
+            inputs = {"seed": seed, "nonce": nonce, "signed_at": SIGNED_AT, "action": action, **keys, **asked}
+            recordings.append({"name": name, "inputs": inputs, "sent": sent, "signed_as_the_worker": as_the_worker})
+    packages = ["alibabacloud_privatelink20200415", "alibabacloud_tea_openapi", "alibabacloud-tea", "darabonba-core"]
+    return {
+        "about": "What Alibaba Cloud's official Python SDK sends for the worker's calls, made by"
+        " tests/python/official_sdk/recording.py. Parameters are decoded. The signature beside each request is the SDK's own, too,"
+        " over what the worker sends of it.",
+        "sdk": {package: importlib.metadata.version(package) for package in packages},
+        "recordings": recordings,
+    }
+
+
+def text_of(recording):
+    return json.dumps(recording, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    RECORDING.write_text(text_of(record()), encoding="utf-8")
