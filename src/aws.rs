@@ -3,6 +3,8 @@
 //! The variables are read here and not by the SDK's own configuration crate: that one finds keys in seven other places,
 //! none of which Lambda has, and links a client of STS for it, into a function that the internet can reach.
 
+pub mod sqs;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //! Waiting is tokio's, so a paused tokio clock is a virtual clock for everything above. The wall clock is tied to it
 //! once per invocation: a sandbox may have been frozen for hours in between.
 
+pub mod calendar;
+
 use std::time::{Duration, Instant, SystemTime};
 
 /// A wall clock and a monotonic clock, read at the same moment.

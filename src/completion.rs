@@ -2,14 +2,16 @@
 //!
 //! Pure, and the only place that knows the event's shape. `docs/completion-event.schema.json` describes it to others.
 
+pub mod reason;
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::calendar;
+use crate::clock::calendar;
+use crate::completion::reason::Reason;
 use crate::detach::{Account, Outcome};
-use crate::reason::Reason;
 use crate::request::{
     DetachRequest, EndpointId, Metadata, RegionId, Rejection, RequestId, SecurityGroupId, Trigger,
 };

@@ -17,7 +17,7 @@ use crate::alibaba::client::Seen;
 use crate::alibaba::error::{Fault, Kind};
 use crate::alibaba::pages::{Page, Pages, Turn};
 use crate::alibaba::privatelink::{Action, Answer, Call, Endpoint, GroupStatus, SecurityGroup};
-use crate::reason::ReasonCode;
+use crate::completion::reason::ReasonCode;
 use crate::request::{DetachRequest, EndpointId, SecurityGroupId};
 use tokens::Tokens;
 

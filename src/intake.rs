@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod payload;
 pub mod secrets;
+pub mod sender;
 pub mod signature;
 pub mod submission;
 pub mod webhook;
@@ -25,7 +26,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::clock::Clock;
 use crate::config::IntakeConfig;
-use crate::queue::sender::{Message, SEND_TIME_MAX, Sender};
+use crate::intake::sender::{Message, SEND_TIME_MAX, Sender};
 use crate::request::{RequestId, Rules, Trigger};
 use answer::Answer;
 use payload::{Event, Payload, Unsupported};

@@ -1,4 +1,4 @@
-//! What is an object in somebody's JSON, read as an object and as nothing else.
+//! JSON objects in untrusted input: read as objects and nothing else, with repeated fields where they matter.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,6 +6,10 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// Most characters of an unknown field's name that are repeated to the sender.
+const NAME_SHOWN_MAX: usize = 64;
 
 /// A structure that is a JSON object. By itself serde takes a list of the values, too, in the order of the fields: three
 /// texts that mean something else would pass for keys.
@@ -27,6 +31,34 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
         deserializer.deserialize_map(Whole(PhantomData))
     }
+}
+
+/// A JSON object's fields in their order, repeated ones included: a field that is given twice must be reported.
+pub(crate) struct Entries(pub(crate) Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl<'de> Visitor<'de> for Whole {
+            type Value = Entries;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Whole)
+    }
+}
+
+/// A field's name as it may be repeated to the sender and to a log.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().take(NAME_SHOWN_MAX).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

@@ -16,21 +16,14 @@
 //! * [`assemble`] and [`process`]: all of it put together for production, and the process it runs in.
 
 pub mod alibaba;
-pub mod assemble;
 pub mod aws;
-pub mod batch;
-pub mod calendar;
 pub mod clock;
 pub mod completion;
 pub mod config;
 pub mod detach;
-pub mod handler;
 pub mod intake;
 mod json;
-pub mod process;
-pub mod publisher;
-pub mod queue;
-pub mod reason;
+pub mod lambda;
 pub mod request;
 pub mod telemetry;
 pub mod worker;

@@ -4,7 +4,6 @@
 
 mod body;
 mod draft;
-mod entries;
 mod ids;
 mod trigger;
 
@@ -12,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use entries::{Entries, shown};
+pub(crate) use crate::json::{Entries, shown};
 pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId};
 pub use trigger::Trigger;
 

@@ -3,10 +3,15 @@
 //! It holds no rule about detaching: it waits as long as it is told, calls what it is told, and stops in time. What
 //! an outcome means for message and event is here, in one match.
 
+pub mod assemble;
+pub mod batch;
+pub mod bus;
+pub mod handler;
 mod invocation;
+pub mod queue;
+mod quota_share;
 mod regions;
-mod settle;
-mod share;
+mod settlement;
 
 use std::cell::RefCell;
 use std::num::NonZeroU16;
@@ -22,13 +27,13 @@ use crate::alibaba::privatelink::{Action, Call, Target};
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::detach::{Account, Detach, Limits, Outcome, Step};
-use crate::publisher::Bus;
 use crate::request::{DetachRequest, RegionId, Rules};
+use crate::worker::bus::Bus;
+use quota_share::Share;
 use regions::Regions;
-use share::Share;
 
 pub use invocation::{Invocation, InvocationLimits};
-pub use settle::{HandBack, Received, Unpublished};
+pub use settlement::{HandBack, Received, Unpublished};
 
 /// How long a region is left alone when it throttles without saying for how long, and no step says it either.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use local_aws::queues;
 use privatelink_detach::aws;
+use privatelink_detach::aws::sqs::QueueFault;
 use privatelink_detach::clock::Clock;
-use privatelink_detach::queue::QueueFault;
-use privatelink_detach::queue::sender::{Message, SEND_TIME_MAX, Sender};
+use privatelink_detach::intake::sender::{Message, SEND_TIME_MAX, Sender};
 use privatelink_detach::request::Trigger;
 use serde_json::Value;
 use standardwebhooks::Webhook;

@@ -13,9 +13,9 @@ use local_aws::queues::{QueueError, ReceivedMessage};
 use local_aws::{NewMessage, mapping};
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config;
-use privatelink_detach::handler;
 use privatelink_detach::request::{DetachRequest, EndpointId, Rejection, SecurityGroupId};
 use privatelink_detach::worker::Invocation;
+use privatelink_detach::worker::handler;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

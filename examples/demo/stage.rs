@@ -10,12 +10,12 @@ use std::time::Duration;
 use local_aws::{LocalAws, QueueSettings, wire};
 use privatelink_detach::alibaba::credentials::CredentialsConfig;
 use privatelink_detach::alibaba::transport::Https;
-use privatelink_detach::assemble::{self, LiveWorker};
 use privatelink_detach::aws;
 use privatelink_detach::config::{self, ConfigFault, IntakeConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
 use privatelink_detach::intake::Intake;
 use privatelink_detach::worker::InvocationLimits;
+use privatelink_detach::worker::assemble::{self, LiveWorker};
 use privatelink_simulator::{AccessKey, Cloud, Seed, Server};
 
 use crate::Failure;

@@ -8,7 +8,7 @@ use http::header::DATE;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use crate::calendar;
+use crate::clock::calendar;
 
 /// Largest difference of clocks that is believed, two days: a sandbox that slept is hours behind, a `Date` further
 /// away is nobody's clock.

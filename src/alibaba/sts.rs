@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use super::credentials::Credentials;
 use super::service_url::BaseUrl;
 use super::signing;
-use crate::calendar;
+use crate::clock::calendar;
 use crate::json::Object;
 
 /// The one action that is called.

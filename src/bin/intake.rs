@@ -7,11 +7,11 @@ use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::{self, IntakeConfig};
 use privatelink_detach::intake::{Intake, Invocation};
-use privatelink_detach::process;
+use privatelink_detach::lambda;
 use serde_json::value::RawValue;
 
 fn main() -> ExitCode {
-    process::run(IntakeConfig::read, serve)
+    lambda::run(IntakeConfig::read, serve)
 }
 
 async fn serve(config: IntakeConfig) -> Result<(), lambda_runtime::Error> {

@@ -4,18 +4,18 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
-use privatelink_detach::assemble;
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::{self, WorkerConfig};
 use privatelink_detach::detach::Limits;
-use privatelink_detach::handler;
-use privatelink_detach::process;
+use privatelink_detach::lambda;
+use privatelink_detach::worker::assemble;
+use privatelink_detach::worker::handler;
 use privatelink_detach::worker::{Invocation, InvocationLimits};
 use serde_json::value::RawValue;
 
 fn main() -> ExitCode {
-    process::run(WorkerConfig::read, serve)
+    lambda::run(WorkerConfig::read, serve)
 }
 
 async fn serve(config: WorkerConfig) -> Result<(), lambda_runtime::Error> {

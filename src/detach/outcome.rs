@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::alibaba::error::{Fault, Kind};
 use crate::alibaba::privatelink::{Action, GroupStatus};
-use crate::reason::ReasonCode;
+use crate::completion::reason::ReasonCode;
 use crate::request::Rejection;
 
 /// Most request ids that an account keeps of each kind; an event shows no more.

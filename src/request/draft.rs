@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::entries::{self, Entries};
+use crate::json::{Entries, shown};
+
 use super::{
     ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldFault, Metadata, RegionId, Rejection,
     RejectionCode, RequestId, Rules, SecurityGroupId,
@@ -78,7 +79,7 @@ impl Draft {
         let mut given: BTreeMap<&str, &str> = BTreeMap::new();
         for (key, raw) in entries {
             let Some(field) = field_named(key) else {
-                self.fault(&entries::shown(key), "is not a field of a request");
+                self.fault(&shown(key), "is not a field of a request");
                 continue;
             };
             if let Some(earlier) = given.insert(field, key) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use local_aws::{Action as Aws, Fault as AwsFault};
-use privatelink_detach::handler::HandlerError;
+use privatelink_detach::worker::handler::HandlerError;
 use privatelink_simulator::Action;
 use serde_json::{Value, json};
 

@@ -15,8 +15,8 @@ use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
-use privatelink_detach::handler;
 use privatelink_detach::request::Rules;
+use privatelink_detach::worker::handler;
 use privatelink_detach::worker::{Invocation, InvocationLimits, Settings, Worker};
 use serde_json::value::RawValue;
 

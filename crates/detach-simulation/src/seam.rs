@@ -10,9 +10,10 @@ use local_aws::NewMessage;
 use privatelink_detach::alibaba::error::Unanswered;
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::aws::OPERATION_TIMEOUT;
+use privatelink_detach::aws::sqs::QueueFault;
 use privatelink_detach::completion::Completion;
-use privatelink_detach::publisher::{Bus, BusFault};
-use privatelink_detach::queue::{DeadLetter, Delivery, Queue, QueueFault};
+use privatelink_detach::worker::bus::{Bus, BusFault};
+use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
 use privatelink_simulator::Manner;
 
 use crate::record::{Asked, CallNumber, Change, InvocationNumber, Operation, What};

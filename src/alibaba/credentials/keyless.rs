@@ -19,8 +19,8 @@ use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{self, AssumeRoleWithOidc, POLICY_LENGTH_MAX, SESSION_LIFETIME};
 use crate::alibaba::transport::Transport;
 use crate::aws::AwsFault;
-use crate::calendar;
 use crate::clock::Clock;
+use crate::clock::calendar;
 use crate::request::RegionId;
 
 /// How long AWS's token may be used: it is exchanged within seconds. AWS's own default, and the policy's limit.

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use tracing::{Instrument, error, info, warn};
 
 use crate::alibaba::transport::Transport;
-use crate::publisher::Bus;
-use crate::queue::{Delivery, Queue};
+use crate::worker::bus::Bus;
+use crate::worker::queue::{Delivery, Queue};
 use crate::worker::{Invocation, Received, Worker};
 
 /// Works through a batch; the ids of the messages that were handed back, lane by lane.

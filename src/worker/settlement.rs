@@ -8,12 +8,12 @@ use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 use super::{Ended, Invocation, Worker};
 use crate::alibaba::transport::Transport;
+use crate::completion::reason::{Reason, ReasonCode};
 use crate::completion::{Circumstances, Completion, Detail, REJECTED, Subject};
 use crate::detach::{Account, Outcome, TimeUsedUp};
-use crate::publisher::Bus;
-use crate::queue::{DeadLetter, Delivery, Queue};
-use crate::reason::{Reason, ReasonCode};
 use crate::request::{DetachRequest, EndpointId, RegionId, Rejection, RequestId, SecurityGroupId, Trigger};
+use crate::worker::bus::Bus;
+use crate::worker::queue::{DeadLetter, Delivery, Queue};
 
 /// Jitter on top of a visibility timeout, as a share of it.
 const HAND_BACK_JITTER: f64 = 0.2;

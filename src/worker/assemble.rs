@@ -7,8 +7,8 @@ use crate::alibaba::credentials::CredentialsSource;
 use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
-use crate::publisher::EventBridge;
-use crate::queue::Sqs;
+use crate::worker::bus::EventBridge;
+use crate::worker::queue::Sqs;
 use crate::worker::{InvocationLimits, Settings, Worker};
 
 /// The worker of production.

@@ -1,7 +1,4 @@
-//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one; and how a
-//! message gets there ([`sender`]).
-
-pub mod sender;
+//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +6,7 @@ use aws_lambda_events::event::sqs::SqsMessage;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 use thiserror::Error;
 
-use crate::aws;
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueFault, fault};
 use crate::request::{RequestId, Trigger};
 
 /// Most bytes of a message with its attributes, SQS's limit.
@@ -17,9 +14,6 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most characters of the reason in a dead-letter copy's attribute.
 const REASON_MESSAGE_LENGTH_MAX: usize = 256;
-
-/// Most entries of one batch call, SQS's limit.
-const BATCH_ENTRIES_MAX: usize = 10;
 
 /// Longest visibility timeout, SQS's limit of 12 hours.
 const VISIBILITY_MAX: Duration = Duration::from_hours(12);
@@ -135,16 +129,6 @@ impl DeadLetter<'_> {
     }
 }
 
-/// A queue did not do what it was asked.
-#[derive(Debug, Error)]
-#[error("{operation} failed: {cause}")]
-pub struct QueueFault {
-    /// The operation.
-    pub operation: &'static str,
-    /// The whole chain of causes.
-    pub cause: String,
-}
-
 /// The queue as the worker uses it.
 ///
 /// A seam: production talks to SQS, a simulation on a virtual clock keeps the queue in memory.
@@ -242,8 +226,4 @@ impl Sqs {
         let cause = format!("{count} of {of} entries, the first with {}", first.code());
         Err(QueueFault { operation: OPERATION, cause })
     }
-}
-
-fn fault(operation: &'static str, error: &dyn std::error::Error) -> QueueFault {
-    QueueFault { operation, cause: aws::cause(error) }
 }

@@ -9,10 +9,10 @@ use thiserror::Error;
 use tracing::{Instrument, error, info_span};
 
 use crate::alibaba::transport::Transport;
-use crate::batch;
 use crate::json::Object;
-use crate::publisher::Bus;
-use crate::queue::{Delivery, Queue, Unidentified};
+use crate::worker::batch;
+use crate::worker::bus::Bus;
+use crate::worker::queue::{Delivery, Queue, Unidentified};
 use crate::worker::{Invocation, Unpublished, Worker};
 
 /// Longest name of a service that is repeated, without its `aws:`.

@@ -6,7 +6,7 @@ use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use tracing::warn;
 
-use super::{BATCH_ENTRIES_MAX, QueueFault, fault};
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueFault, fault};
 use crate::clock::Clock;
 use crate::request::Trigger;
 
