@@ -1,15 +1,17 @@
-//! Alibaba Cloud as the worker sees it: PrivateLink's typed operations, signed, sent once, and every answer named.
+//! Alibaba Cloud: PrivateLink's typed operations, signed and sent once, with typed results.
 //!
-//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (what is called and what it answers),
-//! [`pages`] (many pages or nothing), [`error`] (what a fault means), [`signing`], [`credentials`]
-//! (where keys come from), [`sts`] (a session for a token), [`client`] (one call, from operation to answer),
-//! [`service_url`], [`service_clock`] and [`transport`] (bytes over HTTPS).
+//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (operations), [`response`] (their results),
+//! [`pages`] (complete lists), [`codes`] (the table of error codes), [`error`] (calls that did not succeed), [`signing`],
+//! [`credentials`] (where credentials come from), [`sts`] (a session for a token), [`client`] (one call, from operation to
+//! result), [`service_url`], [`service_clock`] and [`transport`] (bytes over HTTPS).
 
 pub mod client;
+pub mod codes;
 pub mod credentials;
 pub mod error;
 pub mod pages;
 pub mod privatelink;
+pub mod response;
 pub mod service_clock;
 pub mod service_url;
 pub mod signing;

@@ -1,7 +1,7 @@
 //! Time: the only file that reads a clock or sleeps.
 //!
-//! Waiting is tokio's, so a paused tokio clock is a virtual clock for everything above. The wall clock is tied to it
-//! once per invocation: a sandbox may have been frozen for hours in between.
+//! Waiting is tokio's, so a paused tokio clock is a virtual clock for all other code. The wall clock is tied to it once per
+//! invocation, because Lambda may freeze a process for hours between two.
 
 pub mod calendar;
 
@@ -22,7 +22,7 @@ impl Clock {
         Self::starting_at(SystemTime::now())
     }
 
-    /// Ties a wall clock of the caller's to this moment: a simulation's.
+    /// Ties another wall clock, such as a simulation's, to this moment.
     #[must_use]
     pub fn starting_at(wall: SystemTime) -> Self {
         Self { wall, instant: monotonic() }
@@ -34,13 +34,13 @@ impl Clock {
         self.instant
     }
 
-    /// Now, for measuring.
+    /// Now, for durations.
     #[must_use]
     pub fn now(&self) -> Instant {
         monotonic()
     }
 
-    /// Now, for others.
+    /// Now, as a date.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
         self.wall_of(monotonic())
@@ -55,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// The moment of a wall-clock time; one too long ago to have a moment is the start of this clock.
+    /// The moment of a wall-clock time; the start of this clock for one that is too long ago to have a moment.
     #[must_use]
     pub fn instant_of(&self, at: SystemTime) -> Instant {
         match at.duration_since(self.wall) {
@@ -64,7 +64,7 @@ impl Clock {
         }
     }
 
-    /// Sleeps until then; not at all if that has passed.
+    /// Sleeps until then; returns at once if that has passed.
     #[expect(clippy::disallowed_methods, reason = "this file owns waiting")]
     pub async fn sleep_until(&self, at: Instant) {
         if at > self.now() {
@@ -72,20 +72,20 @@ impl Clock {
         }
     }
 
-    /// What a piece of work comes to, if it does by then.
+    /// The output of `work`, if it is ready by then.
     #[expect(clippy::disallowed_methods, reason = "this file owns waiting")]
     pub async fn by<F: Future>(&self, until: Instant, work: F) -> Option<F::Output> {
         tokio::time::timeout_at(until.into(), work).await.ok()
     }
 
-    /// How long until then; zero if that has passed.
+    /// The time until then; zero if that has passed.
     #[must_use]
     pub fn left(&self, until: Instant) -> Duration {
         until.saturating_duration_since(self.now())
     }
 }
 
-/// Whether so much time has passed since; it has if the clock was set back.
+/// Whether `time` has passed since then; also true if the clock was set back.
 #[must_use]
 pub fn is_past(since: SystemTime, time: Duration, now: SystemTime) -> bool {
     now.duration_since(since).map_or(true, |passed| passed >= time)

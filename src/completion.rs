@@ -1,6 +1,6 @@
-//! The completion event: an outcome and its account, in the words of the contract.
+//! The completion event: an outcome and its evidence, in the contract's fields.
 //!
-//! Pure, and the only place that knows the event's shape. `docs/completion-event.schema.json` describes it to others.
+//! Pure, and the only place that knows the event's shape, which `docs/completion-event.schema.json` describes.
 
 pub mod reason;
 
@@ -10,90 +10,45 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::clock::calendar;
-use crate::completion::reason::Reason;
-use crate::detach::{Account, Outcome};
-use crate::request::{
-    DetachRequest, EndpointId, Metadata, RegionId, Rejection, RequestId, SecurityGroupId, Trigger,
-};
+use crate::detach::{Evidence, Outcome};
+use crate::request::{EndpointId, Metadata, RegionId, RequestId, SecurityGroupId, Subject, Trigger};
+use reason::Reason;
 
 /// The event's `source`.
 pub const SOURCE: &str = "privatelink-detach";
 
-/// The outcome's name of what was no valid request.
-pub const REJECTED: &str = "rejected";
-
 /// The version of the event's shape.
 const VERSION: &str = "1";
 
-/// What a request is about, as far as it is known: of a rejected one, what was valid by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// The name of the request.
-    pub request_id: RequestId,
-    /// The region.
-    pub region_id: Option<RegionId>,
-    /// The endpoint.
-    pub endpoint_id: Option<EndpointId>,
-    /// The group.
-    pub security_group_id: Option<SecurityGroupId>,
-    /// Echoed.
-    pub metadata: Metadata,
-}
-
-impl Subject {
-    /// Of a request, or of what was none.
-    #[must_use]
-    pub fn new(request_id: RequestId, request: &Result<DetachRequest, Box<Rejection>>) -> Self {
-        match request {
-            Ok(request) => Self {
-                request_id,
-                region_id: Some(request.region_id.clone()),
-                endpoint_id: Some(request.endpoint_id.clone()),
-                security_group_id: Some(request.security_group_id.clone()),
-                metadata: request.metadata.clone(),
-            },
-            Err(rejection) => Self {
-                request_id,
-                region_id: rejection.region_id.clone(),
-                endpoint_id: rejection.endpoint_id.clone(),
-                security_group_id: rejection.security_group_id.clone(),
-                metadata: rejection.metadata.clone(),
-            },
-        }
-    }
-}
-
-/// When and how a request came here and ended.
+/// When and how a request was received and ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Circumstances {
-    /// What made it.
     pub trigger: Trigger,
-    /// How often its message was received.
+    /// How often its message was received, this time included.
     pub deliveries: u32,
     /// When the queue, or the invocation, accepted it.
     pub accepted_at: SystemTime,
     /// When it was first received.
     pub started_at: SystemTime,
-    /// When gone was proved.
+    /// When the detach was confirmed.
     pub confirmed_at: Option<SystemTime>,
-    /// When it ended.
     pub completed_at: SystemTime,
 }
 
 /// One event, ready to publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
-    /// `detail-type`.
+    /// The event's `detail-type`.
     pub detail_type: &'static str,
-    /// `detail`.
     pub detail: Detail,
+    /// Why the request failed, if it did.
+    pub reason: Option<Reason>,
 }
 
 /// The event's `detail`; also the reply to a direct invocation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Detail {
     version: &'static str,
-    /// The name of the request.
     pub request_id: RequestId,
     /// The outcome's name.
     pub outcome: &'static str,
@@ -101,10 +56,10 @@ pub struct Detail {
     region_id: Option<RegionId>,
     endpoint_id: Option<EndpointId>,
     security_group_id: Option<SecurityGroupId>,
-    /// Of a failure.
+    /// Present in a failure.
     pub reason: Option<ReasonDetail>,
-    evidence: Evidence,
-    effort: Effort,
+    evidence: EvidenceDetail,
+    effort: EffortDetail,
     accepted_at: String,
     started_at: String,
     completed_at: String,
@@ -114,21 +69,21 @@ pub struct Detail {
     metadata: Metadata,
 }
 
-/// A reason as it travels.
+/// The event's `reason`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonDetail {
     /// The exact code.
     pub code: String,
     /// What it means here.
     pub message: String,
-    /// What the reader should do.
+    /// What the operator does about it.
     pub advice: String,
-    /// The path of the runbook's section.
+    /// Path and anchor of the runbook's section.
     pub runbook: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Evidence {
+struct EvidenceDetail {
     security_groups_before: Option<Vec<String>>,
     security_groups_after: Option<Vec<String>>,
     endpoint_status: Option<String>,
@@ -136,15 +91,15 @@ struct Evidence {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Effort {
+struct EffortDetail {
     deliveries: u32,
     detach_calls: u32,
-    look_calls: u32,
+    read_calls: u32,
     retries: BTreeMap<String, u32>,
 }
 
 impl Outcome {
-    /// The outcome's name.
+    /// The outcome's name in events and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -153,28 +108,23 @@ impl Outcome {
             Self::DryRunPassed => "dry_run_passed",
             Self::EndpointGone => "endpoint_gone",
             Self::Refused(_) => "refused",
-            Self::Rejected(_) => REJECTED,
+            Self::Rejected(_) => "rejected",
             Self::Unconfirmed(_) => "unconfirmed",
-        }
-    }
-
-    /// Why it is a failure, if it is one.
-    #[must_use]
-    pub fn reason(&self, account: &Account) -> Option<Reason> {
-        match self {
-            Self::Detached | Self::AlreadyDetached | Self::DryRunPassed | Self::EndpointGone => None,
-            Self::Refused(refusal) => Some(Reason::of_refusal(refusal, account)),
-            Self::Rejected(rejection) => Some(Reason::of_rejection(rejection)),
-            Self::Unconfirmed(time) => Some(Reason::of_time_used_up(*time, account)),
         }
     }
 }
 
 impl Completion {
-    /// The event for one outcome.
+    /// The event of one outcome of the request of this name.
     #[must_use]
-    pub fn new(outcome: &Outcome, account: &Account, subject: Subject, circumstances: Circumstances) -> Self {
-        let reason = outcome.reason(account);
+    pub fn new(
+        outcome: &Outcome,
+        evidence: &Evidence,
+        request_id: RequestId,
+        subject: &Subject,
+        circumstances: Circumstances,
+    ) -> Self {
+        let reason = Reason::of(outcome, evidence);
         let detail_type = match reason {
             None => "Security Group Detach Completed",
             Some(_) => "Security Group Detach Failed",
@@ -183,38 +133,40 @@ impl Completion {
             circumstances.completed_at.duration_since(circumstances.accepted_at).unwrap_or_default();
         let detail = Detail {
             version: VERSION,
-            request_id: subject.request_id,
+            request_id,
             outcome: outcome.name(),
             trigger: circumstances.trigger,
-            region_id: subject.region_id,
-            endpoint_id: subject.endpoint_id,
-            security_group_id: subject.security_group_id,
-            reason: reason.map(|reason| ReasonDetail {
-                code: reason.code.to_string(),
-                message: reason.message,
-                advice: reason.advice,
-                runbook: reason.runbook,
-            }),
-            evidence: Evidence {
-                security_groups_before: account.security_groups_before.clone(),
-                security_groups_after: account.security_groups_after.clone(),
-                endpoint_status: account.endpoint_status.clone(),
+            region_id: subject.region_id.clone(),
+            endpoint_id: subject.endpoint_id.clone(),
+            security_group_id: subject.security_group_id.clone(),
+            reason: reason.as_ref().map(ReasonDetail::from),
+            evidence: EvidenceDetail {
+                security_groups_before: evidence.security_groups_before.clone(),
+                security_groups_after: evidence.security_groups_after.clone(),
+                endpoint_status: evidence.endpoint_status.as_ref().map(|status| status.as_str().to_owned()),
                 confirmed_at: circumstances.confirmed_at.map(date),
             },
-            effort: Effort {
+            effort: EffortDetail {
                 deliveries: circumstances.deliveries,
-                detach_calls: account.detach_calls,
-                look_calls: account.look_calls,
-                retries: account.retries.clone(),
+                detach_calls: evidence.detach_calls,
+                read_calls: evidence.read_calls,
+                retries: evidence.retries.clone(),
             },
             accepted_at: date(circumstances.accepted_at),
             started_at: date(circumstances.started_at),
             completed_at: date(circumstances.completed_at),
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            api_request_ids: account.api_request_ids().map(str::to_owned).collect(),
-            metadata: subject.metadata,
+            api_request_ids: evidence.api_request_ids().map(str::to_owned).collect(),
+            metadata: subject.metadata.clone(),
         };
-        Self { detail_type, detail }
+        Self { detail_type, detail, reason }
+    }
+}
+
+impl From<&Reason> for ReasonDetail {
+    fn from(reason: &Reason) -> Self {
+        let Reason { code, message, advice, runbook } = reason.clone();
+        Self { code: code.to_string(), message, advice, runbook }
     }
 }
 

@@ -1,52 +1,66 @@
-//! What to do next about one detach: the rules, and nothing but the rules.
+//! What to do next about one detach: the rules, and nothing else.
 //!
-//! Pure: answers and the time go in, the next step comes out. No clock, no network, no async. One step is at most
-//! one HTTP call, so whoever carries the steps out can stop, or die, between any two of them: a later delivery
-//! starts with a look and goes on from what is true then.
+//! Pure: results of calls and the time go in, the next step comes out. No clock, no network, no async. One step is at most
+//! one HTTP call, so the caller can stop, or be killed, between any two of them: a later delivery starts with a read and
+//! continues from what is true then.
 //!
-//! Two laws hold everywhere. Look before the write, and after any fault look again. And doubt is no answer: what
-//! contradicts itself is looked at again until the deadline.
+//! Two rules hold everywhere. Read before the write, and after any error read again. And an inconclusive read ends
+//! nothing: what contradicts itself is read again until the deadline.
+//!
+//! [`assessment`] says what one complete read means; this file adds the history of the delivery and decides when to write.
 
+pub mod assessment;
+mod evidence;
+mod limits;
 mod outcome;
-mod pace;
+mod reading;
 mod tokens;
 
 use std::time::{Duration, Instant};
 
-use crate::alibaba::client::Seen;
-use crate::alibaba::error::{Fault, Kind};
-use crate::alibaba::pages::{Page, Pages, Turn};
-use crate::alibaba::privatelink::{Action, Answer, Call, Endpoint, GroupStatus, SecurityGroup};
-use crate::completion::reason::ReasonCode;
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::error::CallError;
+use crate::alibaba::pages::{Page, Turn};
+use crate::alibaba::privatelink::{Action, Call};
+use crate::alibaba::response::{
+    BusinessStatus, CallResult, ConnectionStatus, Endpoint, EndpointStatus, GroupStatus, Response,
+    SecurityGroup,
+};
 use crate::request::{DetachRequest, EndpointId, SecurityGroupId};
+use assessment::{Assessment, Change, Contradiction, GroupList, Observation, Others, Presence, assess};
+use reading::Reading;
 use tokens::Tokens;
 
-pub use outcome::{Account, Outcome, Refusal, TimeUsedUp};
-pub use pace::Limits;
+pub use evidence::Evidence;
+pub use limits::Limits;
+pub use outcome::{Outcome, ReasonCode, Refusal, TimeExpired};
 
-/// How often a state that forbids the detach is believed, on an endpoint that looks fit for it.
-const DENIALS_MAX: u32 = 2;
+/// How often Alibaba Cloud must refuse the detach for the endpoint's state, while the endpoint reads as stable, before the
+/// refusal counts as permanent.
+const WRONG_STATES_MAX: u32 = 2;
 
-/// How often in a row our group is seen attached, after it had begun to go, before it is asked for again.
+/// Reads in a row that show our group attached again, after it had begun to leave, before it is detached again.
 const RETURNS_MAX: u32 = 2;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Make this call after this long, once, and tell what it saw.
+    /// Make this call once, and pass its result to [`Detach::next`].
     Call {
         /// Counted from now; nothing is called about this request before.
         after: Duration,
-        /// The call.
         call: Call,
     },
     /// The request has ended.
     Finish(Outcome),
 }
 
-/// One detach in one delivery, from its first look to its outcome.
+/// One detach in one delivery, from its first read to its outcome.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, seen or asked")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent fact: requested, read, or decided once"
+)]
 pub struct Detach {
     endpoint_id: EndpointId,
     security_group_id: SecurityGroupId,
@@ -55,50 +69,24 @@ pub struct Detach {
     limits: Limits,
     tokens: Tokens,
     rng: fastrand::Rng,
-    look: Look,
-    is_last_look: bool,
-    awaited: Option<Awaited>,
+    reading: Reading,
+    is_last_read: bool,
+    accepted: Option<AcceptedDetach>,
     /// Why the latest Detach was not accepted, and since when, until one is.
-    objection: Option<(Fault, Instant)>,
-    denials: u32,
-    write_faults: u32,
-    look_faults: u32,
+    objection: Option<(CallError, Instant)>,
+    /// Refusals for the endpoint's state since it last changed.
+    wrong_states: u32,
+    write_errors: u32,
+    read_errors: u32,
     polls: u32,
     has_seen_endpoint: bool,
     has_seen_group: bool,
-    account: Account,
+    evidence: Evidence,
 }
 
-/// A look under way: one complete list, then perhaps the endpoint's record.
-#[derive(Debug, Clone, Default)]
-struct Look {
-    groups: Pages<SecurityGroup>,
-    endpoints: Pages<Endpoint>,
-    listed: Option<Listed>,
-    /// Read the record whatever the list says.
-    is_full: bool,
-}
-
-impl Look {
-    fn is_between_pages(&self) -> bool {
-        self.groups.is_begun() || self.endpoints.is_begun()
-    }
-
-    fn has_listed_groups(&self) -> bool {
-        matches!(&self.listed, Some(Listed::Groups(groups)) if !groups.is_empty())
-    }
-}
-
-/// What the list said.
-#[derive(Debug, Clone)]
-enum Listed {
-    Groups(Vec<SecurityGroup>),
-    EndpointNotFound,
-}
-
-/// An accepted detach that has not shown its effect yet.
+/// An accepted detach whose effect is not confirmed yet.
 #[derive(Debug, Clone, Copy)]
-struct Awaited {
+struct AcceptedDetach {
     since: Instant,
     has_begun: bool,
     returns: u32,
@@ -107,8 +95,8 @@ struct Awaited {
 impl Detach {
     /// A detach of `request`, to be ended by `deadline`.
     ///
-    /// `is_first_delivery` decides whether the caller's own client token is used; `seed` makes our own tokens and
-    /// the jitter, and must differ from delivery to delivery.
+    /// `is_first_delivery` decides whether the sender's own client token is used; `seed` determines our own tokens and the
+    /// jitter, and must differ from delivery to delivery.
     #[must_use]
     pub fn new(
         request: &DetachRequest,
@@ -118,358 +106,361 @@ impl Detach {
         seed: u64,
     ) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let callers = request.client_token.clone().filter(|_| is_first_delivery);
+        let senders = request.client_token.clone().filter(|_| is_first_delivery);
         Self {
             endpoint_id: request.endpoint_id.clone(),
             security_group_id: request.security_group_id.clone(),
             dry_run: request.dry_run,
             deadline,
             limits,
-            tokens: Tokens::new(rng.u128(..), callers),
+            tokens: Tokens::new(rng.u128(..), senders),
             rng,
-            look: Look { is_full: true, ..Look::default() },
-            is_last_look: false,
-            awaited: None,
+            reading: Reading::new(true),
+            is_last_read: false,
+            accepted: None,
             objection: None,
-            denials: 0,
-            write_faults: 0,
-            look_faults: 0,
+            wrong_states: 0,
+            write_errors: 0,
+            read_errors: 0,
             polls: 0,
             has_seen_endpoint: false,
             has_seen_group: false,
-            account: Account::default(),
+            evidence: Evidence::default(),
         }
     }
 
-    /// The first step: a look, at once. Past the deadline it is also the last.
+    /// The first step: a read, at once. Past the deadline it is also the last.
     pub fn start(&mut self, now: Instant) -> Step {
-        self.is_last_look = now >= self.deadline;
-        Step::Call { after: Duration::ZERO, call: Call::ListSecurityGroups { next_token: None } }
+        self.is_last_read = now >= self.deadline;
+        call_now(Call::ListSecurityGroups { next_token: None })
     }
 
-    /// The step after a call that saw this. `now` is when its answer was there.
-    pub fn next(&mut self, seen: Seen, now: Instant) -> Step {
-        let (action, is_sent) = match &seen.result {
-            Ok(answer) => (answer.action(), true),
-            Err(fault) => (fault.action, fault.kind != Kind::NoCredentials),
-        };
-        if is_sent {
-            self.account.called(action, seen.api_request_id);
+    /// The step after a call with this result. `now` is when the call ended.
+    pub fn next(&mut self, result: CallResult, now: Instant) -> Step {
+        let CallResult { api_request_id, result } = result;
+        match &result {
+            Ok(response) => self.evidence.add_call(response.action(), api_request_id),
+            Err(error) if error.kind == ErrorKind::NoCredentials => {}
+            Err(error) => self.evidence.add_call(error.action, api_request_id),
         }
-        match seen.result {
-            Ok(Answer::SecurityGroups(page)) => self.groups(page, now),
-            Ok(Answer::Endpoints(page)) => self.endpoints(page, now),
-            Ok(Answer::Accepted) => self.accepted(now),
-            Err(fault) if action == Action::Detach => self.detach_failed(fault, now),
-            Err(fault) => self.look_failed(fault, now),
+        match result {
+            Ok(Response::SecurityGroups(page)) => self.on_groups(page, now),
+            Ok(Response::Endpoints(page)) => self.on_endpoints(page, now),
+            Ok(Response::Accepted) => self.on_accepted(now),
+            Ok(Response::DryRunPassed) => Step::Finish(Outcome::DryRunPassed),
+            Err(error) if error.action == Action::Detach => self.on_detach_error(error, now),
+            Err(error) => self.on_read_error(error, now),
         }
     }
 
     /// The step instead of one that could not be taken when it was due.
     ///
-    /// A write stands on the look before it, and that look has grown old: look again, or end if the deadline passed.
-    /// A read that comes late is a read.
+    /// A write depends on the read before it, which is outdated by now: read again, or end if the deadline has passed. A
+    /// read is not outdated.
     pub fn postponed(&mut self, call: Call, now: Instant) -> Step {
         match call {
-            Call::Detach { .. } => self.look_again(Duration::ZERO, true, now),
-            Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => at_once(call),
+            Call::Detach { .. } => self.read_again(Duration::ZERO, true, now),
+            Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => call_now(call),
         }
     }
 
-    /// Whether the deadline's own look is under way: after it there is no other step.
+    /// Whether the read at the deadline is under way: after it there is no other step.
     #[must_use]
-    pub fn is_last_look(&self) -> bool {
-        self.is_last_look
+    pub fn is_last_read(&self) -> bool {
+        self.is_last_read
     }
 
-    /// What was seen and done so far.
+    /// What was read and done so far.
     #[must_use]
-    pub fn account(&self) -> &Account {
-        &self.account
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 
-    // The look: every page of the groups, then the record where it matters.
+    // The read: every page of the groups, then the record where it matters.
 
-    fn groups(&mut self, page: Page<SecurityGroup>, now: Instant) -> Step {
-        match self.look.groups.add(page) {
-            Turn::More(token) => at_once(Call::ListSecurityGroups { next_token: Some(token) }),
-            Turn::Complete(groups) => self.listed(groups, now),
-            Turn::Broken => self.contradiction(now),
+    fn on_groups(&mut self, page: Page<SecurityGroup>, now: Instant) -> Step {
+        match self.reading.groups.add(page) {
+            Turn::More(token) => call_now(Call::ListSecurityGroups { next_token: Some(token) }),
+            Turn::Complete(groups) => self.on_group_list(&groups, now),
+            Turn::Broken => self.contradicted(now),
         }
     }
 
-    fn listed(&mut self, groups: Vec<SecurityGroup>, now: Instant) -> Step {
-        let status = self.status_of_ours(&groups);
+    fn on_group_list(&mut self, groups: &[SecurityGroup], now: Instant) -> Step {
+        let list = GroupList::complete(groups, &self.security_group_id);
         let ids: Vec<String> = groups.iter().map(|group| group.id.clone()).collect();
-        self.account.security_groups_before.get_or_insert_with(|| ids.clone());
-        self.account.security_groups_after = Some(ids);
-        self.account.group_status = Some(status);
-        self.has_seen_group |= status.is_some();
-
-        let is_moving = matches!(status, Some(GroupStatus::Attaching | GroupStatus::Detaching));
-        if is_moving && !self.look.is_full {
-            self.look_faults = 0;
-            return self.moving(status == Some(GroupStatus::Detaching), now);
+        self.evidence.security_groups_before.get_or_insert_with(|| ids.clone());
+        self.evidence.security_groups_after = Some(ids);
+        if let GroupList::Complete { ours, .. } = &list {
+            self.evidence.group = Some(*ours);
+            self.has_seen_group |= *ours != Presence::Absent;
+            // Whatever the record says, this read means to wait.
+            if !self.reading.is_full
+                && let Presence::Listed(status @ (GroupStatus::Attaching | GroupStatus::Detaching)) = ours
+            {
+                self.read_errors = 0;
+                return self.wait_for_change(*status == GroupStatus::Detaching, now);
+            }
         }
-        self.look.listed = Some(Listed::Groups(groups));
-        at_once(Call::ListEndpoints { next_token: None })
+        self.reading.listed = Some(list);
+        call_now(Call::ListEndpoints { next_token: None })
     }
 
-    fn endpoints(&mut self, page: Page<Endpoint>, now: Instant) -> Step {
-        match self.look.endpoints.add(page) {
-            Turn::More(token) => at_once(Call::ListEndpoints { next_token: Some(token) }),
-            Turn::Complete(endpoints) => {
-                let ours = endpoints.into_iter().find(|endpoint| endpoint.id == self.endpoint_id.as_str());
-                self.looked(ours, now)
+    fn on_endpoints(&mut self, page: Page<Endpoint>, now: Instant) -> Step {
+        match self.reading.endpoints.add(page) {
+            Turn::More(token) => call_now(Call::ListEndpoints { next_token: Some(token) }),
+            Turn::Complete(records) => {
+                let ours = records.into_iter().find(|record| record.id == self.endpoint_id.as_str());
+                self.on_record(ours, now)
             }
-            Turn::Broken => self.contradiction(now),
-        }
-    }
-
-    fn look_failed(&mut self, fault: Fault, now: Instant) -> Step {
-        match (fault.kind, fault.action) {
-            // A page that fails after others makes the whole list unknown, whatever it says.
-            (Kind::EndpointNotFound | Kind::Refused, _) if self.look.is_between_pages() => {
-                self.doubt(&fault.name, fault.kind, fault.retry_after, now)
-            }
-            (Kind::EndpointNotFound, Action::ListSecurityGroups) => {
-                self.look.listed = Some(Listed::EndpointNotFound);
-                at_once(Call::ListEndpoints { next_token: None })
-            }
-            // Not found, beside groups that it was just listed with.
-            (Kind::EndpointNotFound, _) if self.look.has_listed_groups() => {
-                self.doubt(&fault.name, fault.kind, fault.retry_after, now)
-            }
-            (Kind::EndpointNotFound, _) => self.looked(None, now),
-            (Kind::Denied | Kind::Refused, _) => refused(fault.into()),
-            (kind, _) => self.doubt(&fault.name, kind, fault.retry_after, now),
+            Turn::Broken => self.contradicted(now),
         }
     }
 
-    // The verdict on a complete look.
-
-    fn looked(&mut self, endpoint: Option<Endpoint>, now: Instant) -> Step {
-        let Some(endpoint) = endpoint else {
-            return self.endpoint_missing(now);
-        };
-        self.has_seen_endpoint = true;
-        self.account.endpoint_status.clone_from(&endpoint.status);
-        if matches!(endpoint.status.as_deref(), Some("Creating" | "Pending")) {
-            self.denials = 0;
-        }
-        let groups = match self.look.listed.take() {
-            Some(Listed::Groups(groups)) => groups,
-            Some(Listed::EndpointNotFound) => {
-                return self.doubt("EndpointNotFound", Kind::EndpointNotFound, None, now);
-            }
-            None => return self.contradiction(now),
-        };
-        let Some(status) = self.status_of_ours(&groups) else {
-            return self.absent(&endpoint, now);
-        };
-        self.look_faults = 0;
-        if status == GroupStatus::Attached
-            && let Some(refusal) = self.lasting_objection(&endpoint, now)
-        {
-            return refused(refusal);
-        }
-        match (status, endpoint.status.as_deref()) {
-            _ if self.dry_run => self.ask(&groups, now),
-            (GroupStatus::Detaching, _) | (GroupStatus::Attached, Some("Pending")) => self.moving(true, now),
-            (GroupStatus::Attaching, _) | (_, Some("Creating" | "Deleting")) => self.moving(false, now),
-            (GroupStatus::Attached, _) => self.attached(&groups, now),
+    fn on_record(&mut self, record: Option<Endpoint>, now: Instant) -> Step {
+        match self.reading.listed.take() {
+            Some(groups) => self.decide(&Observation { groups, record }, now),
+            None => self.contradicted(now),
         }
     }
 
-    fn endpoint_missing(&mut self, now: Instant) -> Step {
-        match self.look.listed.take() {
-            Some(Listed::Groups(groups)) if !groups.is_empty() => self.contradiction(now),
-            _ if self.has_seen_endpoint => Step::Finish(Outcome::EndpointGone),
-            _ => refused(Refusal {
-                action: Some(Action::ListEndpoints),
-                ..Refusal::guard(ReasonCode::from_alibaba("EndpointNotFound".to_owned()))
-            }),
+    fn on_read_error(&mut self, error: CallError, now: Instant) -> Step {
+        match (error.kind, error.action) {
+            // A page that fails after others makes the whole list unknown, whatever the error says.
+            (ErrorKind::EndpointNotFound | ErrorKind::Refused, _) if self.reading.is_between_pages() => {
+                self.inconclusive(&error.name, error.kind, error.retry_after, now)
+            }
+            (ErrorKind::EndpointNotFound, Action::ListSecurityGroups) => {
+                self.reading.listed = Some(GroupList::EndpointNotFound);
+                call_now(Call::ListEndpoints { next_token: None })
+            }
+            // Not found, although its groups were just listed.
+            (ErrorKind::EndpointNotFound, _) if self.reading.has_listed_groups() => {
+                self.inconclusive(&error.name, error.kind, error.retry_after, now)
+            }
+            (ErrorKind::EndpointNotFound, _) => self.on_record(None, now),
+            (ErrorKind::Denied | ErrorKind::Refused, _) => refuse(error.into()),
+            (kind, _) => self.inconclusive(&error.name, kind, error.retry_after, now),
         }
     }
 
-    /// Absent from the complete list; gone if the record allows that conclusion.
-    fn absent(&mut self, endpoint: &Endpoint, now: Instant) -> Step {
-        match endpoint.status.as_deref() {
-            None => self.contradiction(now),
-            Some("Pending") if self.dry_run => self.ask(&[], now),
-            Some("Pending") => {
-                self.look_faults = 0;
-                self.moving(true, now)
+    // The decision after a complete read.
+
+    fn decide(&mut self, observation: &Observation, now: Instant) -> Step {
+        if let Some(record) = &observation.record {
+            self.has_seen_endpoint = true;
+            self.evidence.endpoint_status.clone_from(&record.status);
+            if matches!(record.status, Some(EndpointStatus::Creating | EndpointStatus::Pending)) {
+                self.wrong_states = 0;
             }
-            // An endpoint that is being made may not list its groups yet.
-            Some("Creating") => {
-                self.look_faults = 0;
-                self.moving(false, now)
+        }
+        let assessment = assess(observation);
+        match assessment {
+            Assessment::Inconclusive(Contradiction::NotFoundButRecorded) => {
+                return self.inconclusive("EndpointNotFound", ErrorKind::EndpointNotFound, None, now);
             }
-            Some(_) => {
-                self.account.confirmed_at = Some(now);
-                // A dry run detaches nothing: whoever took the group off, it was not this request.
+            Assessment::Inconclusive(Contradiction::GroupsWithoutRecord | Contradiction::NoStatus) => {
+                return self.contradicted(now);
+            }
+            Assessment::EndpointMissing if self.has_seen_endpoint => {
+                return Step::Finish(Outcome::EndpointGone);
+            }
+            Assessment::EndpointMissing => {
+                let code = ReasonCode::from_alibaba("EndpointNotFound".to_owned());
+                return refuse(Refusal::by_check(code, Some(Action::ListEndpoints)));
+            }
+            Assessment::Detached => {
+                self.evidence.confirmed_at = Some(now);
+                // A dry run detaches nothing: another caller detached the group.
                 let is_ours = self.has_seen_group && !self.dry_run;
-                Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached })
+                return Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached });
             }
+            Assessment::Changing(Change::AbsentWhilePending) if self.dry_run => {
+                return self.detach(observation, now);
+            }
+            Assessment::Changing(_)
+            | Assessment::LastGroup
+            | Assessment::OthersChanging
+            | Assessment::Attached => {}
+        }
+        self.read_errors = 0;
+        if let Some(refusal) = self.permanent_objection(observation, now) {
+            return refuse(refusal);
+        }
+        match assessment {
+            Assessment::Changing(change @ (Change::AbsentWhileCreating | Change::AbsentWhilePending)) => {
+                self.wait_for_change(change.is_of_a_detach(), now)
+            }
+            _ if self.dry_run => self.detach(observation, now),
+            Assessment::Changing(change) => self.wait_for_change(change.is_of_a_detach(), now),
+            _ => self.on_attached(observation, assessment, now),
         }
     }
 
-    /// What Alibaba objected to, where the endpoint now shows that waiting will not cure it.
-    fn lasting_objection(&self, endpoint: &Endpoint, now: Instant) -> Option<Refusal> {
+    /// The refusal that the latest objection to a Detach has become, where the endpoint now shows that waiting does not help.
+    fn permanent_objection(&self, observation: &Observation, now: Instant) -> Option<Refusal> {
         let (objection, since) = self.objection.as_ref()?;
-        let is_settled = !matches!(endpoint.status.as_deref(), Some("Creating" | "Pending" | "Deleting"));
-        let is_lasting = match objection.kind {
-            Kind::Locked if endpoint.business_status.as_deref() == Some("FinancialLocked") => {
-                let refusal = Refusal::guard(ReasonCode::FinancialLocked);
-                return Some(Refusal { action: Some(objection.action), ..refusal });
+        let record = observation.record.as_ref()?;
+        let attached = Presence::Listed(GroupStatus::Attached);
+        if !matches!(&observation.groups, GroupList::Complete { ours, .. } if *ours == attached) {
+            return None;
+        }
+        let is_stable = !matches!(
+            record.status,
+            Some(EndpointStatus::Creating | EndpointStatus::Pending | EndpointStatus::Deleting)
+        );
+        let is_permanent = match objection.kind {
+            ErrorKind::Locked if record.business_status == Some(BusinessStatus::FinancialLocked) => {
+                return Some(Refusal::by_check(ReasonCode::FinancialLocked, Some(objection.action)));
             }
-            Kind::Connecting => {
-                matches!(endpoint.connection_status.as_deref(), Some("ServiceDeleted" | "Deleting"))
-            }
-            Kind::WrongState => is_settled && self.denials >= DENIALS_MAX,
-            // A list that lags behind the truth shows the group for a while after it has gone.
-            Kind::SecurityGroupNotFound => {
-                is_settled
-                    && (self.dry_run || (self.account.detach_accepted == 0 && self.is_no_lag(*since, now)))
+            ErrorKind::Connecting => matches!(
+                record.connection_status,
+                Some(ConnectionStatus::ServiceDeleted | ConnectionStatus::Deleting)
+            ),
+            ErrorKind::WrongState => is_stable && self.wrong_states >= WRONG_STATES_MAX,
+            // A list that lags shows the group for a while after it was detached.
+            ErrorKind::SecurityGroupNotFound => {
+                is_stable
+                    && (self.dry_run || (self.evidence.detach_accepted == 0 && self.is_past_lag(*since, now)))
             }
             _ => false,
         };
-        is_lasting.then(|| objection.clone().into())
+        is_permanent.then(|| objection.clone().into())
     }
 
-    /// Whether the lists have had their time to catch up with what happened then.
-    fn is_no_lag(&self, since: Instant, now: Instant) -> bool {
+    /// Whether the lists have had time to show what happened at `since`.
+    fn is_past_lag(&self, since: Instant, now: Instant) -> bool {
         now.saturating_duration_since(since) >= self.limits.no_effect_after
     }
 
-    /// Something is under way on the endpoint, ours or somebody else's: wait for it.
-    fn moving(&mut self, has_begun: bool, now: Instant) -> Step {
-        if let Some(awaited) = &mut self.awaited {
-            awaited.has_begun |= has_begun;
-            awaited.returns = 0;
+    /// The endpoint is changing, by our detach or another caller: wait and read.
+    fn wait_for_change(&mut self, is_of_a_detach: bool, now: Instant) -> Step {
+        if let Some(accepted) = &mut self.accepted {
+            accepted.has_begun |= is_of_a_detach;
+            accepted.returns = 0;
         }
         self.poll(now)
     }
 
-    /// Attached, to an endpoint at rest: ask, unless an accepted detach has not had its time.
-    fn attached(&mut self, groups: &[SecurityGroup], now: Instant) -> Step {
-        if let Some(awaited) = &mut self.awaited {
-            awaited.returns += 1;
-            let is_lost = if awaited.has_begun {
-                awaited.returns >= RETURNS_MAX
+    /// Attached to a stable endpoint: detach, unless an accepted detach still has time to show its effect.
+    fn on_attached(&mut self, observation: &Observation, assessment: Assessment, now: Instant) -> Step {
+        if let Some(accepted) = &mut self.accepted {
+            accepted.returns += 1;
+            let is_lost = if accepted.has_begun {
+                accepted.returns >= RETURNS_MAX
             } else {
-                now.saturating_duration_since(awaited.since) >= self.limits.no_effect_after
+                now.saturating_duration_since(accepted.since) >= self.limits.no_effect_after
             };
             if !is_lost {
                 return self.poll(now);
             }
-            self.awaited = None;
+            self.accepted = None;
         }
         if let Some((objection, since)) = &self.objection
-            && objection.kind == Kind::SecurityGroupNotFound
-            && !self.is_no_lag(*since, now)
+            && objection.kind == ErrorKind::SecurityGroupNotFound
+            && !self.is_past_lag(*since, now)
         {
             return self.poll(now);
         }
-        let mut others = groups.iter().filter(|group| group.id != self.security_group_id.as_str()).peekable();
-        if others.peek().is_some() && others.all(|group| group.status != GroupStatus::Attached) {
-            return self.poll(now);
+        match assessment {
+            Assessment::OthersChanging => self.poll(now),
+            _ => self.detach(observation, now),
         }
-        self.ask(groups, now)
     }
 
     // The write.
 
-    fn ask(&mut self, groups: &[SecurityGroup], now: Instant) -> Step {
-        if matches!(groups, [only] if only.id == self.security_group_id.as_str()) {
-            return refused(Refusal::guard(ReasonCode::EndpointMustContainSecurityGroup));
+    fn detach(&mut self, observation: &Observation, now: Instant) -> Step {
+        let is_last_group = matches!(
+            observation.groups,
+            GroupList::Complete { ours: Presence::Listed(_), others: Others::None }
+        );
+        if is_last_group {
+            return refuse(Refusal::by_check(ReasonCode::EndpointMustContainSecurityGroup, None));
         }
-        if self.is_last_look || now >= self.deadline {
-            return self.look_again(Duration::ZERO, true, now);
+        if self.is_last_read || now >= self.deadline {
+            return self.read_again(Duration::ZERO, true, now);
         }
-        at_once(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
+        call_now(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
     }
 
-    fn accepted(&mut self, now: Instant) -> Step {
-        self.account.detach_accepted += 1;
+    fn on_accepted(&mut self, now: Instant) -> Step {
+        self.evidence.detach_accepted += 1;
         self.tokens.renew();
         if self.dry_run {
-            return refused(Refusal {
-                action: Some(Action::Detach),
-                ..Refusal::guard(ReasonCode::DryRunNotHonoured)
-            });
+            return refuse(Refusal::by_check(ReasonCode::DryRunIgnored, Some(Action::Detach)));
         }
-        self.awaited = Some(Awaited { since: now, has_begun: false, returns: 0 });
+        self.accepted = Some(AcceptedDetach { since: now, has_begun: false, returns: 0 });
         self.objection = None;
-        self.denials = 0;
-        self.write_faults = 0;
+        self.wrong_states = 0;
+        self.write_errors = 0;
         self.polls = 0;
         self.poll(now)
     }
 
-    fn detach_failed(&mut self, fault: Fault, now: Instant) -> Step {
-        match fault.kind {
-            Kind::DryRunPassed if self.dry_run => return Step::Finish(Outcome::DryRunPassed),
-            Kind::Denied | Kind::Refused => return refused(fault.into()),
-            Kind::TokenMismatch if self.tokens.is_callers() => return refused(fault.into()),
-            Kind::WrongState => self.denials += 1,
+    fn on_detach_error(&mut self, error: CallError, now: Instant) -> Step {
+        match error.kind {
+            ErrorKind::Denied | ErrorKind::Refused => return refuse(error.into()),
+            ErrorKind::TokenMismatch if self.tokens.is_senders() => return refuse(error.into()),
+            ErrorKind::WrongState => self.wrong_states += 1,
             _ => {}
         }
-        if !fault.keeps_token {
+        if !error.keeps_token {
             self.tokens.renew();
         }
-        self.account.faulted(&fault.name, fault.kind, true);
-        let after = self.limits.backoff(self.write_faults, &mut self.rng);
-        let after = after.max(fault.retry_after.unwrap_or_default());
-        self.write_faults += 1;
-        self.objection = Some((fault, now));
-        self.look_again(after, true, now)
+        self.evidence.add_error(&error.name, error.kind, true);
+        let after = self.limits.backoff(self.write_errors, &mut self.rng);
+        let after = after.max(error.retry_after.unwrap_or_default());
+        self.write_errors += 1;
+        self.objection = Some((error, now));
+        self.read_again(after, true, now)
     }
 
     // Waiting.
 
-    /// Nothing can be concluded: back off and look at everything again.
-    fn doubt(&mut self, name: &str, kind: Kind, retry_after: Option<Duration>, now: Instant) -> Step {
-        self.account.faulted(name, kind, !self.is_last_look);
-        let after = self.limits.backoff(self.look_faults, &mut self.rng);
-        self.look_faults += 1;
-        self.look_again(after.max(retry_after.unwrap_or_default()), true, now)
+    /// Nothing can be concluded: back off and read everything again.
+    fn inconclusive(
+        &mut self,
+        name: &str,
+        kind: ErrorKind,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> Step {
+        self.evidence.add_error(name, kind, !self.is_last_read);
+        let after = self.limits.backoff(self.read_errors, &mut self.rng);
+        self.read_errors += 1;
+        self.read_again(after.max(retry_after.unwrap_or_default()), true, now)
     }
 
-    /// What was read cannot be true all at once.
-    fn contradiction(&mut self, now: Instant) -> Step {
-        self.doubt("UnreadableAnswer", Kind::Unanswered, None, now)
+    /// The responses contradict each other, or pages of one list do.
+    fn contradicted(&mut self, now: Instant) -> Step {
+        self.inconclusive("UnreadableAnswer", ErrorKind::NoResponse, None, now)
     }
 
     fn poll(&mut self, now: Instant) -> Step {
         let after = self.limits.poll(self.polls, &mut self.rng);
         self.polls += 1;
-        self.look_again(after, false, now)
+        self.read_again(after, false, now)
     }
 
-    /// A new look; at the deadline if that comes first, and then it is the last.
-    fn look_again(&mut self, after: Duration, is_full: bool, now: Instant) -> Step {
-        if self.is_last_look {
-            return Step::Finish(Outcome::Unconfirmed(TimeUsedUp::Deadline));
+    /// A new read; at the deadline if that comes first, and then it is the last.
+    fn read_again(&mut self, after: Duration, is_full: bool, now: Instant) -> Step {
+        if self.is_last_read {
+            return Step::Finish(Outcome::Unconfirmed(TimeExpired::Deadline));
         }
         let left = self.deadline.saturating_duration_since(now);
-        self.is_last_look = after >= left;
-        self.look = Look { is_full, ..Look::default() };
-        self.account.look_request_ids.clear();
+        self.is_last_read = after >= left;
+        self.reading = Reading::new(is_full);
+        self.evidence.begin_read();
         Step::Call { after: after.min(left), call: Call::ListSecurityGroups { next_token: None } }
-    }
-
-    fn status_of_ours(&self, groups: &[SecurityGroup]) -> Option<GroupStatus> {
-        groups.iter().find(|group| group.id == self.security_group_id.as_str()).map(|group| group.status)
     }
 }
 
-fn at_once(call: Call) -> Step {
+fn call_now(call: Call) -> Step {
     Step::Call { after: Duration::ZERO, call }
 }
 
-fn refused(refusal: Refusal) -> Step {
+fn refuse(refusal: Refusal) -> Step {
     Step::Finish(Outcome::Refused(refusal))
 }
 

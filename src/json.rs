@@ -8,11 +8,11 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Most characters of an unknown field's name that are repeated to the sender.
+/// Most characters of an unknown field's name that an error repeats.
 const NAME_SHOWN_MAX: usize = 64;
 
-/// A structure that is a JSON object. By itself serde takes a list of the values, too, in the order of the fields: three
-/// texts that mean something else would pass for keys.
+/// A structure that must be a JSON object. By default serde also accepts a list of the values in the order of the fields, so
+/// that a list of three unrelated texts would be read as credentials.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A field's name as it may be repeated to the sender and to a log.
+/// A field's name as an error and a log line may repeat it: shortened and escaped.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(NAME_SHOWN_MAX).flat_map(char::escape_debug).collect()
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_read_by_its_names_and_never_by_places() {
+    fn object_is_read_by_field_names_and_never_by_position() {
         let read = |text| serde_json::from_str::<Object<Pair>>(text).map(|Object(pair)| (pair.one, pair.two));
         assert_eq!(read(r#"{"two":2,"more":[],"one":1}"#).unwrap(), (1, Some(2)));
         for other in ["[1,2]", "[1]", "null", "1", r#""one""#, r#"{"one":[]}"#, r#"{"two":2}"#] {

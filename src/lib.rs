@@ -2,18 +2,18 @@
 //!
 //! The map, in reading order:
 //!
-//! * [`request`]: what may be asked for, parsed once.
-//! * [`detach`]: what to do next about one detach. Pure, and the heart of it.
-//! * [`alibaba`]: PrivateLink's operations, signed, sent once, and every answer named; and the keys that sign.
-//! * [`worker`]: carries out the steps and settles the outcome.
-//! * [`batch`]: one batch of the queue, its lanes and hand-backs.
-//! * [`handler`]: one invocation, from payload to answer.
-//! * [`completion`] and [`reason`]: the event, and a failure in words for its reader.
-//! * [`intake`]: the other function, the front door.
-//! * [`queue`], [`publisher`], [`aws`]: SQS, `EventBridge` and what their clients share.
-//! * `json`: an object in somebody's JSON, and nothing else.
-//! * [`config`], [`telemetry`], [`clock`], [`calendar`]: the environment, logs, time and its dates, each with one owner.
-//! * [`assemble`] and [`process`]: all of it put together for production, and the process it runs in.
+//! * [`request`]: what may be requested, parsed once.
+//! * [`detach`]: what to do next about one detach. Pure; the rules are here.
+//! * [`completion`]: the completion event, and the reason of a failure for its reader.
+//! * [`alibaba`]: PrivateLink's operations, signed and sent once; the table of error codes; credentials.
+//! * [`drive`]: carries out the steps of one detach, within quotas and a time budget.
+//! * [`worker`]: the function that takes requests from the queue.
+//! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
+//! * [`config`], [`lambda`], [`aws`], [`clock`], [`telemetry`], `json`: the environment, a function's process, AWS clients,
+//!   time, logs and untrusted JSON, each with one owner.
+//!
+//! Imports point down this list's layers and never up: the pure core (`request`, `detach`, `completion`) performs no I/O, and
+//! no shared code imports a program.
 
 pub mod alibaba;
 pub mod aws;
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod completion;
 pub mod config;
 pub mod detach;
+pub mod drive;
 pub mod intake;
 mod json;
 pub mod lambda;

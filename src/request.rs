@@ -1,6 +1,6 @@
-//! What may be asked for: a request, parsed once at the edge, or a rejection that names every fault of it.
+//! What may be requested: a body, parsed once at the edge into a request, or into a rejection that names every error of it.
 //!
-//! Pure: bytes in, a value out. Nothing here knows where the bytes came from, and nothing further in sees JSON.
+//! Pure: text in, values out. Nothing here knows where the text came from, and nothing further in reads JSON.
 
 mod body;
 mod draft;
@@ -11,85 +11,84 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use crate::json::{Entries, shown};
 pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId};
 pub use trigger::Trigger;
 
-/// Shortest and longest `deadline_seconds`. Below, not even one refused call can be repeated; above, the queue's own
-/// limit of 12 hours for one message in flight comes near.
+/// Shortest and longest `deadline_seconds`. A shorter one leaves no time for one retry; a longer one comes near SQS's limit
+/// of 12 hours for one message in flight.
 pub const DEADLINE_SECONDS: std::ops::RangeInclusive<u64> = 30..=39_600;
 
-/// Detach one security group from one endpoint. Valid, and allowed here.
+/// Detach one security group from one endpoint. Valid, and allowed in this deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetachRequest {
-    /// The region of the endpoint.
     pub region_id: RegionId,
-    /// The endpoint.
     pub endpoint_id: EndpointId,
-    /// The group to take off it.
     pub security_group_id: SecurityGroupId,
-    /// Only let Alibaba Cloud check the call.
+    /// Whether Alibaba Cloud only checks the call.
     pub dry_run: bool,
-    /// The caller's own idempotency token, for the first call of the first delivery.
+    /// The sender's own idempotency token, for the first call of the first delivery.
     pub client_token: Option<ClientToken>,
-    /// The caller's own name of the request.
+    /// The sender's own name of the request.
     pub request_id: Option<RequestId>,
     /// How long to try, counted from when the queue accepted the request.
     pub deadline: Option<Duration>,
-    /// Echoed in the completion event.
     pub metadata: Metadata,
 }
 
-/// What the caller wants to see again in the completion event.
+/// Texts that the completion event repeats.
 pub type Metadata = BTreeMap<String, String>;
 
-/// What is allowed in this deployment.
+/// What this deployment allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
     /// The only regions that may be named; empty means all.
     pub allowed_regions: BTreeSet<RegionId>,
-    /// Groups that are never touched.
+    /// Groups that are never detached.
     pub protected_security_groups: BTreeSet<SecurityGroupId>,
-    /// Endpoints that are never touched.
+    /// Endpoints that are never changed.
     pub protected_endpoints: BTreeSet<EndpointId>,
 }
 
-/// Why a body is no request, and what of it is valid all the same.
+/// A parsed body: what it is about, and whether it is a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
-    /// The kind of fault that weighs most.
-    pub code: RejectionCode,
-    /// Every fault, in the order of the body; at most 20, and then how many more there are.
-    pub faults: Vec<FieldFault>,
-    /// Valid by itself, for the event.
+pub struct Parsed {
+    pub subject: Subject,
+    pub result: Result<DetachRequest, Rejection>,
+}
+
+/// What a body is about, as far as it can be read: of a rejected one, every field that is valid by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
     pub region_id: Option<RegionId>,
-    /// Valid by itself, for the event.
     pub endpoint_id: Option<EndpointId>,
-    /// Valid by itself, for the event.
     pub security_group_id: Option<SecurityGroupId>,
-    /// Valid by itself, for the event.
     pub request_id: Option<RequestId>,
-    /// Valid by itself.
     pub deadline: Option<Duration>,
-    /// Valid by itself, for the event.
     pub metadata: Metadata,
 }
 
-/// The kinds of rejection, the one that weighs most first.
+/// Why a body is not a request that is carried out here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The most important code of its errors.
+    pub code: RejectionCode,
+    /// Every error, in the order of the body; at most 20, then how many more there are.
+    pub errors: Vec<FieldError>,
+}
+
+/// The kinds of rejection, the most important first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RejectionCode {
     /// The body breaks the contract.
     InvalidRequest,
     /// The region is not in this deployment's list.
     RegionNotAllowed,
-    /// The endpoint is one that is never touched here.
     ProtectedEndpoint,
-    /// The group is one that is never touched here.
     ProtectedSecurityGroup,
 }
 
 impl RejectionCode {
-    /// The name as it travels.
+    /// The code as events and responses name it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -101,10 +100,9 @@ impl RejectionCode {
     }
 }
 
-/// One thing that is wrong, and where.
+/// One error of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldFault {
-    /// The kind of fault.
+pub struct FieldError {
     pub code: RejectionCode,
     /// The field as the sender spelled it; `body` for the whole.
     pub field: String,
@@ -112,7 +110,7 @@ pub struct FieldFault {
     pub problem: String,
 }
 
-impl fmt::Display for FieldFault {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.field, self.problem)
     }
@@ -120,20 +118,21 @@ impl fmt::Display for FieldFault {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, fault) in self.faults.iter().enumerate() {
-            write!(f, "{}{fault}", if n == 0 { "" } else { "; " })?;
+        for (n, error) in self.errors.iter().enumerate() {
+            write!(f, "{}{error}", if n == 0 { "" } else { "; " })?;
         }
         Ok(())
     }
 }
 
-impl DetachRequest {
-    /// The request in a body, or everything that is wrong with it.
-    pub fn parse(body: &str, rules: &Rules) -> Result<Self, Box<Rejection>> {
-        draft::parse(body, rules)
-    }
+/// Parses a body, and checks it against the rules of this deployment.
+#[must_use]
+pub fn parse(body: &str, rules: &Rules) -> Parsed {
+    draft::parse(body, rules)
+}
 
-    /// The body of a message that asks for this under that name.
+impl DetachRequest {
+    /// The body of a message with this request, under this name.
     #[must_use]
     pub fn to_body(&self, request_id: &RequestId) -> String {
         body::write(self, request_id)
@@ -144,11 +143,11 @@ impl DetachRequest {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::draft::FAULTS_LISTED_MAX;
+    use super::draft::ERRORS_LISTED_MAX;
     use super::*;
 
-    fn parse(body: &str) -> Result<DetachRequest, Box<Rejection>> {
-        DetachRequest::parse(body, &Rules::default())
+    fn parse(body: &str) -> Result<DetachRequest, Rejection> {
+        super::parse(body, &Rules::default()).result
     }
 
     fn with(field: &str, value: Value) -> String {
@@ -158,12 +157,12 @@ mod tests {
         body.to_string()
     }
 
-    fn faults(body: &str) -> Vec<String> {
-        parse(body).unwrap_err().faults.iter().map(ToString::to_string).collect()
+    fn errors(body: &str) -> Vec<String> {
+        parse(body).unwrap_err().errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn the_smallest_request_has_the_defaults() {
+    fn the_smallest_request_has_the_deerrors() {
         let request = parse(&with("dry_run", Value::Null)).unwrap();
         assert_eq!((request.dry_run, request.client_token, request.deadline), (false, None, None));
         assert_eq!((request.request_id, request.metadata), (None, Metadata::new()));
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_as_a_body_is_read_as_the_same_request() {
+    fn written_body_is_read_as_the_same_request() {
         let body = json!({
             "RegionId": "eu-west-1", "endpoint_id": "ep-a", "SecurityGroupId": "sg-a", "dry_run": true,
             "client_token": "a \"token\" \\", "request_id": "r", "deadline_seconds": 30,
@@ -197,8 +196,8 @@ mod tests {
         let request = parse(&body.to_string()).unwrap();
         let written = request.to_body(&RequestId::parse("r").unwrap());
         assert_eq!(parse(&written).unwrap(), request);
-        let is_taken_by_sqs = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
-        assert!(written.chars().all(is_taken_by_sqs), "{written:?}");
+        let is_accepted_by_sqs = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
+        assert!(written.chars().all(is_accepted_by_sqs), "{written:?}");
 
         let smallest = parse(&with("dry_run", Value::Null)).unwrap();
         assert_eq!(
@@ -208,11 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_reported_at_once_by_field() {
+    fn every_error_is_reported_at_once_by_field() {
         let body = r#"{"region_id":"evil.com/#","endpoint_id":7,"dryrun":true,"dry_run":"true","DryRun":true,
             "client_token":"ü","request_id":"a b","deadline_seconds":29,"metadata":{"a":1}}"#;
         let rejection = parse(body).unwrap_err();
-        let fields: Vec<_> = rejection.faults.iter().map(|fault| fault.field.as_str()).collect();
+        let fields: Vec<_> = rejection.errors.iter().map(|error| error.field.as_str()).collect();
         assert_eq!(
             fields,
             [
@@ -232,19 +231,19 @@ mod tests {
     }
 
     #[test]
-    fn a_field_given_twice_is_named_in_either_spelling() {
+    fn field_given_twice_is_named_in_either_spelling() {
         let twice = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a","dry_run":true,"dry_run":false}"#;
-        assert_eq!(faults(twice), ["dry_run is given twice"]);
+        assert_eq!(errors(twice), ["dry_run is given twice"]);
         assert_eq!(
-            faults(&with("DryRun", json!(true)).replace('}', r#","dry_run":false}"#)),
+            errors(&with("DryRun", json!(true)).replace('}', r#","dry_run":false}"#)),
             ["dry_run repeats a field in its other spelling"]
         );
         let key_twice = with("metadata", json!({ "a": "1" })).replace(r#""a":"1""#, r#""a":"1","a":"2""#);
-        assert_eq!(faults(&key_twice), ["metadata gives a key twice"]);
+        assert_eq!(errors(&key_twice), ["metadata gives a key twice"]);
     }
 
     #[test]
-    fn a_mistyped_field_never_passes_for_a_default() {
+    fn mistyped_field_never_passes_for_a_default() {
         for (field, value, problem) in [
             ("dryRun", json!(true), "dryRun is not a field of a request"),
             ("dry_run", json!("true"), "dry_run must be true or false"),
@@ -259,12 +258,12 @@ mod tests {
             ("security_group_id", Value::Null, "security_group_id is required"),
             ("\u{1b}[2J", json!(1), "\\u{1b}[2J is not a field of a request"),
         ] {
-            assert_eq!(faults(&with(field, value)), [problem]);
+            assert_eq!(errors(&with(field, value)), [problem]);
         }
     }
 
     #[test]
-    fn what_is_no_object_or_somebodys_envelope_says_what_to_send_instead() {
+    fn envelope_or_non_object_is_rejected_with_advice() {
         for (body, says) in [
             ("", "is empty"),
             ("{", "is not JSON"),
@@ -276,44 +275,44 @@ mod tests {
             (r#"{"Records":[]}"#, "another AWS service"),
             (r#"{"requests":[]}"#, "each as a message of its own"),
         ] {
-            let faults = faults(body);
+            let errors = errors(body);
             assert!(
-                faults.len() == 1 && faults[0].starts_with("body ") && faults[0].contains(says),
-                "{faults:?}"
+                errors.len() == 1 && errors[0].starts_with("body ") && errors[0].contains(says),
+                "{errors:?}"
             );
         }
         let deep = "[".repeat(100_000);
-        assert_eq!(faults(&deep).len(), 1, "depth is bounded");
-        assert_eq!(faults(&with("metadata", json!(1)).replace(":1", &format!(":{deep}"))).len(), 1);
+        assert_eq!(errors(&deep).len(), 1, "depth is bounded");
+        assert_eq!(errors(&with("metadata", json!(1)).replace(":1", &format!(":{deep}"))).len(), 1);
     }
 
     #[test]
-    fn a_rejection_keeps_what_was_valid_by_itself() {
-        let rejection = parse(&with("deadline_seconds", json!(1))).unwrap_err();
-        assert_eq!(rejection.endpoint_id, EndpointId::parse("ep-a"));
-        let body = r#"{"region_id":"EU","request_id":"r-1","deadline_seconds":60,"metadata":{"a":"b"}}"#;
-        let rejection = parse(body).unwrap_err();
-        assert_eq!((rejection.region_id, rejection.request_id), (None, RequestId::parse("r-1")));
-        assert_eq!((rejection.deadline, rejection.metadata.len()), (Some(Duration::from_mins(1)), 1));
+    fn rejected_body_keeps_its_valid_fields() {
+        let subject = |body: &str| super::parse(body, &Rules::default()).subject;
+        assert_eq!(subject(&with("deadline_seconds", json!(1))).endpoint_id, EndpointId::parse("ep-a"));
+        let subject =
+            subject(r#"{"region_id":"EU","request_id":"r-1","deadline_seconds":60,"metadata":{"a":"b"}}"#);
+        assert_eq!((subject.region_id, subject.request_id), (None, RequestId::parse("r-1")));
+        assert_eq!((subject.deadline, subject.metadata.len()), (Some(Duration::from_mins(1)), 1));
     }
 
     #[test]
-    fn a_flood_of_faults_is_cut_and_counted() {
+    fn errors_beyond_the_limit_are_counted() {
         let fields: Vec<_> = (0..1000).map(|n| format!(r#""{}{n}":1"#, "x".repeat(500))).collect();
         let rejection = parse(&format!("{{{}}}", fields.join(","))).unwrap_err();
-        assert_eq!(rejection.faults.len(), FAULTS_LISTED_MAX + 1);
-        assert_eq!(rejection.faults[FAULTS_LISTED_MAX].to_string(), "body has 983 more faults");
+        assert_eq!(rejection.errors.len(), ERRORS_LISTED_MAX + 1);
+        assert_eq!(rejection.errors[ERRORS_LISTED_MAX].to_string(), "body has 983 more errors");
         assert!(rejection.to_string().len() < 10_000);
     }
 
     #[test]
-    fn what_is_not_allowed_here_says_so_by_code() {
+    fn request_that_is_not_allowed_has_its_code() {
         let rules = Rules {
             allowed_regions: ["eu-west-1"].into_iter().filter_map(RegionId::parse).collect(),
             protected_security_groups: ["sg-safe"].into_iter().filter_map(SecurityGroupId::parse).collect(),
             protected_endpoints: ["ep-safe"].into_iter().filter_map(EndpointId::parse).collect(),
         };
-        let parse = |body: &str| DetachRequest::parse(body, &rules).map_err(|rejection| rejection.code);
+        let parse = |body: &str| super::parse(body, &rules).result.map_err(|rejection| rejection.code);
         assert!(parse(&with("dry_run", json!(true))).is_ok());
         for (field, value, code) in [
             ("region_id", "eu-west-2", RejectionCode::RegionNotAllowed),
@@ -323,7 +322,7 @@ mod tests {
             assert_eq!(parse(&with(field, json!(value))).unwrap_err(), code);
         }
         let both = r#"{"region_id":"eu-west-2","endpoint_id":"ep-safe","security_group_id":7}"#;
-        let rejection = DetachRequest::parse(both, &rules).unwrap_err();
-        assert_eq!((rejection.code, rejection.faults.len()), (RejectionCode::InvalidRequest, 3));
+        let rejection = super::parse(both, &rules).result.unwrap_err();
+        assert_eq!((rejection.code, rejection.errors.len()), (RejectionCode::InvalidRequest, 3));
     }
 }

@@ -1,4 +1,4 @@
-//! Logs: one JSON line per change of state, and never a secret in one.
+//! Logs: one JSON line per change of state, without secrets.
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -6,16 +6,16 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Our own target. Everybody else's lines end at warnings: below, HTTP clients print headers and bodies.
+/// Our own target. Other targets are limited to warnings: below that level, HTTP clients log headers and bodies.
 const OUR_TARGET: &str = "privatelink_detach";
 
-/// Where the runtime repeats, in the words of a debugger, what the handler and the panic hook have logged already.
+/// The target under which the runtime repeats what the handler and the panic hook have logged already.
 const REPEATED_TARGET: &str = "lambda_runtime::layers::panic";
 
 /// Most characters of a panic's message in a log line.
 const PANIC_MESSAGE_LENGTH_MAX: usize = 500;
 
-/// How much is logged.
+/// The lowest level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level(LevelFilter);
 
@@ -26,7 +26,7 @@ impl Default for Level {
 }
 
 impl Level {
-    /// The level of this name in any case; `fatal`, which Lambda has and Rust has not, is `error`.
+    /// The level of this name, in upper or lower case; Lambda's `fatal` is `error`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Some(Self(match name.to_ascii_lowercase().as_str() {
@@ -39,7 +39,7 @@ impl Level {
         }))
     }
 
-    /// Lets our own lines through at this level, and nobody else's below a warning.
+    /// Passes our own lines at this level, and those of other targets from warnings on.
     #[must_use]
     pub fn filter(self) -> Targets {
         Targets::new()
@@ -49,8 +49,7 @@ impl Level {
     }
 }
 
-/// The subscriber that writes JSON lines: the event's own fields at the top, those of the request it belongs to
-/// under `span`.
+/// The subscriber that writes JSON lines: the event's own fields at the top level, those of its request under `span`.
 pub fn json_lines<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -64,17 +63,21 @@ where
     tracing_subscriber::registry().with(level.filter()).with(lines)
 }
 
-/// Logs to standard output, where Lambda collects it, and turns every panic into one line of it.
+/// Logs to standard output, where Lambda collects the lines, and writes every panic as one line.
 pub fn start(level: Level) {
-    // A second start, which only a test could make, keeps the first.
+    // A second start, which only a test makes, keeps the first.
     let _ = tracing::subscriber::set_global_default(json_lines(level, std::io::stdout));
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// One panic as one line.
+/// Logs one panic as one line.
 pub fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let message: String =
         panic.payload_as_str().unwrap_or("no message").chars().take(PANIC_MESSAGE_LENGTH_MAX).collect();
     let location = panic.location().map(ToString::to_string);
-    tracing::error!(panic_message = message, location, "panicked: this is a defect, please report it");
+    tracing::error!(
+        panic_message = message,
+        location,
+        "panicked: this is a defect; report it in the project's issue tracker"
+    );
 }

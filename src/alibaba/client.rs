@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::codes::ErrorKind;
 use super::credentials::{Credentials, CredentialsSource, NoCredentials, Trouble};
-use super::error::{Fault, Kind, Unanswered};
-use super::privatelink::{self, Action, Answer, Call, Target};
+use super::error::{CallError, NoResponse};
+use super::privatelink::{self, Action, Call, Target};
+use super::response::CallResult;
 use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
 use super::signing::{self, Unsigned};
@@ -25,15 +27,6 @@ const CREDENTIALS_TIME_SHARE: f64 = 0.75;
 /// Headers that no signature covers. The product's documentation contradicts itself about the format of an answer to
 /// whoever asks for none, and gateways may refuse a POST of no stated length; Alibaba's own SDKs send both.
 const UNSIGNED: [(&str, &str); 2] = [("accept", "application/json"), ("content-length", "0")];
-
-/// What one call saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Alibaba's id of the call, for its support; absent if there was no readable answer.
-    pub api_request_id: Option<String>,
-    /// The answer, or what was wrong.
-    pub result: Result<Answer, Fault>,
-}
 
 /// Signs and sends. One for the life of the process, so that connections are reused.
 #[derive(Debug)]
@@ -75,9 +68,9 @@ impl<T: Transport> Client<T> {
     }
 
     /// Makes one call, once. It ends after `timeout` at the latest, getting the keys for it included.
-    pub async fn call(&self, target: &Target, call: &Call, clock: &Clock, timeout: Duration) -> Seen {
+    pub async fn call(&self, target: &Target, call: &Call, clock: &Clock, timeout: Duration) -> CallResult {
         let action = call.action();
-        let unanswered = |why| Seen { api_request_id: None, result: Err(Fault::unanswered(action, why)) };
+        let no_response = |why| CallResult::from(CallError::no_response(action, why));
         let until = clock.now() + timeout;
         let credentials = match action {
             // It stands on the look just before it, so it takes that look's keys and waits for no others.
@@ -88,7 +81,7 @@ impl<T: Transport> Client<T> {
             }
         };
         let Some(credentials) = credentials else {
-            return Seen { api_request_id: None, result: Err(Fault::unsent(action)) };
+            return CallError::not_sent(action).into();
         };
         let now = clock.wall();
         let (scheme, host) = self.service_url.parts(&target.region_id);
@@ -114,30 +107,27 @@ impl<T: Transport> Client<T> {
         }
         // Only keys with characters that no header can hold end here; the configuration refuses them at start.
         let Ok(request) = request.body(Bytes::new()) else {
-            return unanswered(Unanswered::ConnectionLost);
+            return no_response(NoResponse::ConnectionLost);
         };
 
         let response = match self.transport.send(request, clock.left(until)).await {
             Ok(response) => response,
-            Err(why) => return unanswered(why),
+            Err(why) => return no_response(why),
         };
         let status = response.status().as_u16();
-        if status == 200 {
-            let Some((answer, request_id)) = privatelink::read(action, response.body()) else {
-                return unanswered(Unanswered::UnreadableAnswer);
-            };
-            self.credentials.accepted(&credentials);
-            return Seen { api_request_id: Some(request_id), result: Ok(answer) };
-        }
-        let retry_after = privatelink::retry_after(response.headers());
         let redact = |message: &str| credentials.redact(message);
-        let (fault, api_request_id) = Fault::answered(action, status, response.body(), retry_after, redact);
-        match fault.kind {
-            Kind::Clock => self.service_clock.correct(now, response.headers()),
-            Kind::Credentials | Kind::CredentialsExpired => self.credentials.refused(&credentials, clock),
-            _ => {}
+        let result = CallResult::read(call, status, response.headers(), response.body(), redact);
+        match &result.result {
+            Ok(_) if status == 200 => self.credentials.accepted(&credentials),
+            Err(error) if error.kind == ErrorKind::Clock => {
+                self.service_clock.correct(now, response.headers())
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::CredentialsExpired) => {
+                self.credentials.refused(&credentials, clock);
+            }
+            Ok(_) | Err(_) => {}
         }
-        Seen { api_request_id, result: Err(fault) }
+        result
     }
 
     /// The keys, read first if that is due and done by then, or why there are none.
@@ -159,7 +149,7 @@ mod tests {
 
     /// Answers everything alike and keeps what it was sent.
     struct Canned {
-        response: Result<http::Response<Bytes>, Unanswered>,
+        response: Result<http::Response<Bytes>, NoResponse>,
         sent: RefCell<Vec<http::Request<Bytes>>>,
     }
 
@@ -168,7 +158,7 @@ mod tests {
             &self,
             request: http::Request<Bytes>,
             _: Duration,
-        ) -> Result<http::Response<Bytes>, Unanswered> {
+        ) -> Result<http::Response<Bytes>, NoResponse> {
             self.sent.borrow_mut().push(request);
             self.response.clone()
         }
@@ -182,7 +172,7 @@ mod tests {
         Canned { response: Ok(response.body(body.to_owned().into()).unwrap()), sent: RefCell::default() }
     }
 
-    async fn look(canned: &Canned, url: ServiceUrl, times: usize) -> Vec<Seen> {
+    async fn look(canned: &Canned, url: ServiceUrl, times: usize) -> Vec<CallResult> {
         let keys = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
         let client = Client::new(canned, CredentialsSource::Fixed(Rc::new(keys)), url, 7);
         let target = Target {

@@ -1,32 +1,30 @@
-//! Many pages become one complete list, or nothing at all.
+//! Pages of a list, read until the list is complete.
 //!
-//! A list with a page missing must never be mistaken for one without our group, so whatever does not add up is
+//! A list with a missing page must never pass for one without our group, so pages that contradict each other are
 //! [`Turn::Broken`].
 
-/// Most pages that are read for one list. An endpoint carries at most 10 groups, so even pages of one entry fit.
+/// Most pages of one list. An endpoint has at most 10 groups, so even pages of one entry fit.
 pub const PAGES_MAX: u32 = 50;
 
-/// Most entries that one list may have, far above the 10 groups of an endpoint.
+/// Most entries of one list, far more than the 10 groups of an endpoint.
 const ITEMS_MAX: usize = 500;
 
 /// One page as the service sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The entries.
     pub items: Vec<T>,
-    /// The token of the page after it, if there is one.
+    /// The token of the next page, if there is one.
     pub next_token: Option<String>,
-    /// How many entries there are in all, if the service says so.
+    /// How many entries the whole list has, if the service says so.
     pub total_count: Option<u64>,
 }
 
-/// An entry that is known by its id.
+/// An entry with an id.
 pub trait Identified {
-    /// The id.
     fn id(&self) -> &str;
 }
 
-/// The pages of one list, read so far.
+/// The pages of one list that were read so far.
 #[derive(Debug, Clone)]
 pub struct Pages<T> {
     items: Vec<T>,
@@ -34,14 +32,14 @@ pub struct Pages<T> {
     total_count: Option<u64>,
 }
 
-/// What a page meant.
+/// What to do after a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn<T> {
-    /// Read on with this token.
+    /// Read the next page with this token.
     More(String),
-    /// That was all of it.
+    /// The list is complete.
     Complete(Vec<T>),
-    /// The pages contradict each other: nothing is known.
+    /// The pages contradict each other: the list is unknown.
     Broken,
 }
 
@@ -79,7 +77,7 @@ impl<T: Identified> Pages<T> {
         }
     }
 
-    /// Whether a page was read and another must follow.
+    /// Whether a page was read and the list is not complete.
     #[must_use]
     pub fn is_begun(&self) -> bool {
         !self.tokens.is_empty()
@@ -115,16 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn pages_add_up_to_a_list() {
+    fn pages_form_a_complete_list() {
         let mut pages = Pages::default();
         assert_eq!(pages.add(page(&["a"], Some("1"), Some(3))), Turn::More("1".to_owned()));
         assert_eq!(pages.add(page(&["b"], Some("2"), Some(3))), Turn::More("2".to_owned()));
         assert_eq!(pages.add(page(&["c"], None, Some(3))), Turn::Complete(vec!["a", "b", "c"]));
-        assert_eq!(pages.add(page(&[], None, None)), Turn::Complete(vec![]), "the next list starts anew");
+        assert_eq!(pages.add(page(&[], None, None)), Turn::Complete(vec![]), "the next list starts empty");
     }
 
     #[test]
-    fn a_list_has_so_many_entries_and_no_more() {
+    fn list_beyond_the_entry_limit_is_broken() {
         let some = |from: usize, count: usize, next: Option<&str>| {
             let items = (from..from + count).map(|n| Numbered(n.to_string())).collect();
             Page { items, next_token: next.map(str::to_owned), total_count: None }
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_add_up_is_broken() {
+    fn contradicting_pages_are_broken() {
         let first = || {
             let mut pages = Pages::default();
             pages.add(page(&["a"], Some("1"), Some(2)));
@@ -160,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn more_entries_than_any_endpoint_has_are_broken_at_once() {
+    fn page_beyond_the_entry_limit_is_broken_at_once() {
         let mut pages = Pages::<&str>::default();
         let flood = Page { items: vec!["a"; 1_000_000], next_token: None, total_count: None };
         assert_eq!(pages.add(flood), Turn::Broken);
     }
 
     #[test]
-    fn endless_pages_are_broken_at_the_bound() {
+    fn endless_pages_are_broken_at_the_page_limit() {
         let mut pages = Pages::<&str>::default();
         let turns: Vec<_> =
             (1..=PAGES_MAX).map(|n| pages.add(page(&[], Some(&n.to_string()), None))).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::error::Unanswered;
+use super::error::NoResponse;
 use super::service_url::is_loopback;
 
 /// Most bytes of an answer that are read. The largest honest one, a page of 50 groups, has about 5 KiB.
@@ -27,7 +27,7 @@ pub trait Transport {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> impl Future<Output = Result<http::Response<Bytes>, Unanswered>>;
+    ) -> impl Future<Output = Result<http::Response<Bytes>, NoResponse>>;
 }
 
 /// HTTPS with one connection pool for the life of the process.
@@ -83,7 +83,7 @@ impl Transport for Https {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         let client = self.client_for(request.uri());
         let mut request = reqwest::Request::try_from(request).map_err(|error| unanswered(&error))?;
         *request.timeout_mut() = Some(timeout);
@@ -91,7 +91,7 @@ impl Transport for Https {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Unanswered::UnreadableAnswer);
+                return Err(NoResponse::UnreadableAnswer);
             }
             body.extend_from_slice(&chunk);
         }
@@ -102,8 +102,8 @@ impl Transport for Https {
     }
 }
 
-fn unanswered(error: &reqwest::Error) -> Unanswered {
-    if error.is_timeout() { Unanswered::Timeout } else { Unanswered::ConnectionLost }
+fn unanswered(error: &reqwest::Error) -> NoResponse {
+    if error.is_timeout() { NoResponse::Timeout } else { NoResponse::ConnectionLost }
 }
 
 #[cfg(test)]

@@ -1,22 +1,43 @@
-//! What both sides of the request queue share: SQS's limits, and an operation that failed.
+//! What the senders and the receivers of the request queue share: SQS's limits, and the error of an operation.
 
 use thiserror::Error;
-
-use super::cause;
 
 /// Most entries of one batch call, SQS's limit.
 pub(crate) const BATCH_ENTRIES_MAX: usize = 10;
 
-/// A queue did not do what it was asked.
+/// An operation on a queue failed.
+#[derive(Debug, Error)]
+pub enum QueueError {
+    /// The call failed as a whole.
+    #[error("{operation} failed")]
+    Call {
+        operation: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// SQS refused entries of a batch call.
+    #[error("{operation} failed for {failed} of {of} entries, for the first with {code}")]
+    Entries { operation: &'static str, failed: usize, of: usize, code: String },
+}
+
+impl QueueError {
+    /// A call that failed as a whole.
+    pub fn call(
+        operation: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Call { operation, source: source.into() }
+    }
+}
+
+/// TEMPORARY for the intake's sender until merged.
 #[derive(Debug, Error)]
 #[error("{operation} failed: {cause}")]
 pub struct QueueFault {
-    /// The operation.
     pub operation: &'static str,
-    /// The whole chain of causes.
     pub cause: String,
 }
 
 pub(crate) fn fault(operation: &'static str, error: &dyn std::error::Error) -> QueueFault {
-    QueueFault { operation, cause: cause(error) }
+    QueueFault { operation, cause: super::cause(error) }
 }

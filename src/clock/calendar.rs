@@ -1,4 +1,4 @@
-//! Calendar dates of wall-clock times, whatever those are: a time that no calendar has must not stop a lane.
+//! Calendar dates of wall-clock times. Every time has one: an extreme time must not stop a lane.
 
 use std::time::SystemTime;
 
@@ -6,18 +6,18 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::{datetime, format_description};
 
-/// The latest time that has a calendar date here. A `SystemTime` can lie far beyond it.
+/// The latest date. A `SystemTime` can be far beyond it.
 const LATEST: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
-/// Seconds: `2026-11-22T07:00:12Z`.
+/// A date to the second: `2026-11-22T07:00:12Z`.
 pub const SECONDS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
-/// Milliseconds: `2026-11-22T07:00:12.431Z`.
+/// A date to the millisecond: `2026-11-22T07:00:12.431Z`.
 pub const MILLISECONDS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// The date in UTC, from 1970 to 9999.
+/// The date in UTC, limited to the years 1970 to 9999.
 #[must_use]
 pub fn utc(at: SystemTime) -> OffsetDateTime {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -25,11 +25,10 @@ pub fn utc(at: SystemTime) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(LATEST).min(LATEST)
 }
 
-/// The date as text.
 #[must_use]
+#[expect(clippy::expect_used, reason = "the format descriptions are constants of this file")]
 pub fn text(at: SystemTime, format: &[BorrowedFormatItem<'_>]) -> String {
-    // Writing digits into a string cannot fail.
-    utc(at).format(format).unwrap_or_default()
+    utc(at).format(format).expect("a UTC date from 1970 to 9999 has every component of these formats")
 }
 
 #[cfg(test)]

@@ -1,152 +1,135 @@
-//! How a request ends, and the account of what was seen and done on the way.
+//! How a request ends, and the codes of this project's own reasons.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::fmt;
 
-use crate::alibaba::error::{Fault, Kind};
-use crate::alibaba::privatelink::{Action, GroupStatus};
-use crate::completion::reason::ReasonCode;
-use crate::request::Rejection;
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::error::CallError;
+use crate::alibaba::privatelink::Action;
+use crate::request::{Rejection, RejectionCode};
 
-/// Most request ids that an account keeps of each kind; an event shows no more.
-const API_REQUEST_IDS_MAX: usize = 20;
-
-/// The one way in which a request ended. Event, queue and reply are each one match on it.
+/// The one way in which a request ended. The queue's disposition, the completion event and the reply to a direct
+/// invocation are each one match on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Proved gone, after this delivery asked for it or saw it on the endpoint.
+    /// Confirmed detached, after this delivery requested it or saw the group on the endpoint.
     Detached,
-    /// Proved gone, and this delivery never saw it there.
+    /// Confirmed detached, and this delivery never saw the group on the endpoint.
     AlreadyDetached,
-    /// Alibaba would accept the detach.
+    /// Alibaba Cloud would accept the detach.
     DryRunPassed,
-    /// The endpoint was there earlier in this delivery and is not any more.
+    /// The endpoint existed earlier in this delivery and no longer does.
     EndpointGone,
-    /// A definite no.
+    /// A permanent refusal.
     Refused(Refusal),
-    /// No valid request, or not allowed here.
-    Rejected(Box<Rejection>),
-    /// No proof in time.
-    Unconfirmed(TimeUsedUp),
+    /// Not a valid request, or not allowed here.
+    Rejected(Rejection),
+    /// The time passed without proof.
+    Unconfirmed(TimeExpired),
 }
 
-/// Who said no, to what, and why.
+/// A permanent refusal: what was refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Alibaba's code or ours.
     pub code: ReasonCode,
-    /// The call that was refused; none if a guard of ours spoke before calling.
+    /// The call that was refused; `None` if our own check refused before the call.
     pub action: Option<Action>,
-    /// Alibaba's own words, shortened and without secrets.
+    /// Alibaba's own message, shortened and without credentials.
     pub message: Option<String>,
-    /// Alibaba's access control said no: one bad policy must not destroy a backlog.
+    /// Whether RAM denied the call. The request is then kept: one wrong policy must not destroy a backlog.
     pub is_denial: bool,
 }
 
 impl Refusal {
-    /// A guard of ours that has read the endpoint.
-    pub(super) fn guard(code: ReasonCode) -> Self {
-        Self { code, action: None, message: None, is_denial: false }
+    /// A refusal by our own check, after the endpoint was read.
+    pub(super) fn by_check(code: ReasonCode, action: Option<Action>) -> Self {
+        Self { code, action, message: None, is_denial: false }
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
         Self {
-            is_denial: fault.kind == Kind::Denied,
-            code: ReasonCode::from_alibaba(fault.name),
-            action: Some(fault.action),
-            message: fault.message,
+            is_denial: error.kind == ErrorKind::Denied,
+            code: ReasonCode::from_alibaba(error.name),
+            action: Some(error.action),
+            message: error.message,
         }
     }
 }
 
-/// Which time ran out.
+/// Which time expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeUsedUp {
+pub enum TimeExpired {
     /// The request's deadline.
     Deadline,
-    /// That of a direct invocation, which nobody repeats.
+    /// The time of a direct invocation, which no queue repeats.
     Invocation,
 }
 
-/// What one delivery saw and did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Account {
-    /// The first complete list of the endpoint's groups.
-    pub security_groups_before: Option<Vec<String>>,
-    /// The latest complete list.
-    pub security_groups_after: Option<Vec<String>>,
-    /// Where our group stood in the latest complete list; inner `None` is absent.
-    pub group_status: Option<Option<GroupStatus>>,
-    /// The latest status of the endpoint's record.
-    pub endpoint_status: Option<String>,
-    /// When gone was proved.
-    pub confirmed_at: Option<Instant>,
-    /// HTTP calls of Detach.
-    pub detach_calls: u32,
-    /// How many of them were accepted.
-    pub detach_accepted: u32,
-    /// HTTP calls that read, every page.
-    pub look_calls: u32,
-    /// Faults that were followed by another try, by code.
-    pub retries: BTreeMap<String, u32>,
-    /// The latest fault's name, and what it meant.
-    pub fault_last: Option<(String, Kind)>,
-    pub(super) detach_request_ids: Vec<String>,
-    pub(super) look_request_ids: Vec<String>,
+/// The code of a reason: this project's own, or Alibaba's as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReasonCode {
+    InvalidRequest,
+    RegionNotAllowed,
+    ProtectedSecurityGroup,
+    ProtectedEndpoint,
+    /// Alibaba's code, also where our own check found it.
+    EndpointMustContainSecurityGroup,
+    /// The endpoint is locked because a payment is overdue.
+    FinancialLocked,
+    /// Alibaba Cloud carried out a dry run as a real detach.
+    DryRunIgnored,
+    /// The deadline passed before the detach was confirmed.
+    DeadlineExceeded,
+    /// The request has its outcome, but its event could not be published.
+    CompletionNotPublished,
+    /// A direct invocation ended before the detach was confirmed.
+    InvocationTimeout,
+    /// Alibaba's exact code.
+    Alibaba(String),
 }
 
-impl Account {
-    /// Alibaba's ids of the Detach calls and, once gone was proved, of the reads that proved it: the latest 20.
-    pub fn api_request_ids(&self) -> impl Iterator<Item = &str> {
-        let confirming: &[String] = if self.confirmed_at.is_some() { &self.look_request_ids } else { &[] };
-        let surplus = (self.detach_request_ids.len() + confirming.len()).saturating_sub(API_REQUEST_IDS_MAX);
-        self.detach_request_ids.iter().chain(confirming).skip(surplus).map(String::as_str)
+impl ReasonCode {
+    #[must_use]
+    pub fn from_alibaba(code: String) -> Self {
+        if code == Self::EndpointMustContainSecurityGroup.as_str() {
+            return Self::EndpointMustContainSecurityGroup;
+        }
+        Self::Alibaba(code)
     }
 
-    pub(super) fn called(&mut self, action: Action, api_request_id: Option<String>) {
-        let ids = match action {
-            Action::Detach => {
-                self.detach_calls += 1;
-                &mut self.detach_request_ids
-            }
-            Action::ListSecurityGroups | Action::ListEndpoints => {
-                self.look_calls += 1;
-                &mut self.look_request_ids
-            }
-        };
-        if ids.len() >= API_REQUEST_IDS_MAX {
-            ids.remove(0);
+    /// The code as events and dead-letter copies name it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::InvalidRequest => "InvalidRequest",
+            Self::RegionNotAllowed => "RegionNotAllowed",
+            Self::ProtectedSecurityGroup => "ProtectedSecurityGroup",
+            Self::ProtectedEndpoint => "ProtectedEndpoint",
+            Self::EndpointMustContainSecurityGroup => "EndpointMustContainSecurityGroup",
+            Self::FinancialLocked => "FinancialLocked",
+            Self::DryRunIgnored => "DryRunIgnored",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+            Self::CompletionNotPublished => "CompletionNotPublished",
+            Self::InvocationTimeout => "InvocationTimeout",
+            Self::Alibaba(code) => code,
         }
-        ids.extend(api_request_id);
-    }
-
-    pub(super) fn faulted(&mut self, name: &str, kind: Kind, is_retried: bool) {
-        if is_retried {
-            *self.retries.entry(name.to_owned()).or_default() += 1;
-        }
-        self.fault_last = Some((name.to_owned(), kind));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
-    #[test]
-    fn of_many_request_ids_the_latest_are_kept_in_order() {
-        let mut account = Account::default();
-        for n in 0..15 {
-            account.called(Action::Detach, Some(format!("write-{n}")));
+impl From<RejectionCode> for ReasonCode {
+    fn from(code: RejectionCode) -> Self {
+        match code {
+            RejectionCode::InvalidRequest => Self::InvalidRequest,
+            RejectionCode::RegionNotAllowed => Self::RegionNotAllowed,
+            RejectionCode::ProtectedEndpoint => Self::ProtectedEndpoint,
+            RejectionCode::ProtectedSecurityGroup => Self::ProtectedSecurityGroup,
         }
-        for n in 0..8 {
-            account.called(Action::ListEndpoints, Some(format!("read-{n}")));
-        }
-        let ids = |account: &Account| account.api_request_ids().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(ids(&account).len(), 15, "reads count only once they have proved something");
-        account.confirmed_at = Some(crate::clock::Clock::start().now());
-        let shown = ids(&account);
-        assert_eq!((shown.len(), shown[0].as_str(), shown[19].as_str()), (20, "write-3", "read-7"));
     }
 }

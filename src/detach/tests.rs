@@ -1,27 +1,27 @@
-//! The rules, held against every answer the API could give, and one story for each rule.
+//! The rules, checked against every response that the API could send, and one scenario for each rule.
 
 use std::collections::HashSet;
 
 use super::*;
-use crate::alibaba::error::Unanswered;
-use crate::request::Rules;
+use crate::alibaba::error::NoResponse;
+use crate::request::{self, Rules};
 
 const OURS: &str = "sg-ours";
 
-/// A list of groups as it was served.
+/// A list of groups as it was sent.
 type List = Vec<(String, GroupStatus)>;
 
-/// What the laws of a detach are checked against, path by path, independently of its state.
+/// Checks the rules of a detach on one path, independently of the state of [`Detach`].
 #[derive(Clone)]
-struct Witness {
+struct Checker {
     detach: Detach,
     dry_run: bool,
     now: Instant,
     deadline: Instant,
-    /// The list under way, then the complete one.
+    /// The list that is being read, then the complete one.
     listed: Option<List>,
     /// The latest complete list, and the record that was read after it.
-    look: Option<(List, Option<Endpoint>)>,
+    read: Option<(List, Option<Endpoint>)>,
     tokens_spent: HashSet<String>,
     token_kept: Option<String>,
     token_last: Option<String>,
@@ -33,28 +33,32 @@ fn group(id: &str, status: GroupStatus) -> SecurityGroup {
     SecurityGroup { id: id.to_owned(), status }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it stands beside faults")]
-fn groups(groups: &[SecurityGroup]) -> Result<Answer, Fault> {
-    Ok(Answer::SecurityGroups(Page { items: groups.to_vec(), next_token: None, total_count: None }))
+#[expect(clippy::unnecessary_wraps, reason = "its type is that of the errors beside it")]
+fn groups(groups: &[SecurityGroup]) -> Result<Response, CallError> {
+    Ok(Response::SecurityGroups(Page { items: groups.to_vec(), next_token: None, total_count: None }))
 }
 
 fn endpoint(status: &str) -> Endpoint {
-    Endpoint { id: "ep-a".to_owned(), status: Some(status.to_owned()), ..Endpoint::default() }
+    Endpoint {
+        id: "ep-a".to_owned(),
+        status: Some(EndpointStatus::read(status.to_owned())),
+        ..Endpoint::default()
+    }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it stands beside faults")]
-fn endpoints(endpoints: &[Endpoint]) -> Result<Answer, Fault> {
-    Ok(Answer::Endpoints(Page { items: endpoints.to_vec(), next_token: None, total_count: None }))
+#[expect(clippy::unnecessary_wraps, reason = "its type is that of the errors beside it")]
+fn endpoints(endpoints: &[Endpoint]) -> Result<Response, CallError> {
+    Ok(Response::Endpoints(Page { items: endpoints.to_vec(), next_token: None, total_count: None }))
 }
 
-fn fault(action: Action, status: u16, code: &str) -> Result<Answer, Fault> {
+fn error(action: Action, status: u16, code: &str) -> Result<Response, CallError> {
     let body = format!(r#"{{"Code":"{code}","Message":"m","RequestId":"R"}}"#);
     let hint = code.contains("Throttling").then_some(Duration::from_secs(7));
-    Err(Fault::answered(action, status, body.as_bytes(), hint, str::to_owned).0)
+    Err(CallError::read(action, status, body.as_bytes(), hint, str::to_owned).0)
 }
 
-fn timeout(action: Action) -> Result<Answer, Fault> {
-    Err(Fault::unanswered(action, Unanswered::Timeout))
+fn timeout(action: Action) -> Result<Response, CallError> {
+    Err(CallError::no_response(action, NoResponse::Timeout))
 }
 
 /// One code of every kind.
@@ -78,16 +82,16 @@ const CODES: [(&str, u16); 17] = [
     ("EndpointServiceDeleted", 400),
 ];
 
-/// Every answer that matters to a call.
-fn answers(action: Action) -> Vec<Result<Answer, Fault>> {
+/// Every response that matters to a call.
+fn responses(action: Action) -> Vec<Result<Response, CallError>> {
     use GroupStatus::{Attached, Attaching, Detaching};
-    let coded = CODES.iter().map(|(code, status)| fault(action, *status, code));
-    let mut answers: Vec<_> = coded.chain([timeout(action)]).collect();
+    let coded = CODES.iter().map(|(code, status)| error(action, *status, code));
+    let mut responses: Vec<_> = coded.chain([timeout(action)]).collect();
     match action {
-        Action::Detach => answers.push(Ok(Answer::Accepted)),
+        Action::Detach => responses.push(Ok(Response::Accepted)),
         Action::ListSecurityGroups => {
             let other = group("sg-other", Attached);
-            answers.extend([
+            responses.extend([
                 groups(&[]),
                 groups(std::slice::from_ref(&other)),
                 groups(&[group(OURS, Attached)]),
@@ -95,12 +99,12 @@ fn answers(action: Action) -> Vec<Result<Answer, Fault>> {
                 groups(&[group(OURS, Detaching), other.clone()]),
                 groups(&[group(OURS, Attaching), other.clone()]),
                 groups(&[group(OURS, Attached), group("sg-other", Detaching)]),
-                Ok(Answer::SecurityGroups(Page {
+                Ok(Response::SecurityGroups(Page {
                     items: vec![other],
                     next_token: None,
                     total_count: Some(2),
                 })),
-                Ok(Answer::SecurityGroups(Page {
+                Ok(Response::SecurityGroups(Page {
                     items: vec![],
                     next_token: Some("1".into()),
                     total_count: None,
@@ -109,24 +113,24 @@ fn answers(action: Action) -> Vec<Result<Answer, Fault>> {
         }
         Action::ListEndpoints => {
             let states = ["Active", "Pending", "Creating", "Deleting", "Resting"];
-            answers.extend(states.map(|status| endpoints(&[endpoint(status)])));
-            answers.extend([
+            responses.extend(states.map(|status| endpoints(&[endpoint(status)])));
+            responses.extend([
                 endpoints(&[]),
                 endpoints(&[Endpoint { id: "ep-b".into(), ..endpoint("Active") }]),
                 endpoints(&[Endpoint { status: None, ..endpoint("") }]),
                 endpoints(&[Endpoint {
-                    business_status: Some("FinancialLocked".into()),
+                    business_status: Some(BusinessStatus::FinancialLocked),
                     ..endpoint("Active")
                 }]),
                 endpoints(&[Endpoint {
-                    connection_status: Some("ServiceDeleted".into()),
+                    connection_status: Some(ConnectionStatus::ServiceDeleted),
                     ..endpoint("Active")
                 }]),
-                Ok(Answer::Endpoints(Page { items: vec![], next_token: None, total_count: Some(1) })),
+                Ok(Response::Endpoints(Page { items: vec![], next_token: None, total_count: Some(1) })),
             ]);
         }
     }
-    answers
+    responses
 }
 
 fn request(dry_run: bool, client_token: Option<&str>) -> DetachRequest {
@@ -134,39 +138,39 @@ fn request(dry_run: bool, client_token: Option<&str>) -> DetachRequest {
         "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": OURS, "dry_run": dry_run,
         "client_token": client_token,
     });
-    DetachRequest::parse(&body.to_string(), &Rules::default()).unwrap()
+    request::parse(&body.to_string(), &Rules::default()).result.unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "any moment serves as the zero of a made-up time line")]
+#[expect(clippy::disallowed_methods, reason = "any moment can be the zero of a synthetic time line")]
 fn start(
     dry_run: bool,
     client_token: Option<&str>,
     deadline: Duration,
     limits: Limits,
     seed: u64,
-) -> (Witness, Step) {
+) -> (Checker, Step) {
     let now = Instant::now();
     let request = request(dry_run, client_token);
     let mut detach = Detach::new(&request, true, now + deadline, limits, seed);
     let step = detach.start(now);
-    let witness = Witness {
+    let checker = Checker {
         detach,
         dry_run,
         now,
         deadline: now + deadline,
         listed: None,
-        look: None,
+        read: None,
         tokens_spent: HashSet::new(),
         token_kept: None,
         token_last: None,
         detached_at: None,
         steps: 0,
     };
-    (witness, step)
+    (checker, step)
 }
 
-impl Witness {
-    /// Checks a step against the laws; the call, or `None` at the end.
+impl Checker {
+    /// Checks a step against the rules; the call, or `None` at the end.
     fn take(&mut self, step: &Step) -> Option<Call> {
         self.steps += 1;
         assert!(self.steps < 2000, "every path ends");
@@ -177,12 +181,12 @@ impl Witness {
             }
             Step::Call { after, call } => (*after, call),
         };
-        assert!(after.is_zero() || self.now + after <= self.deadline, "no step lies past the deadline");
+        assert!(after.is_zero() || self.now + after <= self.deadline, "no step begins after the deadline");
         self.now += after;
         match call {
             Call::ListSecurityGroups { next_token } => {
                 if next_token.is_none() {
-                    (self.listed, self.look) = (None, None);
+                    (self.listed, self.read) = (None, None);
                 }
             }
             Call::ListEndpoints { .. } => {}
@@ -194,17 +198,20 @@ impl Witness {
     fn check_write(&mut self, token: &str, dry_run: bool) {
         assert_eq!(dry_run, self.dry_run);
         assert!(self.now < self.deadline, "no write at the deadline or after it");
-        let (list, record) = self.look.take().expect("look before every write");
+        let (list, record) = self.read.take().expect("a read precedes every write");
         let record = record.expect("the endpoint exists");
         assert!(list.iter().any(|(id, _)| id != OURS) || list.is_empty(), "never the last group");
         if !dry_run {
             assert!(list.contains(&(OURS.to_owned(), GroupStatus::Attached)), "only what is attached");
-            assert!(!matches!(record.status.as_deref(), Some("Creating" | "Pending" | "Deleting")));
+            assert!(!matches!(
+                record.status,
+                Some(EndpointStatus::Creating | EndpointStatus::Pending | EndpointStatus::Deleting)
+            ));
         }
         if let Some(before) = self.detached_at.replace(self.now) {
-            assert!(self.now - before >= Duration::from_millis(500), "writes keep their distance");
+            assert!(self.now - before >= Duration::from_millis(500), "writes are at least 0.5 s apart");
         }
-        assert!(!self.tokens_spent.contains(token), "a definite answer spends the token");
+        assert!(!self.tokens_spent.contains(token), "a definite response ends the token's use");
         if let Some(kept) = &self.token_kept {
             assert_eq!(kept, token, "an unknown outcome keeps the token");
         }
@@ -212,55 +219,66 @@ impl Witness {
     }
 
     fn check_end(&self, outcome: &Outcome) {
-        let is_gone = || {
-            let (list, record) = self.look.as_ref().expect("a complete look");
+        let is_proved = || {
+            let (list, record) = self.read.as_ref().expect("a complete read");
             let status = record.as_ref().expect("a record").status.clone().expect("a status");
-            !list.iter().any(|(id, _)| id == OURS) && status != "Pending"
+            !list.iter().any(|(id, _)| id == OURS) && status != EndpointStatus::Pending
         };
         match outcome {
             Outcome::Detached | Outcome::AlreadyDetached => {
-                assert!(is_gone(), "nothing is gone without proof");
-                assert!(self.detach.account().confirmed_at.is_some());
+                assert!(is_proved(), "no detach is reported without proof");
+                assert!(self.detach.evidence().confirmed_at.is_some());
             }
             Outcome::EndpointGone => {
-                let (list, record) = self.look.as_ref().expect("a look");
+                let (list, record) = self.read.as_ref().expect("a read");
                 assert!(list.is_empty() && record.is_none());
             }
             Outcome::DryRunPassed => assert!(self.dry_run),
             Outcome::Refused(_) => {}
-            Outcome::Unconfirmed(TimeUsedUp::Deadline) => {
-                assert!(self.now >= self.deadline, "time is used until the deadline");
+            Outcome::Unconfirmed(TimeExpired::Deadline) => {
+                assert!(self.now >= self.deadline, "the whole time until the deadline is used");
             }
-            other => panic!("not an end of a detach: {other:?}"),
+            other => panic!("not an outcome of a detach: {other:?}"),
         }
         if !matches!(outcome, Outcome::Detached | Outcome::AlreadyDetached) {
-            assert_eq!(self.detach.account().confirmed_at, None);
+            assert_eq!(self.detach.evidence().confirmed_at, None);
         }
     }
 
-    fn see(&mut self, result: Result<Answer, Fault>) -> Step {
+    fn receive(&mut self, result: Result<Response, CallError>) -> Step {
+        // As `CallResult::read` has it.
+        let result = match result {
+            Err(error)
+                if self.dry_run
+                    && error.action == Action::Detach
+                    && error.kind == ErrorKind::DryRunOperation =>
+            {
+                Ok(Response::DryRunPassed)
+            }
+            result => result,
+        };
         match &result {
-            Ok(Answer::SecurityGroups(page)) => {
+            Ok(Response::SecurityGroups(page)) => {
                 let list = self.listed.get_or_insert_default();
                 list.extend(page.items.iter().map(|group| (group.id.clone(), group.status)));
             }
-            Ok(Answer::Endpoints(page)) if page.next_token.is_none() => {
+            Ok(Response::Endpoints(page)) if page.next_token.is_none() => {
                 let ours = page.items.iter().find(|endpoint| endpoint.id == "ep-a").cloned();
-                self.look = self.listed.clone().map(|list| (list, ours));
+                self.read = self.listed.clone().map(|list| (list, ours));
             }
-            Err(fault) if fault.kind == Kind::EndpointNotFound => match fault.action {
+            Err(error) if error.kind == ErrorKind::EndpointNotFound => match error.action {
                 Action::ListSecurityGroups => self.listed = Some(Vec::new()),
-                Action::ListEndpoints => self.look = self.listed.clone().map(|list| (list, None)),
+                Action::ListEndpoints => self.read = self.listed.clone().map(|list| (list, None)),
                 Action::Detach => self.definite(),
             },
-            Err(fault) if fault.action == Action::Detach && fault.keeps_token => {
+            Err(error) if error.action == Action::Detach && error.keeps_token => {
                 self.token_kept = self.token_last.clone();
             }
-            Ok(Answer::Accepted) => self.definite(),
-            Err(fault) if fault.action == Action::Detach => self.definite(),
-            Ok(Answer::Endpoints(_)) | Err(_) => {}
+            Ok(Response::Accepted | Response::DryRunPassed) => self.definite(),
+            Err(error) if error.action == Action::Detach => self.definite(),
+            Ok(Response::Endpoints(_)) | Err(_) => {}
         }
-        self.detach.next(Seen { api_request_id: Some("R".to_owned()), result }, self.now)
+        self.detach.next(CallResult { api_request_id: Some("R".to_owned()), result }, self.now)
     }
 
     fn definite(&mut self) {
@@ -269,9 +287,9 @@ impl Witness {
     }
 }
 
-/// Follows every answer from here to the end of each path; how many ends there are.
-fn walk(mut witness: Witness, step: &Step, outcomes: &mut HashSet<&'static str>) -> u64 {
-    let Some(call) = witness.take(step) else {
+/// Follows every response from here to the end of each path; returns the number of ends.
+fn walk(mut checker: Checker, step: &Step, outcomes: &mut HashSet<&'static str>) -> u64 {
+    let Some(call) = checker.take(step) else {
         if let Step::Finish(outcome) = step {
             outcomes.insert(outcome.name());
         }
@@ -279,29 +297,29 @@ fn walk(mut witness: Witness, step: &Step, outcomes: &mut HashSet<&'static str>)
     };
     let mut ends = 0;
     if matches!(call, Call::Detach { .. }) {
-        // The region holds the write back until its look has grown old.
-        let mut late = witness.clone();
+        // The region is throttled until the read is outdated.
+        let mut late = checker.clone();
         late.now += Duration::from_secs(4);
         let step = late.detach.postponed(call.clone(), late.now);
         ends += walk(late, &step, outcomes);
     }
-    for answer in answers(call.action()) {
-        let mut next = witness.clone();
-        let step = next.see(answer);
+    for response in responses(call.action()) {
+        let mut next = checker.clone();
+        let step = next.receive(response);
         ends += walk(next, &step, outcomes);
     }
     ends
 }
 
 #[test]
-fn every_answer_at_every_step_leads_to_a_lawful_end() {
-    // Back-off as long as the deadline: a look, a write and the last look, with every answer to each.
+fn every_response_at_every_step_keeps_the_rules() {
+    // Back-off as long as the deadline: a read, a write and the last read, with every response to each.
     let four = Duration::from_secs(4);
     let limits = Limits { poll_first: four * 2, poll_max: four * 2, ..coarse() };
     let mut outcomes = HashSet::new();
     for (dry_run, client_token) in [(false, None), (false, Some("mine")), (true, None)] {
-        let (witness, step) = start(dry_run, client_token, four, limits, 1);
-        let ends = walk(witness, &step, &mut outcomes);
+        let (checker, step) = start(dry_run, client_token, four, limits, 1);
+        let ends = walk(checker, &step, &mut outcomes);
         assert!(ends > 10_000, "{ends} paths");
     }
     let expected =
@@ -323,42 +341,42 @@ fn coarse() -> Limits {
 }
 
 #[test]
-fn every_answer_leads_to_a_lawful_end_in_the_middle_of_things_too() {
+fn every_response_in_the_middle_of_a_detach_keeps_the_rules() {
     let attached = || groups(&pair(GroupStatus::Attached));
-    let at_rest = || endpoints(&[endpoint("Active")]);
-    let refused = |code| fault(Action::Detach, 400, code);
-    let accepted = || Ok(Answer::Accepted);
+    let stable = || endpoints(&[endpoint("Active")]);
+    let refused = |code| error(Action::Detach, 400, code);
+    let accepted = || Ok(Response::Accepted);
     let beginnings = [
-        vec![attached(), at_rest(), accepted()],
-        vec![attached(), at_rest(), accepted(), groups(&pair(GroupStatus::Detaching))],
-        vec![attached(), at_rest(), accepted(), groups(&pair(GroupStatus::Detaching)), attached(), at_rest()],
-        vec![attached(), at_rest(), timeout(Action::Detach)],
-        vec![attached(), at_rest(), refused("SecurityGroupNotFound")],
+        vec![attached(), stable(), accepted()],
+        vec![attached(), stable(), accepted(), groups(&pair(GroupStatus::Detaching))],
+        vec![attached(), stable(), accepted(), groups(&pair(GroupStatus::Detaching)), attached(), stable()],
+        vec![attached(), stable(), timeout(Action::Detach)],
+        vec![attached(), stable(), refused("SecurityGroupNotFound")],
         vec![
             attached(),
-            at_rest(),
+            stable(),
             refused("EndpointOperationDenied"),
             attached(),
-            at_rest(),
+            stable(),
             refused("EndpointLocked"),
         ],
     ];
     let mut outcomes = HashSet::new();
     for beginning in beginnings {
-        // One more wait fits: a look with every answer, perhaps a write, and the last look.
-        let (mut witness, mut step) = start(false, None, Duration::from_hours(1), coarse(), 1);
-        let began = witness.now;
-        for answer in beginning.clone() {
-            witness.take(&step).unwrap();
-            step = witness.see(answer);
+        // One more wait fits: a read with every response, perhaps a write, and the last read.
+        let (mut checker, mut step) = start(false, None, Duration::from_hours(1), coarse(), 1);
+        let began = checker.now;
+        for response in beginning.clone() {
+            checker.take(&step).unwrap();
+            step = checker.receive(response);
         }
-        let elapsed = witness.now - began;
-        let (mut witness, mut step) = start(false, None, elapsed + Duration::from_secs(6), coarse(), 1);
-        for answer in beginning {
-            witness.take(&step).unwrap();
-            step = witness.see(answer);
+        let elapsed = checker.now - began;
+        let (mut checker, mut step) = start(false, None, elapsed + Duration::from_secs(6), coarse(), 1);
+        for response in beginning {
+            checker.take(&step).unwrap();
+            step = checker.receive(response);
         }
-        let ends = walk(witness, &step, &mut outcomes);
+        let ends = walk(checker, &step, &mut outcomes);
         assert!(ends > 100, "{ends} paths");
     }
     assert!(
@@ -367,24 +385,24 @@ fn every_answer_leads_to_a_lawful_end_in_the_middle_of_things_too() {
 }
 
 #[test]
-fn long_random_histories_end_lawfully_too() {
+fn long_random_histories_keep_the_rules() {
     let mut outcomes = HashSet::new();
     for seed in 0..5_000 {
         let mut random = fastrand::Rng::with_seed(seed);
         let token = random.bool().then_some("mine");
         let deadline = Duration::from_secs(random.u64(30..300));
-        let (mut witness, mut step) = start(random.u8(..) < 32, token, deadline, Limits::default(), seed);
-        while let Some(call) = witness.take(&step) {
-            witness.now += Duration::from_millis(random.u64(1..400));
-            let answers = answers(call.action());
-            // Refusals would end nearly every history at once: they are drawn ten times less often.
-            let draw = |random: &mut fastrand::Rng| answers[random.usize(..answers.len())].clone();
-            let is_final = |answer: &Result<Answer, Fault>| matches!(answer, Err(fault) if matches!(fault.kind, Kind::Denied | Kind::Refused));
-            let mut answer = draw(&mut random);
-            while is_final(&answer) && random.u8(..) > 25 {
-                answer = draw(&mut random);
+        let (mut checker, mut step) = start(random.u8(..) < 32, token, deadline, Limits::default(), seed);
+        while let Some(call) = checker.take(&step) {
+            checker.now += Duration::from_millis(random.u64(1..400));
+            let responses = responses(call.action());
+            // Refusals would end nearly every history at once, so they are drawn ten times less often.
+            let draw = |random: &mut fastrand::Rng| responses[random.usize(..responses.len())].clone();
+            let is_final = |response: &Result<Response, CallError>| matches!(response, Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused));
+            let mut response = draw(&mut random);
+            while is_final(&response) && random.u8(..) > 25 {
+                response = draw(&mut random);
             }
-            step = witness.see(answer);
+            step = checker.receive(response);
         }
         if let Step::Finish(outcome) = &step {
             outcomes.insert(outcome.name());
@@ -393,39 +411,39 @@ fn long_random_histories_end_lawfully_too() {
     assert!(outcomes.len() == 6, "{outcomes:?}");
 }
 
-/// A story: the answers in turn, each with the call it is given to, and the outcome.
-struct Story {
-    witness: Witness,
+/// A scenario: responses in turn, each to the call of its action, and the outcome.
+struct Scenario {
+    checker: Checker,
     step: Step,
 }
 
-impl Story {
+impl Scenario {
     fn new(dry_run: bool) -> Self {
         Self::with(dry_run, None, Duration::from_hours(1))
     }
 
     fn with(dry_run: bool, client_token: Option<&str>, deadline: Duration) -> Self {
-        let (witness, step) = start(dry_run, client_token, deadline, Limits::default(), 1);
-        Self { witness, step }
+        let (checker, step) = start(dry_run, client_token, deadline, Limits::default(), 1);
+        Self { checker, step }
     }
 
-    /// Gives an answer to the call that must be of its action; how long the call was put off.
-    fn give(&mut self, answer: Result<Answer, Fault>) -> Duration {
-        let before = self.witness.now;
-        let call = self.witness.take(&self.step).expect("the story goes on");
-        let expected = match &answer {
-            Ok(answer) => answer.action(),
-            Err(fault) => fault.action,
+    /// Responds to the next call, which must be of the response's action; returns the wait before the call.
+    fn respond(&mut self, response: Result<Response, CallError>) -> Duration {
+        let before = self.checker.now;
+        let call = self.checker.take(&self.step).expect("a call");
+        let expected = match &response {
+            Ok(response) => response.action(),
+            Err(error) => error.action,
         };
         assert_eq!(call.action(), expected);
-        let waited = self.witness.now - before;
-        self.step = self.witness.see(answer);
+        let waited = self.checker.now - before;
+        self.step = self.checker.receive(response);
         waited
     }
 
-    fn look(&mut self, list: &[SecurityGroup], record: Endpoint) -> Duration {
-        let waited = self.give(groups(list));
-        self.give(endpoints(&[record]));
+    fn read(&mut self, list: &[SecurityGroup], record: Endpoint) -> Duration {
+        let waited = self.respond(groups(list));
+        self.respond(endpoints(&[record]));
         waited
     }
 
@@ -437,7 +455,7 @@ impl Story {
     }
 
     fn end(mut self) -> Outcome {
-        assert_eq!(self.witness.take(&self.step), None, "the story is over");
+        assert_eq!(self.checker.take(&self.step), None, "the detach has ended");
         match self.step {
             Step::Finish(outcome) => outcome,
             Step::Call { .. } => unreachable!("checked above"),
@@ -461,446 +479,446 @@ fn code_of(outcome: Outcome) -> String {
 }
 
 #[test]
-fn a_happy_detach_makes_no_call_too_many() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(Ok(Answer::Accepted));
-    let first_poll = story.give(groups(&pair(GroupStatus::Detaching)));
+fn detach_without_errors_makes_no_extra_call() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(Ok(Response::Accepted));
+    let first_poll = scenario.respond(groups(&pair(GroupStatus::Detaching)));
     assert!((0.85..=1.15).contains(&first_poll.as_secs_f64()));
-    story.look(&other(), endpoint("Active"));
-    let account = story.witness.detach.account().clone();
-    assert_eq!(story.end(), Outcome::Detached);
-    assert_eq!((account.detach_calls, account.look_calls), (1, 5));
-    assert_eq!(account.api_request_ids().count(), 3);
+    scenario.read(&other(), endpoint("Active"));
+    let evidence = scenario.checker.detach.evidence().clone();
+    assert_eq!(scenario.end(), Outcome::Detached);
+    assert_eq!((evidence.detach_calls, evidence.read_calls), (1, 5));
+    assert_eq!(evidence.api_request_ids().count(), 3);
 }
 
 #[test]
-fn what_is_gone_at_the_first_look_costs_two_reads_and_no_write() {
-    let mut story = Story::new(false);
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.witness.detach.account().detach_calls, 0);
-    assert_eq!(story.end(), Outcome::AlreadyDetached);
+fn absent_group_costs_two_reads_and_no_write() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.checker.detach.evidence().detach_calls, 0);
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
 }
 
 #[test]
-fn absent_while_pending_is_not_gone() {
-    let mut story = Story::new(false);
-    story.look(&other(), endpoint("Pending"));
-    story.look(&other(), endpoint("Pending"));
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::AlreadyDetached);
+fn absent_while_pending_is_not_detached() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&other(), endpoint("Pending"));
+    scenario.read(&other(), endpoint("Pending"));
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
 }
 
 #[test]
-fn somebody_elses_detach_is_waited_for_and_not_repeated() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Detaching), endpoint("Pending"));
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.witness.detach.account().detach_calls, 0);
-    assert_eq!(story.end(), Outcome::Detached);
+fn detach_by_another_caller_is_awaited_and_not_repeated() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Detaching), endpoint("Pending"));
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.checker.detach.evidence().detach_calls, 0);
+    assert_eq!(scenario.end(), Outcome::Detached);
 }
 
 #[test]
-fn the_last_group_is_refused_before_calling_and_a_leaving_neighbour_is_awaited() {
-    let mut story = Story::new(false);
-    story.look(
+fn last_group_is_refused_before_the_call_and_a_detaching_one_is_awaited() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(
         &[group(OURS, GroupStatus::Attached), group("sg-b", GroupStatus::Detaching)],
         endpoint("Active"),
     );
-    story.look(&[group(OURS, GroupStatus::Attached)], endpoint("Active"));
-    assert_eq!(story.witness.detach.account().detach_calls, 0);
-    assert_eq!(code_of(story.end()), "EndpointMustContainSecurityGroup");
+    scenario.read(&[group(OURS, GroupStatus::Attached)], endpoint("Active"));
+    assert_eq!(scenario.checker.detach.evidence().detach_calls, 0);
+    assert_eq!(code_of(scenario.end()), "EndpointMustContainSecurityGroup");
 }
 
 #[test]
-fn a_detach_without_effect_is_asked_again_after_ten_seconds_with_a_new_token() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    let (first, asked) = (story.token(), story.witness.now);
-    story.give(Ok(Answer::Accepted));
-    while !matches!(story.step, Step::Call { call: Call::Detach { .. }, .. }) {
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+fn detach_without_effect_is_repeated_after_ten_seconds_with_a_new_token() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    let (first, requested) = (scenario.token(), scenario.checker.now);
+    scenario.respond(Ok(Response::Accepted));
+    while !matches!(scenario.step, Step::Call { call: Call::Detach { .. }, .. }) {
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     }
-    let waited = story.witness.now - asked;
+    let waited = scenario.checker.now - requested;
     assert!((10.0..14.0).contains(&waited.as_secs_f64()), "{waited:?}");
-    assert_ne!(story.token(), first);
+    assert_ne!(scenario.token(), first);
 }
 
 #[test]
-fn a_detach_that_began_and_failed_is_asked_again_when_seen_twice() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    let first = story.token();
-    story.give(Ok(Answer::Accepted));
-    story.give(groups(&pair(GroupStatus::Detaching)));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(groups(&pair(GroupStatus::Detaching)));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_ne!(story.token(), first);
+fn detach_that_began_and_failed_is_repeated_after_two_reads() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    let first = scenario.token();
+    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_ne!(scenario.token(), first);
 }
 
 #[test]
-fn after_a_lost_answer_comes_a_look_and_then_the_same_token() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    let first = story.token();
-    story.give(timeout(Action::Detach));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_eq!(story.token(), first);
-    story.give(fault(Action::Detach, 400, "EndpointLocked"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_ne!(story.token(), first, "a definite answer spends it");
+fn lost_response_is_followed_by_a_read_and_the_same_token() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    let first = scenario.token();
+    scenario.respond(timeout(Action::Detach));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_eq!(scenario.token(), first);
+    scenario.respond(error(Action::Detach, 400, "EndpointLocked"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_ne!(scenario.token(), first, "a definite response ends its use");
 }
 
 #[test]
-fn the_callers_token_comes_first_and_its_mismatch_is_the_callers_to_know() {
-    let mut story = Story::with(false, Some("mine"), Duration::from_hours(1));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_eq!(story.token(), "mine");
-    story.give(fault(Action::Detach, 400, "IdempotentParameterMismatch"));
-    assert_eq!(code_of(story.end()), "IdempotentParameterMismatch");
+fn senders_token_is_used_first_and_its_mismatch_is_a_refusal() {
+    let mut scenario = Scenario::with(false, Some("mine"), Duration::from_hours(1));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_eq!(scenario.token(), "mine");
+    scenario.respond(error(Action::Detach, 400, "IdempotentParameterMismatch"));
+    assert_eq!(code_of(scenario.end()), "IdempotentParameterMismatch");
 
-    let mut story = Story::with(false, Some("mine"), Duration::from_hours(1));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "EndpointLocked"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_ne!(story.token(), "mine");
-    story.give(fault(Action::Detach, 400, "IdempotentParameterMismatch"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.token();
+    let mut scenario = Scenario::with(false, Some("mine"), Duration::from_hours(1));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "EndpointLocked"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_ne!(scenario.token(), "mine");
+    scenario.respond(error(Action::Detach, 400, "IdempotentParameterMismatch"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.token();
 }
 
 #[test]
-fn locks_are_waited_out_with_growing_back_off_and_arrears_are_not() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
+fn lock_is_retried_with_growing_back_off_and_overdue_payment_is_refused() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     let mut longest = Duration::ZERO;
     for _ in 0..20 {
-        story.give(fault(Action::Detach, 400, "EndpointLocked"));
-        longest = longest.max(story.look(&pair(GroupStatus::Attached), endpoint("Active")));
+        scenario.respond(error(Action::Detach, 400, "EndpointLocked"));
+        longest = longest.max(scenario.read(&pair(GroupStatus::Attached), endpoint("Active")));
     }
     assert!(longest > Duration::from_secs(10), "{longest:?}");
-    story.give(fault(Action::Detach, 400, "EndpointLocked"));
-    let locked = Endpoint { business_status: Some("FinancialLocked".into()), ..endpoint("Active") };
-    story.look(&pair(GroupStatus::Attached), locked);
-    assert_eq!(code_of(story.end()), "FinancialLocked");
+    scenario.respond(error(Action::Detach, 400, "EndpointLocked"));
+    let locked = Endpoint { business_status: Some(BusinessStatus::FinancialLocked), ..endpoint("Active") };
+    scenario.read(&pair(GroupStatus::Attached), locked);
+    assert_eq!(code_of(scenario.end()), "FinancialLocked");
 }
 
 #[test]
-fn a_throttled_call_waits_as_long_as_it_is_told() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "Throttling.User"));
-    let waited = story.give(timeout(Action::ListSecurityGroups));
+fn throttled_call_waits_as_long_as_the_hint() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "Throttling.User"));
+    let waited = scenario.respond(timeout(Action::ListSecurityGroups));
     assert!(waited >= Duration::from_secs(7), "{waited:?}");
 }
 
 #[test]
-fn a_connection_under_way_is_waited_for_and_a_deleted_one_is_not() {
-    for status in ["ServiceDeleted", "Deleting"] {
-        let mut story = Story::new(false);
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        story.give(fault(Action::Detach, 400, "EndpointConnectionOperationDenied"));
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        story.give(fault(Action::Detach, 400, "EndpointConnectionOperationDenied"));
-        let deleted = Endpoint { connection_status: Some(status.into()), ..endpoint("Active") };
-        story.look(&pair(GroupStatus::Attached), deleted);
-        assert_eq!(code_of(story.end()), "EndpointConnectionOperationDenied");
+fn connecting_endpoint_is_awaited_and_a_deleted_connection_is_refused() {
+    for status in [ConnectionStatus::ServiceDeleted, ConnectionStatus::Deleting] {
+        let mut scenario = Scenario::new(false);
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        scenario.respond(error(Action::Detach, 400, "EndpointConnectionOperationDenied"));
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        scenario.respond(error(Action::Detach, 400, "EndpointConnectionOperationDenied"));
+        let deleted = Endpoint { connection_status: Some(status), ..endpoint("Active") };
+        scenario.read(&pair(GroupStatus::Attached), deleted);
+        assert_eq!(code_of(scenario.end()), "EndpointConnectionOperationDenied");
     }
 }
 
 #[test]
-fn a_state_that_forbids_it_is_believed_the_second_time_at_rest() {
+fn a_state_that_forbids_it_is_believed_the_second_time_stable() {
     for code in ["EndpointOperationDenied", "IncorrectStatus.VpcEndpoint"] {
-        let mut story = Story::new(false);
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        story.give(fault(Action::Detach, 400, code));
-        story.look(&pair(GroupStatus::Attached), endpoint("Pending"));
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        story.give(fault(Action::Detach, 400, code));
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        story.give(fault(Action::Detach, 400, code));
-        story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        assert_eq!(code_of(story.end()), code);
+        let mut scenario = Scenario::new(false);
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        scenario.respond(error(Action::Detach, 400, code));
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Pending"));
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        scenario.respond(error(Action::Detach, 400, code));
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        scenario.respond(error(Action::Detach, 400, code));
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        assert_eq!(code_of(scenario.end()), code);
     }
 }
 
 #[test]
-fn a_group_not_found_is_gone_if_absent_and_refused_if_listed() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "SecurityGroupNotFound"));
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::Detached);
+fn group_not_found_is_detached_if_absent_and_refused_if_listed() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "SecurityGroupNotFound"));
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::Detached);
 
-    let mut dry = Story::new(true);
-    dry.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    dry.give(fault(Action::Detach, 400, "SecurityGroupNotFound"));
-    dry.look(&pair(GroupStatus::Attached), endpoint("Active"));
+    let mut dry = Scenario::new(true);
+    dry.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    dry.respond(error(Action::Detach, 400, "SecurityGroupNotFound"));
+    dry.read(&pair(GroupStatus::Attached), endpoint("Active"));
     assert_eq!(code_of(dry.end()), "SecurityGroupNotFound");
 
-    let mut real = Story::new(false);
-    real.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    real.give(fault(Action::Detach, 400, "SecurityGroupNotFound"));
-    let objected = real.witness.now;
+    let mut real = Scenario::new(false);
+    real.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    real.respond(error(Action::Detach, 400, "SecurityGroupNotFound"));
+    let refused_at = real.checker.now;
     while matches!(real.step, Step::Call { .. }) {
-        real.look(&pair(GroupStatus::Attached), endpoint("Active"));
+        real.read(&pair(GroupStatus::Attached), endpoint("Active"));
     }
-    let waited = real.witness.now - objected;
-    assert!((10.0..14.0).contains(&waited.as_secs_f64()), "the list has its time to catch up: {waited:?}");
+    let waited = real.checker.now - refused_at;
+    assert!((10.0..14.0).contains(&waited.as_secs_f64()), "the list has time to follow: {waited:?}");
     assert_eq!(code_of(real.end()), "SecurityGroupNotFound");
 }
 
 #[test]
-fn a_group_not_found_after_an_accepted_detach_is_a_list_that_lags() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(Ok(Answer::Accepted));
-    story.look(&pair(GroupStatus::Attached), endpoint("Pending"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "SecurityGroupNotFound"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::Detached);
+fn group_not_found_after_an_accepted_detach_waits_for_the_list() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(Ok(Response::Accepted));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Pending"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "SecurityGroupNotFound"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::Detached);
 }
 
 #[test]
-fn a_missing_endpoint_is_never_an_absent_group() {
-    let mut never_seen = Story::new(false);
-    never_seen.give(groups(&[]));
-    never_seen.give(endpoints(&[]));
+fn missing_endpoint_is_never_an_absent_group() {
+    let mut never_seen = Scenario::new(false);
+    never_seen.respond(groups(&[]));
+    never_seen.respond(endpoints(&[]));
     assert_eq!(code_of(never_seen.end()), "EndpointNotFound");
 
-    let mut by_code = Story::new(false);
-    by_code.give(fault(Action::ListSecurityGroups, 400, "EndpointNotFound"));
-    by_code.give(fault(Action::ListEndpoints, 400, "EndpointNotFound"));
+    let mut by_code = Scenario::new(false);
+    by_code.respond(error(Action::ListSecurityGroups, 400, "EndpointNotFound"));
+    by_code.respond(error(Action::ListEndpoints, 400, "EndpointNotFound"));
     assert_eq!(code_of(by_code.end()), "EndpointNotFound");
 
-    let mut seen_before = Story::new(false);
-    seen_before.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    seen_before.give(fault(Action::Detach, 400, "EndpointNotFound"));
-    seen_before.give(fault(Action::ListSecurityGroups, 400, "EndpointNotFound"));
-    seen_before.give(endpoints(&[]));
+    let mut seen_before = Scenario::new(false);
+    seen_before.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    seen_before.respond(error(Action::Detach, 400, "EndpointNotFound"));
+    seen_before.respond(error(Action::ListSecurityGroups, 400, "EndpointNotFound"));
+    seen_before.respond(endpoints(&[]));
     assert_eq!(seen_before.end(), Outcome::EndpointGone);
 }
 
 #[test]
-fn reads_that_contradict_each_other_are_looked_at_again() {
-    let mut story = Story::new(false);
-    story.give(groups(&other()));
-    story.give(endpoints(&[]));
-    story.give(groups(&other()));
-    story.give(fault(Action::ListEndpoints, 400, "EndpointNotFound"));
-    story.give(fault(Action::ListSecurityGroups, 400, "EndpointNotFound"));
-    story.give(endpoints(&[endpoint("Active")]));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "EndpointNotFound"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.token();
-    let retries = &story.witness.detach.account().retries;
+fn contradicting_reads_are_repeated() {
+    let mut scenario = Scenario::new(false);
+    scenario.respond(groups(&other()));
+    scenario.respond(endpoints(&[]));
+    scenario.respond(groups(&other()));
+    scenario.respond(error(Action::ListEndpoints, 400, "EndpointNotFound"));
+    scenario.respond(error(Action::ListSecurityGroups, 400, "EndpointNotFound"));
+    scenario.respond(endpoints(&[endpoint("Active")]));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "EndpointNotFound"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.token();
+    let retries = &scenario.checker.detach.evidence().retries;
     assert_eq!((retries["EndpointNotFound"], retries["UnreadableAnswer"]), (3, 1));
 }
 
 #[test]
-fn a_dry_run_polls_nothing_and_does_not_wait_for_a_pending_endpoint() {
-    let mut story = Story::new(true);
-    story.look(&pair(GroupStatus::Attached), endpoint("Pending"));
-    story.give(fault(Action::Detach, 400, "DryRunOperation"));
-    assert_eq!(story.end(), Outcome::DryRunPassed);
+fn dry_run_polls_nothing_and_does_not_wait_for_a_pending_endpoint() {
+    let mut scenario = Scenario::new(true);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Pending"));
+    scenario.respond(error(Action::Detach, 400, "DryRunOperation"));
+    assert_eq!(scenario.end(), Outcome::DryRunPassed);
 
-    let mut absent = Story::new(true);
-    absent.look(&other(), endpoint("Active"));
+    let mut absent = Scenario::new(true);
+    absent.read(&other(), endpoint("Active"));
     assert_eq!(absent.end(), Outcome::AlreadyDetached);
 
-    let mut not_honoured = Story::new(true);
-    not_honoured.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    not_honoured.give(Ok(Answer::Accepted));
-    assert_eq!(code_of(not_honoured.end()), "DryRunNotHonoured");
+    let mut ignored = Scenario::new(true);
+    ignored.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    ignored.respond(Ok(Response::Accepted));
+    assert_eq!(code_of(ignored.end()), "DryRunIgnored");
 }
 
 #[test]
-fn a_dry_run_never_reports_what_somebody_else_did_as_its_own() {
-    let mut story = Story::new(true);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "EndpointLocked"));
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::AlreadyDetached);
+fn dry_run_reports_a_detach_by_another_caller_as_already_detached() {
+    let mut scenario = Scenario::new(true);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "EndpointLocked"));
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
 }
 
 #[test]
-fn an_endpoint_that_is_being_made_proves_nothing() {
-    let mut story = Story::new(false);
-    story.look(&[], endpoint("Creating"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.token();
+fn creating_endpoint_proves_nothing() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&[], endpoint("Creating"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.token();
 }
 
 #[test]
-fn a_write_that_was_held_back_looks_first() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    let call = story.witness.take(&story.step).unwrap();
-    story.step = story.witness.detach.postponed(call, story.witness.now);
-    story.look(&[group(OURS, GroupStatus::Attached)], endpoint("Active"));
-    assert_eq!(code_of(story.end()), "EndpointMustContainSecurityGroup");
+fn postponed_write_reads_first() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    let call = scenario.checker.take(&scenario.step).unwrap();
+    scenario.step = scenario.checker.detach.postponed(call, scenario.checker.now);
+    scenario.read(&[group(OURS, GroupStatus::Attached)], endpoint("Active"));
+    assert_eq!(code_of(scenario.end()), "EndpointMustContainSecurityGroup");
 }
 
 #[test]
-fn past_its_deadline_a_request_gets_one_look_and_no_write() {
-    let mut attached = Story::with(false, None, Duration::ZERO);
-    attached.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_eq!(attached.end(), Outcome::Unconfirmed(TimeUsedUp::Deadline));
+fn request_past_its_deadline_gets_one_read_and_no_write() {
+    let mut attached = Scenario::with(false, None, Duration::ZERO);
+    attached.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_eq!(attached.end(), Outcome::Unconfirmed(TimeExpired::Deadline));
 
-    let mut gone = Story::with(false, None, Duration::ZERO);
-    gone.look(&other(), endpoint("Active"));
+    let mut gone = Scenario::with(false, None, Duration::ZERO);
+    gone.read(&other(), endpoint("Active"));
     assert_eq!(gone.end(), Outcome::AlreadyDetached);
 
-    let mut unreadable = Story::with(false, None, Duration::ZERO);
-    unreadable.give(timeout(Action::ListSecurityGroups));
-    assert_eq!(unreadable.end(), Outcome::Unconfirmed(TimeUsedUp::Deadline));
+    let mut unreadable = Scenario::with(false, None, Duration::ZERO);
+    unreadable.respond(timeout(Action::ListSecurityGroups));
+    assert_eq!(unreadable.end(), Outcome::Unconfirmed(TimeExpired::Deadline));
 }
 
 #[test]
-fn many_pages_are_read_to_the_end_before_anything_is_concluded() {
+fn all_pages_are_read_before_a_conclusion() {
     let page = |item, next: Option<&str>| {
         let next_token = next.map(str::to_owned);
-        Ok(Answer::SecurityGroups(Page { items: vec![item], next_token, total_count: Some(2) }))
+        Ok(Response::SecurityGroups(Page { items: vec![item], next_token, total_count: Some(2) }))
     };
-    let mut story = Story::new(false);
-    story.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
-    story.give(page(group(OURS, GroupStatus::Attached), None));
-    story.give(endpoints(&[endpoint("Active")]));
-    story.token();
+    let mut scenario = Scenario::new(false);
+    scenario.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
+    scenario.respond(page(group(OURS, GroupStatus::Attached), None));
+    scenario.respond(endpoints(&[endpoint("Active")]));
+    scenario.token();
 
-    let mut broken = Story::new(false);
-    broken.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
-    broken.give(timeout(Action::ListSecurityGroups));
-    let waited = broken.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
-    assert!(waited >= Duration::from_millis(500), "a failed page means the whole list anew, later");
+    let mut broken = Scenario::new(false);
+    broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
+    broken.respond(timeout(Action::ListSecurityGroups));
+    let waited = broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
+    assert!(waited >= Duration::from_millis(500), "a failed page restarts the whole list, after a back-off");
     for code in ["EndpointNotFound", "InvalidParameter"] {
-        broken.give(fault(Action::ListSecurityGroups, 400, code));
-        broken.give(page(group("sg-other", GroupStatus::Attached), Some("2")));
+        broken.respond(error(Action::ListSecurityGroups, 400, code));
+        broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
     }
 }
 
 #[test]
-fn a_call_that_was_not_sent_is_not_counted() {
-    let mut story = Story::new(false);
-    story.give(Err(Fault::unsent(Action::ListSecurityGroups)));
-    assert_eq!(story.witness.detach.account().look_calls, 0);
-    story.give(timeout(Action::ListSecurityGroups));
-    assert_eq!(story.witness.detach.account().look_calls, 1);
+fn call_that_was_not_sent_is_not_counted() {
+    let mut scenario = Scenario::new(false);
+    scenario.respond(Err(CallError::not_sent(Action::ListSecurityGroups)));
+    assert_eq!(scenario.checker.detach.evidence().read_calls, 0);
+    scenario.respond(timeout(Action::ListSecurityGroups));
+    assert_eq!(scenario.checker.detach.evidence().read_calls, 1);
 }
 
 #[test]
-fn only_the_look_at_the_deadline_is_the_last() {
-    assert!(!Story::new(false).witness.detach.is_last_look());
-    assert!(Story::with(false, None, Duration::ZERO).witness.detach.is_last_look());
+fn only_the_read_at_the_deadline_is_the_last() {
+    assert!(!Scenario::new(false).checker.detach.is_last_read());
+    assert!(Scenario::with(false, None, Duration::ZERO).checker.detach.is_last_read());
 }
 
 #[test]
-fn a_look_that_reaches_beyond_the_deadline_is_followed_by_no_write() {
-    let mut story = Story::with(false, None, Duration::from_secs(30));
-    story.give(groups(&pair(GroupStatus::Attached)));
-    story.witness.take(&story.step);
-    story.witness.now += Duration::from_secs(31);
-    story.step = story.witness.see(endpoints(&[endpoint("Active")]));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::Unconfirmed(TimeUsedUp::Deadline));
+fn read_that_ends_after_the_deadline_is_followed_by_no_write() {
+    let mut scenario = Scenario::with(false, None, Duration::from_secs(30));
+    scenario.respond(groups(&pair(GroupStatus::Attached)));
+    scenario.checker.take(&scenario.step);
+    scenario.checker.now += Duration::from_secs(31);
+    scenario.step = scenario.checker.receive(endpoints(&[endpoint("Active")]));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::Unconfirmed(TimeExpired::Deadline));
 }
 
 #[test]
-fn a_group_that_was_seen_leaving_and_is_back_is_not_waited_for() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    let (first, asked) = (story.token(), story.witness.now);
-    story.give(Ok(Answer::Accepted));
-    story.give(groups(&pair(GroupStatus::Detaching)));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    assert_ne!(story.token(), first);
-    let waited = story.witness.now - asked;
-    assert!(waited < Duration::from_secs(8), "sooner than one of which nothing was seen: {waited:?}");
+fn group_that_was_detaching_and_returned_is_not_awaited() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    let (first, requested) = (scenario.token(), scenario.checker.now);
+    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert_ne!(scenario.token(), first);
+    let waited = scenario.checker.now - requested;
+    assert!(waited < Duration::from_secs(8), "sooner than without any sign of the detach: {waited:?}");
 }
 
 #[test]
-fn after_a_fault_the_record_is_read_whatever_the_list_says() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "EndpointLocked"));
-    story.give(groups(&pair(GroupStatus::Detaching)));
-    story.give(endpoints(&[endpoint("Pending")]));
-    story.give(groups(&pair(GroupStatus::Detaching)));
-    story.give(groups(&pair(GroupStatus::Detaching)));
+fn record_is_always_read_after_an_error() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "EndpointLocked"));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
+    scenario.respond(endpoints(&[endpoint("Pending")]));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
 }
 
 #[test]
-fn a_refusal_tells_which_call_was_refused() {
-    let refusal = |story: Story| match story.end() {
+fn refusal_names_the_call_that_was_refused() {
+    let refusal = |scenario: Scenario| match scenario.end() {
         Outcome::Refused(refusal) => (refusal.action, refusal.is_denial),
         other => panic!("not refused: {other:?}"),
     };
-    let mut missing = Story::new(false);
-    missing.give(groups(&[]));
-    missing.give(endpoints(&[]));
+    let mut missing = Scenario::new(false);
+    missing.respond(groups(&[]));
+    missing.respond(endpoints(&[]));
     assert_eq!(refusal(missing), (Some(Action::ListEndpoints), false));
 
-    let mut arrears = Story::new(false);
-    arrears.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    arrears.give(fault(Action::Detach, 400, "EndpointLocked"));
-    let locked = Endpoint { business_status: Some("FinancialLocked".into()), ..endpoint("Active") };
-    arrears.look(&pair(GroupStatus::Attached), locked);
-    assert_eq!(refusal(arrears), (Some(Action::Detach), false));
+    let mut overdue = Scenario::new(false);
+    overdue.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    overdue.respond(error(Action::Detach, 400, "EndpointLocked"));
+    let locked = Endpoint { business_status: Some(BusinessStatus::FinancialLocked), ..endpoint("Active") };
+    overdue.read(&pair(GroupStatus::Attached), locked);
+    assert_eq!(refusal(overdue), (Some(Action::Detach), false));
 
-    let mut not_honoured = Story::new(true);
-    not_honoured.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    not_honoured.give(Ok(Answer::Accepted));
-    assert_eq!(refusal(not_honoured), (Some(Action::Detach), false));
+    let mut ignored = Scenario::new(true);
+    ignored.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    ignored.respond(Ok(Response::Accepted));
+    assert_eq!(refusal(ignored), (Some(Action::Detach), false));
 
     for (code, is_denial) in [("EndpointServiceDeleted", false), ("NoPermission", true)] {
-        let mut refused = Story::new(false);
-        refused.look(&pair(GroupStatus::Attached), endpoint("Active"));
-        refused.give(fault(Action::Detach, 400, code));
+        let mut refused = Scenario::new(false);
+        refused.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        refused.respond(error(Action::Detach, 400, code));
         assert_eq!(refusal(refused), (Some(Action::Detach), is_denial), "{code}");
     }
 }
 
 #[test]
-fn a_dry_run_asks_although_the_group_is_just_being_taken_off() {
-    let mut story = Story::new(true);
-    story.look(&other(), endpoint("Pending"));
-    story.give(fault(Action::Detach, 400, "SecurityGroupNotFound"));
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::AlreadyDetached);
+fn dry_run_is_checked_while_the_group_is_detaching() {
+    let mut scenario = Scenario::new(true);
+    scenario.read(&other(), endpoint("Pending"));
+    scenario.respond(error(Action::Detach, 400, "SecurityGroupNotFound"));
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
 }
 
 #[test]
-fn a_passed_dry_run_is_no_answer_to_a_real_detach() {
-    let mut story = Story::new(false);
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(fault(Action::Detach, 400, "DryRunOperation"));
-    story.look(&pair(GroupStatus::Attached), endpoint("Active"));
-    story.give(Ok(Answer::Accepted));
-    assert_eq!(story.witness.detach.account().detach_accepted, 1);
-    story.look(&other(), endpoint("Active"));
-    assert_eq!(story.end(), Outcome::Detached);
+fn dry_run_code_to_a_real_detach_is_retried() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(error(Action::Detach, 400, "DryRunOperation"));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(Ok(Response::Accepted));
+    assert_eq!(scenario.checker.detach.evidence().detach_accepted, 1);
+    scenario.read(&other(), endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::Detached);
 }
 
 #[test]
-fn waits_between_looks_grow() {
-    let mut doubtful = Story::new(false);
-    let waits: Vec<_> = (0..20).map(|_| doubtful.give(timeout(Action::ListSecurityGroups))).collect();
+fn waits_between_reads_grow() {
+    let mut failing = Scenario::new(false);
+    let waits: Vec<_> = (0..20).map(|_| failing.respond(timeout(Action::ListSecurityGroups))).collect();
     assert!(waits.iter().max() > Some(&Duration::from_secs(10)), "{waits:?}");
 
-    let mut polling = Story::new(false);
-    let look = |story: &mut Story| story.look(&pair(GroupStatus::Attaching), endpoint("Active"));
-    look(&mut polling);
-    polling.give(groups(&pair(GroupStatus::Attaching)));
+    let mut polling = Scenario::new(false);
+    let read = |scenario: &mut Scenario| scenario.read(&pair(GroupStatus::Attaching), endpoint("Active"));
+    read(&mut polling);
+    polling.respond(groups(&pair(GroupStatus::Attaching)));
     for _ in 0..4 {
-        polling.give(groups(&pair(GroupStatus::Attaching)));
+        polling.respond(groups(&pair(GroupStatus::Attaching)));
     }
-    let wait = polling.give(groups(&pair(GroupStatus::Attaching)));
+    let wait = polling.respond(groups(&pair(GroupStatus::Attaching)));
     assert!(wait > Duration::from_secs(2), "{wait:?}");
 }

@@ -1,6 +1,7 @@
-//! Client tokens: one for as long as the outcome of a call is unknown, then another.
+//! Client tokens: one while the outcome of a call is unknown, then another.
 //!
-//! A token is never made from what is asked alone: after a re-attach it would answer the old result and do nothing.
+//! A token is never derived from the request alone: after a re-attach Alibaba Cloud would repeat the old result and do
+//! nothing.
 
 use crate::request::ClientToken;
 
@@ -9,34 +10,42 @@ use crate::request::ClientToken;
 pub(super) struct Tokens {
     prefix: u128,
     count: u32,
-    callers: Option<ClientToken>,
-    current: Option<(ClientToken, bool)>,
+    /// The sender's token, until it is used.
+    senders: Option<ClientToken>,
+    current: Option<Current>,
+}
+
+/// The token of the latest call.
+#[derive(Debug, Clone)]
+struct Current {
+    token: ClientToken,
+    is_senders: bool,
 }
 
 impl Tokens {
-    /// Our own begin with a random prefix; the caller's comes first, if there is one.
-    pub(super) fn new(prefix: u128, callers: Option<ClientToken>) -> Self {
-        Self { prefix, count: 0, callers, current: None }
+    /// Our own tokens begin with a random prefix; the sender's comes first, if there is one.
+    pub(super) fn new(prefix: u128, senders: Option<ClientToken>) -> Self {
+        Self { prefix, count: 0, senders, current: None }
     }
 
     /// The token of the next call.
     pub(super) fn current(&mut self) -> ClientToken {
-        let (token, _) = self.current.get_or_insert_with(|| {
-            if let Some(callers) = self.callers.take() {
-                return (callers, true);
+        let current = self.current.get_or_insert_with(|| {
+            if let Some(token) = self.senders.take() {
+                return Current { token, is_senders: true };
             }
             self.count += 1;
-            (ClientToken::numbered(self.prefix, self.count), false)
+            Current { token: ClientToken::numbered(self.prefix, self.count), is_senders: false }
         });
-        token.clone()
+        current.token.clone()
     }
 
-    /// Whether the latest call had the caller's.
-    pub(super) fn is_callers(&self) -> bool {
-        self.current.as_ref().is_some_and(|(_, is_callers)| *is_callers)
+    /// Whether the latest call had the sender's token.
+    pub(super) fn is_senders(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.is_senders)
     }
 
-    /// The outcome of the latest call is known: the next one is another call.
+    /// The outcome of the latest call is known: the next one gets another token.
     pub(super) fn renew(&mut self) {
         self.current = None;
     }

@@ -9,7 +9,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::request::{DetachRequest, Entries, FieldFault, RejectionCode, RequestId, Rules, shown};
+use crate::json::{Entries, shown};
+use crate::request::{self, DetachRequest, FieldError, RejectionCode, RequestId, Rules};
 
 /// Most requests of one list, the contract's limit: ten calls of the queue.
 pub const REQUESTS_MAX: usize = 100;
@@ -41,7 +42,7 @@ pub struct Fault {
     /// The request's place in the list, from 0; none for a bare request and for the list itself.
     pub index: Option<usize>,
     /// What is wrong.
-    pub fault: FieldFault,
+    pub fault: FieldError,
 }
 
 impl Fault {
@@ -118,12 +119,12 @@ fn submission(
     rules: &Rules,
     name: impl FnOnce() -> RequestId,
 ) -> Result<Submission, Vec<Fault>> {
-    match DetachRequest::parse(body, rules) {
+    match request::parse(body, rules).result {
         Ok(request) => {
             let request_id = request.request_id.clone().unwrap_or_else(name);
             Ok(Submission { request, request_id })
         }
-        Err(rejection) => Err(rejection.faults.into_iter().map(|fault| Fault { index, fault }).collect()),
+        Err(rejection) => Err(rejection.errors.into_iter().map(|fault| Fault { index, fault }).collect()),
     }
 }
 
@@ -192,8 +193,8 @@ fn list(value: &RawValue) -> Result<Vec<Box<RawValue>>, &'static str> {
     }
 }
 
-fn fault(field: &str, problem: impl Into<String>) -> FieldFault {
-    FieldFault { code: RejectionCode::InvalidRequest, field: field.to_owned(), problem: problem.into() }
+fn fault(field: &str, problem: impl Into<String>) -> FieldError {
+    FieldError { code: RejectionCode::InvalidRequest, field: field.to_owned(), problem: problem.into() }
 }
 
 #[cfg(test)]

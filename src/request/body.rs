@@ -1,4 +1,4 @@
-//! From a request to the body of a message: the contract's own spelling, and nothing that was not asked for.
+//! From a request to the body of a message: the contract's own spelling, and only fields that the sender gave.
 
 use serde_json::{Map, Value};
 
@@ -22,6 +22,6 @@ pub(super) fn write(request: &DetachRequest, request_id: &RequestId) -> String {
     if !request.metadata.is_empty() {
         put("metadata", request.metadata.iter().map(|(key, text)| (key.clone(), text.clone())).collect());
     }
-    // The two characters that JSON takes as they are and SQS does not take at all.
+    // JSON may contain these two characters unescaped; SQS refuses them.
     Value::Object(body).to_string().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }

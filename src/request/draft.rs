@@ -1,4 +1,4 @@
-//! From a body to a request: everything that is valid is kept, everything that is not is named.
+//! From a body to a request: keeps every valid field and names every error.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,67 +11,60 @@ use serde_json::value::RawValue;
 use crate::json::{Entries, shown};
 
 use super::{
-    ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldFault, Metadata, RegionId, Rejection,
-    RejectionCode, RequestId, Rules, SecurityGroupId,
+    ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldError, Metadata, Parsed, RegionId,
+    Rejection, RejectionCode, RequestId, Rules, SecurityGroupId, Subject,
 };
 
-/// Most bytes of `metadata` as compact JSON: it is echoed in an event, not stored.
+/// Most bytes of `metadata` as compact JSON: an event repeats it.
 const METADATA_BYTES_MAX: usize = 1024;
 
-/// Most faults that one rejection lists. A body of 1 MiB could hold ten thousands; nobody reads further than this.
-pub(super) const FAULTS_LISTED_MAX: usize = 20;
+/// Most errors that one rejection lists. A body of 1 MiB could have tens of thousands.
+pub(super) const ERRORS_LISTED_MAX: usize = 20;
 
-/// See [`DetachRequest::parse`].
-pub(super) fn parse(body: &str, rules: &Rules) -> Result<DetachRequest, Box<Rejection>> {
+/// See [`super::parse`].
+pub(super) fn parse(body: &str, rules: &Rules) -> Parsed {
     let mut draft = Draft::default();
     match serde_json::from_str::<Entries>(body) {
         Ok(Entries(entries)) => match envelope(&entries) {
-            Some(advice) => draft.fault("body", advice),
+            Some(advice) => draft.invalid("body", advice),
             None => draft.fill(&entries),
         },
-        Err(error) if error.is_data() => draft.fault("body", "must be one JSON object"),
-        Err(_) if body.trim().is_empty() => draft.fault("body", "is empty"),
+        Err(error) if error.is_data() => draft.invalid("body", "must be one JSON object"),
+        Err(_) if body.trim().is_empty() => draft.invalid("body", "is empty"),
         Err(error) => {
             let problem = format!("is not JSON: line {}, column {}", error.line(), error.column());
-            draft.fault("body", &problem);
+            draft.invalid("body", &problem);
         }
     }
     draft.check(rules);
     draft.finish()
 }
 
-/// What to do instead, if the body is somebody's envelope around a request.
+/// What to send instead, if the body is another service's envelope around a request.
 fn envelope(entries: &[(String, Box<RawValue>)]) -> Option<&'static str> {
     let has = |name: &str| entries.iter().any(|(key, _)| key == name);
     if has("TopicArn") && has("Message") {
-        Some(
-            "is an SNS envelope: switch on raw message delivery in the subscription, or send the bare request",
-        )
+        Some("is an SNS envelope: enable raw message delivery in the subscription, or send the bare request")
     } else if has("detail-type") && has("detail") {
         Some("is an EventBridge event: send the bare request, which is its detail, as the message body")
     } else if has("Records") {
         Some("is an event of another AWS service: send the bare request as the message body")
     } else if has("requests") {
-        Some("holds several requests: send each as a message of its own")
+        Some("has several requests: send each as a message of its own")
     } else {
         None
     }
 }
 
-/// A request in the making: what was valid so far, and what was not.
+/// A body that is being read: its valid fields and its errors so far.
 #[derive(Default)]
 struct Draft {
-    region_id: Option<RegionId>,
-    endpoint_id: Option<EndpointId>,
-    security_group_id: Option<SecurityGroupId>,
-    dry_run: Option<bool>,
+    subject: Subject,
+    dry_run: bool,
     client_token: Option<ClientToken>,
-    request_id: Option<RequestId>,
-    deadline: Option<Duration>,
-    metadata: Option<Metadata>,
     code: Option<RejectionCode>,
-    faults: Vec<FieldFault>,
-    faults_unlisted: usize,
+    errors: Vec<FieldError>,
+    errors_unlisted: usize,
 }
 
 impl Draft {
@@ -79,52 +72,56 @@ impl Draft {
         let mut given: BTreeMap<&str, &str> = BTreeMap::new();
         for (key, raw) in entries {
             let Some(field) = field_named(key) else {
-                self.fault(&shown(key), "is not a field of a request");
+                self.invalid(&shown(key), "is not a field of a request");
                 continue;
             };
             if let Some(earlier) = given.insert(field, key) {
                 let problem =
                     if earlier == key { "is given twice" } else { "repeats a field in its other spelling" };
-                self.fault(key, problem);
+                self.invalid(key, problem);
                 continue;
             }
-            // A raw value is JSON by its grammar; a text with a lone surrogate, or an endless number, ends here.
+            // A raw value is JSON by its grammar; a text with a lone surrogate, or an infinite number, fails here.
             match serde_json::from_str(raw.get()) {
                 Ok(Scalar::Null) => {}
                 Ok(value) => self.take(field, key, &value, raw),
-                Err(_) => self.fault(key, "is not a value that JSON can carry"),
+                Err(_) => self.invalid(key, "is not a value that JSON can carry"),
             }
         }
         for (missing, field) in [
-            (self.region_id.is_none(), "region_id"),
-            (self.endpoint_id.is_none(), "endpoint_id"),
-            (self.security_group_id.is_none(), "security_group_id"),
+            (self.subject.region_id.is_none(), "region_id"),
+            (self.subject.endpoint_id.is_none(), "endpoint_id"),
+            (self.subject.security_group_id.is_none(), "security_group_id"),
         ] {
-            let reported = given.get(field).is_some_and(|key| self.faults.iter().any(|f| f.field == *key));
+            let reported =
+                given.get(field).is_some_and(|key| self.errors.iter().any(|error| error.field == *key));
             if missing && !reported {
-                self.fault(field, "is required");
+                self.invalid(field, "is required");
             }
         }
     }
 
     fn take(&mut self, field: &str, key: &str, value: &Scalar, raw: &RawValue) {
         match field {
-            "region_id" => self.region_id = self.id(key, value, RegionId::parse, RegionId::RULE),
-            "endpoint_id" => self.endpoint_id = self.id(key, value, EndpointId::parse, EndpointId::RULE),
+            "region_id" => self.subject.region_id = self.id(key, value, RegionId::parse, RegionId::RULE),
+            "endpoint_id" => {
+                self.subject.endpoint_id = self.id(key, value, EndpointId::parse, EndpointId::RULE)
+            }
             "security_group_id" => {
-                self.security_group_id = self.id(key, value, SecurityGroupId::parse, SecurityGroupId::RULE);
+                self.subject.security_group_id =
+                    self.id(key, value, SecurityGroupId::parse, SecurityGroupId::RULE);
             }
             "client_token" => self.client_token = self.id(key, value, ClientToken::parse, ClientToken::RULE),
-            "request_id" => self.request_id = self.id(key, value, RequestId::parse, RequestId::RULE),
+            "request_id" => self.subject.request_id = self.id(key, value, RequestId::parse, RequestId::RULE),
             "dry_run" => match value {
-                Scalar::Bool(dry_run) => self.dry_run = Some(*dry_run),
-                _ => self.fault(key, "must be true or false"),
+                Scalar::Bool(dry_run) => self.dry_run = *dry_run,
+                _ => self.invalid(key, "must be true or false"),
             },
             "deadline_seconds" => match value {
                 Scalar::Number(seconds) if DEADLINE_SECONDS.contains(seconds) => {
-                    self.deadline = Some(Duration::from_secs(*seconds));
+                    self.subject.deadline = Some(Duration::from_secs(*seconds));
                 }
-                _ => self.fault(
+                _ => self.invalid(
                     key,
                     &format!(
                         "must be a whole number from {} to {}",
@@ -134,8 +131,8 @@ impl Draft {
                 ),
             },
             _ => match metadata(raw) {
-                Ok(metadata) => self.metadata = Some(metadata),
-                Err(problem) => self.fault(key, &problem),
+                Ok(metadata) => self.subject.metadata = metadata,
+                Err(problem) => self.invalid(key, &problem),
             },
         }
     }
@@ -143,23 +140,28 @@ impl Draft {
     fn id<T>(&mut self, key: &str, value: &Scalar, parse: fn(&str) -> Option<T>, rule: &str) -> Option<T> {
         let id = if let Scalar::Text(text) = value { parse(text) } else { None };
         if id.is_none() {
-            self.fault(key, rule);
+            self.invalid(key, rule);
         }
         id
     }
 
     fn check(&mut self, rules: &Rules) {
-        if let Some(region) = &self.region_id
+        if let Some(region) = &self.subject.region_id
             && !rules.allowed_regions.is_empty()
             && !rules.allowed_regions.contains(region)
         {
-            self.forbid(RejectionCode::RegionNotAllowed, "region_id", "is not allowed in this deployment");
+            self.reject(RejectionCode::RegionNotAllowed, "region_id", "is not allowed in this deployment");
         }
-        if self.endpoint_id.as_ref().is_some_and(|id| rules.protected_endpoints.contains(id)) {
-            self.forbid(RejectionCode::ProtectedEndpoint, "endpoint_id", "is protected in this deployment");
+        if self.subject.endpoint_id.as_ref().is_some_and(|id| rules.protected_endpoints.contains(id)) {
+            self.reject(RejectionCode::ProtectedEndpoint, "endpoint_id", "is protected in this deployment");
         }
-        if self.security_group_id.as_ref().is_some_and(|id| rules.protected_security_groups.contains(id)) {
-            self.forbid(
+        if self
+            .subject
+            .security_group_id
+            .as_ref()
+            .is_some_and(|id| rules.protected_security_groups.contains(id))
+        {
+            self.reject(
                 RejectionCode::ProtectedSecurityGroup,
                 "security_group_id",
                 "is protected in this deployment",
@@ -167,53 +169,47 @@ impl Draft {
         }
     }
 
-    fn fault(&mut self, field: &str, problem: &str) {
-        self.forbid(RejectionCode::InvalidRequest, field, problem);
+    fn invalid(&mut self, field: &str, problem: &str) {
+        self.reject(RejectionCode::InvalidRequest, field, problem);
     }
 
-    fn forbid(&mut self, code: RejectionCode, field: &str, problem: &str) {
+    fn reject(&mut self, code: RejectionCode, field: &str, problem: &str) {
         self.code = Some(self.code.map_or(code, |other| other.min(code)));
-        if self.faults.len() < FAULTS_LISTED_MAX {
-            self.faults.push(FieldFault { code, field: field.to_owned(), problem: problem.to_owned() });
+        if self.errors.len() < ERRORS_LISTED_MAX {
+            self.errors.push(FieldError { code, field: field.to_owned(), problem: problem.to_owned() });
         } else {
-            self.faults_unlisted += 1;
+            self.errors_unlisted += 1;
         }
     }
 
-    fn finish(mut self) -> Result<DetachRequest, Box<Rejection>> {
+    fn finish(mut self) -> Parsed {
+        let subject = self.subject;
         if let (None, Some(region_id), Some(endpoint_id), Some(security_group_id)) =
-            (self.code, &self.region_id, &self.endpoint_id, &self.security_group_id)
+            (self.code, &subject.region_id, &subject.endpoint_id, &subject.security_group_id)
         {
-            return Ok(DetachRequest {
+            let request = DetachRequest {
                 region_id: region_id.clone(),
                 endpoint_id: endpoint_id.clone(),
                 security_group_id: security_group_id.clone(),
-                dry_run: self.dry_run.unwrap_or(false),
+                dry_run: self.dry_run,
                 client_token: self.client_token,
-                request_id: self.request_id,
-                deadline: self.deadline,
-                metadata: self.metadata.unwrap_or_default(),
-            });
+                request_id: subject.request_id.clone(),
+                deadline: subject.deadline,
+                metadata: subject.metadata.clone(),
+            };
+            return Parsed { subject, result: Ok(request) };
         }
-        if self.faults_unlisted > 0 {
-            let problem = format!("has {} more faults", self.faults_unlisted);
+        if self.errors_unlisted > 0 {
+            let problem = format!("has {} more errors", self.errors_unlisted);
             let code = RejectionCode::InvalidRequest;
-            self.faults.push(FieldFault { code, field: "body".to_owned(), problem });
+            self.errors.push(FieldError { code, field: "body".to_owned(), problem });
         }
-        Err(Box::new(Rejection {
-            code: self.code.unwrap_or(RejectionCode::InvalidRequest),
-            faults: self.faults,
-            region_id: self.region_id,
-            endpoint_id: self.endpoint_id,
-            security_group_id: self.security_group_id,
-            request_id: self.request_id,
-            deadline: self.deadline,
-            metadata: self.metadata.unwrap_or_default(),
-        }))
+        let code = self.code.unwrap_or(RejectionCode::InvalidRequest);
+        Parsed { subject, result: Err(Rejection { code, errors: self.errors }) }
     }
 }
 
-/// The contract's name of a field, from it or from Alibaba's spelling.
+/// The contract's name of a field in either spelling.
 fn field_named(key: &str) -> Option<&'static str> {
     Some(match key {
         "region_id" | "RegionId" => "region_id",
@@ -228,8 +224,8 @@ fn field_named(key: &str) -> Option<&'static str> {
     })
 }
 
-/// A field's value as far as a request has a use for it. A list or an object is passed over and not kept: as a tree it
-/// would take more than a hundred times its own length.
+/// A field's value as far as a request needs it. A list or an object is skipped: as a tree it would take more than a
+/// hundred times its own length.
 enum Scalar {
     Null,
     Bool(bool),

@@ -7,8 +7,8 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// Longest region id that is accepted, in characters. Today's longest has 22; it becomes part of a host name,
-/// whose labels end at 63.
+/// Longest region id that is accepted, in characters. The longest existing one has 22; it becomes part of a host name,
+/// whose labels have at most 63.
 const REGION_ID_LENGTH_MAX: usize = 32;
 
 /// Most characters after `ep-` or `sg-`, so that a whole id stays within 64.
@@ -17,10 +17,10 @@ const RESOURCE_ID_TAIL_MAX: usize = 61;
 /// Longest client token and request id, in characters: Alibaba's limit for the one, this project's for the other.
 const TOKEN_LENGTH_MAX: usize = 64;
 
-/// Characters of a hash in a request id: enough that no two of a deployment's are alike by chance.
+/// Hexadecimal characters of a hash in a request id: enough that no two in a deployment are equal by chance.
 const SOURCE_ID_HASH_LENGTH: usize = 16;
 
-/// Most characters of a strange id that are kept beside its hash.
+/// Most characters of an invalid source id that are kept beside its hash.
 const SOURCE_ID_KEPT_MAX: usize = TOKEN_LENGTH_MAX - 1 - SOURCE_ID_HASH_LENGTH;
 
 macro_rules! id {
@@ -31,7 +31,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// What a valid value looks like; it completes the sentence "the field …".
+            /// The rule for a valid value; it completes the sentence "the field …".
             pub const RULE: &'static str = $rule;
 
             /// The value as this type, or `None` if it does not follow [`Self::RULE`].
@@ -41,7 +41,6 @@ macro_rules! id {
                 valid(value).then(|| Self(value.to_owned()))
             }
 
-            /// The value as it travels.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -64,7 +63,7 @@ id!(
     RegionId,
     |value| {
         let mut parts = value.split('-');
-        let country = parts.next().unwrap_or_default();
+        let country = parts.next().unwrap_or("");
         let is_country = country.len() == 2 && country.bytes().all(|b| b.is_ascii_lowercase());
         let is_part = |part: &str| {
             !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
@@ -97,7 +96,7 @@ id!(
 );
 
 id!(
-    /// The name of a request: the same in its completion event, its dead-letter copy and every log line.
+    /// The name of a request, in its completion event, its dead-letter copy and every log line.
     RequestId,
     |value| (1..=TOKEN_LENGTH_MAX).contains(&value.len()) && value.bytes().all(is_request_id_byte),
     "must be 1 to 64 of A-Z a-z 0-9 . _ : -"
@@ -112,10 +111,10 @@ impl ClientToken {
 }
 
 impl RequestId {
-    /// A request id made of the id of whatever carried the request: a message, a webhook, an event, an invocation.
+    /// The request id derived from the id of its source: a message, a webhook, an event or an invocation.
     ///
-    /// Most are valid as they are. Of one that is not, what can be kept is kept, and a hash is added: two requests must
-    /// never get one name because their sources' names are long or strange.
+    /// A valid id is used unchanged. Of any other, the valid characters are kept and a hash is added: two requests must not
+    /// get the same name because their sources' ids are long or have other characters.
     #[must_use]
     pub fn from_source(id: &str) -> Self {
         Self::parse(id).unwrap_or_else(|| {
@@ -129,7 +128,7 @@ impl RequestId {
         })
     }
 
-    /// The request id of the `number`th of several requests, from 1, that one source carried.
+    /// The request id of the `number`th of several requests, from 1, of one source.
     #[must_use]
     pub fn numbered(source: &str, number: usize) -> Self {
         Self::from_source(&format!("{source}.{number}"))
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions_of_today_and_their_like_are_accepted() {
+    fn existing_regions_are_accepted() {
         for region in ["eu-west-1", "cn-hangzhou", "cn-shanghai-finance-1", "ap-southeast-7", "me-central-1"]
         {
             assert!(RegionId::parse(region).is_some(), "{region}");
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_could_change_the_host_is_a_region() {
+    fn text_that_could_change_the_host_is_no_region() {
         let long = "cn-".to_owned() + &"a".repeat(300);
         let hostile = [
             "",
@@ -213,14 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn any_source_id_names_a_request_and_no_two_alike() {
+    fn every_source_id_yields_a_distinct_valid_request_id() {
         assert_eq!(RequestId::from_source("0b2f-1").as_str(), "0b2f-1");
         assert_eq!(RequestId::numbered("msg_2b", 3).as_str(), "msg_2b.3");
         let long = "x".repeat(64);
-        let strange =
+        let invalid =
             ["", "-", "a b/ü", "a b/-", &long, &format!("{long}.1"), &format!("{long}.2"), &"é".repeat(99)];
-        let ids: std::collections::BTreeSet<_> = strange.into_iter().map(RequestId::from_source).collect();
-        assert_eq!(ids.len(), strange.len(), "{ids:?}");
+        let ids: std::collections::BTreeSet<_> = invalid.into_iter().map(RequestId::from_source).collect();
+        assert_eq!(ids.len(), invalid.len(), "{ids:?}");
         assert!(ids.iter().all(|id| RequestId::parse(id.as_str()).is_some()), "{ids:?}");
         assert!(RequestId::from_source("a b/ü").as_str().starts_with("a-b---"));
     }

@@ -1,28 +1,24 @@
-//! What made a request.
+//! What caused a request.
 
 use serde::Serialize;
 
-/// The way by which a request came. The intake writes it into the message attribute `trigger`.
+/// The source of a request. The intake writes it into the message attribute `trigger`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
-    /// A message that somebody put into the queue.
+    /// A message that its sender put into the queue.
     Queue,
-    /// An HTTP call.
     Webhook,
-    /// The clock.
     Schedule,
-    /// A chat command.
     Chat,
-    /// An EventBridge event.
+    /// An EventBridge event or an SNS message.
     Event,
     /// An invocation of the worker itself.
     Direct,
 }
 
 impl Trigger {
-    /// The trigger that a message attribute names. No name, or one that is none, is a message in the queue and
-    /// nothing more.
+    /// The trigger that a message attribute names; without one, or with an unknown one, [`Self::Queue`].
     #[must_use]
     pub fn of_attribute(name: Option<&str>) -> Self {
         match name {
@@ -34,7 +30,7 @@ impl Trigger {
         }
     }
 
-    /// The name as it travels.
+    /// The name in events and message attributes.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

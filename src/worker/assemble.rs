@@ -1,4 +1,4 @@
-//! The worker of production, put together from its configuration: HTTPS to Alibaba Cloud, SQS and `EventBridge`.
+//! Builds the worker of production from its configuration: HTTPS to Alibaba Cloud, SQS and EventBridge.
 
 use aws_types::SdkConfig;
 
@@ -7,19 +7,22 @@ use crate::alibaba::credentials::CredentialsSource;
 use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
-use crate::worker::bus::EventBridge;
-use crate::worker::queue::Sqs;
-use crate::worker::{InvocationLimits, Settings, Worker};
+use crate::drive::time_budget::TimeLimits;
+
+use super::bus::EventBridge;
+use super::deferral::DeferralLimits;
+use super::queue::Sqs;
+use super::{Settings, Worker};
 
 /// The worker of production.
 pub type LiveWorker = Worker<Https, Sqs, EventBridge>;
 
-/// Builds every client once, for the life of the process. Waits and bounds are production's, or shorter in a test.
+/// Builds every client once, for the life of the process. Tests pass shorter limits than production.
 pub fn worker(
     config: WorkerConfig,
     aws: &SdkConfig,
     limits: Limits,
-    invocation: InvocationLimits,
+    time: TimeLimits,
 ) -> Result<LiveWorker, HttpsUnavailable> {
     let transport = Https::new(config.has_loopback())?;
     let queue =
@@ -34,7 +37,8 @@ pub fn worker(
         deadline: config.deadline,
         concurrency: config.concurrency,
         limits,
-        invocation,
+        time,
+        deferral: DeferralLimits::default(),
     };
     Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
 }

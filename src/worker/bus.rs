@@ -1,4 +1,4 @@
-//! `EventBridge`: publishes completion events, and believes only an entry that was accepted itself.
+//! EventBridge: publishes completion events. An event counts as published only if its own entry was accepted.
 
 use std::cell::Cell;
 
@@ -10,31 +10,41 @@ use tracing::warn;
 use crate::aws;
 use crate::completion::{Completion, SOURCE};
 
-/// An event was not published, as far as is known.
+/// An event was not published, or whether it was is unknown.
 #[derive(Debug, Error)]
-#[error("PutEvents failed: {cause}")]
-pub struct BusFault {
-    /// The whole chain of causes.
-    pub cause: String,
+pub enum PublishError {
+    #[error("the event bus {0} does not exist")]
+    NoBus(String),
+    #[error("the event could not be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
+    /// The call failed as a whole.
+    #[error("PutEvents failed")]
+    Call(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// EventBridge refused the entry.
+    #[error("EventBridge refused the entry with {0}")]
+    Entry(String),
+    /// The response is not about the one entry that was sent.
+    #[error("PutEvents was called with one entry and responded about {0}")]
+    EntryCount(usize),
 }
 
 /// The event bus as the worker uses it.
 ///
-/// A seam: production talks to `EventBridge`, a simulation on a virtual clock keeps the bus in memory.
+/// A seam: production calls EventBridge, a simulation on a virtual clock keeps the bus in memory.
 pub trait Bus {
-    /// Does what can be done before anybody waits for an event. Nothing depends on it.
+    /// Prepares what the first event needs, such as a connection. Nothing depends on it.
     fn prepare(&self) -> impl Future<Output = ()> {
         std::future::ready(())
     }
 
-    /// Publishes one event. `Ok` only if the bus accepted this very entry.
-    fn publish(&self, completion: &Completion) -> impl Future<Output = Result<(), BusFault>>;
+    /// Publishes one event. `Ok` only if the bus accepted its entry.
+    fn publish(&self, completion: &Completion) -> impl Future<Output = Result<(), PublishError>>;
 }
 
-/// The bus that every account has and nobody can delete.
+/// The bus that every account has and that cannot be deleted.
 const DEFAULT_BUS: &str = "default";
 
-/// Amazon `EventBridge`.
+/// Amazon EventBridge.
 #[derive(Debug, Clone)]
 pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
@@ -43,17 +53,16 @@ pub struct EventBridge {
 }
 
 impl EventBridge {
-    /// One bus.
     #[must_use]
     pub fn new(client: aws_sdk_eventbridge::Client, bus_name: String) -> Self {
         let is_known_to_exist = Cell::new(bus_name == DEFAULT_BUS);
         Self { client, bus_name, is_known_to_exist }
     }
 
-    /// `PutEvents` takes events for a bus that does not exist and drops them, so the bus is looked at until it was seen,
-    /// before the first event of a process at the latest. Whatever else keeps us from looking, such as a missing
-    /// permission, keeps no event.
-    async fn check_bus(&self) -> Result<(), BusFault> {
+    /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is known to
+    /// exist, before the first event of a process at the latest. Any other error of this call, such as a missing
+    /// permission, prevents no event.
+    async fn check_bus(&self) -> Result<(), PublishError> {
         if self.is_known_to_exist.get() {
             return Ok(());
         }
@@ -65,17 +74,19 @@ impl EventBridge {
                     .as_service_error()
                     .is_some_and(DescribeEventBusError::is_resource_not_found_exception) =>
             {
-                return Err(BusFault { cause: format!("there is no event bus {}", self.bus_name) });
+                return Err(PublishError::NoBus(self.bus_name.clone()));
             }
-            Err(error) => warn!("it is not known whether the event bus exists: {}", aws::cause(&error)),
+            Err(error) => {
+                warn!("whether the event bus exists is unknown; publishing: {}", aws::cause(&error))
+            }
         }
         Ok(())
     }
 }
 
 impl Bus for EventBridge {
-    /// Looks at the bus, even at the one that need not be looked at: the connection is open then, and the client has done
-    /// once what it does with every call. What is wrong is told when there is an event to publish.
+    /// Describes the bus, also the default one: this opens the connection, and the client initializes what every call
+    /// needs. An error is reported when there is an event to publish.
     async fn prepare(&self) {
         let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
         if described.is_ok() {
@@ -83,33 +94,28 @@ impl Bus for EventBridge {
         }
     }
 
-    async fn publish(&self, completion: &Completion) -> Result<(), BusFault> {
-        // Boxed: once in a process, and the future of every publish stays small.
+    async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
+        // Boxed: it runs once in a process, and the future of every publish stays small.
         Box::pin(self.check_bus()).await?;
-        let detail = serde_json::to_string(&completion.detail)
-            .map_err(|error| BusFault { cause: format!("the event is not JSON: {error}") })?;
+        let detail = serde_json::to_string(&completion.detail).map_err(PublishError::Unwritable)?;
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.bus_name)
             .source(SOURCE)
             .detail_type(completion.detail_type)
             .detail(detail)
             .build();
-        let answer = self.client.put_events().entries(entry).send().await;
-        let answer = answer.map_err(|error| BusFault { cause: aws::cause(&error) })?;
-        match answer.entries() {
+        let response = self.client.put_events().entries(entry).send().await;
+        let response = response.map_err(|error| PublishError::Call(error.into()))?;
+        match response.entries() {
             [entry]
                 if entry.event_id().is_some()
                     && entry.error_code().is_none()
-                    && answer.failed_entry_count() == 0 =>
+                    && response.failed_entry_count() == 0 =>
             {
                 Ok(())
             }
-            [entry] => Err(BusFault {
-                cause: format!("the entry was refused with {}", entry.error_code().unwrap_or("no code")),
-            }),
-            entries => {
-                Err(BusFault { cause: format!("one entry was sent, {} were answered", entries.len()) })
-            }
+            [entry] => Err(PublishError::Entry(entry.error_code().unwrap_or("no code").to_owned())),
+            entries => Err(PublishError::EntryCount(entries.len())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One invocation of the worker: what kind of event it is, and the answer to it.
+//! One invocation of the worker: what kind of event it brings, and the response to it.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::Diagnostic;
@@ -6,36 +6,32 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
-use tracing::{Instrument, error, info_span};
+use tracing::error;
 
+use super::bus::Bus;
+use super::direct::Unpublished;
+use super::queue::{Delivery, Queue, Unidentified};
+use super::{Context, Worker, batch};
 use crate::alibaba::transport::Transport;
 use crate::json::Object;
-use crate::worker::batch;
-use crate::worker::bus::Bus;
-use crate::worker::queue::{Delivery, Queue, Unidentified};
-use crate::worker::{Invocation, Unpublished, Worker};
+use crate::lambda::{self, Invocation};
 
-/// Longest name of a service that is repeated, without its `aws:`.
+/// Longest name of an event source that an error repeats, in characters, without its `aws:`.
 const EVENT_SOURCE_LENGTH_MAX: usize = 32;
 
-/// The event source that SQS's event source mapping names.
+/// The `eventSource` of SQS's event source mapping.
 const SQS: &str = "aws:sqs";
 
-/// Why an invocation failed as a whole. For a batch that means: every message of it comes again.
+/// Why an invocation failed as a whole. Every message of a batch is then delivered again.
 #[derive(Debug, Error)]
 pub enum HandlerError {
-    /// It looks like a batch, but is not one that SQS sends. What is wrong is told by its place: the parser's own
-    /// words would quote the payload.
-    #[error("the event has Records that are no SQS messages: line {line}, column {column}")]
-    UnreadableBatch {
-        /// Of the payload.
-        line: usize,
-        /// In that line.
-        column: usize,
-    },
-    /// It is a batch of another service.
+    /// The event has records, but not those of SQS. The error names the position only: the parser's own message would quote
+    /// the payload.
+    #[error("the event has Records that are not SQS messages: line {line}, column {column}")]
+    UnreadableBatch { line: usize, column: usize },
+    /// A batch of another service.
     #[error(
-        "the event comes from {0}, not from SQS; put the request into the request queue, or invoke with the bare \
+        "the event comes from {0}, not from SQS; send the request to the request queue, or invoke with the bare \
          request"
     )]
     UnsupportedSource(String),
@@ -45,8 +41,7 @@ pub enum HandlerError {
     /// A direct invocation could not publish its event.
     #[error(transparent)]
     CompletionNotPublished(#[from] Unpublished),
-    /// The answer could not be written as JSON.
-    #[error("the answer is not JSON: {0}")]
+    #[error("the response could not be written as JSON")]
     UnwritableAnswer(#[source] serde_json::Error),
 }
 
@@ -63,7 +58,7 @@ impl From<HandlerError> for Diagnostic {
     }
 }
 
-/// What distinguishes the events: a batch has records, a direct invocation is the bare request.
+/// What distinguishes the events: a batch has records, a direct invocation is a bare request.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "Records")]
@@ -76,45 +71,38 @@ struct Origin {
     event_source: Option<String>,
 }
 
-/// Answers one invocation. The payload is read as it was sent: a field that is given twice must not go unseen.
+/// Responds to one invocation. The payload is read as it was sent: a field that is given twice must be reported.
 pub async fn handle<T: Transport, Q: Queue, B: Bus>(
     worker: &Worker<T, Q, B>,
     payload: &RawValue,
     invocation: &Invocation,
 ) -> Result<Value, HandlerError> {
-    let span = info_span!(
-        "invocation",
-        lambda_request_id = invocation.lambda_request_id,
-        xray_trace_id = invocation.xray_trace_id
-    );
-    let answered = answer(worker, payload, invocation).instrument(span.clone()).await;
-    // The runtime tells Lambda; its own line for the log is a debugger's and is switched off.
-    answered.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {error}")))
+    lambda::traced(invocation, respond(worker, payload, &worker.context(invocation))).await
 }
 
-async fn answer<T: Transport, Q: Queue, B: Bus>(
+async fn respond<T: Transport, Q: Queue, B: Bus>(
     worker: &Worker<T, Q, B>,
     payload: &RawValue,
-    invocation: &Invocation,
+    context: &Context<'_>,
 ) -> Result<Value, HandlerError> {
-    let limits = &worker.settings().invocation;
-    if invocation.is_too_short(limits) {
+    if context.run.is_too_short() {
         error!(
-            reserve_s = limits.reserve.as_secs(),
-            "the function's timeout is no longer than the reserve for AWS calls: nothing can be done; raise it"
+            reserve_s = context.run.limits.reserve.as_secs(),
+            "the function's timeout is no longer than the reserve for AWS calls, so no request can be carried out; raise \
+             the timeout"
         );
     }
     let records = match serde_json::from_str::<Object<Shape>>(payload.get()) {
         Ok(Object(Shape { records })) => records,
-        // An object whose Records cannot be read. To take it for a request would answer a batch with a success.
+        // An object whose Records cannot be read: to treat it as a request would report a batch as a success.
         Err(error) if payload.get().trim_start().starts_with('{') => {
             return Err(unreadable(&error));
         }
-        // Whatever it is, the request's own rules say what is wrong with it.
+        // Not an object: the request's own rules say what is wrong with it.
         Err(_) => None,
     };
     let Some(records) = records else {
-        let detail = worker.answer(payload.get(), invocation).await?;
+        let detail = worker.respond(payload.get(), context).await?;
         return serde_json::to_value(detail).map_err(HandlerError::UnwritableAnswer);
     };
     let mut origins = records.into_iter().map(|Object(origin)| origin);
@@ -127,7 +115,7 @@ async fn answer<T: Transport, Q: Queue, B: Bus>(
     let event: SqsEvent = serde_json::from_str(payload.get()).map_err(|error| unreadable(&error))?;
     let deliveries = Delivery::of_records(event.records)?;
     let mut response = SqsBatchResponse::default();
-    for message_id in batch::run(worker, deliveries, invocation).await {
+    for message_id in batch::run(worker, deliveries, context).await {
         response.add_failure(message_id);
     }
     serde_json::to_value(response).map_err(HandlerError::UnwritableAnswer)
@@ -137,7 +125,7 @@ fn unreadable(error: &serde_json::Error) -> HandlerError {
     HandlerError::UnreadableBatch { line: error.line(), column: error.column() }
 }
 
-/// Whether it names a service as AWS does; anything else is a stranger's text and not repeated.
+/// Whether the text names a service as AWS does; any other text is untrusted and not repeated.
 fn is_event_source(source: &str) -> bool {
     let service = source.strip_prefix("aws:").unwrap_or_default();
     (1..=EVENT_SOURCE_LENGTH_MAX).contains(&service.len())

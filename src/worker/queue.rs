@@ -1,4 +1,4 @@
-//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one.
+//! The request queue and the dead-letter queue: what a delivery is, and the three operations on one.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use aws_lambda_events::event::sqs::SqsMessage;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 use thiserror::Error;
 
-use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueFault, fault};
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError};
 use crate::request::{RequestId, Trigger};
 
 /// Most bytes of a message with its attributes, SQS's limit.
@@ -21,31 +21,28 @@ const VISIBILITY_MAX: Duration = Duration::from_hours(12);
 /// One receive of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The message's id, the same in every receive.
+    /// The same in every receive.
     pub message_id: String,
-    /// Names this receive to the queue.
+    /// Identifies this receive to the queue.
     pub receipt_handle: String,
-    /// The body, if there is one.
     pub body: Option<String>,
-    /// The lane that the sender chose; a standard queue's message may have none.
+    /// The lane that the sender chose; a message of a standard queue may have none.
     pub message_group: Option<String>,
-    /// How often the message was received, this time included.
+    /// How often the message was received, this time included; at least 1.
     pub receive_count: u32,
     /// When the queue accepted the message.
     pub sent_at: Option<SystemTime>,
-    /// When it was first received.
     pub first_received_at: Option<SystemTime>,
-    /// What made the request.
     pub trigger: Trigger,
-    /// The name that a dead-letter copy kept for the request.
+    /// The request's name in a redriven dead-letter copy.
     pub request_id: Option<RequestId>,
 }
 
-/// A record has no message id, so its failure could not be reported: silence would lose it.
+/// A record has no message id, so its failure could not be reported, and the message would be lost.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("record {index} of the batch has no message id")]
 pub struct Unidentified {
-    /// The record's place in the batch.
+    /// The record's position in the batch, from 0.
     pub index: usize,
 }
 
@@ -69,7 +66,7 @@ impl Delivery {
                 .unwrap_or(1)
                 .max(1),
             message_group: attribute("MessageGroupId").filter(|group| !group.is_empty()).cloned(),
-            // Without it the deadline would begin anew with every delivery.
+            // Without it the deadline would start again with every delivery.
             sent_at: time("SentTimestamp").or_else(|| time("ApproximateFirstReceiveTimestamp")),
             first_received_at: time("ApproximateFirstReceiveTimestamp"),
             trigger: Trigger::of_attribute(text("trigger")),
@@ -81,33 +78,30 @@ impl Delivery {
     }
 }
 
-/// A message that needs somebody's attention, copied for them.
+/// A message that an operator must see, copied to the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter<'a> {
-    /// The message it copies.
     pub delivery: &'a Delivery,
-    /// The name of the request.
     pub request_id: &'a RequestId,
-    /// Its outcome's name.
+    /// The outcome's name.
     pub outcome: &'a str,
-    /// Why it failed.
     pub reason_code: &'a str,
-    /// The same in words, cut to 256 characters.
+    /// Shortened to 256 characters in the copy.
     pub reason_message: &'a str,
 }
 
 impl DeadLetter<'_> {
-    /// The body of the copy: that of the message, byte for byte.
+    /// The body of the copy: the message's, byte for byte; `null` for an absent one, since SQS takes no empty body.
     #[must_use]
     pub fn body(&self) -> &str {
         self.delivery.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("null")
     }
 
-    /// The attributes of the copy, none of them empty; all or none, so that it fits.
+    /// The attributes of the copy, none of them empty; none at all if the copy would be too large with them.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, String)> {
         let shown = |text: &str| {
-            // SQS takes the characters of XML and no others.
+            // SQS accepts the characters of XML only.
             let is_refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
             let visible = |c: char| if is_refused(c) { ' ' } else { c };
             text.chars().map(visible).take(REASON_MESSAGE_LENGTH_MAX).collect::<String>()
@@ -131,20 +125,20 @@ impl DeadLetter<'_> {
 
 /// The queue as the worker uses it.
 ///
-/// A seam: production talks to SQS, a simulation on a virtual clock keeps the queue in memory.
+/// A seam: production calls SQS, a simulation on a virtual clock keeps the queue in memory.
 pub trait Queue {
-    /// Takes a finished message out of the request queue.
-    fn delete(&self, delivery: &Delivery) -> impl Future<Output = Result<(), QueueFault>>;
+    /// Deletes a finished message.
+    fn delete(&self, delivery: &Delivery) -> impl Future<Output = Result<(), QueueError>>;
 
-    /// Gives messages back, all at once, to be delivered again after `visibility`.
-    fn hand_back(
+    /// Returns messages to the queue, which delivers them again after `visibility`.
+    fn defer(
         &self,
         deliveries: &[Delivery],
         visibility: Duration,
-    ) -> impl Future<Output = Result<(), QueueFault>>;
+    ) -> impl Future<Output = Result<(), QueueError>>;
 
     /// Copies a message to the dead-letter queue.
-    fn bury(&self, letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueFault>>;
+    fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueError>>;
 }
 
 /// Amazon SQS.
@@ -156,7 +150,6 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// The two queues.
     #[must_use]
     pub fn new(
         client: aws_sdk_sqs::Client,
@@ -168,34 +161,40 @@ impl Sqs {
 }
 
 impl Queue for Sqs {
-    async fn delete(&self, delivery: &Delivery) -> Result<(), QueueFault> {
+    async fn delete(&self, delivery: &Delivery) -> Result<(), QueueError> {
         let request = self.client.delete_message().queue_url(&self.request_queue_url);
         let sent = request.receipt_handle(&delivery.receipt_handle).send().await;
-        sent.map(drop).map_err(|error| fault("DeleteMessage", &error))
+        sent.map(drop).map_err(|error| QueueError::call("DeleteMessage", error))
     }
 
-    async fn hand_back(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueFault> {
-        // One call, but for a standard queue's mapping that gathers more messages than a call takes.
+    async fn defer(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueError> {
+        // One call is enough, except for the batch of a standard queue, which may have more messages than a call takes.
         for some in deliveries.chunks(BATCH_ENTRIES_MAX) {
             self.change_visibility(some, visibility).await?;
         }
         Ok(())
     }
 
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {
+    async fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         const OPERATION: &str = "SendMessage";
-        let mut request =
-            self.client.send_message().queue_url(&self.dead_letter_queue_url).message_body(letter.body());
-        for (name, value) in letter.attributes() {
+        let mut request = self
+            .client
+            .send_message()
+            .queue_url(&self.dead_letter_queue_url)
+            .message_body(dead_letter.body());
+        for (name, value) in dead_letter.attributes() {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            request = request.message_attributes(name, value.map_err(|error| fault(OPERATION, &error))?);
+            request =
+                request.message_attributes(name, value.map_err(|error| QueueError::call(OPERATION, error))?);
         }
         if self.dead_letter_queue_url.strip_suffix(".fifo").is_some() {
-            // A standard request queue gives no group; a message of its own then is its group.
-            let group = letter.delivery.message_group.as_ref().unwrap_or(&letter.delivery.message_id);
-            request = request.message_group_id(group).message_deduplication_id(&letter.delivery.message_id);
+            // A message of a standard queue may have no group; then its own id is the group.
+            let group =
+                dead_letter.delivery.message_group.as_ref().unwrap_or(&dead_letter.delivery.message_id);
+            request =
+                request.message_group_id(group).message_deduplication_id(&dead_letter.delivery.message_id);
         }
-        request.send().await.map(drop).map_err(|error| fault(OPERATION, &error))
+        request.send().await.map(drop).map_err(|error| QueueError::call(OPERATION, error))
     }
 }
 
@@ -204,9 +203,9 @@ impl Sqs {
         &self,
         deliveries: &[Delivery],
         visibility: Duration,
-    ) -> Result<(), QueueFault> {
+    ) -> Result<(), QueueError> {
         const OPERATION: &str = "ChangeMessageVisibilityBatch";
-        // Rounded up: a message that comes back early finds what it was told to wait for still in its way.
+        // Rounded up, so that no message comes back before the time that it waits for.
         let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
         let mut request = self.client.change_message_visibility_batch().queue_url(&self.request_queue_url);
@@ -216,14 +215,18 @@ impl Sqs {
                 .receipt_handle(&delivery.receipt_handle)
                 .visibility_timeout(seconds)
                 .build()
-                .map_err(|error| fault(OPERATION, &error))?;
+                .map_err(|error| QueueError::call(OPERATION, error))?;
             request = request.entries(entry);
         }
-        let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
-        let failed = answer.failed();
-        let Some(first) = failed.first() else { return Ok(()) };
-        let (count, of) = (failed.len(), deliveries.len());
-        let cause = format!("{count} of {of} entries, the first with {}", first.code());
-        Err(QueueFault { operation: OPERATION, cause })
+        let response = request.send().await.map_err(|error| QueueError::call(OPERATION, error))?;
+        match response.failed() {
+            [] => Ok(()),
+            [first, ..] => Err(QueueError::Entries {
+                operation: OPERATION,
+                failed: response.failed().len(),
+                of: deliveries.len(),
+                code: first.code().to_owned(),
+            }),
+        }
     }
 }

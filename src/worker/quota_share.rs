@@ -1,5 +1,5 @@
-//! This worker's share of what Alibaba Cloud lets the account do in a region: as many workers as may run at once divide
-//! the quota among them, so that a long queue is worked off without a single call that is throttled.
+//! This worker's share of the account's quotas in a region: the workers that may run at once divide them, so that a long
+//! queue is processed without throttled calls.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -10,27 +10,27 @@ use crate::request::RegionId;
 
 /// Requests that all workers together begin in a region in any [`WINDOW`].
 ///
-/// A request makes one write and reads the endpoint's record twice, if nothing gets in its way; the quotas are 500 and
-/// 1000 calls in 60 s for one account (PrivateLink developer reference, "API rate limits"). The rest is for retries and
-/// for whoever else works with this account.
+/// A request without errors makes one write and reads the endpoint's record twice; the quotas are 500 and 1000 calls in
+/// 60 s for one account (PrivateLink developer reference, "API rate limits"). The rest is for retries and for other callers
+/// of the account.
 const REQUESTS_MAX: usize = 480;
 
-/// A whole batch begins at once, however many workers there may be: most of them are idle most of the time. Above 48 of
-/// them the shares are more than the whole, and a long queue is throttled now and then.
+/// A whole batch begins at once, whatever the number of workers: most of them are idle most of the time. With more than 48
+/// workers the shares together exceed the quota, and a long queue is throttled sometimes.
 const REQUESTS_MIN: usize = 10;
 
-/// The length of a quota's window. Where it begins is the service's secret, so none of ours may hold more.
+/// The length of a quota's window. Where a window begins is unknown, so no period of this length may have more requests.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// When requests began, or will, in each region. Lives as long as the process, so the next invocation knows.
+/// When requests began, or will begin, in each region. Lives as long as the process, so that the next invocation knows it.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct QuotaShare {
     requests_max: usize,
     begun: RefCell<HashMap<RegionId, VecDeque<Instant>>>,
 }
 
-impl Share {
-    /// The share of one of so many workers.
+impl QuotaShare {
+    /// The share of one of this many workers.
     pub(super) fn of(workers: NonZeroU16) -> Self {
         let requests_max = (REQUESTS_MAX / usize::from(workers.get())).max(REQUESTS_MIN);
         Self { requests_max, begun: RefCell::default() }
@@ -52,12 +52,12 @@ impl Share {
         self.forget(now);
         let mut begun = self.begun.borrow_mut();
         let begun = begun.entry(region.clone()).or_default();
-        // They stay in the order of time, also where one that could not wait comes before others that do.
+        // They stay in order of time, although a request that cannot wait may begin before others that do.
         let at = begun.back().map_or(at, |last| at.max(*last));
         begun.push_back(at);
     }
 
-    /// Forgets what is longer ago than a window.
+    /// Forgets requests that began more than a window ago.
     fn forget(&self, now: Instant) {
         self.begun.borrow_mut().retain(|_, begun| {
             while begun.front().is_some_and(|at| *at + WINDOW <= now) {
@@ -73,12 +73,12 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
-    fn share(workers: u16) -> Share {
-        Share::of(NonZeroU16::new(workers).unwrap())
+    fn share(workers: u16) -> QuotaShare {
+        QuotaShare::of(NonZeroU16::new(workers).unwrap())
     }
 
-    /// When so many requests that come together begin.
-    fn begin(share: &Share, region: &RegionId, now: Instant, count: usize) -> Vec<Duration> {
+    /// When this many requests that arrive together begin.
+    fn begin(share: &QuotaShare, region: &RegionId, now: Instant, count: usize) -> Vec<Duration> {
         let begin = |_| {
             let at = share.opens(region, now);
             share.take(region, at, now);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn no_minute_holds_more_than_the_share_and_none_waits_for_nothing() {
+    fn every_minute_begins_as_many_requests_as_the_share() {
         let (share, region, now) = (share(24), RegionId::parse("eu-west-1").unwrap(), Clock::start().now());
         let seconds = |waits: &[(usize, u64)]| -> Vec<Duration> {
             waits.iter().flat_map(|&(count, wait)| vec![Duration::from_secs(wait); count]).collect()
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_a_batch_at_least_and_nothing_is_kept_for_longer_than_a_window() {
+    fn share_is_at_least_one_batch_and_old_requests_are_forgotten() {
         let (share, region, now) = (share(1000), RegionId::parse("eu-west-1").unwrap(), Clock::start().now());
         for minutes in 0..100 {
             for _ in 0..10 {

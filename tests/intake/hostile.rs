@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use fastrand::Rng;
-use privatelink_detach::request::{DetachRequest, Rules};
+use privatelink_detach::request::Rules;
 use serde_json::{Map, Value, json};
 
 use crate::account::{Account, request};
@@ -155,8 +155,9 @@ async fn ten_thousand_calls_that_nobody_meant_bring_no_panic_and_no_5xx() {
         assert!(seen.get(&status).is_some_and(|count| *count >= often), "{status} is seldom met: {seen:?}");
     }
     for message in account.messages() {
-        let request =
-            DetachRequest::parse(&message.body, &Rules::default()).expect("what is enqueued is valid");
+        let request = privatelink_detach::request::parse(&message.body, &Rules::default())
+            .result
+            .expect("what is enqueued is valid");
         let group = format!("{}/{}", request.region_id, request.endpoint_id);
         assert_eq!((message.group, request.request_id.is_some()), (Some(group), true));
     }

@@ -8,9 +8,10 @@ use http::StatusCode;
 use local_aws::web_identity::{Denial, SigningKey};
 use local_aws::{Action as Aws, Fault as AwsFault, WebIdentity, wire};
 use privatelink_detach::alibaba::client::Client;
+use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
-use privatelink_detach::alibaba::error::Kind;
-use privatelink_detach::alibaba::privatelink::{Answer, Call, Target};
+use privatelink_detach::alibaba::privatelink::{Call, Target};
+use privatelink_detach::alibaba::response::Response;
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::aws;
@@ -41,7 +42,7 @@ async fn stage_with(keys: Keys, endpoints: &[&str]) -> Stage {
 /// pass is told when it comes again, after a second.
 async fn stage_waiting(keys: Keys, wait_max: Duration) -> Stage {
     let mut setting = Setting { keys, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
-    setting.invocation.wait_max = wait_max;
+    setting.time.wait_max = wait_max;
     Stage::set(setting).await
 }
 
@@ -209,7 +210,7 @@ async fn a_key_that_is_wrong_before_the_secret_changes_keeps_every_request() {
         stage.send(&request("ep-b", "sg-a"));
         let alarm = stage.deliver_in_vain().await;
         assert_eq!(alarm["code"], code);
-        assert!(text(&alarm, "message").contains("refuses the worker's keys"), "{alarm:#}");
+        assert!(text(&alarm, "message").contains("refuses the worker's credentials"), "{alarm:#}");
         assert!(text(&alarm, "advice").contains("ALIBABA_CREDENTIALS_SECRET_ARN"), "{alarm:#}");
         let readings = stage.aws_called(Aws::GetSecretValue);
         assert!((2..=5).contains(&readings), "{readings} readings in a delivery of 3 s");
@@ -260,7 +261,7 @@ async fn refused_keys_of_the_environment_are_told_once_an_invocation_and_keep_ev
         stage.send(&request("ep-b", "sg-a"));
         let alarm = stage.deliver_in_vain().await;
         assert_eq!(alarm["code"], code);
-        assert!(text(&alarm, "message").contains("refuses the worker's keys"), "{alarm:#}");
+        assert!(text(&alarm, "message").contains("refuses the worker's credentials"), "{alarm:#}");
         assert!(text(&alarm, "advice").contains("ALIBABA_CLOUD_ACCESS_KEY_ID"), "{alarm:#}");
         stage.cloud.cloud().set_access_key(AccessKey::default());
         stage.run_to_the_end(2).await;
@@ -301,8 +302,7 @@ async fn a_moment_without_secrets_manager_is_waited_out_and_told_to_nobody() {
         let mut setting =
             Setting { keys: Keys::Secret, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
         // The SDK's own attempts take their time, as in production.
-        (setting.invocation.call_timeout, setting.invocation.wait_max) =
-            (Duration::from_secs(8), Duration::from_secs(8));
+        (setting.time.call_timeout, setting.time.wait_max) = (Duration::from_secs(8), Duration::from_secs(8));
         let mut stage = Stage::set(setting).await;
         stage.invocation_length = Duration::from_secs(30);
         stage.aws.secrets().faults().plan(Aws::GetSecretValue, 3, fault);
@@ -326,11 +326,11 @@ async fn without_keys_a_request_ends_unconfirmed_at_its_deadline() {
     let event = stage.only_event();
     assert_eq!(
         (&event["outcome"], &event["reason"]["code"]),
-        (&json!("unconfirmed"), &json!("DeadlinePassed"))
+        (&json!("unconfirmed"), &json!("DeadlineExceeded"))
     );
     assert!(text(&event["reason"], "message").contains("last fault: NoCredentials"), "{event:#}");
     assert!(text(&event["reason"], "advice").contains("no keys"), "{event:#}");
-    assert_eq!((&event["effort"]["look_calls"], &event["effort"]["detach_calls"]), (&json!(0), &json!(0)));
+    assert_eq!((&event["effort"]["read_calls"], &event["effort"]["detach_calls"]), (&json!(0), &json!(0)));
     assert_eq!(stage.dead_letters().len(), 1, "it waits to be redriven");
 }
 
@@ -341,7 +341,7 @@ async fn a_direct_invocation_without_keys_says_so() {
     let detail = stage.invoke(&request("ep-a", "sg-a").to_string()).await.unwrap();
     assert_eq!(
         (&detail["outcome"], &detail["reason"]["code"]),
-        (&json!("unconfirmed"), &json!("InvocationTimeUsedUp"))
+        (&json!("unconfirmed"), &json!("InvocationTimeout"))
     );
     assert!(text(&detail["reason"], "advice").contains("no keys"), "{detail:#}");
     assert!(detail["effort"]["retries"]["NoCredentials"].as_u64().unwrap() >= 1, "{detail:#}");
@@ -365,10 +365,10 @@ async fn a_write_takes_the_keys_of_the_look_before_it_and_waits_for_no_others() 
     let call = async |call: Call| client.call(&target, &call, &clock, Duration::from_secs(5)).await.result;
     let detach = || Call::Detach { client_token: ClientToken::parse("t").unwrap(), dry_run: false };
     let unsent = call(detach()).await.unwrap_err();
-    assert_eq!((unsent.kind, unsent.keeps_token), (Kind::NoCredentials, true));
+    assert_eq!((unsent.kind, unsent.keeps_token), (ErrorKind::NoCredentials, true));
     assert_eq!((stage.aws_calls().len(), stage.cloud.cloud().counts().calls_total), (0, 0));
     assert!(call(Call::ListSecurityGroups { next_token: None }).await.is_ok());
-    assert_eq!(call(detach()).await, Ok(Answer::Accepted));
+    assert_eq!(call(detach()).await, Ok(Response::Accepted));
 }
 
 #[tokio::test]
@@ -419,7 +419,7 @@ async fn a_short_session_is_renewed_before_it_ends() {
         Setting { keys: Keys::Keyless, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
     setting.seed.settings.session_max = Some(Duration::from_secs(3));
     setting.seed.settings.detach_takes = Duration::from_millis(2700);
-    setting.invocation.wait_max = Duration::from_secs(6);
+    setting.time.wait_max = Duration::from_secs(6);
     let stage = Stage::set(setting).await;
     let event = stage.detach("sg-a").await;
     assert_eq!((&event["outcome"], &event["effort"]["retries"]), (&json!("detached"), &json!({})));
@@ -434,7 +434,7 @@ async fn a_session_that_cannot_be_renewed_holds_to_its_end() {
     // It ages after four seconds.
     setting.seed.settings.session_max = Some(Duration::from_secs(6));
     setting.seed.settings.detach_takes = Duration::from_millis(4300);
-    setting.invocation.wait_max = Duration::from_secs(8);
+    setting.time.wait_max = Duration::from_secs(8);
     let stage = Stage::set(setting).await;
     let no_more_sessions = async {
         stage.called(DETACH, 1).await;

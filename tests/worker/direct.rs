@@ -50,12 +50,12 @@ async fn a_direct_request_that_is_not_valid_is_rejected_in_the_reply() {
 async fn time_that_runs_out_is_told_as_such() {
     let mut setting = Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]);
     setting.seed.settings.detach_takes = Duration::from_mins(1);
-    setting.invocation.wait_max = Duration::from_secs(1);
+    setting.time.wait_max = Duration::from_secs(1);
     let stage = Stage::set(setting).await;
     let reply = stage.invoke(&request("ep-a", "sg-a").to_string()).await.unwrap();
     assert_eq!(
         (&reply["outcome"], &reply["reason"]["code"]),
-        (&json!("unconfirmed"), &json!("InvocationTimeUsedUp"))
+        (&json!("unconfirmed"), &json!("InvocationTimeout"))
     );
     assert!(reply["reason"]["message"].as_str().unwrap().contains("Detaching"), "{reply:#}");
     assert_eq!((stage.only_event(), stage.dead_letters().len()), (reply, 0));

@@ -228,5 +228,5 @@ async fn a_list_that_never_adds_up_ends_unconfirmed_at_the_deadline() {
     stage.run().await;
     let event = stage.only_event();
     assert_eq!(event["outcome"], "unconfirmed");
-    assert!(event["reason"]["message"].as_str().unwrap().contains("last fault: UnreadableAnswer"));
+    assert!(event["reason"]["message"].as_str().unwrap().contains("last error: UnreadableAnswer"));
 }

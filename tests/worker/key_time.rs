@@ -17,10 +17,11 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use bytes::Bytes;
 use privatelink_detach::alibaba::client::Client;
+use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{
     CredentialsConfig, CredentialsSource, KeylessConfig, Trouble,
 };
-use privatelink_detach::alibaba::error::{Kind, Unanswered};
+use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Call, Target};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
 use privatelink_detach::alibaba::transport::Transport;
@@ -60,7 +61,7 @@ impl Transport for &Cloud {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         let is_exchange = request.uri().query().unwrap().contains("Action=AssumeRoleWithOIDC");
         if is_exchange {
             self.asked_at.borrow_mut().push(self.began.unwrap().elapsed());
@@ -68,7 +69,7 @@ impl Transport for &Cloud {
         let takes = if is_exchange { &self.exchange_takes } else { &self.call_takes }.get();
         tokio::time::sleep(takes.min(timeout)).await;
         if takes > timeout {
-            return Err(Unanswered::Timeout);
+            return Err(NoResponse::Timeout);
         }
         let body = if is_exchange {
             r#"{"Credentials":{"AccessKeyId":"STS.id","AccessKeySecret":"s","SecurityToken":"t",
@@ -110,7 +111,7 @@ impl<'a> Caller<'a> {
     }
 
     /// A look, and how long it took; what is wrong if it failed.
-    async fn look(&self, timeout: Duration) -> (Duration, Option<Kind>) {
+    async fn look(&self, timeout: Duration) -> (Duration, Option<ErrorKind>) {
         let target = Target {
             region_id: RegionId::parse("eu-west-1").unwrap(),
             endpoint_id: EndpointId::parse("ep-a").unwrap(),
@@ -143,21 +144,21 @@ fn seconds(seconds: u64) -> Duration {
 async fn a_call_ends_in_its_time_whatever_its_keys_took() {
     let cloud = cloud(seconds(3), NEVER);
     let caller = Caller::new(&cloud, ZERO);
-    assert_eq!(caller.look(seconds(10)).await, (seconds(10), Some(Kind::Unanswered)));
+    assert_eq!(caller.look(seconds(10)).await, (seconds(10), Some(ErrorKind::NoResponse)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_leave_a_quarter_of_its_time_to_a_call() {
     let cloud = cloud(NEVER, ZERO);
     let caller = Caller::new(&cloud, ZERO);
-    assert_eq!(caller.look(seconds(4)).await, (seconds(3), Some(Kind::NoCredentials)));
+    assert_eq!(caller.look(seconds(4)).await, (seconds(3), Some(ErrorKind::NoCredentials)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_exchange_is_given_up_after_four_seconds() {
     let cloud = cloud(NEVER, ZERO);
     let caller = Caller::new(&cloud, ZERO);
-    assert_eq!(caller.look(NEVER).await, (seconds(4), Some(Kind::NoCredentials)));
+    assert_eq!(caller.look(NEVER).await, (seconds(4), Some(ErrorKind::NoCredentials)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +178,7 @@ async fn a_reading_that_is_given_up_has_failed_like_any_other() {
     let caller = Caller::new(&cloud, ZERO);
     let mut told = Vec::new();
     for expected in [3, 0, 3] {
-        assert_eq!(caller.look(seconds(4)).await, (seconds(expected), Some(Kind::NoCredentials)));
+        assert_eq!(caller.look(seconds(4)).await, (seconds(expected), Some(ErrorKind::NoCredentials)));
         told.push(caller.client.trouble().is_some());
         tokio::time::advance(Duration::from_millis(600)).await;
     }

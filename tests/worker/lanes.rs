@@ -15,7 +15,7 @@ const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 /// A stage whose invocations wait no longer than this.
 async fn impatient(endpoints: &[(&str, &[&str])], wait_max: Duration) -> Stage {
     let mut setting = Setting::with_endpoints(endpoints);
-    setting.invocation.wait_max = wait_max;
+    setting.time.wait_max = wait_max;
     Stage::set(setting).await
 }
 
@@ -116,7 +116,8 @@ async fn what_is_not_finished_goes_back_with_its_followers_and_nobody_else() {
     let visibility_calls =
         stage.aws_calls().into_iter().filter(|call| *call == Aws::ChangeMessageVisibilityBatch);
     assert_eq!(visibility_calls.count(), 1, "one call for the whole lane");
-    let is_told = |line: &Value| line["message"].as_str().unwrap().starts_with("handed back, untouched");
+    let is_told =
+        |line: &Value| line["message"].as_str().unwrap().starts_with("returned to the queue untouched");
     assert_eq!(log::lines().into_iter().filter(is_told).count(), 1, "of the follower, and not of its head");
 }
 

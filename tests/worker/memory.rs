@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use detach_simulation::{Ending, Interruption, Pace, REGION, Sandbox, World, mapping};
 use privatelink_detach::clock::Clock;
-use privatelink_detach::worker::Invocation;
+use privatelink_detach::lambda::Invocation;
+use privatelink_detach::worker::handler;
 use privatelink_simulator::{Action, Effect, Endpoint, Fault, Seed};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::log;
 use crate::schema;
@@ -66,7 +68,7 @@ async fn an_endpoint_that_stays_locked_ends_at_the_deadline_at_a_bounded_cost() 
     let calls = world.cloud.borrow().counts().calls_total;
     assert!((100..2_000).contains(&calls), "{calls} calls in an hour");
     let event = world.events.borrow()[0].detail.clone();
-    assert!(event["reason"]["message"].as_str().unwrap().contains("last fault"), "{event:#}");
+    assert!(event["reason"]["message"].as_str().unwrap().contains("last error"), "{event:#}");
     assert_eq!(world.buried(), 1);
 }
 
@@ -148,7 +150,7 @@ async fn a_panic_hands_its_lane_back_and_leaves_the_others_alone() {
     assert_eq!(of("sg-a", "panicked"), 1, "{lines:#?}");
     assert_eq!(of("sg-a", "a panic stopped this lane"), 1);
     assert_eq!(
-        (of("sg-a", "handed back"), of("sg-b", "handed back")),
+        (of("sg-a", "returned to the queue"), of("sg-b", "returned to the queue")),
         (1, 1),
         "the follower has a line of its own"
     );
@@ -222,13 +224,16 @@ async fn a_direct_invocation_does_not_wait_for_its_share() {
     let world = world(endpoints(12), Duration::from_secs(3));
     let sandbox = one_of_many(&world);
     for n in 0..12 {
-        let worker = sandbox.worker();
         let now = world.now();
-        let limits = &worker.settings().invocation;
-        let ends = now + Duration::from_secs(90);
-        let invocation = Invocation::new(Clock::starting_at(now), ends, "lambda".to_owned(), None, limits);
-        let answer = worker.answer(&request(&format!("ep-{n}"), "sg-a").to_string(), &invocation).await;
-        assert_eq!(answer.unwrap().outcome, "detached");
+        let invocation = Invocation {
+            clock: Clock::starting_at(now),
+            ends_at: now + Duration::from_secs(90),
+            lambda_request_id: "lambda".to_owned(),
+            xray_trace_id: None,
+        };
+        let payload = RawValue::from_string(request(&format!("ep-{n}"), "sg-a").to_string()).unwrap();
+        let response = handler::handle(sandbox.worker(), &payload, &invocation).await;
+        assert_eq!(response.unwrap()["outcome"], "detached");
         let took = world.now().duration_since(now).unwrap();
         assert!(took < Duration::from_secs(8), "{took:?}");
     }

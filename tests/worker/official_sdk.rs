@@ -13,7 +13,7 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::error::Unanswered;
+use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Action, Call, Target};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
 use privatelink_detach::alibaba::transport::{Https, Transport};
@@ -318,8 +318,8 @@ impl Transport for &InMemory {
         &self,
         request: http::Request<Bytes>,
         _: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         self.sent.replace(Some(request));
-        Err(Unanswered::ConnectionLost)
+        Err(NoResponse::ConnectionLost)
     }
 }

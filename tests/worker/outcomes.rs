@@ -48,7 +48,7 @@ async fn a_happy_detach_makes_no_call_too_many() {
     assert_eq!(stage.calls(Action::DetachSecurityGroupFromVpcEndpoint), 1);
     assert_eq!(stage.calls(Action::ListVpcEndpoints), 2, "the first look and the proof");
     assert!((0..=8).contains(&polls), "{polls} polls in 60 ms");
-    assert_eq!(event["effort"]["look_calls"], json!(polls + 4));
+    assert_eq!(event["effort"]["read_calls"], json!(polls + 4));
 }
 
 #[tokio::test]
@@ -99,13 +99,10 @@ async fn a_dry_run_that_was_carried_out_is_refused_loudly() {
     stage.send(&body);
     stage.run().await;
     let event = stage.only_event();
-    assert_eq!(
-        (&event["outcome"], &event["reason"]["code"]),
-        (&json!("refused"), &json!("DryRunNotHonoured"))
-    );
+    assert_eq!((&event["outcome"], &event["reason"]["code"]), (&json!("refused"), &json!("DryRunIgnored")));
     assert_eq!(event["api_request_ids"], json!(["R-1"]));
     let alarms: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
-    assert!(alarms.len() == 1 && alarms[0]["reason_code"] == "DryRunNotHonoured", "{alarms:?}");
+    assert!(alarms.len() == 1 && alarms[0]["reason_code"] == "DryRunIgnored", "{alarms:?}");
 }
 
 #[tokio::test]
@@ -238,7 +235,7 @@ async fn past_its_deadline_a_request_gets_one_last_look_and_a_dead_letter() {
     let event = stage.only_event();
     assert_eq!(
         (&event["outcome"], &event["reason"]["code"]),
-        (&json!("unconfirmed"), &json!("DeadlinePassed"))
+        (&json!("unconfirmed"), &json!("DeadlineExceeded"))
     );
     assert!(event["reason"]["message"].as_str().unwrap().contains("group Attached, endpoint Active"));
     assert_eq!(stage.calls(Action::DetachSecurityGroupFromVpcEndpoint), 0);

@@ -28,7 +28,7 @@ fn the_schema_refuses_what_the_contract_does() {
             "security_groups_before": ["sg-a", "sg-b"], "security_groups_after": ["sg-b"],
             "endpoint_status": "Active", "confirmed_at": "2026-11-22T07:00:12.431Z",
         },
-        "effort": { "deliveries": 1, "detach_calls": 1, "look_calls": 5, "retries": {} },
+        "effort": { "deliveries": 1, "detach_calls": 1, "read_calls": 5, "retries": {} },
         "accepted_at": "2026-11-22T07:00:00.000Z", "started_at": "2026-11-22T07:00:00.000Z",
         "completed_at": "2026-11-22T07:00:12.431Z", "duration_ms": 12431, "api_request_ids": ["R"], "metadata": {},
     });

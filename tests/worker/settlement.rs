@@ -73,7 +73,7 @@ async fn after_the_deadline_a_copy_that_was_written_already_is_enough() {
     let letters = stage.dead_letters();
     assert_eq!(
         (letters.len(), attribute(&letters[0], "reason_code").as_deref()),
-        (1, Some("DeadlinePassed"))
+        (1, Some("DeadlineExceeded"))
     );
     assert_eq!(stage.waiting(), 0);
 }

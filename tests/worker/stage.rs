@@ -10,9 +10,10 @@ use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
+use privatelink_detach::drive::time_budget::TimeLimits;
+use privatelink_detach::lambda::Invocation;
 use privatelink_detach::worker::assemble::{self, LiveWorker};
 use privatelink_detach::worker::handler::{self, HandlerError};
-use privatelink_detach::worker::{Invocation, InvocationLimits};
 use privatelink_simulator::{AccessKey, Action, Cloud, Endpoint, OidcProvider, Role, Seed, Server};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ pub(crate) struct Setting {
     /// Its name.
     pub(crate) queue_name: &'static str,
     /// The bounds of an invocation.
-    pub(crate) invocation: InvocationLimits,
+    pub(crate) time: TimeLimits,
 }
 
 /// Where the worker's keys come from.
@@ -94,7 +95,7 @@ impl Default for Setting {
                 .visibility_timeout(Duration::from_mins(9))
                 .redrive(1000, DEAD_LETTERS),
             queue_name: REQUESTS,
-            invocation: quick_invocation(),
+            time: quick_time(),
         }
     }
 }
@@ -122,14 +123,13 @@ pub(crate) fn quick() -> Limits {
 }
 
 /// An invocation of seconds instead of minutes; long enough for a machine that is busy with something else.
-pub(crate) fn quick_invocation() -> InvocationLimits {
-    InvocationLimits {
+pub(crate) fn quick_time() -> TimeLimits {
+    TimeLimits {
         wait_max: Duration::from_secs(3),
         reserve: Duration::from_secs(3),
-        last_look_reserve: Duration::from_millis(300),
+        last_read_reserve: Duration::from_millis(300),
         call_timeout: Duration::from_secs(1),
         call_time_min: Duration::from_millis(50),
-        ..InvocationLimits::default()
     }
 }
 
@@ -199,7 +199,7 @@ impl Stage {
             variables.find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
         });
         let sdk = aws::config(aws.environment()).unwrap();
-        let worker = assemble::worker(config.unwrap(), &sdk, quick(), setting.invocation).unwrap();
+        let worker = assemble::worker(config.unwrap(), &sdk, quick(), setting.time).unwrap();
         Self {
             aws,
             cloud,
@@ -280,14 +280,12 @@ impl Stage {
     /// One invocation that ends at a given time.
     pub(crate) async fn invoke_until(&self, payload: &str, ends: SystemTime) -> Result<Value, HandlerError> {
         let clock = Clock::starting_at(self.aws.now());
-        let limits = &self.worker.settings().invocation;
-        let invocation = Invocation::new(
+        let invocation = Invocation {
             clock,
-            ends,
-            "lambda-request".to_owned(),
-            Some("Root=1-trace".to_owned()),
-            limits,
-        );
+            ends_at: ends,
+            lambda_request_id: "lambda-request".to_owned(),
+            xray_trace_id: Some("Root=1-trace".to_owned()),
+        };
         let payload: Box<RawValue> = serde_json::from_str(payload).unwrap();
         handler::handle(&self.worker, &payload, &invocation).await
     }

@@ -197,7 +197,7 @@ async fn a_service_without_group_status_is_understood() {
 async fn pages_of_one_entry_are_read_to_the_end() {
     let (_, event) = detached_with(|settings| settings.page_size_max = 1).await;
     assert_eq!(event["evidence"]["security_groups_before"], json!(["sg-a", "sg-b", "sg-c"]));
-    assert!(event["effort"]["look_calls"].as_u64().unwrap() > 3 + 1 + 2);
+    assert!(event["effort"]["read_calls"].as_u64().unwrap() > 3 + 1 + 2);
 }
 
 #[tokio::test]

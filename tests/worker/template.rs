@@ -19,7 +19,7 @@ use local_aws::LocalAws;
 use privatelink_detach::alibaba::credentials::{
     Credentials, CredentialsConfig, CredentialsSource, KeylessConfig,
 };
-use privatelink_detach::alibaba::error::Unanswered;
+use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_clock::ServiceClock;
 use privatelink_detach::alibaba::service_url::BaseUrl;
 use privatelink_detach::alibaba::transport::Transport;
@@ -155,9 +155,9 @@ impl Transport for &Kept {
         &self,
         request: http::Request<Bytes>,
         _: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         self.0.borrow_mut().push(request);
-        Err(Unanswered::ConnectionLost)
+        Err(NoResponse::ConnectionLost)
     }
 }
 

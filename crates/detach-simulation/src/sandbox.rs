@@ -15,9 +15,12 @@ use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
+use privatelink_detach::drive::time_budget::TimeLimits;
+use privatelink_detach::lambda::Invocation;
 use privatelink_detach::request::Rules;
+use privatelink_detach::worker::deferral::DeferralLimits;
 use privatelink_detach::worker::handler;
-use privatelink_detach::worker::{Invocation, InvocationLimits, Settings, Worker};
+use privatelink_detach::worker::{Settings, Worker};
 use serde_json::value::RawValue;
 
 use crate::record::{Given, What};
@@ -188,10 +191,14 @@ impl Sandbox {
     ) -> Ending {
         let event = mapping::event(self.world.kind.requests(), batch).to_string();
         let event = RawValue::from_string(event).expect("an event in JSON");
-        let (now, limits) = (self.world.now(), &self.worker.settings().invocation);
+        let now = self.world.now();
         let ends = now + timeout;
-        let lambda_request_id = format!("lambda-{}", self.invocation.get());
-        let invocation = Invocation::new(Clock::starting_at(now), ends, lambda_request_id, None, limits);
+        let invocation = Invocation {
+            clock: Clock::starting_at(now),
+            ends_at: ends,
+            lambda_request_id: format!("lambda-{}", self.invocation.get()),
+            xray_trace_id: None,
+        };
         let handled = pin!(handler::handle(&self.worker, &event, &invocation));
         let handled = self.interrupted(handled, interruption);
         match self.world.time.by(ends, handled).await.flatten() {
@@ -246,7 +253,8 @@ fn worker(
         deadline: deployment.deadline,
         concurrency: deployment.concurrency,
         limits: Limits::default(),
-        invocation: InvocationLimits::default(),
+        time: TimeLimits::default(),
+        deferral: DeferralLimits::default(),
     };
     Worker::new(client, seam(), seam(), settings, random)
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use local_aws::NewMessage;
-use privatelink_detach::alibaba::error::Unanswered;
+use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::aws::OPERATION_TIMEOUT;
-use privatelink_detach::aws::sqs::QueueFault;
+use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::completion::Completion;
-use privatelink_detach::worker::bus::{Bus, BusFault};
+use privatelink_detach::worker::bus::{Bus, PublishError};
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
 use privatelink_simulator::Manner;
 
@@ -61,7 +61,7 @@ impl Transport for Seam {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         let world = &self.world;
         let query = request.uri().query().unwrap_or_default();
         assert!(!query.contains(world.cursed.get()), "cursed");
@@ -81,7 +81,7 @@ impl Seam {
         asked: Asked,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         let world = &self.world;
         let half = world.draw_alibaba() / 2;
         let delay = world.chance.borrow_mut().call_delay();
@@ -92,22 +92,22 @@ impl Seam {
         world.time.pass(there.min(timeout)).await;
         let Some((call, asked, request)) = on_its_way.sent.take_if(|_| there < timeout) else {
             on_its_way.is_given_up = true;
-            return Err(Unanswered::Timeout);
+            return Err(NoResponse::Timeout);
         };
         let answer = world.serve(call, &asked, &request);
         let left = timeout.saturating_sub(there);
         let (back, result) = match answer.manner {
             Manner::Whole { after } if answer.response.body().len() > BODY_BYTES_MAX => {
-                (half + after, Err(Unanswered::UnreadableAnswer))
+                (half + after, Err(NoResponse::UnreadableAnswer))
             }
             Manner::Whole { after } => (half + after, Ok(answer.response)),
-            Manner::Hang => (left, Err(Unanswered::Timeout)),
+            Manner::Hang => (left, Err(NoResponse::Timeout)),
             Manner::Reset { after } | Manner::Truncated { after, .. } => {
-                (half + after, Err(Unanswered::ConnectionLost))
+                (half + after, Err(NoResponse::ConnectionLost))
             }
         };
         world.time.pass(back.min(left)).await;
-        if back >= left { Err(Unanswered::Timeout) } else { result }
+        if back >= left { Err(NoResponse::Timeout) } else { result }
     }
 
     /// A change in AWS, as far as it succeeds and its answer comes back.
@@ -142,15 +142,15 @@ impl Seam {
 }
 
 impl Queue for Seam {
-    async fn delete(&self, delivery: &Delivery) -> Result<(), QueueFault> {
+    async fn delete(&self, delivery: &Delivery) -> Result<(), QueueError> {
         let change = Change::Delete {
             message: delivery.message_id.clone(),
             handle: delivery.receipt_handle.as_str().into(),
         };
-        self.change(change).await.map_err(|cause| QueueFault { operation: "delete", cause })
+        self.change(change).await.map_err(|cause| QueueError::call("delete", cause))
     }
 
-    async fn hand_back(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueFault> {
+    async fn defer(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueError> {
         let one =
             |delivery: &Delivery| (delivery.message_id.clone(), delivery.receipt_handle.as_str().into());
         let mut messages: Vec<_> = deliveries.iter().map(one).collect();
@@ -167,10 +167,10 @@ impl Queue for Seam {
             }
             (handed_back, _) => handed_back,
         };
-        handed_back.map_err(|cause| QueueFault { operation: "hand back", cause })
+        handed_back.map_err(|cause| QueueError::call("defer", cause))
     }
 
-    async fn bury(&self, letter: &DeadLetter<'_>) -> Result<(), QueueFault> {
+    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         let delivery = letter.delivery;
         let lane = delivery.message_group.as_deref().unwrap_or(&delivery.message_id);
         let copy = match self.world.kind {
@@ -180,14 +180,13 @@ impl Queue for Seam {
         let copy =
             letter.attributes().into_iter().fold(copy, |copy, (name, value)| copy.attribute(name, &value));
         let change = Change::Bury { message: delivery.message_id.clone(), copy: Box::new(copy) };
-        self.change(change).await.map_err(|cause| QueueFault { operation: "bury", cause })
+        self.change(change).await.map_err(|cause| QueueError::call("send dead letter", cause))
     }
 }
 
 impl Bus for Seam {
-    async fn publish(&self, completion: &Completion) -> Result<(), BusFault> {
-        let detail = serde_json::to_value(&completion.detail)
-            .map_err(|error| BusFault { cause: error.to_string() })?;
-        self.change(Change::Publish { detail }).await.map_err(|cause| BusFault { cause })
+    async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
+        let detail = serde_json::to_value(&completion.detail).map_err(PublishError::Unwritable)?;
+        self.change(Change::Publish { detail }).await.map_err(|cause| PublishError::Call(cause.into()))
     }
 }

@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use privatelink_detach::alibaba::client::{Client, Seen};
+use http::Request;
+use privatelink_detach::alibaba::client::Client;
+use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::CredentialsSource;
-use privatelink_detach::alibaba::error::{Kind, Unanswered};
-use privatelink_detach::alibaba::privatelink::{Answer, Call, GroupStatus, Target};
+use privatelink_detach::alibaba::error::NoResponse;
+use privatelink_detach::alibaba::privatelink::{Call, Target};
+use privatelink_detach::alibaba::response::{CallResult, EndpointStatus, GroupStatus, Response};
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
@@ -36,18 +38,18 @@ const NEXT_TOKEN_LENGTH_MAX: usize = 2048;
 
 /// Answers everything alike, and keeps what it was sent.
 pub(crate) struct Canned {
-    pub(crate) response: Response<Bytes>,
+    pub(crate) response: http::Response<Bytes>,
     pub(crate) sent: RefCell<Vec<Request<Bytes>>>,
 }
 
 impl Canned {
-    pub(crate) fn new(response: Response<Bytes>) -> Self {
+    pub(crate) fn new(response: http::Response<Bytes>) -> Self {
         Self { response, sent: RefCell::default() }
     }
 }
 
 impl Transport for &Canned {
-    async fn send(&self, request: Request<Bytes>, _: Duration) -> Result<Response<Bytes>, Unanswered> {
+    async fn send(&self, request: Request<Bytes>, _: Duration) -> Result<http::Response<Bytes>, NoResponse> {
         self.sent.borrow_mut().push(request);
         Ok(self.response.clone())
     }
@@ -64,6 +66,7 @@ pub(crate) fn check(input: &[u8]) {
         Call::ListSecurityGroups { next_token: None },
         Call::ListEndpoints { next_token: None },
         Call::Detach { client_token: ClientToken::numbered(7, 1), dry_run: false },
+        Call::Detach { client_token: ClientToken::numbered(7, 2), dry_run: true },
     ];
     for call in calls {
         let canned = Canned::new(response.clone());
@@ -90,29 +93,33 @@ fn output_now<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn check_seen(seen: &Seen, call: &Call, response: &Response<Bytes>) {
+fn check_seen(seen: &CallResult, call: &Call, response: &http::Response<Bytes>) {
     let (status, body) = (response.status().as_u16(), response.body());
     fault::check_api_request_id(seen.api_request_id.as_deref());
     match &seen.result {
+        Ok(Response::DryRunPassed) => {
+            let is_dry_run = matches!(call, Call::Detach { dry_run: true, .. });
+            assert!(is_dry_run && (400..600).contains(&status), "{status}");
+        }
         Ok(answer) => {
             assert_eq!((status, answer.action()), (200, call.action()));
             assert!(seen.api_request_id.is_some());
             check_answer(answer, seen.api_request_id.as_deref(), body);
         }
         Err(fault) if status == 200 => {
-            let unreadable = (Kind::Unanswered, "UnreadableAnswer", false, true, None);
+            let unreadable = (ErrorKind::NoResponse, "UnreadableAnswer", false, true, None);
             let fault = (fault.kind, &*fault.name, fault.is_coded, fault.keeps_token, fault.retry_after);
             assert_eq!(fault, unreadable);
         }
         Err(fault) => {
             assert_eq!(fault.action, call.action());
-            fault::check_fault(fault, status, body);
+            fault::check_error(fault, status, body);
         }
     }
 }
 
 /// What was read is what stands there.
-fn check_answer(answer: &Answer, api_request_id: Option<&str>, body: &[u8]) {
+fn check_answer(response: &Response, api_request_id: Option<&str>, body: &[u8]) {
     let is_short = |text: &str| text.len() <= TEXT_LENGTH_MAX;
     let is_sendable = |token: &String| (1..=NEXT_TOKEN_LENGTH_MAX).contains(&token.len());
     // A number beyond all bounds in a field that nobody reads is no JSON to this reader, and passes the other.
@@ -122,9 +129,9 @@ fn check_answer(answer: &Answer, api_request_id: Option<&str>, body: &[u8]) {
         assert_eq!(at(body, "RequestId").as_deref(), api_request_id);
     }
     let list = |name: &str| body.as_ref().map(|body| body[name].as_array().expect("a list").clone());
-    match answer {
-        Answer::Accepted => {}
-        Answer::SecurityGroups(page) => {
+    match response {
+        Response::Accepted | Response::DryRunPassed => {}
+        Response::SecurityGroups(page) => {
             assert!(page.items.iter().all(|group| is_short(&group.id)), "{page:?}");
             assert!(page.next_token.as_ref().is_none_or(is_sendable), "{page:?}");
             if let Some(list) = list("SecurityGroups") {
@@ -140,12 +147,16 @@ fn check_answer(answer: &Answer, api_request_id: Option<&str>, body: &[u8]) {
                 assert!(ours.eq(list.iter().map(read)), "{page:?}");
             }
         }
-        Answer::Endpoints(page) => {
+        Response::Endpoints(page) => {
             assert!(page.next_token.as_ref().is_none_or(is_sendable), "{page:?}");
             for endpoint in &page.items {
                 assert!(is_short(&endpoint.id), "{endpoint:?}");
                 assert!(
-                    endpoint.status.as_ref().is_none_or(|status| is_short(status) && !status.is_empty()),
+                    endpoint
+                        .status
+                        .as_ref()
+                        .map(EndpointStatus::as_str)
+                        .is_none_or(|status| is_short(status) && !status.is_empty()),
                     "{endpoint:?}"
                 );
             }
@@ -159,7 +170,7 @@ fn check_answer(answer: &Answer, api_request_id: Option<&str>, body: &[u8]) {
 
 /// The second call is signed with the time of the first answer only if that says that our clock is wrong, and only if it
 /// can be a clock's.
-fn check_clock(canned: &Canned, seen: &Seen) {
+fn check_clock(canned: &Canned, seen: &CallResult) {
     let sent = canned.sent.borrow();
     let signed_at = |request: &Request<Bytes>| {
         let date = request.headers()["x-acs-date"].to_str().expect("text");
@@ -170,6 +181,6 @@ fn check_clock(canned: &Canned, seen: &Seen) {
     let second = signed_at(&sent[1]);
     let offset = second.duration_since(beginning()).unwrap_or_else(|earlier| earlier.duration());
     assert!(offset <= CLOCK_OFFSET_MAX, "{offset:?}");
-    let is_of_the_clock = seen.result.as_ref().is_err_and(|fault| fault.kind == Kind::Clock);
+    let is_of_the_clock = seen.result.as_ref().is_err_and(|fault| fault.kind == ErrorKind::Clock);
     assert!(offset.is_zero() || is_of_the_clock, "{offset:?}");
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use privatelink_detach::alibaba::codes::{Code, ErrorKind};
 use privatelink_detach::alibaba::credentials::Credentials;
-use privatelink_detach::alibaba::error::{Code, Fault, Kind};
+use privatelink_detach::alibaba::error::CallError;
 use privatelink_detach::alibaba::privatelink::Action;
 
 use crate::memory::{Bound, bounded};
@@ -30,15 +31,15 @@ pub(crate) fn check(input: &[u8]) {
     let keys = keys();
     let mut names = Vec::new();
     for status in STATUSES {
-        let (fault, api_request_id) = bounded(&MEMORY, input.len(), || {
-            Fault::answered(Action::Detach, status, input, None, |message| keys.redact(message))
+        let (error, api_request_id) = bounded(&MEMORY, input.len(), || {
+            CallError::read(Action::Detach, status, input, None, |message| keys.redact(message))
         });
-        check_fault(&fault, status, input);
+        check_error(&error, status, input);
         check_api_request_id(api_request_id.as_deref());
-        if fault.is_coded {
-            names.push((fault.name, fault.message));
+        if error.is_coded {
+            names.push((error.name, error.message));
         } else {
-            assert_eq!(fault.name, format!("Http{status}"));
+            assert_eq!(error.name, format!("Http{status}"));
         }
     }
     let (first, others) = (names.first(), names.get(1..).unwrap_or_default());
@@ -49,35 +50,35 @@ pub(crate) fn check(input: &[u8]) {
     assert!(others.iter().all(|other| Some(other) == first), "and the same one: {names:?}");
 }
 
-/// What holds for the fault of every answer that is not the one that was asked for.
-pub(crate) fn check_fault(fault: &Fault, status: u16, body: &[u8]) {
-    let is = |name: &str| fault.is_coded && fault.name == name;
-    let family = |name: &str| fault.is_coded && fault.name.starts_with(name);
-    assert!(Code::parse(&fault.name).is_some(), "{fault:?}");
-    assert_without(&fault.name, &KEYS);
-    assert!(fault.retry_after.is_none_or(|wait| !wait.is_zero() && wait <= RETRY_AFTER_MAX), "{fault:?}");
-    if fault.is_coded {
-        assert!((400..600).contains(&status), "{status} is no error: {fault:?}");
+/// What holds for the error of every answer that is not the one that was asked for.
+pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
+    let is = |name: &str| error.is_coded && error.name == name;
+    let family = |name: &str| error.is_coded && error.name.starts_with(name);
+    assert!(Code::parse(&error.name).is_some(), "{error:?}");
+    assert_without(&error.name, &KEYS);
+    assert!(error.retry_after.is_none_or(|wait| !wait.is_zero() && wait <= RETRY_AFTER_MAX), "{error:?}");
+    if error.is_coded {
+        assert!((400..600).contains(&status), "{status} is no error: {error:?}");
         assert!(body.len() <= 16 * 1024, "a body of {} bytes was read for a code", body.len());
-        assert!(status < 500 || fault.keeps_token, "{fault:?}");
+        assert!(status < 500 || error.keeps_token, "{error:?}");
     } else {
-        let expected = if status == 429 { Kind::Throttled } else { Kind::Unanswered };
-        assert_eq!((fault.kind, &fault.message, fault.keeps_token), (expected, &None, true), "{fault:?}");
+        let expected = if status == 429 { ErrorKind::Throttled } else { ErrorKind::NoResponse };
+        assert_eq!((error.kind, &error.message, error.keeps_token), (expected, &None, true), "{error:?}");
     }
     // Each of these ends a request, or is told to somebody as the truth about it.
-    assert_eq!(fault.kind == Kind::EndpointNotFound, is("EndpointNotFound"), "{fault:?}");
-    assert_eq!(fault.kind == Kind::SecurityGroupNotFound, is("SecurityGroupNotFound"), "{fault:?}");
-    assert_eq!(fault.kind == Kind::DryRunPassed, is("DryRunOperation"), "{fault:?}");
-    match fault.kind {
-        Kind::Denied => assert!(is("NoPermission") || family("Forbidden."), "{fault:?}"),
-        Kind::Refused => assert!(fault.is_coded && status < 500 && status != 429, "{fault:?}"),
-        Kind::Credentials => {
-            assert!(fault.is_coded && !family("Throttling"), "{fault:?}");
+    assert_eq!(error.kind == ErrorKind::EndpointNotFound, is("EndpointNotFound"), "{error:?}");
+    assert_eq!(error.kind == ErrorKind::SecurityGroupNotFound, is("SecurityGroupNotFound"), "{error:?}");
+    assert_eq!(error.kind == ErrorKind::DryRunOperation, is("DryRunOperation"), "{error:?}");
+    match error.kind {
+        ErrorKind::Denied => assert!(is("NoPermission") || family("Forbidden."), "{error:?}"),
+        ErrorKind::Refused => assert!(error.is_coded && status < 500 && status != 429, "{error:?}"),
+        ErrorKind::Credentials => {
+            assert!(error.is_coded && !family("Throttling"), "{error:?}");
         }
-        Kind::NoCredentials => panic!("the call was sent: {fault:?}"),
+        ErrorKind::NoCredentials => panic!("the call was sent: {error:?}"),
         _ => {}
     }
-    if let Some(message) = &fault.message {
+    if let Some(message) = &error.message {
         assert_tame(message, 200);
         assert_without(message, &KEYS);
     }

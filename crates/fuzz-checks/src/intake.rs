@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use lambda_runtime::Diagnostic;
 use privatelink_detach::config::IntakeConfig;
 use privatelink_detach::intake::{Intake, IntakeError, Invocation};
-use privatelink_detach::request::DetachRequest;
+use privatelink_detach::request;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -160,7 +160,7 @@ fn messages(aws: &Aws) -> Vec<Value> {
 fn check_queued(message: &Value) {
     let body = message["MessageBody"].as_str().expect("a body");
     check_message(body);
-    let request = DetachRequest::parse(body, &rules()).expect("what is queued is valid");
+    let request = request::parse(body, &rules()).result.expect("what is queued is valid");
     check_allowed(&request, &rules());
     assert!(request.request_id.is_some(), "{body}");
     assert_eq!(message["MessageGroupId"], format!("{}/{}", request.region_id, request.endpoint_id));

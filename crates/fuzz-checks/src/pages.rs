@@ -3,7 +3,8 @@
 use std::fmt;
 
 use privatelink_detach::alibaba::pages::{Identified, PAGES_MAX, Page, Pages, Turn};
-use privatelink_detach::alibaba::privatelink::{self, Action, Answer};
+use privatelink_detach::alibaba::privatelink::Action;
+use privatelink_detach::alibaba::response::{self, Response};
 
 use crate::memory::{Bound, bounded};
 
@@ -17,15 +18,15 @@ pub(crate) fn check(input: &[u8]) {
     let lines = || input.split(|byte| *byte == b'\n');
     check_list(
         input.len(),
-        lines().filter_map(|line| match privatelink::read(Action::ListSecurityGroups, line)?.0 {
-            Answer::SecurityGroups(page) => Some(page),
+        lines().filter_map(|line| match response::read(Action::ListSecurityGroups, line)?.0 {
+            Response::SecurityGroups(page) => Some(page),
             other => panic!("{other:?} is no list of groups"),
         }),
     );
     check_list(
         input.len(),
-        lines().filter_map(|line| match privatelink::read(Action::ListEndpoints, line)?.0 {
-            Answer::Endpoints(page) => Some(page),
+        lines().filter_map(|line| match response::read(Action::ListEndpoints, line)?.0 {
+            Response::Endpoints(page) => Some(page),
             other => panic!("{other:?} is no list of endpoints"),
         }),
     );

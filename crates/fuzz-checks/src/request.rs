@@ -1,11 +1,11 @@
 //! The body of a request, as a message and as a webhook have it, and every kind of id that may be in it.
 
 use http::Uri;
-use privatelink_detach::alibaba::error::Code;
+use privatelink_detach::alibaba::codes::Code;
 use privatelink_detach::intake::submission::{self, Fault, REQUESTS_MAX, Source};
 use privatelink_detach::request::{
-    ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldFault, RegionId, Rejection, RejectionCode,
-    RequestId, Rules, SecurityGroupId,
+    self, ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldError, Parsed, RegionId, Rejection,
+    RejectionCode, RequestId, Rules, SecurityGroupId, Subject,
 };
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::text::assert_tame;
 const MEMORY: Bound = Bound { base: 16 * 1024, per_byte: 32 };
 
 /// Most faults of one request: 20, and how many more there are.
-const FAULTS_MAX: usize = 21;
+const ERRORS_MAX: usize = 21;
 
 /// Most characters of a field's name: 64, each of which may need ten to be shown.
 const FIELD_LENGTH_MAX: usize = 640;
@@ -50,9 +50,11 @@ const FIELDS: [&str; 13] = [
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let rules = rules();
-    match bounded(&MEMORY, text.len(), || DetachRequest::parse(text, &rules)) {
-        Ok(request) => check_request(&request, text, &rules),
-        Err(rejection) => check_rejection(&rejection, text),
+    let Parsed { subject, result } = bounded(&MEMORY, text.len(), || request::parse(text, &rules));
+    check_subject(&subject);
+    match result {
+        Ok(request) => check_request(&request, &subject, text, &rules),
+        Err(rejection) => check_rejection(&rejection, &subject, text),
     }
     let source = Source::OwnIdOr("lambda-request");
     match bounded(&MEMORY, text.len(), || submission::parse(text, source, &rules)) {
@@ -71,10 +73,26 @@ pub(crate) fn rules() -> Rules {
     }
 }
 
-fn check_request(request: &DetachRequest, text: &str, rules: &Rules) {
+fn check_subject(subject: &Subject) {
+    assert!(subject.deadline.is_none_or(|deadline| DEADLINE_SECONDS.contains(&deadline.as_secs())));
+    assert!(serde_json::to_string(&subject.metadata).expect("JSON").len() <= METADATA_BYTES_MAX);
+}
+
+/// The subject of a valid request.
+fn subject_of(request: &DetachRequest) -> Subject {
+    Subject {
+        region_id: Some(request.region_id.clone()),
+        endpoint_id: Some(request.endpoint_id.clone()),
+        security_group_id: Some(request.security_group_id.clone()),
+        request_id: request.request_id.clone(),
+        deadline: request.deadline,
+        metadata: request.metadata.clone(),
+    }
+}
+
+fn check_request(request: &DetachRequest, subject: &Subject, text: &str, rules: &Rules) {
     check_allowed(request, rules);
-    assert!(request.deadline.is_none_or(|deadline| DEADLINE_SECONDS.contains(&deadline.as_secs())));
-    assert!(serde_json::to_string(&request.metadata).expect("JSON").len() <= METADATA_BYTES_MAX);
+    assert_eq!(*subject, subject_of(request));
     // A mistyped field must not pass for a default.
     let body: Value = serde_json::from_str(text).expect("a request is JSON");
     let fields = body.as_object().expect("a request is an object");
@@ -90,7 +108,7 @@ fn check_request(request: &DetachRequest, text: &str, rules: &Rules) {
     let request_id = request.request_id.clone().unwrap_or_else(|| RequestId::from_source("message"));
     let written = request.to_body(&request_id);
     let named = DetachRequest { request_id: Some(request_id.clone()), ..request.clone() };
-    assert_eq!(DetachRequest::parse(&written, rules).as_ref(), Ok(&named));
+    assert_eq!(request::parse(&written, rules).result.as_ref(), Ok(&named));
     check_message(&written);
     let submissions = submission::parse(text, Source::Id("message"), rules).expect("one request");
     assert_eq!(submissions.len(), 1);
@@ -110,38 +128,33 @@ pub(crate) fn check_allowed(request: &DetachRequest, rules: &Rules) {
     assert!(!rules.protected_security_groups.contains(&request.security_group_id), "{request:?}");
 }
 
-fn check_rejection(rejection: &Rejection, text: &str) {
-    let faults = &rejection.faults;
-    assert!((1..=FAULTS_MAX).contains(&faults.len()), "{rejection:?}");
-    faults.iter().for_each(check_fault);
-    // Unlisted ones may weigh more than those that are listed.
-    assert!(faults.iter().all(|fault| fault.code >= rejection.code), "{rejection:?}");
-    assert!(rejection.deadline.is_none_or(|deadline| DEADLINE_SECONDS.contains(&deadline.as_secs())));
-    assert!(serde_json::to_string(&rejection.metadata).expect("JSON").len() <= METADATA_BYTES_MAX);
-    // What is only not allowed here is a request elsewhere, and nothing else is.
-    let elsewhere = DetachRequest::parse(text, &Rules::default());
+fn check_rejection(rejection: &Rejection, subject: &Subject, text: &str) {
+    let errors = &rejection.errors;
+    assert!((1..=ERRORS_MAX).contains(&errors.len()), "{rejection:?}");
+    errors.iter().for_each(check_error);
+    // Errors that are not listed may be more important than those that are.
+    assert!(errors.iter().all(|error| error.code >= rejection.code), "{rejection:?}");
+    // A body that is only not allowed here is a request in another deployment; no other rejected body is.
+    let elsewhere = request::parse(text, &Rules::default()).result;
     assert_eq!(elsewhere.is_ok(), rejection.code != RejectionCode::InvalidRequest, "{rejection:?}");
     if let Ok(request) = elsewhere {
-        assert_eq!(
-            (&rejection.region_id, &rejection.endpoint_id, &rejection.security_group_id),
-            (&Some(request.region_id), &Some(request.endpoint_id), &Some(request.security_group_id))
-        );
+        assert_eq!(*subject, subject_of(&request));
     }
 }
 
-fn check_fault(fault: &FieldFault) {
-    assert_tame(&fault.field, FIELD_LENGTH_MAX);
-    assert_tame(&fault.problem, PROBLEM_LENGTH_MAX);
+fn check_error(error: &FieldError) {
+    assert_tame(&error.field, FIELD_LENGTH_MAX);
+    assert_tame(&error.problem, PROBLEM_LENGTH_MAX);
 }
 
 /// What holds for everything that is wrong with a body.
 pub(crate) fn check_faults(faults: &[Fault]) {
     assert!(!faults.is_empty());
     // Of the list itself as many as of one request.
-    assert!(faults.len() <= FAULTS_MAX * REQUESTS_MAX, "{} faults", faults.len());
+    assert!(faults.len() <= ERRORS_MAX * REQUESTS_MAX, "{} faults", faults.len());
     for Fault { index, fault } in faults {
         assert!(index.is_none_or(|index| index < REQUESTS_MAX), "{index:?}");
-        check_fault(fault);
+        check_error(fault);
     }
 }
 

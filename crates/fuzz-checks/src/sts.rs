@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use privatelink_detach::alibaba::codes::Code;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, KeylessConfig};
-use privatelink_detach::alibaba::error::Code;
 use privatelink_detach::alibaba::service_clock::ServiceClock;
 use privatelink_detach::alibaba::service_url::BaseUrl;
 use privatelink_detach::alibaba::sts;

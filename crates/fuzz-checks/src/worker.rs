@@ -10,16 +10,19 @@ use bytes::Bytes;
 use http::{Request, Response};
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::error::Unanswered;
+use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
+use privatelink_detach::drive::time_budget::TimeLimits;
+use privatelink_detach::lambda::Invocation;
 use privatelink_detach::worker::bus::EventBridge;
+use privatelink_detach::worker::deferral::DeferralLimits;
 use privatelink_detach::worker::handler::{self, HandlerError};
 use privatelink_detach::worker::queue::Sqs;
-use privatelink_detach::worker::{Invocation, InvocationLimits, Settings, Worker};
+use privatelink_detach::worker::{Settings, Worker};
 use privatelink_simulator::{AccessKey, Cloud, Endpoint, Manner, Seed};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -50,7 +53,7 @@ struct Alibaba {
 }
 
 impl Transport for &Alibaba {
-    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, Unanswered> {
+    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, NoResponse> {
         let answer = self.cloud.borrow_mut().answer(&request, self.clock.wall());
         match answer.manner {
             Manner::Whole { after } => {
@@ -59,9 +62,9 @@ impl Transport for &Alibaba {
             }
             Manner::Hang => {
                 self.clock.sleep_until(self.clock.now() + timeout).await;
-                Err(Unanswered::Timeout)
+                Err(NoResponse::Timeout)
             }
-            Manner::Reset { .. } | Manner::Truncated { .. } => Err(Unanswered::ConnectionLost),
+            Manner::Reset { .. } | Manner::Truncated { .. } => Err(NoResponse::ConnectionLost),
         }
     }
 }
@@ -106,9 +109,12 @@ fn handle(payload: &RawValue) {
     let handling = async |clock: Clock| {
         let alibaba = Alibaba { cloud: RefCell::new(cloud()), clock };
         let worker = worker(&alibaba, &aws);
-        let limits = &worker.settings().invocation;
-        let ends = beginning() + TIMEOUT;
-        let invocation = Invocation::new(clock, ends, "lambda-request".to_owned(), None, limits);
+        let invocation = Invocation {
+            clock,
+            ends_at: beginning() + TIMEOUT,
+            lambda_request_id: "lambda-request".to_owned(),
+            xray_trace_id: None,
+        };
         let result = handler::handle(&worker, payload, &invocation).await;
         let calls = alibaba.cloud.borrow().counts().calls_total;
         (result, calls, clock.now() - clock.started())
@@ -246,7 +252,8 @@ fn worker<'a>(alibaba: &'a Alibaba, aws: &Aws) -> Worker<&'a Alibaba, Sqs, Event
         deadline: Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT),
         concurrency: WorkerConfig::CONCURRENCY_DEFAULT,
         limits: Limits::default(),
-        invocation: InvocationLimits::default(),
+        time: TimeLimits::default(),
+        deferral: DeferralLimits::default(),
     };
     Worker::new(client, queue, bus, settings, 7)
 }

@@ -8,25 +8,25 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::error::Unanswered;
+use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::transport::Transport;
-use privatelink_detach::aws::sqs::QueueFault;
-use privatelink_detach::clock::Clock;
+use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::completion::Completion;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
+use privatelink_detach::drive::time_budget::TimeLimits;
+use privatelink_detach::lambda;
 use privatelink_detach::request::Rules;
 use privatelink_detach::telemetry::{self, Level};
-use privatelink_detach::worker::bus::{Bus, BusFault};
+use privatelink_detach::worker::bus::{Bus, PublishError};
+use privatelink_detach::worker::deferral::DeferralLimits;
 use privatelink_detach::worker::handler;
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
-use privatelink_detach::worker::{Invocation, InvocationLimits, Settings, Worker};
+use privatelink_detach::worker::{Settings, Worker};
 use privatelink_simulator::{AccessKey, Cloud, Endpoint, Seed};
-use serde_json::value::RawValue;
 
 /// The endpoint whose calls panic.
 const CURSED: &str = "ep-cursed";
@@ -40,7 +40,7 @@ impl Transport for &Outside {
         &self,
         request: http::Request<Bytes>,
         _: Duration,
-    ) -> Result<http::Response<Bytes>, Unanswered> {
+    ) -> Result<http::Response<Bytes>, NoResponse> {
         let query = request.uri().query().unwrap_or_default();
         assert!(!query.contains(CURSED), "cursed");
         Ok(self.0.borrow_mut().answer(&request, SystemTime::now()).response)
@@ -48,21 +48,21 @@ impl Transport for &Outside {
 }
 
 impl Queue for &Outside {
-    async fn delete(&self, _: &Delivery) -> Result<(), QueueFault> {
+    async fn delete(&self, _: &Delivery) -> Result<(), QueueError> {
         Ok(())
     }
 
-    async fn hand_back(&self, _: &[Delivery], _: Duration) -> Result<(), QueueFault> {
+    async fn defer(&self, _: &[Delivery], _: Duration) -> Result<(), QueueError> {
         Ok(())
     }
 
-    async fn bury(&self, _: &DeadLetter<'_>) -> Result<(), QueueFault> {
+    async fn send_dead_letter(&self, _: &DeadLetter<'_>) -> Result<(), QueueError> {
         Ok(())
     }
 }
 
 impl Bus for &Outside {
-    async fn publish(&self, _: &Completion) -> Result<(), BusFault> {
+    async fn publish(&self, _: &Completion) -> Result<(), PublishError> {
         Ok(())
     }
 }
@@ -83,14 +83,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         deadline: Duration::from_hours(1),
         concurrency: WorkerConfig::CONCURRENCY_DEFAULT,
         limits: Limits::default(),
-        invocation: InvocationLimits::default(),
+        time: TimeLimits::default(),
+        deferral: DeferralLimits::default(),
     };
     let worker = &Worker::new(client, &outside, &outside, settings, seeds.u64(..));
-    let handle = |event: LambdaEvent<Box<RawValue>>| async move {
-        let ends = SystemTime::UNIX_EPOCH + Duration::from_millis(event.context.deadline);
-        let limits = &worker.settings().invocation;
-        let invocation = Invocation::new(Clock::start(), ends, event.context.request_id, None, limits);
-        handler::handle(worker, &event.payload, &invocation).await
-    };
-    Runtime::new(service_fn(handle)).run().await
+    lambda::serve(|payload, invocation| async move { handler::handle(worker, &payload, &invocation).await })
+        .await
 }

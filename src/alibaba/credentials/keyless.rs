@@ -12,7 +12,8 @@ use tracing::warn;
 
 use super::renewal::Kept;
 use super::{NoCredentials, REDACTED, advice, redact};
-use crate::alibaba::error::{Coded, Kind, Unanswered};
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::error::{Coded, NoResponse};
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::service_clock::{self, ServiceClock};
 use crate::alibaba::service_url::BaseUrl;
@@ -126,7 +127,7 @@ impl Keyless {
         let began = clock.wall();
         // The address was parsed at start, and everything else is encoded: a request always comes out.
         let request = sts::request(&self.config.sts_url, &call, service_clock.at(began))
-            .map_err(|_| unanswered(Unanswered::ConnectionLost))?;
+            .map_err(|_| unanswered(NoResponse::ConnectionLost))?;
         let response = transport.send(request, EXCHANGE_TIMEOUT).await.map_err(unanswered)?;
         let status = response.status().as_u16();
         if status == 200 {
@@ -143,9 +144,9 @@ impl Keyless {
         }
         let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
         let Some(coded) = coded else {
-            return Err(unanswered(Unanswered::Status(status)));
+            return Err(unanswered(NoResponse::Status(status)));
         };
-        if coded.kind == Kind::Clock {
+        if coded.kind == ErrorKind::Clock {
             service_clock.correct(began, response.headers());
             return Err(ExchangeFault::Clock(refused(coded)));
         }
@@ -179,7 +180,7 @@ fn without_token(message: &str, token: &str) -> String {
 fn refused(coded: Coded) -> NoCredentials {
     let code = coded.code.as_str().to_owned();
     let says = coded.message.map_or(String::new(), |message| format!(": {message}"));
-    let is_passing = matches!(coded.kind, Kind::Transient | Kind::Throttled | Kind::NonceUsed);
+    let is_passing = matches!(coded.kind, ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::NonceUsed);
     NoCredentials {
         problem: format!("{} answered {code}{says}", sts::ACTION),
         advice: if is_passing { advice::WAIT } else { advice::of_exchange(&code) },
@@ -188,7 +189,7 @@ fn refused(coded: Coded) -> NoCredentials {
     }
 }
 
-fn unanswered(why: Unanswered) -> ExchangeFault {
+fn unanswered(why: NoResponse) -> ExchangeFault {
     let code = why.name();
     ExchangeFault::Other(NoCredentials {
         problem: format!("{} got no usable answer: {code}", sts::ACTION),
@@ -200,7 +201,7 @@ fn unanswered(why: Unanswered) -> ExchangeFault {
 
 fn unreadable(call: &str) -> NoCredentials {
     NoCredentials {
-        code: Unanswered::UnreadableAnswer.name(),
+        code: NoResponse::UnreadableAnswer.name(),
         problem: format!("{call} answered something that holds nothing usable"),
         advice: advice::UNREADABLE,
         is_passing: true,
@@ -257,7 +258,7 @@ mod tests {
             &self,
             request: http::Request<Bytes>,
             _: Duration,
-        ) -> Result<http::Response<Bytes>, Unanswered> {
+        ) -> Result<http::Response<Bytes>, NoResponse> {
             self.sent.borrow_mut().push(request);
             tokio::time::advance(ANSWER_TAKES).await;
             Ok(self.answers.borrow_mut().remove(0))

@@ -12,7 +12,7 @@ use super::keyless::Keyless;
 use super::renewal::{Kept, Renewal};
 use super::secret::Secret;
 use super::{Credentials, CredentialsConfig, NoCredentials, Trouble, advice};
-use crate::alibaba::error::Unanswered;
+use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
@@ -166,7 +166,7 @@ impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if !self.is_over {
             let given_up = NoCredentials {
-                code: Unanswered::Timeout.name(),
+                code: NoResponse::Timeout.name(),
                 problem: "reading them took too long".to_owned(),
                 advice: advice::WAIT,
                 is_passing: true,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use privatelink_detach::aws;
 use privatelink_detach::completion::SOURCE;
 use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::drive::time_budget::{LENGTH_ASSUMED, TimeLimits};
 use privatelink_detach::intake::payload::DETAIL_TYPE;
 use privatelink_detach::intake::sender::SEND_TIME_MAX;
 use privatelink_detach::request::DEADLINE_SECONDS;
-use privatelink_detach::worker::InvocationLimits;
+use privatelink_detach::worker::deferral::DeferralLimits;
 use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, number, parameter};
@@ -107,17 +108,19 @@ async fn the_mapping_reads_the_workers_answer_as_it_is_meant() {
 #[test]
 fn the_workers_time_is_enough_for_what_it_does_in_it() {
     let deployment = usual();
-    let limits = InvocationLimits::default();
+    let limits = TimeLimits::default();
+    let deferral = DeferralLimits::default();
     let timeout = seconds(&deployment.properties("WorkerFunction")["Timeout"]);
     assert!(timeout >= limits.wait_max + limits.call_timeout + limits.reserve);
     assert!(limits.reserve >= 3 * aws::OPERATION_TIMEOUT, "publish, delete and hand back");
-    assert_eq!(limits.length_assumed, timeout);
+    assert_eq!(LENGTH_ASSUMED, timeout);
 
     let longest = Duration::from_secs(*DEADLINE_SECONDS.end());
     let queue = deployment.properties("RequestQueue");
     let visibility = seconds(&queue["VisibilityTimeout"]);
-    let rests = (1..5).map(|receives| limits.hand_back(receives)).filter(|rest| *rest < limits.hand_back_max);
-    let receives_needed = longest.as_secs() / limits.hand_back_max.as_secs() + rests.count() as u64;
+    let rests =
+        (1..5).map(|receives| deferral.visibility(receives)).filter(|rest| *rest < deferral.visibility_max);
+    let receives_needed = longest.as_secs() / deferral.visibility_max.as_secs() + rests.count() as u64;
     assert_eq!(receives_needed, 664);
     assert!(
         receives_needed < number(&queue["RedrivePolicy"]["maxReceiveCount"]),

@@ -112,7 +112,7 @@ pub(super) fn all() -> Vec<Scenario> {
             plan([endpoint("ep-a", &["sg-a", "sg-b"])], [request])
         })
         .copied(),
-        Scenario::new("unconfirmed at its deadline", "unconfirmed (DeadlinePassed)", || {
+        Scenario::new("unconfirmed at its deadline", "unconfirmed (DeadlineExceeded)", || {
             let request = request(0, "ep-a", "sg-a", SHORT_DEADLINE, false);
             held(plan([endpoint("ep-a", &["sg-a", "sg-b"])], [request]), Duration::from_hours(2))
         })

@@ -89,9 +89,7 @@ fn is_refused(code: &str, wanted: &Wanted, calls: &[&Call<'_>], looks: &Looks) -
                 .any(|served| served.code.as_deref().is_some_and(|code| codes.contains(&code)));
             is_locked && record("EndpointBusinessStatus", &["FinancialLocked"])
         }
-        "DryRunNotHonoured" => {
-            wanted.dry_run && answers(calls, DETACH).any(|served| served.status == Some(200))
-        }
+        "DryRunIgnored" => wanted.dry_run && answers(calls, DETACH).any(|served| served.status == Some(200)),
         "EndpointNotFound" => {
             let is_denied = answers(calls, Some(Action::ListVpcEndpoints)).any(|served| is_served(&served));
             let is_missing = looks.is_record_missing || is_denied;

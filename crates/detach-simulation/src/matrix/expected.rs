@@ -107,7 +107,7 @@ fn passing(case: &Case<'_>, is_accepted: bool, retried: Option<String>) -> End {
 fn unconfirmed(message: String) -> End {
     End {
         outcome: "unconfirmed",
-        reason: Some("DeadlinePassed".to_owned()),
+        reason: Some("DeadlineExceeded".to_owned()),
         message,
         retried: None,
         is_copied: true,

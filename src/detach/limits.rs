@@ -1,22 +1,22 @@
-//! How long to wait: numbers, and the randomness that keeps callers apart.
+//! How long a detach waits: constants, and the jitter that keeps callers apart.
 
 use std::time::Duration;
 
-/// Every wait of a detach. Tests shorten them; nobody else changes them.
+/// Every wait of a detach. Only tests use other values than the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The first poll after a detach was accepted: most take a few seconds, none less.
+    /// The first poll after a detach was accepted: a detach takes some seconds.
     pub poll_first: Duration,
-    /// Polls grow up to this: the event then leaves about 1.5 s after the truth, at 20 reads a minute of the 3000
-    /// that a region allows.
+    /// The longest poll interval: the event then follows the detach by about 1.5 s, at 20 of the 3000 reads a minute that
+    /// a region allows.
     pub poll_max: Duration,
-    /// The shortest back-off after a fault, so that jitter never means at once.
+    /// The shortest back-off after an error, so that jitter never means an immediate call.
     pub backoff_min: Duration,
-    /// The back-off that doubles.
+    /// The ceiling of the first back-off, doubled with every further error in a row.
     pub backoff_base: Duration,
-    /// The back-off's ceiling: locks are held for seconds, not minutes.
+    /// The highest ceiling of a back-off: locks are held for seconds, not minutes.
     pub backoff_max: Duration,
-    /// How long an accepted detach may show no effect before it is asked for again.
+    /// How long an accepted detach may show no effect before it is requested again.
     pub no_effect_after: Duration,
 }
 
@@ -33,14 +33,14 @@ impl Default for Limits {
     }
 }
 
-/// Jitter of a poll, to both sides: lanes that started together drift apart.
+/// Jitter of a poll, in both directions, as a share of it: lanes that started together drift apart.
 const POLL_JITTER: f64 = 0.15;
 
-/// Growth from poll to poll: 1 s, 1.5 s, 2.25 s, then the ceiling.
+/// Growth from poll to poll: 1 s, 1.5 s, 2.25 s, then [`Limits::poll_max`].
 const POLL_GROWTH: f64 = 1.5;
 
 impl Limits {
-    /// The wait before a poll, `polls` of which went before it.
+    /// The wait before a poll that follows `polls` others.
     pub(super) fn poll(&self, polls: u32, rng: &mut fastrand::Rng) -> Duration {
         let exponent = i32::try_from(polls).unwrap_or(i32::MAX);
         let grown = self.poll_first.as_secs_f64() * POLL_GROWTH.powi(exponent);
@@ -48,9 +48,9 @@ impl Limits {
         Duration::from_secs_f64(grown.min(self.poll_max.as_secs_f64()) * jitter)
     }
 
-    /// The wait after a fault, `faults` of which came before it in a row: full jitter above the floor.
-    pub(super) fn backoff(&self, faults: u32, rng: &mut fastrand::Rng) -> Duration {
-        let doubled = 2_u32.checked_pow(faults).and_then(|factor| self.backoff_base.checked_mul(factor));
+    /// The wait after an error that follows `errors` others in a row: full jitter above the floor.
+    pub(super) fn backoff(&self, errors: u32, rng: &mut fastrand::Rng) -> Duration {
+        let doubled = 2_u32.checked_pow(errors).and_then(|factor| self.backoff_base.checked_mul(factor));
         let ceiling = doubled.unwrap_or(self.backoff_max).min(self.backoff_max);
         ceiling.mul_f64(rng.f64()).max(self.backoff_min)
     }
@@ -72,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn backoff_fills_its_growing_range_above_the_floor() {
+    fn backoff_uses_its_whole_growing_range_above_the_floor() {
         let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
-        for (faults, ceiling) in
+        for (errors, ceiling) in
             [(0, 1.0), (1, 2.0), (2, 4.0), (4, 16.0), (5, 20.0), (63, 20.0), (u32::MAX, 20.0)]
         {
-            let waits: Vec<f64> = (0..500).map(|_| limits.backoff(faults, &mut rng).as_secs_f64()).collect();
-            assert!(waits.iter().all(|wait| (0.5..=ceiling).contains(wait)), "{faults}");
-            assert!(waits.iter().any(|wait| *wait > ceiling * 0.9), "{faults}: the range is used to its end");
+            let waits: Vec<f64> = (0..500).map(|_| limits.backoff(errors, &mut rng).as_secs_f64()).collect();
+            assert!(waits.iter().all(|wait| (0.5..=ceiling).contains(wait)), "{errors}");
+            assert!(waits.iter().any(|wait| *wait > ceiling * 0.9), "{errors}: the range is used to its end");
         }
     }
 }

@@ -1,0 +1,339 @@
+//! The table of Alibaba Cloud's error codes: for each code its kind, what it means here, what to do about it, and the
+//! section of the runbook that says more.
+//!
+//! The one place where a code is named. A code is matched whole, then by four dotted families, then by its HTTP status;
+//! never by another part of it and never by its message. Sources: PrivateLink's own error tables, and for the codes
+//! marked "undocumented" what callers of other products report.
+
+use std::fmt;
+
+/// Longest error code that is accepted, in characters. Alibaba's longest in this product has 44.
+pub(super) const CODE_LENGTH_MAX: usize = 128;
+
+/// An error code exactly as Alibaba Cloud sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Code(String);
+
+impl Code {
+    /// The code, if it looks like one: up to 128 letters, digits, `.`, `_` and `-`.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        let is_code = (1..=CODE_LENGTH_MAX).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        is_code.then(|| Self(code.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an error means, by what the worker does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Another operation holds the endpoint's lock, or a payment is overdue.
+    Locked,
+    /// The endpoint is being connected.
+    Connecting,
+    /// The endpoint's state does not allow the call now.
+    WrongState,
+    /// The service is busy or failing.
+    Transient,
+    /// A quota is used up.
+    Throttled,
+    /// The first call with this client token still runs.
+    StillRunning,
+    /// The signature's nonce was used before.
+    NonceUsed,
+    /// Our clock differs from the service's by more than 15 minutes.
+    Clock,
+    /// The session of our credentials has expired.
+    CredentialsExpired,
+    /// Our credentials are wrong.
+    Credentials,
+    /// There are no credentials; nothing was sent.
+    NoCredentials,
+    /// The group does not exist, or is not attached.
+    SecurityGroupNotFound,
+    /// The endpoint does not exist in this region.
+    EndpointNotFound,
+    /// The client token was used with other parameters.
+    TokenMismatch,
+    /// The response to a passing dry run, received by a call that was none.
+    DryRunOperation,
+    /// RAM, Alibaba Cloud's access control, denies the call.
+    Denied,
+    /// Any other permanent refusal.
+    Refused,
+    /// No readable response: whether the call was carried out is unknown.
+    NoResponse,
+}
+
+/// What to do about a request that was not confirmed, if its last error does not say why.
+pub const CHECK_ENDPOINT: &str = "Check in Alibaba Cloud's console what holds the endpoint.";
+
+impl ErrorKind {
+    /// What to do about a request that was not confirmed before its deadline, if this was its last error.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Credentials | Self::CredentialsExpired => {
+                "Alibaba Cloud refuses the worker's credentials: the ERROR lines of the worker's log name the setting to \
+                 change."
+            }
+            Self::NoCredentials => {
+                "The worker has no credentials for Alibaba Cloud: the ERROR lines of its log give the cause and the \
+                 setting to change."
+            }
+            Self::Clock => "The worker's clock differs from Alibaba Cloud's: find the cause.",
+            Self::Locked | Self::Connecting | Self::WrongState | Self::StillRunning => {
+                "Another caller keeps changing the endpoint: find out in ActionTrail which one."
+            }
+            Self::Throttled => {
+                "The account's quota for this region is used up: find out which caller uses it, or request a higher quota."
+            }
+            Self::NoResponse => {
+                "Alibaba Cloud sends no readable response: check that region_id exists, then the function's path to the \
+                 internet and any proxy in it."
+            }
+            Self::Transient => "Alibaba Cloud is busy or failing: check its status page.",
+            Self::NonceUsed
+            | Self::SecurityGroupNotFound
+            | Self::EndpointNotFound
+            | Self::TokenMismatch
+            | Self::DryRunOperation
+            | Self::Denied
+            | Self::Refused => CHECK_ENDPOINT,
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// The exact code; in [`FAMILIES`] what the code begins with.
+    pub code: &'static str,
+    pub kind: ErrorKind,
+    /// One clause; `{action}` stands for the operation that was refused.
+    pub meaning: &'static str,
+    /// What the operator does about it; `{grant}` stands for the RAM action and resources of the operation.
+    pub advice: &'static str,
+    /// The runbook's section, as the anchor of its heading.
+    pub runbook: &'static str,
+}
+
+/// A code that can end a request as refused.
+const fn refusal(
+    code: &'static str,
+    kind: ErrorKind,
+    runbook: &'static str,
+    meaning: &'static str,
+    advice: &'static str,
+) -> Row {
+    Row { code, kind, meaning, advice, runbook }
+}
+
+/// A code that the worker retries until the deadline; its advice is that of its kind.
+const fn retried(code: &'static str, kind: ErrorKind, meaning: &'static str) -> Row {
+    Row { code, kind, meaning, advice: kind.advice(), runbook: "deadlineexceeded" }
+}
+
+/// Codes that are matched whole.
+pub const CODES: [Row; 38] = [
+    // The endpoint is in use or not ready.
+    retried(
+        "EndpointLocked",
+        ErrorKind::Locked,
+        "Another operation holds the endpoint's lock, or a payment is overdue",
+    ),
+    // Undocumented for this call; Terraform's provider meets it.
+    retried("ConcurrentCallNotSupported", ErrorKind::Locked, "Another call on this endpoint is running"),
+    refusal(
+        "EndpointConnectionOperationDenied",
+        ErrorKind::Connecting,
+        "endpointconnectionoperationdenied",
+        "The endpoint's connection is being deleted, or its service no longer exists",
+        "This endpoint can no longer be changed. Delete it if it is not needed.",
+    ),
+    refusal(
+        "EndpointOperationDenied",
+        ErrorKind::WrongState,
+        "endpointoperationdenied",
+        "Alibaba Cloud refuses the detach in the endpoint's state, twice, although the endpoint reads as stable",
+        "Check the endpoint in the console for a state or a protection that prevents changes, then send the request \
+         again.",
+    ),
+    refusal(
+        "IncorrectStatus.VpcEndpoint",
+        ErrorKind::WrongState,
+        "endpointoperationdenied",
+        "Alibaba Cloud refuses the detach in the endpoint's state, twice, although the endpoint reads as stable",
+        "Check the endpoint in the console for a state or a protection that prevents changes, then send the request \
+         again.",
+    ),
+    // The service.
+    retried("SystemBusy", ErrorKind::Transient, "The service is busy"),
+    retried("ServiceUnavailable", ErrorKind::Transient, "The service is unavailable"),
+    retried("InternalError", ErrorKind::Transient, "The service failed"),
+    retried("InternalServerError", ErrorKind::Transient, "The service failed"),
+    retried("Throttling", ErrorKind::Throttled, "A quota is used up"),
+    retried("Rejected.Throttling", ErrorKind::Throttled, "A quota is used up"),
+    // The call itself.
+    retried(
+        "IdempotenceProcessing",
+        ErrorKind::StillRunning,
+        "The first call with this client token still runs",
+    ),
+    retried("SignatureNonceUsed", ErrorKind::NonceUsed, "The signature's nonce was used before"),
+    retried("InvalidTimeStamp.Expired", ErrorKind::Clock, "The call's time is more than 15 minutes off"),
+    refusal(
+        "IdempotenceSignatureMismatch",
+        ErrorKind::TokenMismatch,
+        "idempotentparametermismatch",
+        "The client_token of the request was used before with other parameters",
+        "Send the request with a new client_token, or without one.",
+    ),
+    refusal(
+        "IdempotentParameterMismatch",
+        ErrorKind::TokenMismatch,
+        "idempotentparametermismatch",
+        "The client_token of the request was used before with other parameters",
+        "Send the request with a new client_token, or without one.",
+    ),
+    retried("DryRunOperation", ErrorKind::DryRunOperation, "The dry run passed"),
+    // Credentials.
+    retried("InvalidSecurityToken.Expired", ErrorKind::CredentialsExpired, "The session has expired"),
+    retried("InvalidAccessKeyId.NotFound", ErrorKind::Credentials, "The AccessKey does not exist"),
+    retried("InvalidAccessKeyId.Inactive", ErrorKind::Credentials, "The AccessKey is disabled"),
+    retried("SignatureDoesNotMatch", ErrorKind::Credentials, "The AccessKey's secret is wrong"),
+    retried("IncompleteSignature", ErrorKind::Credentials, "The signature is incomplete"),
+    retried("MissingSecurityToken", ErrorKind::Credentials, "The session's token is missing"),
+    retried("InvalidSecurityToken.Malformed", ErrorKind::Credentials, "The session's token is malformed"),
+    retried(
+        "InvalidSecurityToken.MismatchWithAccessKey",
+        ErrorKind::Credentials,
+        "The session's token belongs to another AccessKey",
+    ),
+    // Undocumented for this product; they can only mean our credentials.
+    retried("InvalidAccessKeyId", ErrorKind::Credentials, "The AccessKey is wrong"),
+    retried("InvalidAccessKeySecret", ErrorKind::Credentials, "The AccessKey's secret is wrong"),
+    retried("InvalidSecurityToken", ErrorKind::Credentials, "The session's token is wrong"),
+    retried("MissingAccessKeyId", ErrorKind::Credentials, "The AccessKey is missing"),
+    refusal("NoPermission", ErrorKind::Denied, "nopermission", DENIED, GRANT),
+    // The endpoint, the group and the region of the request.
+    refusal(
+        "SecurityGroupNotFound",
+        ErrorKind::SecurityGroupNotFound,
+        "securitygroupnotfound",
+        "Alibaba Cloud does not find the group, although the endpoint's list shows it attached",
+        "Check in the console whether the group still exists. If it does, send the request again; if it does not, ask \
+         Alibaba Cloud's support to correct the endpoint's list.",
+    ),
+    refusal(
+        "EndpointNotFound",
+        ErrorKind::EndpointNotFound,
+        "endpointnotfound",
+        "The endpoint does not exist in this region",
+        "Check endpoint_id and region_id: the endpoint must be in that region, in the account of the worker's \
+         credentials.",
+    ),
+    refusal(
+        "EndpointMustContainSecurityGroup",
+        ErrorKind::Refused,
+        "endpointmustcontainsecuritygroup",
+        "The group is the endpoint's last one, and an endpoint must keep at least one",
+        "Attach the group that should stay, then send the request again.",
+    ),
+    refusal(
+        "GatewayLoadBalancerNotSupportSecurityGroup",
+        ErrorKind::Refused,
+        "gatewayloadbalancernotsupportsecuritygroup",
+        "The endpoint is of the gateway load balancer type, which has no security groups",
+        "The endpoint needs no change; inform the sender.",
+    ),
+    refusal(
+        "EndpointServiceDeleted",
+        ErrorKind::Refused,
+        "endpointservicedeleted",
+        "The endpoint's service was deleted",
+        "This endpoint can no longer be changed. Delete it if it is not needed.",
+    ),
+    refusal("RegionNotFound", ErrorKind::Refused, "regionnotfound", WRONG_REGION, CORRECT_REGION),
+    refusal("UnsupportedRegion", ErrorKind::Refused, "regionnotfound", WRONG_REGION, CORRECT_REGION),
+    refusal(
+        "InvalidApi.NotFound",
+        ErrorKind::Refused,
+        "any-other-code",
+        "The service at this address does not know the operation",
+        "Check region_id, and PRIVATELINK_ENDPOINT_URL if it is set: it must be the address of PrivateLink 2020-04-15.",
+    ),
+];
+
+const DENIED: &str = "Alibaba Cloud's access control (RAM) denies {action} to the worker's credentials";
+
+const GRANT: &str = "Grant {grant} to the RAM user or role, then send the request again; a request from the queue is in \
+     the dead-letter queue and can be redriven. An explicit deny, or an endpoint with ProtectedEnabled on, refuses in \
+     spite of a grant.";
+
+const WRONG_REGION: &str = "Alibaba Cloud does not know the region, or does not offer PrivateLink in it";
+
+const CORRECT_REGION: &str = "Correct region_id and send the request again.";
+
+/// Codes that are matched by what they begin with, if they are not in [`CODES`].
+pub const FAMILIES: [Row; 4] = [
+    retried("Throttling.", ErrorKind::Throttled, "A quota is used up"),
+    refusal("Forbidden.", ErrorKind::Denied, "nopermission", DENIED, GRANT),
+    retried("InvalidAccessKeyId.", ErrorKind::Credentials, "The AccessKey is wrong"),
+    retried("InvalidSecurityToken.", ErrorKind::Credentials, "The session's token is wrong"),
+];
+
+/// Every other code of a 4xx.
+pub const OTHER: Row = refusal(
+    "",
+    ErrorKind::Refused,
+    "any-other-code",
+    "Alibaba Cloud refused {action}",
+    "Read Alibaba Cloud's own message, correct the request, and send it again. If the code should be retried instead, \
+     report it in this project's issue tracker.",
+);
+
+/// The row of a code, whatever its status.
+#[must_use]
+pub fn row(code: &str) -> &'static Row {
+    exact(code).or_else(|| family(code)).unwrap_or(&OTHER)
+}
+
+/// The kind of a code under an HTTP status: by the exact code, then by family, then by status.
+#[must_use]
+pub fn kind(code: &str, status: u16) -> ErrorKind {
+    if let Some(row) = exact(code) {
+        return row.kind;
+    }
+    match (family(code).map(|row| row.kind), status) {
+        (Some(ErrorKind::Throttled), _) | (_, 429) => ErrorKind::Throttled,
+        (Some(ErrorKind::Denied), _) => ErrorKind::Denied,
+        (_, 500..) => ErrorKind::Transient,
+        // Wrong credentials are not the request's fault, whatever is wrong with them.
+        (Some(kind), _) => kind,
+        (None, _) => OTHER.kind,
+    }
+}
+
+fn exact(code: &str) -> Option<&'static Row> {
+    CODES.iter().find(|row| row.code == code)
+}
+
+fn family(code: &str) -> Option<&'static Row> {
+    FAMILIES.iter().find(|row| code.starts_with(row.code))
+}

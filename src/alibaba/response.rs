@@ -1,0 +1,405 @@
+//! What one call to PrivateLink resulted in, read from the status, headers and body of its HTTP response. Pure: nothing is
+//! judged here beyond whether it can be read.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::codes::ErrorKind;
+use super::error::{CallError, NoResponse};
+use super::pages::{Identified, Page};
+use super::privatelink::{Action, Call};
+use crate::json::Object;
+
+/// Longest hint of the service that is honored; the visibility timeout that follows from it included.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
+
+/// Longest id or status that is accepted, in bytes; Alibaba's own are below 70. A longer one does not come from Alibaba
+/// Cloud and must not reach an event.
+const TEXT_LENGTH_MAX: usize = 128;
+
+/// Longest page token that is sent back, in bytes: it becomes part of a URL.
+const NEXT_TOKEN_LENGTH_MAX: usize = 2048;
+
+/// The result of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallResult {
+    /// Alibaba's id of the call, for its support; absent if there was no readable response.
+    pub api_request_id: Option<String>,
+    pub result: Result<Response, CallError>,
+}
+
+impl CallResult {
+    /// The result of a call that got a response. `redact` removes our credentials from its texts.
+    #[must_use]
+    pub fn read(
+        call: &Call,
+        status: u16,
+        headers: &http::HeaderMap,
+        body: &[u8],
+        redact: impl Fn(&str) -> String,
+    ) -> Self {
+        let action = call.action();
+        if status == 200 {
+            return match read(action, body) {
+                Some((response, api_request_id)) => {
+                    Self { api_request_id: Some(api_request_id), result: Ok(response) }
+                }
+                None => CallError::no_response(action, NoResponse::UnreadableAnswer).into(),
+            };
+        }
+        let (error, api_request_id) = CallError::read(action, status, body, retry_after(headers), redact);
+        let is_dry_run = matches!(call, Call::Detach { dry_run: true, .. });
+        // A passing dry run comes as HTTP 400 with a code of its own.
+        let result = if is_dry_run && error.kind == ErrorKind::DryRunOperation {
+            Ok(Response::DryRunPassed)
+        } else {
+            Err(error)
+        };
+        Self { api_request_id, result }
+    }
+}
+
+/// A call without a response that could name it.
+impl From<CallError> for CallResult {
+    fn from(error: CallError) -> Self {
+        Self { api_request_id: None, result: Err(error) }
+    }
+}
+
+/// The readable response to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// One page of groups.
+    SecurityGroups(Page<SecurityGroup>),
+    /// One page of endpoint records.
+    Endpoints(Page<Endpoint>),
+    /// The detach was accepted as a task; it is not done.
+    Accepted,
+    /// Alibaba Cloud would accept the detach.
+    DryRunPassed,
+}
+
+impl Response {
+    /// The operation of the call.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self {
+            Self::SecurityGroups(_) => Action::ListSecurityGroups,
+            Self::Endpoints(_) => Action::ListEndpoints,
+            Self::Accepted | Self::DryRunPassed => Action::Detach,
+        }
+    }
+}
+
+/// A group on an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityGroup {
+    /// As the service spells it.
+    pub id: String,
+    pub status: GroupStatus,
+}
+
+/// `SecurityGroupStatus`. There is no "detached": a detached group is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupStatus {
+    Attaching,
+    /// Also an unknown or missing status.
+    Attached,
+    Detaching,
+}
+
+impl GroupStatus {
+    /// Alibaba's name of the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attaching => "Attaching",
+            Self::Attached => "Attached",
+            Self::Detaching => "Detaching",
+        }
+    }
+
+    fn read(status: Option<&str>) -> Self {
+        match status {
+            Some("Attaching") => Self::Attaching,
+            Some("Detaching") => Self::Detaching,
+            _ => Self::Attached,
+        }
+    }
+}
+
+/// An endpoint's record in `ListVpcEndpoints`, as far as a detach needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Endpoint {
+    /// As the service spells it.
+    pub id: String,
+    pub status: Option<EndpointStatus>,
+    pub business_status: Option<BusinessStatus>,
+    pub connection_status: Option<ConnectionStatus>,
+}
+
+/// A status as the service sends it: a documented value, or any other text.
+macro_rules! status {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+            /// A value that Alibaba's documentation does not list.
+            Other(String),
+        }
+
+        impl $name {
+            /// The status of this exact name.
+            #[must_use]
+            pub fn read(name: String) -> Self {
+                match name.as_str() {
+                    $(stringify!($variant) => Self::$variant,)+
+                    _ => Self::Other(name),
+                }
+            }
+
+            /// The name as the service sent it.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => stringify!($variant),)+
+                    Self::Other(name) => name,
+                }
+            }
+        }
+    };
+}
+
+status!(
+    /// `EndpointStatus`.
+    EndpointStatus {
+        Creating,
+        Active,
+        /// Being modified, by any caller.
+        Pending,
+        Deleting,
+    }
+);
+
+status!(
+    /// `EndpointBusinessStatus`.
+    BusinessStatus {
+        Normal,
+        /// A payment is overdue.
+        FinancialLocked,
+    }
+);
+
+status!(
+    /// `ConnectionStatus`.
+    ConnectionStatus {
+        Pending,
+        Connecting,
+        Connected,
+        Disconnecting,
+        Disconnected,
+        Deleting,
+        ServiceDeleted,
+    }
+);
+
+impl Identified for SecurityGroup {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identified for Endpoint {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// The response in the body of a 200, and its request id; `None` if it cannot be the response to this action.
+#[must_use]
+pub fn read(action: Action, body: &[u8]) -> Option<(Response, String)> {
+    let (response, request_id) = match action {
+        Action::Detach => {
+            let Object(body): Object<AcceptedBody> = serde_json::from_slice(body).ok()?;
+            (Response::Accepted, body.request_id)
+        }
+        Action::ListSecurityGroups => {
+            let Object(body): Object<SecurityGroupsBody> = serde_json::from_slice(body).ok()?;
+            let items =
+                body.security_groups.into_iter().map(|Object(group)| group.read()).collect::<Option<_>>()?;
+            (Response::SecurityGroups(page(items, body.next_token, body.total_count)?), body.request_id)
+        }
+        Action::ListEndpoints => {
+            let Object(body): Object<EndpointsBody> = serde_json::from_slice(body).ok()?;
+            let items =
+                body.endpoints.into_iter().map(|Object(endpoint)| endpoint.read()).collect::<Option<_>>()?;
+            (Response::Endpoints(page(items, body.next_token, body.total_count)?), body.request_id)
+        }
+    };
+    (is_short(&request_id) && !request_id.is_empty()).then_some((response, request_id))
+}
+
+fn page<T>(items: Vec<T>, next_token: Option<String>, total_count: Option<u64>) -> Option<Page<T>> {
+    let next_token = next_token.filter(|token| !token.is_empty());
+    let is_sendable = next_token.as_ref().is_none_or(|token| token.len() <= NEXT_TOKEN_LENGTH_MAX);
+    is_sendable.then_some(Page { items, next_token, total_count })
+}
+
+fn is_short(text: &str) -> bool {
+    text.len() <= TEXT_LENGTH_MAX
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AcceptedBody {
+    request_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SecurityGroupsBody {
+    request_id: String,
+    security_groups: Vec<Object<SecurityGroupBody>>,
+    next_token: Option<String>,
+    total_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SecurityGroupBody {
+    security_group_id: String,
+    security_group_status: Option<String>,
+}
+
+impl SecurityGroupBody {
+    fn read(self) -> Option<SecurityGroup> {
+        let status = GroupStatus::read(self.security_group_status.as_deref());
+        is_short(&self.security_group_id).then_some(SecurityGroup { id: self.security_group_id, status })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EndpointsBody {
+    request_id: String,
+    endpoints: Vec<Object<EndpointBody>>,
+    next_token: Option<String>,
+    total_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EndpointBody {
+    endpoint_id: String,
+    endpoint_status: Option<String>,
+    endpoint_business_status: Option<String>,
+    connection_status: Option<String>,
+}
+
+impl EndpointBody {
+    fn read(self) -> Option<Endpoint> {
+        let is_acceptable =
+            is_short(&self.endpoint_id) && self.endpoint_status.as_deref().is_none_or(is_short);
+        is_acceptable.then_some(Endpoint {
+            id: self.endpoint_id,
+            status: self.endpoint_status.filter(|status| !status.is_empty()).map(EndpointStatus::read),
+            business_status: self.endpoint_business_status.map(BusinessStatus::read),
+            connection_status: self.connection_status.map(ConnectionStatus::read),
+        })
+    }
+}
+
+/// How long the service asks callers to wait, from the headers of a 4xx or 5xx.
+///
+/// `x-acs-retry-after` is in milliseconds; older gateways send `x-ratelimit-user-api` and `x-ratelimit-user`, whose
+/// larger `TimeLeft` counts. Anything that is not a positive number counts as absent.
+#[must_use]
+pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let time_left = |name: &str| {
+        let parts = text(name)?.split(',');
+        parts.filter_map(|part| part.trim().strip_prefix("TimeLeft:")).find_map(milliseconds)
+    };
+    let hint = text("x-acs-retry-after").and_then(milliseconds);
+    let older = || time_left("x-ratelimit-user-api").max(time_left("x-ratelimit-user"));
+    hint.or_else(older).map(|wait| wait.min(RETRY_AFTER_MAX))
+}
+
+/// A positive run of digits, however long, as milliseconds.
+fn milliseconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let is_digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = is_digits.then(|| text.parse().unwrap_or(u64::MAX))?;
+    (number > 0).then(|| Duration::from_millis(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_without_a_known_status_counts_as_attached() {
+        let body = br#"{"RequestId":"R","SecurityGroups":[{"SecurityGroupId":"sg-a"},
+            {"SecurityGroupId":"sg-b","SecurityGroupStatus":"Resting"},
+            {"SecurityGroupId":"sg-c","SecurityGroupStatus":"Detaching","New":1}],"MaxResults":50,"TotalCount":3}"#;
+        let (Response::SecurityGroups(page), _) = read(Action::ListSecurityGroups, body).unwrap() else {
+            panic!()
+        };
+        let statuses: Vec<_> = page.items.iter().map(|group| group.status).collect();
+        assert_eq!(statuses, [GroupStatus::Attached, GroupStatus::Attached, GroupStatus::Detaching]);
+        assert_eq!((page.next_token, page.total_count), (None, Some(3)));
+    }
+
+    #[test]
+    fn response_without_its_list_or_request_id_is_unreadable() {
+        for (action, body) in [
+            (Action::Detach, r#"["R"]"#),
+            (Action::ListSecurityGroups, r#"{"RequestId":"R"}"#),
+            (Action::ListSecurityGroups, r#"{"RequestId":"R","SecurityGroups":[["sg-a","Attached"]]}"#),
+            (Action::ListSecurityGroups, r#"{"SecurityGroups":[]}"#),
+            (Action::ListSecurityGroups, r#"{"RequestId":"R","SecurityGroups":null}"#),
+            (Action::ListEndpoints, r#"{"RequestId":"R","Endpoints":[{}]}"#),
+            (Action::ListEndpoints, ""),
+            (Action::Detach, "{}"),
+            (Action::Detach, r#"{"RequestId":""}"#),
+            (Action::Detach, "<html/>"),
+        ] {
+            assert_eq!(read(action, body.as_bytes()), None, "{body}");
+        }
+        let long = "x".repeat(3000);
+        for body in [
+            format!(r#"{{"RequestId":"{long}","SecurityGroups":[]}}"#),
+            format!(r#"{{"RequestId":"R","SecurityGroups":[{{"SecurityGroupId":"{long}"}}]}}"#),
+            format!(r#"{{"RequestId":"R","SecurityGroups":[],"NextToken":"{long}"}}"#),
+        ] {
+            assert_eq!(read(Action::ListSecurityGroups, body.as_bytes()), None, "too long to be accepted");
+        }
+    }
+
+    #[test]
+    fn retry_hints_of_both_kinds_are_read() {
+        for (headers, expected) in [
+            (&[("x-acs-retry-after", "1500")][..], Some(1_500)),
+            (&[("x-acs-retry-after", "0")], None),
+            (&[("x-acs-retry-after", "-1")], None),
+            (&[("x-acs-retry-after", "soon")], None),
+            (&[("x-acs-retry-after", "99999999999999999999999999")], Some(120_000)),
+            (&[("x-ratelimit-user-api", "Limit:1,Remain:0,TimeLeft:2000,Reset:1234")], Some(2_000)),
+            (
+                &[("x-ratelimit-user-api", "TimeLeft:2000"), ("x-ratelimit-user", "Limit:1, TimeLeft:3000")],
+                Some(3_000),
+            ),
+            (&[("x-ratelimit-user", "TimeLeft:x")], None),
+            (&[("x-acs-retry-after", "x"), ("x-ratelimit-user", "TimeLeft:7")], Some(7)),
+            (&[], None),
+        ] {
+            let mut map = http::HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(*name, value.parse().unwrap());
+            }
+            assert_eq!(retry_after(&map), expected.map(Duration::from_millis), "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Drives one detach: carries out the steps that [`crate::detach`] decides, within a time budget.
+//!
+//! It needs no queue, no event bus and no AWS configuration. In reading order: [`drive`] is the loop, [`cloud`] makes the
+//! calls and waits, [`time_budget`] limits them, [`observer`] hears of each.
+
+pub mod cloud;
+pub mod observer;
+mod throttles;
+pub mod time_budget;
+
+use std::time::Instant;
+
+use crate::alibaba::privatelink::{Action, Target};
+use crate::alibaba::transport::Transport;
+use crate::detach::{Detach, Evidence, Limits, Outcome, Step};
+use crate::request::{DetachRequest, RequestId};
+use cloud::{Cloud, Wait};
+use observer::{Event, Observer};
+use time_budget::Run;
+
+/// How far a delivery of a request came.
+#[derive(Debug)]
+pub enum Ended {
+    Finished(Outcome, Evidence),
+    /// The time budget is used up.
+    Unfinished {
+        /// Until when the service asked callers to wait.
+        not_before: Option<Instant>,
+        evidence: Evidence,
+    },
+}
+
+/// One delivery of a valid request.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    pub request: &'a DetachRequest,
+    /// For the observer.
+    pub request_id: &'a RequestId,
+    pub is_first_delivery: bool,
+    pub deadline: Instant,
+}
+
+/// Detaches, step by step, as far as the time budget reaches.
+pub async fn drive<T: Transport>(
+    cloud: &Cloud<T>,
+    attempt: &Attempt<'_>,
+    limits: Limits,
+    run: &Run,
+    observer: &dyn Observer,
+) -> Ended {
+    let Attempt { request, request_id, is_first_delivery, deadline } = *attempt;
+    let target = Target {
+        region_id: request.region_id.clone(),
+        endpoint_id: request.endpoint_id.clone(),
+        security_group_id: request.security_group_id.clone(),
+    };
+    let mut detach = Detach::new(request, is_first_delivery, deadline, limits, cloud.random_seed());
+    let mut step = detach.start(run.clock.now());
+    let mut not_before = None;
+    loop {
+        let (after, call) = match step {
+            Step::Call { after, call } => (after, call),
+            Step::Finish(outcome) => return Ended::Finished(outcome, detach.evidence().clone()),
+        };
+        let is_overdue = detach.is_last_read() && deadline <= run.clock.now();
+        let waited = cloud.wait(after, &target.region_id, is_overdue, run, (observer, request_id)).await;
+        let timeout = match waited {
+            Wait::Due { timeout } => timeout,
+            Wait::Late { timeout } if call.action() != Action::Detach => timeout,
+            Wait::Late { .. } => {
+                step = detach.postponed(call, run.clock.now());
+                continue;
+            }
+            Wait::OutOfTime => return Ended::Unfinished { not_before, evidence: detach.evidence().clone() },
+        };
+        let began = run.clock.now();
+        let result = cloud.call(&target, &call, run, timeout).await;
+        let now = run.clock.now();
+        let error = result.result.as_ref().err().cloned();
+        let api_request_id = result.api_request_id.clone();
+        not_before = error.as_ref().and_then(|error| error.retry_after).map(|hint| now + hint);
+        step = detach.next(result, now);
+        let api_request_id = api_request_id.as_deref();
+        match &error {
+            Some(error) => {
+                let wait = match &step {
+                    Step::Call { after, .. } => Some(*after),
+                    Step::Finish(_) => None,
+                };
+                observer.observe(request_id, &Event::CallFailed { error, api_request_id, wait });
+                cloud.on_error(error, &step, &target.region_id, began, run);
+            }
+            None => {
+                observer.observe(request_id, &observer::succeeded(&call, api_request_id, detach.evidence()))
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Alibaba Cloud with the waits that its quotas ask for: calls one at a time, when they are due and their region may be
+//! called.
+//!
+//! It holds no rule about detaching. What an error means for other requests, a throttled region or refused credentials, is
+//! here, in one match.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use tracing::error;
+
+use super::observer::{Event, Observer};
+use super::throttles::Throttles;
+use super::time_budget::Run;
+use crate::alibaba::client::Client;
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::credentials::{NoCredentials, Trouble};
+use crate::alibaba::error::CallError;
+use crate::alibaba::privatelink::{Call, Target};
+use crate::alibaba::response::CallResult;
+use crate::alibaba::transport::Transport;
+use crate::clock::Clock;
+use crate::detach::Step;
+use crate::request::{RegionId, RequestId};
+
+/// How long calls to a region are held when it throttles without a hint and no step says how long to wait.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Alibaba Cloud for the life of a process.
+#[derive(Debug)]
+pub struct Cloud<T> {
+    client: Client<T>,
+    throttles: Throttles,
+    rng: RefCell<fastrand::Rng>,
+}
+
+/// How a wait for a call ended.
+pub(super) enum Wait {
+    /// When the step was due.
+    Due { timeout: Duration },
+    /// Later, because the region was throttled.
+    Late { timeout: Duration },
+    /// The time budget does not reach that far.
+    OutOfTime,
+}
+
+impl<T: Transport> Cloud<T> {
+    /// `seed` determines jitter and client tokens, and must differ from process to process.
+    pub fn new(client: Client<T>, seed: u64) -> Self {
+        let rng = RefCell::new(fastrand::Rng::with_seed(seed));
+        Self { client, throttles: Throttles::default(), rng }
+    }
+
+    /// Gets the credentials, and opens a connection to this region, before a request needs them. A failure is logged and
+    /// prevents nothing: requests wait for credentials, and a call opens its own connection.
+    pub async fn prepare(&self, region: Option<&RegionId>, connect_time: Duration, clock: &Clock) {
+        let connected = async {
+            if let Some(region) = region {
+                self.client.connect(region, connect_time).await;
+            }
+        };
+        let (credentials, ()) = futures_util::future::join(self.client.prepare(clock), connected).await;
+        if let Err(NoCredentials { code, .. }) = credentials
+            && let Some(problem) = self.client.trouble()
+        {
+            log_credential_problem(&problem, &code);
+        }
+    }
+
+    /// A random number between 0 and 1.
+    pub(crate) fn random_share(&self) -> f64 {
+        self.rng.borrow_mut().f64()
+    }
+
+    /// A seed for one delivery.
+    pub(super) fn random_seed(&self) -> u64 {
+        self.rng.borrow_mut().u64(..)
+    }
+
+    /// Until when calls to the region are held.
+    pub(crate) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
+        self.throttles.held_until(region, at)
+    }
+
+    /// Waits until the step is due and the region may be called.
+    pub(super) async fn wait(
+        &self,
+        after: Duration,
+        region: &RegionId,
+        is_overdue: bool,
+        run: &Run,
+        (observer, request_id): (&dyn Observer, &RequestId),
+    ) -> Wait {
+        let clock = run.clock;
+        let mut at = clock.now() + after;
+        let mut is_late = false;
+        loop {
+            if let Some(until) = self.throttles.held_until(region, at) {
+                // Jitter, so that the lanes that waited do not all call at once.
+                at = until + THROTTLED_PAUSE.mul_f64(self.random_share());
+                is_late = true;
+                observer
+                    .observe(request_id, &Event::RegionThrottled { region_id: region, wait: clock.left(at) });
+            }
+            let Some(until) = run.call_may_last_until(at, is_overdue) else {
+                return Wait::OutOfTime;
+            };
+            clock.sleep_until(at).await;
+            let now = clock.now();
+            if self.throttles.held_until(region, now).is_none() {
+                let timeout = run.limits.call_timeout.min(until.saturating_duration_since(now));
+                return if is_late { Wait::Late { timeout } } else { Wait::Due { timeout } };
+            }
+            at = now;
+        }
+    }
+
+    pub(super) async fn call(
+        &self,
+        target: &Target,
+        call: &Call,
+        run: &Run,
+        timeout: Duration,
+    ) -> CallResult {
+        self.client.call(target, call, &run.clock, timeout).await
+    }
+
+    /// What an error means beyond its own request. `began` is when its call began.
+    pub(super) fn on_error(
+        &self,
+        error: &CallError,
+        next: &Step,
+        region: &RegionId,
+        began: Instant,
+        run: &Run,
+    ) {
+        match error.kind {
+            ErrorKind::Throttled => {
+                let wait = match next {
+                    Step::Call { after, .. } => *after,
+                    Step::Finish(_) => THROTTLED_PAUSE,
+                };
+                let now = run.clock.now();
+                self.throttles.hold(region, now, now + error.retry_after.unwrap_or(wait));
+            }
+            ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
+                if let Some(problem) = self.client.trouble()
+                    && run.alarms.raise_credentials()
+                {
+                    log_credential_problem(&problem, &error.name);
+                }
+            }
+            ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => error!(
+                code = error.name,
+                "Alibaba Cloud refuses the worker's clock, although it was corrected by the Date of a response; requests \
+                 wait until their deadline"
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// `refused_with` is the code with which credentials were refused, if they were.
+fn log_credential_problem(problem: &Trouble, refused_with: &str) {
+    match problem {
+        Trouble::NoCredentials(NoCredentials { code, problem, advice, .. }) => error!(
+            code,
+            advice,
+            "the worker has no credentials for Alibaba Cloud: {problem}; requests wait until their deadline"
+        ),
+        Trouble::Refused { advice } => error!(
+            code = refused_with,
+            advice,
+            "Alibaba Cloud refuses the worker's credentials: {refused_with}; requests wait until their deadline"
+        ),
+    }
+}

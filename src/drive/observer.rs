@@ -1,0 +1,155 @@
+//! What happens to a request, as typed events: for the log, a demo or a progress display.
+
+use std::fmt;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::alibaba::error::CallError;
+use crate::alibaba::privatelink::{Action, Call};
+use crate::completion::Completion;
+use crate::detach::{Evidence, Outcome, ReasonCode};
+use crate::request::{RegionId, RequestId, Subject, Trigger};
+
+/// One change of a request's state.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A delivery, or a direct invocation, begins.
+    Received {
+        subject: &'a Subject,
+        /// The message's id; absent in a direct invocation.
+        message_id: Option<&'a str>,
+        deliveries: u32,
+        trigger: Trigger,
+    },
+    /// The region throttles calls; the next one waits this long.
+    RegionThrottled {
+        region_id: &'a RegionId,
+        wait: Duration,
+    },
+    /// This worker's share of the quota is used up; the request waits this long.
+    ShareUsedUp {
+        wait: Duration,
+    },
+    /// A list was read.
+    Read {
+        action: Action,
+        evidence: &'a Evidence,
+    },
+    /// Alibaba Cloud accepted the detach; its effect is not confirmed yet.
+    DetachAccepted {
+        api_request_id: Option<&'a str>,
+    },
+    DryRunPassed {
+        api_request_id: Option<&'a str>,
+    },
+    /// A call failed.
+    CallFailed {
+        error: &'a CallError,
+        api_request_id: Option<&'a str>,
+        /// Until the next call; `None` if there is none.
+        wait: Option<Duration>,
+    },
+    /// The message goes back to the queue and comes again after this time.
+    Deferred {
+        why: &'a str,
+        visibility: Duration,
+    },
+    /// The request ended, and its event was published.
+    Completed {
+        outcome: &'a Outcome,
+        completion: &'a Completion,
+    },
+}
+
+/// Receives every event of every request.
+pub trait Observer: fmt::Debug {
+    fn observe(&self, request_id: &RequestId, event: &Event<'_>);
+}
+
+/// Writes each event as a log line. The request's own fields are in the span around it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl Observer for Log {
+    fn observe(&self, _: &RequestId, event: &Event<'_>) {
+        match event {
+            Event::Received { message_id, deliveries, trigger, .. } => {
+                info!(message_id, deliveries, trigger = trigger.as_str(), "request received");
+            }
+            Event::RegionThrottled { region_id, wait } => {
+                debug!(
+                    region_id = region_id.as_str(),
+                    wait_ms = milliseconds(*wait),
+                    "region throttled; waiting"
+                );
+            }
+            Event::ShareUsedUp { wait } => {
+                debug!(wait_ms = milliseconds(*wait), "this worker's share of the quota is used up; waiting");
+            }
+            Event::Read { action, evidence } => debug!(
+                action = action.name(),
+                group_status = evidence.group.map(|presence| presence.as_str()),
+                endpoint_status = evidence.endpoint_status.as_ref().map(|status| status.as_str()),
+                read_calls = evidence.read_calls,
+                "endpoint read"
+            ),
+            Event::DetachAccepted { api_request_id } => {
+                info!(api_request_id, "detach accepted; polling until it is confirmed");
+            }
+            Event::DryRunPassed { api_request_id } => info!(api_request_id, "dry run passed"),
+            Event::CallFailed { error, api_request_id, wait } => info!(
+                action = error.action.name(),
+                code = error.name.as_str(),
+                wait_ms = wait.map(milliseconds),
+                retry_after_ms = error.retry_after.map(milliseconds),
+                api_request_id,
+                "{error}"
+            ),
+            Event::Deferred { why, visibility } => {
+                info!(visibility_s = visibility.as_secs_f64(), "returned to the queue: {why}");
+            }
+            Event::Completed { outcome, completion } => log_completed(outcome, completion),
+        }
+    }
+}
+
+fn log_completed(outcome: &Outcome, completion: &Completion) {
+    let (name, duration_ms) = (outcome.name(), completion.detail.duration_ms);
+    let Some(reason) = &completion.reason else {
+        info!(outcome = name, duration_ms, "completed");
+        return;
+    };
+    let reason_code = reason.code.as_str();
+    match outcome {
+        _ if reason.code == ReasonCode::DryRunIgnored => {
+            error!(outcome = name, duration_ms, reason_code, "failed: {}", reason.message);
+        }
+        // A rejection quotes names of fields that the sender chose: they are in the event, not in the log.
+        Outcome::Rejected(_) => {
+            warn!(outcome = name, duration_ms, reason_code, "failed: the completion event names every error");
+        }
+        _ => warn!(outcome = name, duration_ms, reason_code, "failed: {}", reason.message),
+    }
+}
+
+/// The event of a call that succeeded.
+pub(super) fn succeeded<'a>(
+    call: &Call,
+    api_request_id: Option<&'a str>,
+    evidence: &'a Evidence,
+) -> Event<'a> {
+    match call {
+        Call::Detach { dry_run: true, .. } if evidence.detach_accepted == 0 => {
+            Event::DryRunPassed { api_request_id }
+        }
+        Call::Detach { .. } => Event::DetachAccepted { api_request_id },
+        Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => {
+            Event::Read { action: call.action(), evidence }
+        }
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

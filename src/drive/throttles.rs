@@ -1,0 +1,29 @@
+//! Which regions throttle our calls, and until when. A quota belongs to the account, so one lane's throttling holds for all
+//! lanes.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::request::RegionId;
+
+/// The throttled regions. Lives as long as the process, so that the next invocation knows them.
+#[derive(Debug, Default)]
+pub(super) struct Throttles {
+    until: RefCell<HashMap<RegionId, Instant>>,
+}
+
+impl Throttles {
+    /// Holds calls to a region until then, or for longer if it is held for longer.
+    pub(super) fn hold(&self, region: &RegionId, now: Instant, until: Instant) {
+        let mut held = self.until.borrow_mut();
+        held.retain(|_, until| *until > now);
+        let known = held.entry(region.clone()).or_insert(until);
+        *known = until.max(*known);
+    }
+
+    /// Until when calls to the region are held, if they are at that moment.
+    pub(super) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
+        self.until.borrow().get(region).copied().filter(|until| *until > at)
+    }
+}

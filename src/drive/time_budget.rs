@@ -1,0 +1,175 @@
+//! How much time a run of calls may use: an invocation of the worker, or any other bounded time.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::clock::Clock;
+
+/// The limits of a run. Only tests use other values than the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// How long a run waits: a longer wait costs compute time, a shorter one costs receives.
+    pub wait_max: Duration,
+    /// Kept at the end for AWS calls: publish, delete and return to the queue, at most 3 s each.
+    pub reserve: Duration,
+    /// What even a last read leaves of the reserve, so that its outcome can still be published.
+    pub last_read_reserve: Duration,
+    /// The longest call to Alibaba Cloud, the read timeout of its own SDKs.
+    pub call_timeout: Duration,
+    /// The shortest time in which a call is started.
+    pub call_time_min: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self {
+            wait_max: Duration::from_mins(1),
+            reserve: Duration::from_secs(10),
+            last_read_reserve: Duration::from_secs(3),
+            call_timeout: Duration::from_secs(10),
+            call_time_min: Duration::from_millis(500),
+        }
+    }
+}
+
+/// The length of a run whose end is given in the past, as an emulator does: the template's function timeout.
+pub const LENGTH_ASSUMED: Duration = Duration::from_secs(90);
+
+/// One run of calls, from its start to its end.
+#[derive(Debug)]
+pub struct Run {
+    pub clock: Clock,
+    pub limits: TimeLimits,
+    pub(super) alarms: Alarms,
+    ends: Instant,
+}
+
+/// Errors that concern every request: each is logged once per run.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    has_raised_credentials: Cell<bool>,
+    has_raised_clock: Cell<bool>,
+    clock_corrected_at: Cell<Option<Instant>>,
+}
+
+impl Alarms {
+    /// True the first time.
+    pub(super) fn raise_credentials(&self) -> bool {
+        !self.has_raised_credentials.replace(true)
+    }
+
+    /// True the first time that a call which began after the clock was corrected is refused for the clock.
+    pub(super) fn raise_clock(&self, began: Instant, now: Instant) -> bool {
+        match self.clock_corrected_at.get() {
+            None => {
+                self.clock_corrected_at.set(Some(now));
+                false
+            }
+            Some(corrected_at) => began >= corrected_at && !self.has_raised_clock.replace(true),
+        }
+    }
+}
+
+impl Run {
+    /// The run that starts with `clock` and ends at `ends_at`.
+    #[must_use]
+    pub fn new(clock: Clock, ends_at: SystemTime, limits: TimeLimits) -> Self {
+        let ends = clock.instant_of(ends_at);
+        let ends = if ends > clock.started() { ends } else { clock.started() + LENGTH_ASSUMED };
+        Self { clock, limits, alarms: Alarms::default(), ends }
+    }
+
+    /// Whether the whole run is no longer than its reserve: no call could ever be made in it.
+    #[must_use]
+    pub fn is_too_short(&self) -> bool {
+        self.ends.saturating_duration_since(self.clock.started()) <= self.limits.reserve
+    }
+
+    /// Whether only the reserve is left.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.clock.left(self.ends) <= self.limits.reserve
+    }
+
+    /// Whether a last read may still begin.
+    #[must_use]
+    pub fn admits_last_read(&self) -> bool {
+        self.clock.left(self.ends) > self.limits.last_read_reserve
+    }
+
+    /// Until when a call that begins at `at` may last; `None` if it may not begin in this run.
+    ///
+    /// A request past its deadline may use the reserve for its last read, but not wait in it.
+    #[must_use]
+    pub fn call_may_last_until(&self, at: Instant, is_overdue: bool) -> Option<Instant> {
+        let limits = &self.limits;
+        let before_end = |reserve: Duration| self.ends.checked_sub(reserve).unwrap_or(self.clock.started());
+        let until = before_end(limits.reserve);
+        let begins_by =
+            before_end(limits.reserve + limits.call_time_min).min(self.clock.started() + limits.wait_max);
+        if at <= begins_by {
+            return Some(until);
+        }
+        let is_last_chance = is_overdue && at <= self.clock.now() && self.admits_last_read();
+        is_last_chance.then(|| before_end(limits.last_read_reserve))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lasting(length: Duration) -> Run {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        Run::new(Clock::starting_at(wall), wall + length, TimeLimits::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_begins_within_60_s_and_never_in_the_reserve() {
+        let run = lasting(Duration::from_secs(90));
+        let may = |seconds: f64| {
+            let at = run.clock.started() + Duration::from_secs_f64(seconds);
+            run.call_may_last_until(at, false).is_some()
+        };
+        assert!(may(0.0) && may(60.0) && !may(60.1));
+
+        let run = lasting(Duration::from_secs(30));
+        let at = |seconds: f64| run.clock.started() + Duration::from_secs_f64(seconds);
+        assert_eq!(run.call_may_last_until(at(19.5), false), Some(at(20.0)));
+        assert_eq!(run.call_may_last_until(at(19.6), false), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn overdue_last_read_uses_the_reserve_down_to_3_s() {
+        let run = lasting(Duration::from_secs(30));
+        let started = run.clock.started();
+        tokio::time::advance(Duration::from_secs(26)).await;
+        let until = run.call_may_last_until(run.clock.now(), true);
+        assert_eq!(until, Some(started + Duration::from_secs(27)));
+        assert_eq!(run.call_may_last_until(run.clock.now(), false), None);
+        let later = run.clock.now() + Duration::from_millis(1);
+        assert_eq!(run.call_may_last_until(later, true), None, "it may not wait there");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(run.call_may_last_until(run.clock.now(), true), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn end_in_the_past_is_ignored() {
+        let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let run = Run::new(clock, SystemTime::UNIX_EPOCH, TimeLimits::default());
+        assert!(!run.is_too_short());
+        assert!(lasting(Duration::from_secs(10)).is_too_short());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_clock_is_logged_only_after_its_correction() {
+        let run = lasting(Duration::from_secs(90));
+        let (alarms, start) = (&run.alarms, run.clock.started());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!alarms.raise_clock(at(0), at(1)), "the response corrects it");
+        assert!(!alarms.raise_clock(at(0), at(1)), "the call of another lane began before the correction");
+        assert!(alarms.raise_clock(at(2), at(3)));
+        assert!(!alarms.raise_clock(at(4), at(5)), "once per run");
+        assert!(alarms.raise_credentials() && !alarms.raise_credentials());
+    }
+}

@@ -1,0 +1,108 @@
+//! Returning messages to the queue: for how long a message that is not finished stays invisible, and that the rest of its
+//! lane goes with it.
+
+use std::time::{Duration, Instant};
+
+use tracing::{Span, info, warn};
+
+use super::queue::{Delivery, Queue};
+use super::settlement::Received;
+use super::{Context, Worker};
+use crate::alibaba::transport::Transport;
+use crate::aws;
+use crate::drive::observer::Event;
+
+/// Jitter added to a visibility timeout, as a share of it.
+const JITTER: f64 = 0.2;
+
+/// The visibility timeouts of returned messages. Only tests use other values than the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeferralLimits {
+    /// After the first receive; doubled with every further one.
+    pub visibility_min: Duration,
+    /// The ceiling, so that a lane is read about once a minute.
+    pub visibility_max: Duration,
+}
+
+impl Default for DeferralLimits {
+    fn default() -> Self {
+        Self { visibility_min: Duration::from_secs(5), visibility_max: Duration::from_mins(1) }
+    }
+}
+
+impl DeferralLimits {
+    /// The visibility timeout after this many receives, before jitter: 5 s, 10 s, 20 s, 40 s, 60 s.
+    #[must_use]
+    pub fn visibility(&self, receive_count: u32) -> Duration {
+        let doubled = 2_u32.checked_pow(receive_count.saturating_sub(1));
+        let grown = doubled.and_then(|factor| self.visibility_min.checked_mul(factor));
+        grown.unwrap_or(self.visibility_max).min(self.visibility_max)
+    }
+}
+
+/// The message is not finished: it goes back to the queue, and the rest of its lane with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deferral {
+    /// Until the queue delivers it again.
+    pub visibility: Duration,
+}
+
+impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
+    /// Defers a message for the time that its receive count asks for, or for longer if the service asked callers to wait
+    /// until `not_before`, or if the message's region is throttled.
+    pub(super) fn defer(
+        &self,
+        received: &Received,
+        not_before: Option<Instant>,
+        why: &str,
+        context: &Context<'_>,
+    ) -> Deferral {
+        let clock = &context.run.clock;
+        let usual = self.settings.deferral.visibility(received.delivery.receive_count);
+        let usual = usual.mul_f64(1.0 + JITTER * self.cloud.random_share());
+        let region = received.parsed.result.as_ref().ok().map(|request| &request.region_id);
+        let opens = region.and_then(|region| self.cloud.held_until(region, clock.now()));
+        let visibility = usual.max(opens.max(not_before).map_or(Duration::ZERO, |at| clock.left(at)));
+        self.observer.observe(&received.request_id(), &Event::Deferred { why, visibility });
+        Deferral { visibility }
+    }
+
+    /// Returns a deferred message and the untouched messages behind it in its lane, all for the same time: none of them may
+    /// overtake the first, or block the lane for longer. Returns the ids to report as failed.
+    pub(super) async fn return_lane(
+        &self,
+        rest: Vec<Received>,
+        Deferral { visibility }: Deferral,
+        context: &Context<'_>,
+    ) -> Vec<String> {
+        let span = rest.first().map_or_else(Span::none, |first| first.span(context));
+        for follower in rest.iter().skip(1) {
+            let visibility_s = visibility.as_secs_f64();
+            follower
+                .span(context)
+                .in_scope(|| info!(visibility_s, "returned to the queue untouched, behind another"));
+        }
+        let rest: Vec<Delivery> = rest.into_iter().map(|received| received.delivery).collect();
+        if let Err(error) = self.queue.defer(&rest, visibility).await {
+            span.in_scope(|| {
+                warn!(
+                    "this lane comes back after the queue's own visibility timeout: {}",
+                    aws::cause(&error)
+                );
+            });
+        }
+        rest.into_iter().map(|delivery| delivery.message_id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visibility_timeout_doubles_up_to_a_minute() {
+        let limits = DeferralLimits::default();
+        let seconds = [1, 2, 3, 4, 5, 6, 1000, u32::MAX].map(|n| limits.visibility(n).as_secs());
+        assert_eq!(seconds, [5, 10, 20, 40, 60, 60, 60, 60]);
+    }
+}
