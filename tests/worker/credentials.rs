@@ -328,7 +328,7 @@ async fn without_keys_a_request_ends_unconfirmed_at_its_deadline() {
         (&event["outcome"], &event["reason"]["code"]),
         (&json!("unconfirmed"), &json!("DeadlineExceeded"))
     );
-    assert!(text(&event["reason"], "message").contains("last fault: NoCredentials"), "{event:#}");
+    assert!(text(&event["reason"], "message").contains("last error: NoCredentials"), "{event:#}");
     assert!(text(&event["reason"], "advice").contains("no keys"), "{event:#}");
     assert_eq!((&event["effort"]["read_calls"], &event["effort"]["detach_calls"]), (&json!(0), &json!(0)));
     assert_eq!(stage.dead_letters().len(), 1, "it waits to be redriven");

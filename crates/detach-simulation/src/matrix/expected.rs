@@ -77,13 +77,13 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
         // A look shows that it is gone, if the write was carried out; otherwise it shows the group.
         Meaning::NotAttached(code) if is_write && !is_accepted => no(code, false),
         Meaning::Forbids(code) if is_write && is_lasting && !is_carried_out => no(code, false),
-        Meaning::Deceives if is_lasting => unconfirmed("last fault: ".to_owned()),
+        Meaning::Deceives if is_lasting => unconfirmed("last error: ".to_owned()),
         Meaning::Deceives => passing(case, is_accepted, None),
         // A write whose every answer is lost is done all the same, and a look shows it.
         Meaning::Passes(name) | Meaning::Forbids(name) | Meaning::NotAttached(name)
             if is_lasting && !is_carried_out =>
         {
-            unconfirmed(format!("last fault: {name}"))
+            unconfirmed(format!("last error: {name}"))
         }
         Meaning::Passes(name) | Meaning::Forbids(name) | Meaning::NotAttached(name) => {
             passing(case, is_accepted, Some(name))
