@@ -67,7 +67,7 @@ mutants: $(CARGO_MUTANTS) ## Mutate detach core, batch, pages and error table, a
 	cargo mutants --timeout 120 --cargo-arg=--lib --output target/mutants-core --file src/detach.rs \
 		--file 'src/detach/*.rs' --file src/alibaba/error.rs --file src/alibaba/pages.rs
 	cargo mutants --timeout 120 --cargo-arg=--lib --cargo-arg=--test --cargo-arg=worker --output target/mutants-batch \
-		--file src/batch.rs -- lane
+		--file src/worker/batch.rs -- lane
 
 # SECONDS is per target. Leak detection is off: there is no unsafe code, and it slows the larger targets down.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
