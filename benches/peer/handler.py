@@ -189,7 +189,7 @@ class Detach:
         self.effort["detach_calls"] += 1
         self.client.detach_security_group_from_vpc_endpoint_with_options(request, OPTIONS)
         if self.dry_run:
-            raise Finished("refused", "DryRunNotHonoured", "the dry run was carried out")
+            raise Finished("refused", "DryRunIgnored", "the dry run was carried out")
         self.accepted_at = time.monotonic()
 
     def groups(self):
@@ -198,7 +198,7 @@ class Detach:
             request = models.ListVpcEndpointSecurityGroupsRequest(
                 region_id=self.region, endpoint_id=self.endpoint, max_results=50, next_token=token
             )
-            self.effort["look_calls"] += 1
+            self.effort["read_calls"] += 1
             body = self.client.list_vpc_endpoint_security_groups_with_options(request, OPTIONS).body
             groups.update({group.security_group_id: group.security_group_status for group in body.security_groups or []})
             token = body.next_token
@@ -207,7 +207,7 @@ class Detach:
 
     def confirm(self):
         request = models.ListVpcEndpointsRequest(region_id=self.region, endpoint_id=self.endpoint)
-        self.effort["look_calls"] += 1
+        self.effort["read_calls"] += 1
         endpoints = self.client.list_vpc_endpoints_with_options(request, OPTIONS).body.endpoints
         if not endpoints:
             if self.was_seen:
@@ -219,7 +219,7 @@ class Detach:
 
 def finish(body, default_id, until, sent_at, is_message):
     """Carries out one request and publishes its completion event."""
-    fields, effort = {}, {"detach_calls": 0, "look_calls": 0}
+    fields, effort = {}, {"detach_calls": 0, "read_calls": 0}
     try:
         fields = parse(body)
         Detach(fields, effort).run(until)
@@ -228,7 +228,7 @@ def finish(body, default_id, until, sent_at, is_message):
     except OutOfTime:
         if is_message and time.time() < sent_at + fields.get("deadline_seconds", DEADLINE):
             raise
-        end = Finished("unconfirmed", "DeadlinePassed", "the detach was not confirmed in time")
+        end = Finished("unconfirmed", "DeadlineExceeded", "the detach was not confirmed in time")
     detail = {
         "request_id": fields.get("request_id", default_id),
         "outcome": end.outcome,

@@ -139,7 +139,7 @@ def test_malformed_message_is_rejected_and_copied_without_a_call(stack, alibaba,
             "endpoint_status": None,
             "confirmed_at": None,
         },
-        "effort": {"deliveries": 1, "detach_calls": 0, "look_calls": 0, "retries": {}},
+        "effort": {"deliveries": 1, "detach_calls": 0, "read_calls": 0, "retries": {}},
         "api_request_ids": [],
         "metadata": {},
     }

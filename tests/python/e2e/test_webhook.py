@@ -55,7 +55,7 @@ def test_signed_webhook_ends_with_one_completion_event(stack, alibaba, consumer,
         "effort": {
             "deliveries": 1,
             "detach_calls": 1,
-            "look_calls": sum(calls.values()) - 1,
+            "read_calls": sum(calls.values()) - 1,
             "retries": {},
         },
         "accepted_at": accepted_at,

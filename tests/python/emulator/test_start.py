@@ -50,7 +50,7 @@ def passed(detail, api_request_id):
             "endpoint_status": "Active",
             "confirmed_at": None,
         },
-        "effort": {"deliveries": 1, "detach_calls": 1, "look_calls": 2, "retries": {}},
+        "effort": {"deliveries": 1, "detach_calls": 1, "read_calls": 2, "retries": {}},
         "accepted_at": accepted_at,
         "started_at": started_at,
         "completed_at": completed_at,

@@ -25,7 +25,7 @@ def test_worker_returns_a_request_to_the_queue_before_its_timeout(start, worker_
     assert function.invoke(delivered(message, 2)) == (200, {"batchItemFailures": []})
     assert process and function.process_id() == process
     assert aws.operations() == ["ChangeMessageVisibilityBatch", "PutEvents", "DeleteMessage"]
-    assert ended(aws) == ("already_detached", {"deliveries": 2, "detach_calls": 0, "look_calls": 2, "retries": {}})
+    assert ended(aws) == ("already_detached", {"deliveries": 2, "detach_calls": 0, "read_calls": 2, "retries": {}})
     assert alibaba.detach_calls("ep-hp3shop") == 1
     assert "Task timed out" not in function.log()
 
@@ -49,7 +49,7 @@ def test_worker_that_is_killed_while_waiting_is_continued_by_the_next_process(
     assert function.invoke(delivered(message, 2)) == (200, {"batchItemFailures": []})
     assert function.process_id() not in (None, killed)
     assert aws.operations() == ["PutEvents", "DeleteMessage"]
-    assert ended(aws) == ("already_detached", {"deliveries": 2, "detach_calls": 0, "look_calls": 2, "retries": {}})
+    assert ended(aws) == ("already_detached", {"deliveries": 2, "detach_calls": 0, "read_calls": 2, "retries": {}})
     called = [call["action"] for call in alibaba.journal()]
     assert (called.count(DETACH), called[-2:]) == (1, [LIST_GROUPS, LIST_ENDPOINTS])
 
