@@ -1,4 +1,4 @@
-# `make` alone lists the targets. The demo needs nothing but Rust; tests and linters also need Python 3.10 or newer.
+# `make` lists the targets. The demo needs only Rust; tests and linters also need Python 3.10 or newer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ CARGO_FUZZ ?= $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
 PROGRAMS := $(abspath $(or $(CARGO_TARGET_DIR),target))/e2e
 PYTEST := $(TOOLS)/others/bin/python -m pytest --quiet
-# Lambda's runtime emulator, one program for each architecture.
+# AWS's Runtime Interface Emulator, one program per architecture.
 RIE = $(CURDIR)/$(VENV)/lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-$$(uname -m | sed s/aarch64/arm64/)
 
 .DEFAULT_GOAL := help
@@ -27,95 +27,95 @@ RIE = $(CURDIR)/$(VENV)/lib/python3.*/site-packages/samcli/local/rapid/aws-lambd
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Run the whole system on this machine, against the simulator (ARGS="..." is passed on)
+demo: ## Run the whole system on this machine, against the simulator (ARGS="..." are its arguments)
 	@cargo build --locked --example demo
 	@cargo run --quiet --locked --example demo -- $(ARGS)
 
-# Most tests wait for something, so more of them run at once than there are processors.
+# Most tests mostly wait, so more of them run at the same time than there are processors.
 test: export RUST_TEST_THREADS ?= 8
-test: $(SCHEMATHESIS) ## Run every test of the workspace
+test: $(SCHEMATHESIS) ## Run all tests
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory e2e
 
-# The functions are release builds without link-time optimisation, which alone takes minutes. They run in MiniStack and
-# under AWS's runtime emulator, which the SAM CLI brings along, and Alibaba Cloud's own clients call the simulator.
+# The functions are release builds without link-time optimization, which takes minutes. They run in MiniStack and under
+# AWS's Runtime Interface Emulator, which is part of the SAM CLI. Alibaba Cloud's official SDK calls the simulator.
 e2e: export WORKER := $(PROGRAMS)/worker
 e2e: export INTAKE := $(PROGRAMS)/intake
 e2e: export SIMULATOR := $(PROGRAMS)/privatelink-simulator
 e2e: export PANICKING := $(PROGRAMS)/panicking-worker
-e2e: $(OTHERS) $(LINTERS) ## Run the release programs in parts that others wrote (part of `make test`)
+e2e: $(OTHERS) $(LINTERS) ## Test the release programs with third-party programs (part of `make test`)
 	cargo build --locked --profile e2e --bins \
 		--package privatelink-detach --package privatelink-simulator --package panicking-worker
 	$(PYTEST) tests/python/official_sdk
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/emulator
 	$(PYTEST) tests/python/e2e
 
-# What docs/reliability.md tells of. Histories have a profile of their own: quick, and as suspicious as a debug build.
+# docs/reliability.md describes the simulation. Its profile is optimized, with the checks of a debug build.
 HISTORIES ?= 100000
 SIMULATE = cargo run --locked --profile simulation --package detach-simulation --bin simulate --
 
-simulate: ## Look for a broken promise in random histories, crashes and faults (HISTORIES=100000; or SEED=... to be told one)
+simulate: ## Check the guarantees in random histories with crashes and faults (HISTORIES=100000; SEED=... prints one)
 	$(SIMULATE) $(if $(SEED),story $(SEED),all $(HISTORIES))
 
-planted-bugs: ## Plant every known bug in a copy of the source, and expect a check to catch it (ARGS="name ..." for some; takes an hour)
+planted-bugs: ## Plant each known bug in a copy of the source and expect a check to find it (ARGS="name ..."; takes 1 h)
 	$(PYTHON) tools/planted_bugs.py $(ARGS)
 
-# The batch's own tests are those of the lanes.
+# The batch's own tests have `lane` in their names.
 mutants: export PATH := $(abspath $(dir $(CARGO_MUTANTS))):$(PATH)
-mutants: $(CARGO_MUTANTS) ## Change decision core, batch, pages and error table, and expect a test to fail (takes hours)
+mutants: $(CARGO_MUTANTS) ## Mutate detach core, batch, pages and error table, and expect a test to fail (takes hours)
 	@mkdir -p target/mutants-core target/mutants-batch
 	cargo mutants --timeout 120 --cargo-arg=--lib --output target/mutants-core --file src/detach.rs \
 		--file 'src/detach/*.rs' --file src/alibaba/error.rs --file src/alibaba/pages.rs
 	cargo mutants --timeout 120 --cargo-arg=--lib --cargo-arg=--test --cargo-arg=worker --output target/mutants-batch \
-		--file src/batch.rs -- lane
+		--file src/worker/batch.rs -- lane
 
-# Each target for so long. Leaks are not looked for: nothing here is unsafe, and it slows the larger targets down.
+# SECONDS is per target. Leak detection is off: there is no unsafe code, and it slows the larger targets down.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SECONDS ?= 600
 
-fuzz: $(CARGO_FUZZ) ## Fuzz every parser of outside bytes (TARGET=... SECONDS=600 for each; needs a nightly compiler)
+fuzz: $(CARGO_FUZZ) ## Fuzz every parser of untrusted input (TARGET=... SECONDS=600 for each; needs a nightly compiler)
 	@for target in $(TARGET); do mkdir -p fuzz/corpus/$$target && \
 		RUSTUP_TOOLCHAIN=nightly PATH="$(abspath $(dir $(CARGO_FUZZ))):$$PATH" \
 		cargo fuzz run $$target fuzz/corpus/$$target tests/fuzz/corpus/$$target -- \
 			-dict=fuzz/dictionaries/$$target.dict -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 \
 			-rss_limit_mb=1024 -malloc_limit_mb=64 -detect_leaks=0 || exit 1; done
 
-# The example first: what it needs is compiled without the features that only tests and benchmarks ask for.
-bench: $(PEER) ## Measure both functions beside the bare runtime and a peer in Python, and a long queue (ARGS="start first" for parts)
+# The example is built first, so that its dependencies lack the features that only tests and benchmarks enable.
+bench: $(PEER) ## Benchmark functions, bare runtime, Python peer and a long queue (ARGS="start first" for parts)
 	cargo build --release --locked --example bare
 	PEER_PYTHON=$(TOOLS)/peer/bin/python cargo bench --locked --bench functions -- $(ARGS)
 	cargo bench --profile e2e --locked --bench scale
 
-package: $(PACKAGER) ## Build both functions for Lambda's arm64 processors, and print the size of their zips (compiles for minutes)
+package: $(PACKAGER) ## Build both functions for Lambda on arm64 and check their zip files (takes minutes)
 	$(TOOLS)/package/bin/python tools/package.py
 
-lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run every linter; CI runs this and `make test`
+lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run all linters; CI runs this and `make test`
 
-lint-rust: ## Check formatting, lints and documentation of the Rust code
+lint-rust: ## Check format, lints and documentation of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-# Known vulnerabilities are left to `make audit`: their database changes from day to day and must be downloaded, and a
-# commit that was green must not turn red on its own.
-lint-dependencies: $(CARGO_DENY) ## Check licences, banned crates and sources of the dependencies
+# `make audit` checks for known vulnerabilities separately: it downloads a database that changes daily, and a commit
+# that passed must not fail later without a change.
+lint-dependencies: $(CARGO_DENY) ## Check licenses, banned crates and sources of the dependencies
 	$(CARGO_DENY) --locked check licenses bans sources
 
-lint-template: $(LINTERS) ## Check template.yaml as SAM reads it, as written and as CloudFormation sees it
+lint-template: $(LINTERS) ## Lint template.yaml with SAM and cfn-lint, before and after the SAM transformation
 	$(VENV)/bin/python tools/lint_template.py
 
 lint-planted-bugs: ## Check that every planted bug still applies
 	$(PYTHON) tools/planted_bugs.py --check
 
-audit: $(CARGO_DENY) ## Look for known vulnerabilities in the dependencies (downloads the RustSec database)
+audit: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (downloads the RustSec database)
 	$(CARGO_DENY) --locked check advisories
 
-clean: ## Remove everything that was built or installed here
+clean: ## Remove all build results and installed tools
 	cargo clean
 	rm -rf $(VENV) $(TOOLS) fuzz/target fuzz/corpus fuzz/artifacts
 
-# Built from source, and not optimised: it runs for a moment, and this way it does not compile for long.
+# Built without optimization: it runs briefly, and compiles faster this way.
 $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
 		cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) \
@@ -127,8 +127,8 @@ $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants:
 $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz:
 	cargo install --quiet --locked --root $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
-# What comes from PyPI is made anew whenever the pinned versions change, so that nothing old stays behind. pip refuses a
-# file whose hash is not listed, runs no package's build script, and installs what is listed: that is everything needed.
+# A virtual environment is created again when its pinned versions change, so that no old package remains. pip rejects
+# files without a listed hash, runs no build scripts, and installs only the listed packages, which are complete.
 define install
 rm -rf $(@D)
 $(PYTHON) -m venv $(@D)

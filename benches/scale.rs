@@ -1,24 +1,28 @@
-//! How long 10,000 requests take, against the bound that quotas and locks set: `cargo bench --bench scale`.
+//! The time to process 10,000 requests, compared with the lower bound from quotas and locks: `cargo bench --bench
+//! scale`.
 //!
-//! 2,000 endpoints, five groups to be taken off each, one Alibaba account, one region, the documented quotas. The clock is
-//! virtual, everything else the worker's own: twenty minutes pass in seconds, and the same seed gives the same table.
+//! 2,000 endpoints with five groups to detach from each, one Alibaba Cloud account, one region, the documented quotas.
+//! The clock is virtual and the code is the worker's: twenty minutes pass in seconds, and the same seed gives the same
+//! table.
 //!
-//! # The bound
+//! # The lower bound
 //!
-//! Nobody who proves what he does can be faster than this:
+//! No client that confirms its detaches can be faster:
 //!
-//! * Quotas. A detach is one write, and at least two reads of the endpoint's groups and two of its record: a look before
-//!   the write, and one that proves it. A window of a quota opens with its first call and then takes all of its calls at
-//!   any moment, so the last of `calls` begins at least `⌈calls ÷ quota⌉ − 1` windows after the first. That is 19 minutes
-//!   for 10,000 writes at 500 a minute, 19 for 20,000 records at 1,000, and 6 for 20,000 lists at 3,000. What comes before
-//!   the first write and after the last one is a whole detach: four round trips, and the time that Alibaba Cloud takes.
-//! * Locks. Five detaches, one after the other, on every endpoint.
+//! * Quotas. A detach is one write, and at least two reads of the endpoint's groups and two of its record: one of each
+//!   before the write, and one of each to confirm it. A quota window opens with its first call and admits all of its
+//!   calls at any moment, so the last of `calls` starts at least `⌈calls ÷ quota⌉ − 1` windows after the first. That is
+//!   19 minutes for 10,000 writes at 500 per minute, 19 for 20,000 records at 1,000, and 6 for 20,000 lists at 3,000.
+//!   Before the first write and after the last one there is one complete detach: four round trips, and Alibaba Cloud's
+//!   own time.
+//! * Locks. Five consecutive detaches on every endpoint.
 //!
-//! The bound is the longest of these, 19 minutes and about 3 seconds. To reach it, each minute's 500 writes would have to
-//! come at its beginning; whoever spreads them evenly needs 20 minutes, which is 1.05 times the bound.
+//! The bound is the longest of these, 19 minutes and about 3 seconds. A client reaches it only if it makes each
+//! minute's 500 writes at the beginning of the minute. A client that spreads them evenly needs 20 minutes, 1.05 times
+//! the bound.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark stops at an error")]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,57 +43,58 @@ const RECORDS: Action = Action::ListVpcEndpoints;
 /// The template's default of `WorkerMaximumConcurrency`.
 const DEFAULT: u16 = 10;
 
-/// What keeps closest to the bound whatever the queue looks like. A worker's share of the quota is then 20 requests a
-/// minute, a little less than a batch of two lanes can use: nobody is throttled, and hardly anybody waits.
+/// The value that stays closest to the bound for all arrivals. The quota share of a worker is then 20 requests per
+/// minute, slightly less than a batch of two lanes can use: no call is throttled, and few requests wait.
 const TUNED: u16 = 24;
 
-/// The memory that the template gives the worker, in gigabytes: what an invocation's time is billed by.
+/// The worker's memory in the template, in GB. Lambda bills GB-seconds.
 const MEMORY_GB: f64 = 0.125;
 
-/// Longer than any drain here: past their deadline requests end soon.
-const PATIENCE: Duration = Duration::from_hours(12);
+/// Longer than any run, because requests end soon after their deadline.
+const RUN_TIME_MAX: Duration = Duration::from_hours(12);
 
-/// One drain of the queue.
+/// The parameters of one run, which empties the queue.
 #[derive(Clone, Copy)]
 struct Run {
-    /// How many sandboxes work at the same time: `WorkerMaximumConcurrency`.
+    /// The number of concurrent sandboxes: `WorkerMaximumConcurrency`.
     concurrency: u16,
-    /// How long Alibaba Cloud takes for a detach.
+    /// Alibaba Cloud's time for a detach.
     takes: Duration,
-    /// Over how many endpoints the requests are spread evenly.
+    /// The number of endpoints, with an equal number of requests each.
     endpoints: usize,
     arrival: Arrival,
     seed: u64,
 }
 
-/// How the requests come into the queue.
+/// The order and time of the requests.
 #[derive(Clone, Copy)]
 enum Arrival {
-    /// All are there before the worker starts, sent endpoint by endpoint.
+    /// All requests are in the queue before the worker starts, grouped by endpoint.
     ByEndpoint,
-    /// The same, but sent group by group: one for each endpoint, and then the next for each.
+    /// As `ByEndpoint`, but one request for each endpoint, then the next for each.
     ByGroup,
-    /// Group by group, ten every tenth of a second, while the worker works.
+    /// In the order of `ByGroup`, ten requests every 0.1 s while the worker runs.
     Meanwhile,
 }
 
-/// What came of it.
-struct Drained {
+/// The results of a run.
+struct Results {
     run: Run,
     took: Duration,
     bound: Duration,
     calls: [u64; 3],
     throttled: u64,
     locked: u64,
-    /// Requests without an event, and events beyond a request's first.
+    /// Requests without an event.
     lost: usize,
+    /// Events after the first of a request.
     doubled: usize,
     outcomes: BTreeMap<String, usize>,
     receives_max: u64,
     buried: usize,
     invocations: usize,
     gigabyte_seconds: f64,
-    /// From a message's send to its event, in order.
+    /// From sending a message to its event, sorted.
     latencies: Vec<Duration>,
 }
 
@@ -118,29 +123,29 @@ fn main() {
     table("10,000 endpoints, one group each", limits(&[DEFAULT, TUNED], one_each));
 }
 
-/// Runs all of these side by side, which does not change what comes out.
+/// Runs concurrently, which does not change the results, and prints a line for each run.
 fn table(title: &str, runs: Vec<Run>) {
     println!("\n{title}\n");
     println!(
         "limit seed | drained s  ratio | writes   lists records throttled locked | lost doubled receives buried | \
          invocations   GB-s | p50 s p99 s max s | outcomes"
     );
-    let drained: Vec<Drained> = thread::scope(|scope| {
-        let started: Vec<_> = runs.into_iter().map(|run| scope.spawn(move || run.drained())).collect();
-        started.into_iter().map(|run| run.join().expect("a run that ends")).collect()
+    let results: Vec<Results> = thread::scope(|scope| {
+        let started: Vec<_> = runs.into_iter().map(|run| scope.spawn(move || run.run())).collect();
+        started.into_iter().map(|run| run.join().expect("a run does not panic")).collect()
     });
-    for drained in drained {
-        println!("{drained}");
+    for result in results {
+        println!("{result}");
     }
 }
 
 impl Run {
-    fn drained(self) -> Drained {
+    fn run(self) -> Results {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(self.drain())
     }
 
-    async fn drain(self) -> Drained {
+    async fn drain(self) -> Results {
         let round_trip = Duration::from_millis(40)..=Duration::from_millis(150);
         let bound = self.bound(*round_trip.start());
         let pace = Pace { alibaba: round_trip, aws: Duration::from_millis(5)..=Duration::from_millis(15) };
@@ -148,7 +153,7 @@ impl Run {
         let began = world.now();
         let concurrency = NonZeroU16::new(self.concurrency).expect("a worker at least");
         let mut sandboxes = Sandbox::several(&world, concurrency, self.seed);
-        let drain = mapping::drain(&world, &mut sandboxes, PATIENCE);
+        let drain = mapping::drain(&world, &mut sandboxes, RUN_TIME_MAX);
         match self.arrival {
             Arrival::ByEndpoint | Arrival::ByGroup => {
                 self.requests().for_each(|request| world.send(&request));
@@ -160,10 +165,10 @@ impl Run {
             }
         }
         let took = world.now().duration_since(began).unwrap();
-        self.account(&world, took, bound)
+        self.results(&world, took, bound)
     }
 
-    /// Each endpoint with the groups that are to go, and one that stays.
+    /// The endpoints, each with the groups to detach and one more.
     fn cloud(&self) -> Seed {
         let groups: Vec<String> = (0..=self.groups()).map(|n| format!("sg-{n}")).collect();
         let endpoint = |n| Endpoint::new(REGION, format!("ep-{n}"), groups.iter().map(String::as_str));
@@ -173,7 +178,7 @@ impl Run {
         seed
     }
 
-    /// How many groups are taken off each endpoint.
+    /// The number of groups to detach from each endpoint.
     fn groups(&self) -> usize {
         REQUESTS / self.endpoints
     }
@@ -203,7 +208,7 @@ impl Run {
         }
     }
 
-    /// See the head of this file.
+    /// The lower bound that the module documentation describes.
     fn bound(&self, round_trip: Duration) -> Duration {
         let quotas = documented_quotas();
         let windows = |action: Action, calls: usize| {
@@ -218,7 +223,7 @@ impl Run {
         quotas.max(locks)
     }
 
-    fn account(self, world: &World, took: Duration, bound: Duration) -> Drained {
+    fn results(self, world: &World, took: Duration, bound: Duration) -> Results {
         let cloud = world.cloud.borrow();
         let counts = cloud.counts();
         let mut events_of: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -234,7 +239,7 @@ impl Run {
         latencies.sort();
         let invocations = world.invocations.borrow();
         let billed: Duration = invocations.iter().map(|invoked| invoked.took).sum();
-        Drained {
+        Results {
             run: self,
             took,
             bound,
@@ -253,7 +258,7 @@ impl Run {
     }
 }
 
-impl fmt::Display for Drained {
+impl fmt::Display for Results {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { run, took, bound, calls: [writes, lists, records], throttled, locked, .. } = self;
         let Self { lost, doubled, receives_max, buried, invocations, gigabyte_seconds, .. } = self;

@@ -1,9 +1,9 @@
-"""Lints template.yaml three times: as SAM reads it, as it is written, and as CloudFormation sees it.
+"""Lints template.yaml with `sam validate --lint`, and with cfn-lint before and after the SAM transformation.
 
-`sam validate --lint` is what a user runs before a deployment: cfn-lint behind SAM's own reading of the file. Both check
-less inside a SAM resource than inside the plain resources it stands for: a batch that is too large for a FIFO queue, or a
-function that outlives its queue's visibility timeout, shows only after the transformation. Nothing here needs a network,
-an AWS account or a file of the user's.
+`sam validate --lint` is what users run before a deployment: SAM's own checks and cfn-lint. Both check SAM resources
+less strictly than the CloudFormation resources that SAM creates from them. For example, a batch size too large for a
+FIFO queue, or a function timeout longer than the queue's visibility timeout, is found only after the transformation.
+This program needs no network, AWS account or configuration of the user.
 """
 
 import json
@@ -20,19 +20,19 @@ from samtranslator.translator.transform import transform
 
 TEMPLATE = "template.yaml"
 
-# The transformation and SAM ask for a region, not for an account: any will do.
+# The transformation and SAM need a region but no account. Any region works.
 REGION = "us-east-1"
 
 
 class NoManagedPolicies:
-    """Every role in the template is written by hand, so there are no names to look up."""
+    """The template uses no managed policies, so there are no names to resolve."""
 
     def load(self):
         return {}
 
 
 def transformed(path):
-    """Returns the template after the SAM transformation, with a made-up place for the code."""
+    """Returns the template after the SAM transformation, with a placeholder for the code location."""
     template = load(path)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
@@ -41,8 +41,8 @@ def transformed(path):
 
 
 def environment(home):
-    """Returns the linters' whole environment: nothing of the user's, and nothing that leads to AWS."""
-    # Once a week SAM asks PyPI for a newer version of itself, unless a file in its folder says that it just did.
+    """Returns the complete environment of the linters, without the user's configuration and AWS credentials."""
+    # SAM looks for a newer version on PyPI once a week, unless this file says that it just did.
     folder = Path(home, ".aws-sam")
     folder.mkdir()
     Path(folder, "metadata.json").write_text(json.dumps({"lastVersionCheck": time.time()}), encoding="utf-8")
@@ -58,18 +58,18 @@ def environment(home):
 
 
 def run(program, *arguments, env):
-    """Runs a program of the virtual environment that this script runs in, and says whether it was content."""
+    """Runs a program of this virtual environment and returns whether it succeeded."""
     command = [Path(sys.executable).with_name(program), *arguments]
     return subprocess.run(command, env=env, check=False).returncode == 0
 
 
 def cfn_lint(path, env):
-    """Runs cfn-lint, which fails on warnings too."""
+    """Runs cfn-lint. Warnings and informational findings also fail."""
     return run("cfn-lint", "--non-zero-exit-code", "informational", path, env=env)
 
 
 def cfn_lint_transformed(path, home, env):
-    """Runs cfn-lint on what the transformation makes of the template, if it makes anything of it."""
+    """Runs cfn-lint on the transformed template, or prints why the transformation fails."""
     try:
         resources = transformed(path)
     except InvalidDocumentException as error:
@@ -81,7 +81,7 @@ def cfn_lint_transformed(path, home, env):
 
 
 def sam_validate(path, home, env):
-    """Runs SAM's own linter, without the samconfig.toml that lies beside the template of whoever deploys it."""
+    """Runs SAM's linter without the user's samconfig.toml."""
     config = Path(home, "samconfig.toml")
     config.write_text("version = 0.1\n", encoding="utf-8")
     return run("sam", "validate", "--lint", "--template-file", path, "--config-file", config, env=env)
@@ -91,14 +91,14 @@ def main():
     os.environ["AWS_DEFAULT_REGION"] = REGION
     with tempfile.TemporaryDirectory() as home:
         env = environment(home)
-        verdicts = [
+        results = [
             sam_validate(TEMPLATE, home, env),
             cfn_lint(TEMPLATE, env),
             cfn_lint_transformed(TEMPLATE, home, env),
         ]
-    if not all(verdicts):
-        sys.exit(f"{TEMPLATE}: see above; line numbers of template.transformed.json are those of the transformation")
-    print(f"{TEMPLATE}: no findings, neither as SAM reads it, nor as written, nor transformed")
+    if not all(results):
+        sys.exit(f"{TEMPLATE} has the findings above; template.transformed.json is the transformed template")
+    print(f"{TEMPLATE}: no findings from sam validate, or from cfn-lint before and after the transformation")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-//! Both clouds on loopback: an AWS account with queues, a bus and secrets, and Alibaba Cloud with endpoints. Their servers
-//! run in this process.
+//! Both clouds on loopback: an AWS account with queues, a bus and secrets, and Alibaba Cloud with endpoints. Their
+//! servers run in this process.
 
 use std::cell::Cell;
 use std::io;
@@ -12,40 +12,40 @@ use local_aws::{Action, LocalAws, NewMessage, QueueSettings, Queues};
 use privatelink_simulator::{Action as AlibabaAction, Cloud, Endpoint, Seed, Server};
 use serde_json::{Value, json};
 
-/// The live signing secret, the one that the scheme's documentation uses.
+/// The signing secret, an example from the documentation of Standard Webhooks.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Requests in one region before those in the next: a single worker begins 480 a minute in a region, and waits then.
+/// Requests per region, in sequence. A single worker starts 480 per minute and region and then waits.
 const REQUESTS_PER_REGION: usize = 400;
 
-/// The most messages of a batch, and as many endpoints: each message then has a lane of its own.
+/// The largest batch, and the number of endpoints per region: each message has its own lane.
 pub(crate) const BATCH: usize = 10;
 
-/// On every endpoint, so that no other group is the last.
-const KEPT: &str = "sg-kept";
+/// A group on every endpoint, so that no other group is the last.
+const REMAINING: &str = "sg-remaining";
 
-/// The group that is taken off.
+/// The group to detach.
 pub(crate) const VENDOR: &str = "sg-vendor";
 
 /// A group that no endpoint has.
-const GONE: &str = "sg-gone";
+const UNUSED: &str = "sg-unused";
 
 const REQUESTS: &str = "requests.fifo";
 const SECRETS: &str = "webhook-secrets";
-const KEYS: &str = "alibaba-keys";
+const CREDENTIALS: &str = "alibaba-credentials";
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Job {
-    /// A check by Alibaba Cloud that nothing stands in the way of a detach.
+    /// A dry run that passes.
     DryRun,
-    /// To take off what is not there.
+    /// A detach of a group that the endpoint does not have.
     AlreadyDetached,
-    /// To take off what is there.
+    /// A detach of an attached group.
     Detach,
 }
 
-/// A whole account with one of everything.
+/// An account in each cloud, with all resources that the programs use.
 pub(crate) struct Account {
     aws: LocalAws,
     alibaba: Server,
@@ -53,25 +53,25 @@ pub(crate) struct Account {
     requests: Cell<usize>,
 }
 
-/// An event that told of a detach.
-pub(crate) struct Told {
+/// A completion event.
+pub(crate) struct Completion {
     pub(crate) endpoint_id: String,
     pub(crate) outcome: String,
     pub(crate) at: SystemTime,
 }
 
 impl Account {
-    /// With one region, so that the worker knows whereto it will have to connect.
+    /// An account with one region, so that the worker connects to it in advance.
     pub(crate) async fn start() -> io::Result<Self> {
         Self::for_requests(1).await
     }
 
-    /// With as many regions as so many requests need that are to follow each other without a pause.
+    /// An account with enough regions for this many requests without a pause.
     pub(crate) async fn for_requests(requests: usize) -> io::Result<Self> {
         let regions = requests.div_ceil(REQUESTS_PER_REGION);
         let lanes = (0..regions).flat_map(|at| (0..BATCH).map(move |lane| (region(at), endpoint(at, lane))));
         let endpoints =
-            lanes.map(|(region, endpoint)| Endpoint::new(region, endpoint, [KEPT, VENDOR])).collect();
+            lanes.map(|(region, endpoint)| Endpoint::new(region, endpoint, [REMAINING, VENDOR])).collect();
         let seed = Seed {
             endpoints,
             regions: (0..regions).map(|at| region(at).into()).collect(),
@@ -81,13 +81,13 @@ impl Account {
         let alibaba = Server::start(cloud, ([127, 0, 0, 1], 0).into()).await?;
         let account = Self { aws: LocalAws::start().await?, alibaba, regions, requests: Cell::default() };
         account.aws.secrets().put(SECRETS, format!("[\"{SECRET}\"]"));
-        let keys = r#"{"access_key_id":"LTAI5tSimulatorKey","access_key_secret":"SimulatorSecret"}"#;
-        account.aws.secrets().put(KEYS, keys);
+        let credentials = r#"{"access_key_id":"LTAI5tSimulatorKey","access_key_secret":"SimulatorSecret"}"#;
+        account.aws.secrets().put(CREDENTIALS, credentials);
         account.empty_queue()?;
         Ok(account)
     }
 
-    /// The variables that lead a client of AWS here.
+    /// The environment of an AWS client that calls this account.
     pub(crate) fn client_environment(&self) -> impl Fn(&str) -> Option<String> + Send + Sync + use<> {
         self.aws.environment()
     }
@@ -96,7 +96,7 @@ impl Account {
         self.aws.queue_url(REQUESTS)
     }
 
-    /// A new queue in the old one's place, so that every turn finds the same.
+    /// Replaces the queue with a new one, so that every turn has the same conditions.
     pub(crate) fn empty_queue(&self) -> io::Result<()> {
         let mut queues = Queues::default();
         queues.create(REQUESTS, QueueSettings::fifo()).map_err(io::Error::other)?;
@@ -104,15 +104,17 @@ impl Account {
         Ok(())
     }
 
-    /// The message in the queue, which must be alone there.
+    /// The only message in the queue.
     pub(crate) fn only_message(&self) -> io::Result<Message> {
         match self.aws.queues().messages(REQUESTS).map_err(io::Error::other)? {
             [message] => Ok(message.clone()),
-            messages => Err(io::Error::other(format!("not one message but {}", messages.len()))),
+            messages => {
+                Err(io::Error::other(format!("the queue has {} messages instead of one", messages.len())))
+            }
         }
     }
 
-    /// One request, as a direct invocation sends it, on the endpoint of a lane.
+    /// A request for the endpoint of a lane, as in a direct invocation.
     pub(crate) fn request(&self, job: Job, lane: usize) -> Value {
         let number = self.requests.get();
         self.requests.set(number + 1);
@@ -120,13 +122,13 @@ impl Account {
         json!({
             "region_id": region(at),
             "endpoint_id": endpoint(at, lane),
-            "security_group_id": if job == Job::AlreadyDetached { GONE } else { VENDOR },
+            "security_group_id": if job == Job::AlreadyDetached { UNUSED } else { VENDOR },
             "dry_run": job == Job::DryRun,
             "request_id": format!("bench-{number}"),
         })
     }
 
-    /// The event of a batch with so many lanes of one request each, which are in flight from now on.
+    /// The event and messages of a new batch with one request in each lane. The messages are in flight.
     pub(crate) fn batch(&self, job: Job, lanes: usize) -> io::Result<(Value, Vec<ReceivedMessage>)> {
         self.empty_queue()?;
         let now = self.aws.now();
@@ -145,39 +147,39 @@ impl Account {
         Ok((event(REQUESTS, &received), received))
     }
 
-    /// Checks that a batch was answered with a success, and what its last events tell, one for each message.
+    /// Checks that a batch response reports success, and that each message has an event with the outcome.
     pub(crate) fn check_batch(
         &self,
         batch: &[ReceivedMessage],
-        answer: &Value,
+        response: &Value,
         outcome: &str,
-    ) -> io::Result<Vec<Told>> {
-        if judge(batch, answer.to_string().as_bytes()) != Verdict::AllSucceeded(Success::EmptyList) {
-            return Err(io::Error::other(format!("a batch was answered with {answer}")));
+    ) -> io::Result<Vec<Completion>> {
+        if judge(batch, response.to_string().as_bytes()) != Verdict::AllSucceeded(Success::EmptyList) {
+            return Err(io::Error::other(format!("unexpected batch response {response}")));
         }
         let bus = self.aws.bus();
         let events = bus.events();
-        let told: Vec<Told> = events[events.len().saturating_sub(batch.len())..]
+        let completions: Vec<Completion> = events[events.len().saturating_sub(batch.len())..]
             .iter()
-            .map(|event| Told {
+            .map(|event| Completion {
                 endpoint_id: event.detail["endpoint_id"].as_str().unwrap_or_default().to_owned(),
                 outcome: event.detail["outcome"].as_str().unwrap_or_default().to_owned(),
                 at: event.accepted_at,
             })
             .collect();
-        match told.iter().find(|told| told.outcome != outcome) {
-            None if told.len() == batch.len() => Ok(told),
-            None => Err(io::Error::other("a message ended without an event")),
-            Some(told) => Err(io::Error::other(format!("not {outcome}, but {}", told.outcome))),
+        match completions.iter().find(|completion| completion.outcome != outcome) {
+            None if completions.len() == batch.len() => Ok(completions),
+            None => Err(io::Error::other("a message has no completion event")),
+            Some(other) => Err(io::Error::other(format!("outcome {} instead of {outcome}", other.outcome))),
         }
     }
 
-    /// How many events were put.
+    /// The number of events on the bus.
     pub(crate) fn events(&self) -> usize {
         self.aws.bus().events().len()
     }
 
-    /// How long a detach takes from now on, and the group back on every endpoint.
+    /// Attaches the group to every endpoint again, and sets the time that a detach takes.
     pub(crate) fn attach(&self, detach_takes: Duration) {
         let mut cloud = self.alibaba.cloud();
         cloud.change_settings(|settings| settings.detach_takes = detach_takes);
@@ -186,14 +188,16 @@ impl Account {
         }
     }
 
-    /// From the moment at which the group was truly off the endpoint to the event that tells of it.
-    pub(crate) fn lag(&self, told: &Told) -> io::Result<Duration> {
-        let gone = self.alibaba.cloud().gone_since(told.endpoint_id.as_str(), VENDOR, SystemTime::now());
-        let gone = gone.ok_or_else(|| io::Error::other("a detach was told of and is not true"))?;
-        told.at.duration_since(gone).map_err(io::Error::other)
+    /// The time from the detach in Alibaba Cloud to its completion event.
+    pub(crate) fn lag(&self, completion: &Completion) -> io::Result<Duration> {
+        let detached =
+            self.alibaba.cloud().gone_since(completion.endpoint_id.as_str(), VENDOR, SystemTime::now());
+        let detached = detached
+            .ok_or_else(|| io::Error::other("a completion event reports a detach that did not happen"))?;
+        completion.at.duration_since(detached).map_err(io::Error::other)
     }
 
-    /// How often Alibaba Cloud was called to detach, to list groups, and to read an endpoint's record.
+    /// The numbers of Alibaba Cloud calls: detaches, lists of groups, and reads of an endpoint's record.
     pub(crate) fn alibaba_calls(&self) -> [usize; 3] {
         let cloud = self.alibaba.cloud();
         let actions = [
@@ -204,14 +208,14 @@ impl Account {
         actions.map(|action| usize::try_from(cloud.counts().of(action)).unwrap_or(usize::MAX))
     }
 
-    /// How often AWS was called, and how often of that to send messages.
+    /// The number of AWS calls, and how many of them send messages.
     pub(crate) fn calls(&self) -> (usize, usize) {
         let journal = self.aws.journal();
         let sends = journal.iter().filter(|entry| entry.action == Action::SendMessageBatch).count();
         (journal.len(), sends)
     }
 
-    /// Configuration for every program alike, but for the keys for Alibaba Cloud.
+    /// The environment of every program, without the Alibaba Cloud credentials.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_LAMBDA_FUNCTION_NAME", "function".to_owned()),
@@ -222,7 +226,7 @@ impl Account {
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
             ("AWS_SESSION_TOKEN", "example".to_owned()),
-            // Nobody's own profile may have a say.
+            // Ignores the user's AWS profile.
             ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
             ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
@@ -230,7 +234,7 @@ impl Account {
             ("DETACH_QUEUE_URL", self.queue_url()),
             ("DEAD_LETTER_QUEUE_URL", self.aws.queue_url("dead-letter.fifo")),
             ("WEBHOOK_SECRETS_ARN", secret_arn(SECRETS)),
-            // One process at a time: the whole quota is its own.
+            // Only one process runs at a time and has the whole quota.
             ("WORKER_MAXIMUM_CONCURRENCY", "1".to_owned()),
             ("ALLOWED_REGIONS", (0..self.regions).map(region).collect::<Vec<_>>().join(",")),
             ("PRIVATELINK_ENDPOINT_URL", self.alibaba.url()),
@@ -238,10 +242,10 @@ impl Account {
     }
 }
 
-/// Where the keys for Alibaba Cloud are: in a secret, or beside this.
-pub(crate) fn keys(is_in_secret: bool) -> Vec<(&'static str, String)> {
+/// The environment variables of the Alibaba Cloud credentials: the ARN of a secret, or the access key.
+pub(crate) fn credentials(is_in_secret: bool) -> Vec<(&'static str, String)> {
     if is_in_secret {
-        return vec![("ALIBABA_CREDENTIALS_SECRET_ARN", secret_arn(KEYS))];
+        return vec![("ALIBABA_CREDENTIALS_SECRET_ARN", secret_arn(CREDENTIALS))];
     }
     vec![
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5tSimulatorKey".to_owned()),

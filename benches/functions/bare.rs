@@ -1,4 +1,4 @@
-//! The least that a Lambda function in Rust can be: what the others are measured against.
+//! A minimal Lambda function in Rust, the baseline of the other programs.
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;

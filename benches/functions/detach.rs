@@ -1,4 +1,4 @@
-//! A whole detach, in batches of ten lanes: time of a processor, calls, and how soon after the truth its event tells of it.
+//! Complete detaches in batches of ten lanes: CPU time, calls, and the time from each detach to its completion event.
 
 use std::io;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use crate::times::{Values, count, digits, milliseconds};
 
 const PROGRAMS: [Program; 2] = [Program::Worker, Program::Peer];
 
-/// How long the detaches of each batch take, in milliseconds: spread, so that no program's polls happen to fit.
+/// The time that the detaches of each batch take, in milliseconds. The values vary so that they favor no program's
+/// polls.
 const DETACH_TAKES: [u64; 6] = [2000, 2800, 3600, 4400, 5200, 6000];
 
-/// A program at work, and what it needed so far.
+/// A running program and its measurements.
 struct Side {
     account: Account,
     process: Process,
-    /// Of each batch, in milliseconds for each of its detaches.
-    processor: Vec<f64>,
-    /// Of each detach.
+    /// CPU time per detach in each batch, in milliseconds.
+    cpu: Vec<f64>,
+    /// From each detach to its completion event.
     lags: Vec<Duration>,
 }
 
@@ -28,11 +29,11 @@ pub(crate) async fn measure() -> io::Result<()> {
     for program in PROGRAMS {
         let account = Account::start().await?;
         let process = Process::start(program, &account).await?;
-        sides.push(Side { account, process, processor: Vec::new(), lags: Vec::new() });
-        // What only the first batch needs is not counted.
+        sides.push(Side { account, process, cpu: Vec::new(), lags: Vec::new() });
+        // The first batch is a warm-up.
         if let Some(side) = sides.last_mut() {
             side.batch(Duration::from_secs(1)).await?;
-            side.processor.clear();
+            side.cpu.clear();
             side.lags.clear();
         }
     }
@@ -45,10 +46,10 @@ pub(crate) async fn measure() -> io::Result<()> {
     }
     let detaches = DETACH_TAKES.len() * BATCH;
     let per_detach = |calls| count(calls) / count(detaches);
-    println!("{detaches} detaches of 2 to 6 s by each, in turn, ten lanes a batch. For each detach:\n");
+    println!("{detaches} detaches of 2 to 6 s by each program, in turn, ten lanes per batch. Per detach:\n");
     println!(
-        "| | processor, median (middle half of {} batches), ms | calls of Alibaba Cloud: detach, groups, records | calls \
-         of AWS | lag, median (middle half), s | longest lag, s |",
+        "| | CPU, median (middle half of {} batches), ms | Alibaba Cloud calls: detach, groups, records | AWS \
+         calls | lag, median (middle half), s | longest lag, s |",
         DETACH_TAKES.len()
     );
     println!("| --- | --- | --- | --- | --- | --- |");
@@ -60,7 +61,7 @@ pub(crate) async fn measure() -> io::Result<()> {
         println!(
             "| {} | {} | {:.1} + {:.1} + {:.1} = {:.1} | {:.1} | {} | {:.2} |",
             side.process.program.name(),
-            Values::new(side.processor.clone()).cell(),
+            Values::new(side.cpu.clone()).cell(),
             calls[0],
             calls[1],
             calls[2],
@@ -70,24 +71,24 @@ pub(crate) async fn measure() -> io::Result<()> {
             lags.percentile(100)
         );
     }
-    let [worker, peer] = [0, 1].map(|side| Values::new(sides[side].processor.clone()).median());
-    println!("\nThe peer needs {} times the worker's time of a processor.", digits(peer / worker));
+    let [worker, peer] = [0, 1].map(|side| Values::new(sides[side].cpu.clone()).median());
+    println!("\nThe peer needs {} times the CPU time of the worker.", digits(peer / worker));
     Ok(())
 }
 
 impl Side {
-    /// Ten detaches at once.
+    /// Makes and measures one batch of ten detaches.
     async fn batch(&mut self, takes: Duration) -> io::Result<()> {
         self.account.attach(takes);
         let (payload, batch) = self.account.batch(Job::Detach, BATCH)?;
         self.process.is_idle().await?;
-        let before = self.process.processor_time()?;
-        let (answer, _) = self.process.invoke(&payload).await?;
+        let before = self.process.cpu_time()?;
+        let (response, _) = self.process.invoke(&payload).await?;
         self.process.is_idle().await?;
-        let processor = self.process.processor_time()?.saturating_sub(before);
-        self.processor.push(milliseconds(processor) / count(BATCH));
-        for told in self.account.check_batch(&batch, &answer, "detached")? {
-            self.lags.push(self.account.lag(&told)?);
+        let cpu = self.process.cpu_time()?.saturating_sub(before);
+        self.cpu.push(milliseconds(cpu) / count(BATCH));
+        for completion in self.account.check_batch(&batch, &response, "detached")? {
+            self.lags.push(self.account.lag(&completion)?);
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
-//! What the functions cost, beside the least that a function in Rust can be and beside the same job in Python: `make bench`.
+//! The cost of the functions, compared with a minimal function in Rust and with a Python implementation: `make bench`.
 //!
-//! Everything runs on this machine and on loopback. The programs take turns, so that whatever else the machine does hits
-//! all alike: the ratios hold better than the times. Every time is a median with the middle half of the runs behind it.
+//! Everything runs on this machine and on loopback. The programs run in turn, so that other load on the machine affects
+//! all of them: the ratios are more stable than the times. Every time is a median, followed by the middle half of the
+//! runs.
 //!
-//! It runs all of its parts, or those that are named: `start`, `size`, `first`, `share`, `memory`, `detach`, `webhook`.
-//! `PEER_PYTHON` names the Python that has `benches/peer/requirements.txt` installed.
+//! It runs all parts, or those in the arguments: `start`, `size`, `first`, `share`, `memory`, `detach`, `webhook`.
+//! `PEER_PYTHON` is the path of a Python with the packages of `tools/requirements/peer.txt`.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::disallowed_methods, reason = "it measures")]
@@ -32,10 +33,13 @@ const PARTS: [&str; 7] = ["start", "size", "first", "share", "memory", "detach",
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    // Cargo itself adds an option.
+    // Cargo adds an option.
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     if let Some(unknown) = named.iter().find(|name| !PARTS.contains(&name.as_str())) {
-        return Err(io::Error::other(format!("there is no part {unknown:?}, but {}", PARTS.join(", "))));
+        return Err(io::Error::other(format!(
+            "unknown part {unknown:?}; the parts are {}",
+            PARTS.join(", ")
+        )));
     }
     peer::prepare()?;
     let mut targets = Targets::default();
@@ -45,7 +49,7 @@ async fn main() -> io::Result<()> {
             "start" => start::measure(&mut targets).await?,
             "size" => size::measure(&mut targets)?,
             "first" => first::measure(&mut targets).await?,
-            "share" => first::measure_with_share(&mut targets).await?,
+            "share" => first::measure_with_limit(&mut targets).await?,
             "memory" => memory::measure(&mut targets).await?,
             "detach" => detach::measure().await?,
             _ => webhook::measure().await?,

@@ -1,4 +1,4 @@
-//! Memory: the most that a process ever had, step by step; and whether the worker's stays as it is.
+//! Peak memory of each program after each step, and the worker's memory over many requests.
 
 use std::io;
 use std::time::Duration;
@@ -14,20 +14,20 @@ const PROGRAMS: [Program; 3] = [Program::Bare, Program::Worker, Program::Peer];
 /// Processes of each program. Memory differs little from run to run.
 const RUNS: usize = 3;
 
-/// Warm invocations before the third look: as many as a worker may begin in a minute, and some to spare.
+/// Warm invocations before the third reading: fewer than a worker may start per minute.
 const WARM: usize = 400;
 
-/// The steps after each of which the peak is read.
+/// The steps. The peak is read after each of them.
 const STEPS: [&str; 4] =
     ["the start", "the first invocation", "400 warm invocations", "a batch of ten detaches"];
 
-/// How long those detaches take: as short as they ever are, for it is the same whether memory is held for long.
+/// The time that a detach takes. It does not affect the peak, so it is short.
 const DETACH_TAKES: Duration = Duration::from_secs(2);
 
-/// After how many requests the worker's memory is read.
+/// The numbers of requests after which the worker's memory is read.
 const REQUESTS: [usize; 4] = [1000, 2000, 5000, 10_000];
 
-/// Prints both.
+/// Prints a table for each.
 pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
     let mut peaks = [const { [const { Vec::new() }; STEPS.len()] }; PROGRAMS.len()];
     for _ in 0..RUNS {
@@ -37,7 +37,7 @@ pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
             }
         }
     }
-    println!("The most memory that the process ever had resident (VmHWM), MiB, after");
+    println!("Peak resident memory of the process (VmHWM), MiB, after");
     println!("\n| | {} |\n| --- | --- | --- | --- | --- |", STEPS.join(" | "));
     let medians = peaks.map(|of_program| of_program.map(Values::new));
     for (program, steps) in PROGRAMS.into_iter().zip(&medians) {
@@ -45,15 +45,8 @@ pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
     }
     let [_, worker, peer] = medians;
     let ratio = |step: usize| peer[step].median() / worker[step].median();
-    println!(
-        "| the peer's, times the worker's | {} |",
-        [0, 1, 2, 3].map(|step| digits(ratio(step))).join(" | ")
-    );
-    targets.at_least(
-        6.0,
-        "the peer's peak memory, times the worker's, after everything",
-        ratio(STEPS.len() - 1),
-    );
+    println!("| peer to worker | {} |", [0, 1, 2, 3].map(|step| digits(ratio(step))).join(" | "));
+    targets.at_least(6.0, "peak memory after all steps, peer to worker", ratio(STEPS.len() - 1));
     flat(targets).await
 }
 
@@ -62,34 +55,34 @@ async fn peaks_of(program: Program) -> io::Result<[f64; 4]> {
     let mut process = Process::start(program, &account).await?;
     let after_start = process.memory()?.peak;
     let work = Work::AlreadyDetached(1);
-    work.give(&mut process, &account).await?;
+    work.run(&mut process, &account).await?;
     let after_first = process.memory()?.peak;
     for _ in 0..WARM {
-        work.give(&mut process, &account).await?;
+        work.run(&mut process, &account).await?;
     }
     let after_warm = process.memory()?.peak;
     account.attach(DETACH_TAKES);
     let (payload, batch) = account.batch(Job::Detach, BATCH)?;
-    let (answer, _) = process.invoke(&payload).await?;
+    let (response, _) = process.invoke(&payload).await?;
     if program != Program::Bare {
-        account.check_batch(&batch, &answer, "detached")?;
+        account.check_batch(&batch, &response, "detached")?;
     }
     Ok([after_start, after_first, after_warm, process.memory()?.peak])
 }
 
-/// The worker's memory in the course of ten thousand requests, in batches of ten lanes.
+/// The worker's memory over ten thousand requests, in batches of ten lanes.
 async fn flat(targets: &mut Targets) -> io::Result<()> {
     let account = Account::for_requests(REQUESTS[REQUESTS.len() - 1]).await?;
     let mut process = Process::start(Program::Worker, &account).await?;
     println!(
-        "\nThe worker's memory in one process, in batches of ten lanes, every group already detached, MiB:\n"
+        "\nThe worker's memory in one process, in batches of ten lanes, all groups already detached, MiB:\n"
     );
     println!("| requests | resident (VmRSS) | peak (VmHWM) |\n| --- | --- | --- |");
     let mut requests = 0;
     let mut resident = Vec::new();
     for until in REQUESTS {
         while requests < until {
-            Work::AlreadyDetached(BATCH).give(&mut process, &account).await?;
+            Work::AlreadyDetached(BATCH).run(&mut process, &account).await?;
             requests += BATCH;
         }
         let memory = process.memory()?;
@@ -97,6 +90,6 @@ async fn flat(targets: &mut Targets) -> io::Result<()> {
         resident.push(memory.now);
     }
     let growth = resident[REQUESTS.len() - 1] / resident[0];
-    targets.at_most(1.05, "the worker's memory after 10,000 requests, times that after 1,000", growth);
+    targets.at_most(1.05, "the worker's memory, after 10,000 requests to after 1,000", growth);
     Ok(())
 }

@@ -1,20 +1,20 @@
-//! The same job in Python, under AWS's own client of the runtime API: which interpreter, and what is in its package.
+//! The Python implementation, which runs under AWS's client of the Runtime API: its interpreter and its package.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Names the interpreter, which may be one of a virtual environment.
+/// The variable with the path of the interpreter, which can be in a virtual environment.
 const VARIABLE: &str = "PEER_PYTHON";
 
-/// The function's own code.
+/// The function's code.
 const HANDLER: &str = include_str!("../peer/handler.py");
 
-/// What the managed runtime is started with: AWS's client of the runtime API, and the function in `handler.py`.
+/// The arguments of the managed runtime: AWS's client of the Runtime API, and the handler in `handler.py`.
 pub(crate) const ARGUMENTS: [&str; 3] = ["-m", "awslambdaric", "handler.handler"];
 
-/// Lays out the package, compiled as a deployment would be, and sees that everything it needs can be imported.
+/// Creates and compiles the package, and checks that its dependencies can be imported.
 pub(crate) fn prepare() -> io::Result<()> {
     fs::create_dir_all(package())?;
     fs::write(package().join("handler.py"), HANDLER)?;
@@ -26,23 +26,23 @@ pub(crate) fn prepare() -> io::Result<()> {
         return Ok(());
     }
     let message = format!(
-        "{VARIABLE} is no Python with benches/peer/requirements.txt installed; `make bench` makes one"
+        "{VARIABLE} is not a Python with the packages of tools/requirements/peer.txt; `make bench` creates one"
     );
     Err(io::Error::other(message))
 }
 
-/// The interpreter, wherever the peer is started from.
+/// The absolute path of the interpreter.
 pub(crate) fn python() -> io::Result<PathBuf> {
     let message = format!(
-        "{VARIABLE} is not set: it names the Python that has benches/peer/requirements.txt installed, and `make bench` \
-         makes one"
+        "{VARIABLE} is not set; it is the path of a Python with the packages of tools/requirements/peer.txt, and \
+         `make bench` creates one"
     );
     let python = std::env::var_os(VARIABLE).ok_or_else(|| io::Error::other(message))?;
-    // Not its true path: the virtual environment is found beside the link.
+    // Without resolving symbolic links: Python finds its virtual environment by the path of the link.
     std::path::absolute(python)
 }
 
-/// The directory of the function's own code.
+/// The directory of the function's code.
 pub(crate) fn package() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("peer")
 }

@@ -1,4 +1,4 @@
-//! The programs that are measured, each process with a Lambda runtime API of its own.
+//! The measured programs. Each process has its own Lambda Runtime API.
 
 use std::fs;
 use std::io;
@@ -12,53 +12,52 @@ use tokio::time::timeout;
 
 use crate::account::{self, Account};
 use crate::peer;
-use crate::share::Share;
+use crate::share::CpuLimit;
 
-/// Longer than anything here takes; what needs more will never come.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Longer than any step of the benchmark.
+const STEP_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// The worker's timeout in the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What is measured.
+/// A measured program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// The Lambda function that detaches, its keys in its environment.
+    /// The worker, with its credentials in its environment.
     Worker,
-    /// The same with its keys in a secret.
+    /// The worker, with its credentials in a secret.
     WorkerWithSecret,
-    /// The Lambda function that takes webhooks.
     Intake,
-    /// `bare.rs`: the runtime, and a function that answers with its payload.
+    /// `bare.rs`: the runtime with a function that returns its payload.
     Bare,
-    /// `benches/peer`: the worker's job in Python, its keys in its environment.
+    /// `benches/peer`: the Python implementation of the worker, with its credentials in its environment.
     Peer,
 }
 
-/// A process of one of them, which does not outlive this value.
+/// A process of a program. Dropping it kills the process.
 pub(crate) struct Process {
     pub(crate) program: Program,
     child: Child,
     api: RuntimeApi,
-    answers: usize,
-    /// From its start to its first request for work.
+    responses: usize,
+    /// From the start of the process to its first request for an invocation.
     pub(crate) start: Duration,
-    /// Given back when the process has ended.
-    share: Option<Share>,
+    /// Dropped after the process has ended.
+    limit: Option<CpuLimit>,
 }
 
 impl Program {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
-            Self::WorkerWithSecret => "worker, keys in a secret",
+            Self::WorkerWithSecret => "worker, credentials in a secret",
             Self::Intake => "intake",
             Self::Bare => "bare",
             Self::Peer => "peer",
         }
     }
 
-    /// The file that is run.
+    /// The path of the executable.
     pub(crate) fn path(self) -> io::Result<PathBuf> {
         let worker = PathBuf::from(env!("CARGO_BIN_EXE_worker"));
         Ok(match self {
@@ -78,58 +77,58 @@ impl Program {
 }
 
 impl Process {
-    /// Starts a program and waits until it asks for work.
+    /// Starts a program and waits until it requests an invocation.
     pub(crate) async fn start(program: Program, account: &Account) -> io::Result<Self> {
         let mut command = Command::new(program.path()?);
         command.args(program.arguments());
         Self::spawn(program, command, account, None).await
     }
 
-    /// The same, with no more of a processor from its first instruction than a function with 128 MB has.
-    pub(crate) async fn start_with_share(program: Program, account: &Account) -> io::Result<Self> {
-        let share = Share::new(program.name())?;
-        // The shell joins the group and becomes the program.
+    /// As `start`, with the CPU limit of a function with 128 MB from the start of the process.
+    pub(crate) async fn start_with_limit(program: Program, account: &Account) -> io::Result<Self> {
+        let limit = CpuLimit::new(program.name())?;
+        // The shell joins the control group and then becomes the program.
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(share.members());
+        command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(limit.members());
         command.arg(program.path()?).args(program.arguments());
-        Self::spawn(program, command, account, Some(share)).await
+        Self::spawn(program, command, account, Some(limit)).await
     }
 
     async fn spawn(
         program: Program,
         mut command: Command,
         account: &Account,
-        share: Option<Share>,
+        limit: Option<CpuLimit>,
     ) -> io::Result<Self> {
         let api = RuntimeApi::start().await?;
-        let keys = account::keys(matches!(program, Program::WorkerWithSecret));
-        command.env_clear().envs(account.environment()).envs(keys);
+        let credentials = account::credentials(matches!(program, Program::WorkerWithSecret));
+        command.env_clear().envs(account.environment()).envs(credentials);
         command.env("AWS_LAMBDA_RUNTIME_API", api.address()).current_dir(peer::package());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();
         let child = command.spawn()?;
-        let mut process = Self { program, child, api, answers: 0, start: Duration::ZERO, share };
-        process.start = timeout(PATIENCE, process.api.first_request()).await?.duration_since(began);
+        let mut process = Self { program, child, api, responses: 0, start: Duration::ZERO, limit };
+        process.start = timeout(STEP_TIME_MAX, process.api.first_request()).await?.duration_since(began);
         Ok(process)
     }
 
-    /// From now on it has no more of a processor than a function with 128 MB.
+    /// Sets the CPU limit of a function with 128 MB.
     pub(crate) fn limit(&mut self) -> io::Result<()> {
-        let share = Share::new(self.program.name())?;
-        share.hold(self.child.id())?;
-        self.share = Some(share);
+        let limit = CpuLimit::new(self.program.name())?;
+        limit.add(self.child.id())?;
+        self.limit = Some(limit);
         Ok(())
     }
 
-    /// Its answer, and the time from the invocation to the answer. It is idle when it is invoked.
+    /// Waits until the process is idle and invokes it. Returns the response and the time until it arrived.
     pub(crate) async fn invoke(&mut self, payload: &Value) -> io::Result<(Value, Duration)> {
         let payload = payload.to_string();
         self.is_idle().await?;
         let began = Instant::now();
-        let answer = timeout(PATIENCE, self.api.invoke(payload, FUNCTION_TIMEOUT)).await?;
+        let response = timeout(STEP_TIME_MAX, self.api.invoke(payload, FUNCTION_TIMEOUT)).await?;
         let took = began.elapsed();
-        self.answers += 1;
-        match answer {
+        self.responses += 1;
+        match response {
             InvocationAnswer::Response(body) => Ok((serde_json::from_slice(&body)?, took)),
             InvocationAnswer::Error(body) => {
                 Err(io::Error::other(String::from_utf8_lossy(&body).into_owned()))
@@ -137,13 +136,13 @@ impl Process {
         }
     }
 
-    /// Waits until it asks for work.
+    /// Waits until the process requests an invocation.
     pub(crate) async fn is_idle(&self) -> io::Result<()> {
-        timeout(PATIENCE, self.api.nth_request(self.answers + 1)).await?;
+        timeout(STEP_TIME_MAX, self.api.nth_request(self.responses + 1)).await?;
         Ok(())
     }
 
-    /// The most memory that it ever had resident, and what it has now, in MiB.
+    /// The peak and current resident memory.
     pub(crate) fn memory(&self) -> io::Result<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let field = |name: &str| {
@@ -155,14 +154,14 @@ impl Process {
         Ok(Memory { peak: field("VmHWM:")?, now: field("VmRSS:")? })
     }
 
-    /// The time of a processor that its threads have used so far. None of its threads may have ended.
-    pub(crate) fn processor_time(&self) -> io::Result<Duration> {
+    /// The CPU time of the running threads. A thread that has ended is not included.
+    pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
         let mut sum = Duration::ZERO;
         for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let times = fs::read_to_string(thread?.path().join("schedstat"))?;
             let nanoseconds = times.split(' ').next().and_then(|time| time.parse().ok());
             sum += Duration::from_nanos(
-                nanoseconds.ok_or_else(|| io::Error::other("schedstat is not readable"))?,
+                nanoseconds.ok_or_else(|| io::Error::other("schedstat has an unknown format"))?,
             );
         }
         Ok(sum)

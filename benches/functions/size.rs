@@ -1,4 +1,4 @@
-//! How large the packages are.
+//! The sizes of the deployment packages.
 
 use std::fs;
 use std::io;
@@ -12,22 +12,22 @@ use crate::process::Program;
 use crate::targets::Targets;
 use crate::times::digits;
 
-/// Zips files as `python -m zipfile` would, and tells the sizes.
+/// A Python program that zips files and prints the sizes.
 const PACKAGE: &str = include_str!("../peer/package.py");
 
-/// What Lambda takes for a function beyond which nobody wants to go.
+/// The target for the zip file of a function.
 const ZIP_MIB_MAX: f64 = 5.0;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// One package, in bytes.
+/// The size of a package, in bytes.
 #[derive(Deserialize)]
 struct Size {
     unpacked: f64,
     zip: f64,
 }
 
-/// What the peer's package can leave to the managed runtime.
+/// The peer's package, with and without the SDK that the managed runtime includes.
 #[derive(Deserialize)]
 struct PeerSizes {
     with_boto3: Size,
@@ -49,7 +49,7 @@ pub(crate) fn measure(targets: &mut Targets) -> io::Result<()> {
     }
     let handler = peer::package().join("handler.py");
     let peer: PeerSizes = package(&["peer", &handler.to_string_lossy()])?;
-    print("peer, boto3 left to the managed runtime", &peer.without_boto3);
+    print("peer, with the boto3 of the managed runtime", &peer.without_boto3);
     print("peer, with its own boto3, as AWS recommends", &peer.with_boto3);
     Ok(())
 }

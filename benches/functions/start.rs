@@ -1,4 +1,4 @@
-//! From the start of a process to its first request for work.
+//! From the start of a process to its first request for an invocation.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use crate::process::{Process, Program};
 use crate::targets::Targets;
 use crate::times::{Values, digits};
 
-/// Starts of each program. Medians of fewer differ from run to run on a busy machine.
+/// Starts of each program. With fewer, medians vary between runs on a busy machine.
 const RUNS: usize = 51;
 
-/// The peer starts in every so many turns only, as one of its starts takes as long as hundreds of the others'.
+/// The peer starts only in every fifth turn, because one of its starts takes as long as hundreds of the others.
 const PEER_EVERY: usize = 5;
 
 const PROGRAMS: [Program; 5] =
@@ -28,9 +28,9 @@ pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
         }
     }
     println!(
-        "Start of the process to its first request for work. What reads secrets has read them by then.\n"
+        "Start of the process to its first request for an invocation, which includes reading secrets.\n"
     );
-    println!("| | runs | median (middle half), ms | times bare | the peer's, times this |");
+    println!("| | runs | median (middle half), ms | relative to bare | peer relative to this |");
     println!("| --- | --- | --- | --- | --- |");
     let medians = starts.each_ref().map(|starts| Values::times(starts).median());
     let [bare, .., peer] = medians;
@@ -45,8 +45,8 @@ pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
             digits(of_peer)
         );
         if !matches!(program, Program::Bare | Program::Peer) {
-            targets.at_most(2.5, &format!("start of the {}, times bare", program.name()), to_bare);
-            targets.at_least(100.0, &format!("the peer's start, times the {}'s", program.name()), of_peer);
+            targets.at_most(2.5, &format!("start, {} to bare", program.name()), to_bare);
+            targets.at_least(100.0, &format!("start, peer to {}", program.name()), of_peer);
         }
     }
     Ok(())

@@ -1,23 +1,23 @@
-//! Measured values, and what is said of them.
+//! Statistics of measured values, and their format.
 
 use std::time::Duration;
 
-/// Values of one thing, in the order of their size.
+/// Sorted values of one measurement.
 pub(crate) struct Values(Vec<f64>);
 
 impl Values {
-    /// At least one.
+    /// Requires at least one value.
     pub(crate) fn new(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         Self(values)
     }
 
-    /// Times in milliseconds; at least one.
+    /// Converts times to milliseconds. Requires at least one.
     pub(crate) fn times(times: &[Duration]) -> Self {
         Self::new(times.iter().map(|time| milliseconds(*time)).collect())
     }
 
-    /// The value below which this percentage of them lies.
+    /// The value below which this percentage of the values is.
     pub(crate) fn percentile(&self, percentage: usize) -> f64 {
         self.0[(self.0.len() * percentage / 100).min(self.0.len() - 1)]
     }
@@ -26,7 +26,7 @@ impl Values {
         self.percentile(50)
     }
 
-    /// The median, and the middle half of the values.
+    /// The median and the middle half of the values, as a table cell.
     pub(crate) fn cell(&self) -> String {
         let [low, median, high] = [25, 50, 75].map(|percentage| digits(self.percentile(percentage)));
         format!("{median} ({low} to {high})")
@@ -37,7 +37,7 @@ pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Three digits that mean something.
+/// Formats a value with three significant digits.
 pub(crate) fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         size if size < 1.0 => 3,
@@ -48,7 +48,7 @@ pub(crate) fn digits(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A count, far below those that a float cannot hold.
+/// A count as a float, for ratios.
 pub(crate) fn count(number: usize) -> f64 {
     u32::try_from(number).map_or(f64::INFINITY, f64::from)
 }

@@ -1,4 +1,4 @@
-//! A signed webhook, from the invocation to the answer, beside the bare runtime's answer to the same payload.
+//! The time of a signed webhook from the invocation to the response, compared with the bare runtime.
 
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,141 +19,145 @@ use crate::process::{Process, Program};
 use crate::times::{Values, digits};
 use crate::work::check;
 
-/// Turns before the first that counts: connections are open and caches filled.
+/// Unmeasured turns, which open connections and fill caches.
 const WARM_UP: usize = 200;
 
-/// Turns without a pause. At p99 this leaves twenty that took longer.
+/// Turns without a pause. Twenty of them are above p99.
 const TURNS: usize = 2000;
 
-/// Turns with pauses, which make up most of the time that this takes.
+/// Turns with pauses. Most of the benchmark's time is pauses.
 const TURNS_WITH_PAUSES: usize = 1000;
 
-/// Time before each call. Four programs take turns, so each of them rests for two periods of its share: no call pays for
-/// the one before.
+/// The pause before each call. Four programs run in turn, so each is idle for two periods of its CPU limit, and calls
+/// do not affect each other.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A Function URL's event, to be signed anew for each call.
+/// An event of a function URL. Each call gets a new id and signature.
 const SAMPLE: &str = include_str!("../../events/webhook-single.json");
 
-/// The intake and the bare runtime, an account for both, and who sends to the queue besides.
-struct Stage {
+/// The intake, the bare runtime, their account, and a sender that measures the queue by itself.
+struct Setup {
     account: Account,
     intake: Process,
     bare: Process,
-    other_sender: OtherSender,
+    queue_sender: QueueSender,
     turns: usize,
 }
 
-/// How long each took in one turn.
+/// The times of one turn.
 struct Turn {
     intake: Duration,
     bare: Duration,
     queue: Duration,
 }
 
-/// The intake's own sender, on a thread of this process that does nothing else: a call passes from one thread to another
-/// and back, as the intake's passes between processes.
-struct OtherSender(mpsc::UnboundedSender<(Message, oneshot::Sender<Sent>)>);
+/// The intake's sender code on its own thread of this process. Each call passes between two threads, as the intake's
+/// calls pass between two processes.
+struct QueueSender(mpsc::UnboundedSender<(Message, oneshot::Sender<Sent>)>);
 
-/// How long the queue took to take a message.
+/// The time to send a message.
 type Sent = Result<Duration, QueueFault>;
 
-/// Prints the times without and with pauses, and at a small function's share of a processor if that can be had.
+/// Prints the times without and with pauses, and with the CPU limit of a small function if this machine supports it.
 pub(crate) async fn measure() -> io::Result<()> {
-    let (mut whole, mut limited) = (Stage::set().await?, Stage::set().await?);
+    let (mut unlimited, mut limited) = (Setup::start().await?, Setup::start().await?);
     for _ in 0..WARM_UP {
-        whole.turn(Duration::ZERO).await?;
+        unlimited.turn(Duration::ZERO).await?;
         limited.turn(Duration::ZERO).await?;
     }
-    println!("A signed webhook, from the invocation to its answer over the runtime API on loopback; warm.\n");
+    println!(
+        "A signed webhook, from the invocation to its response over the Runtime API on loopback, warm.\n"
+    );
     println!("| | p50, ms | p99, ms |\n| --- | --- | --- |");
     let mut turns = Vec::new();
     for _ in 0..TURNS {
-        turns.push(whole.turn(Duration::ZERO).await?);
+        turns.push(unlimited.turn(Duration::ZERO).await?);
     }
     report("one call after the other", &turns);
-    let share = limited.intake.limit().and_then(|()| limited.bare.limit());
-    let (mut of_whole, mut of_limited) = (Vec::new(), Vec::new());
+    let limit = limited.intake.limit().and_then(|()| limited.bare.limit());
+    let (mut unlimited_turns, mut limited_turns) = (Vec::new(), Vec::new());
     for _ in 0..TURNS_WITH_PAUSES {
-        of_whole.push(whole.turn(PAUSE).await?);
-        of_limited.push(limited.turn(PAUSE).await?);
+        unlimited_turns.push(unlimited.turn(PAUSE).await?);
+        limited_turns.push(limited.turn(PAUSE).await?);
     }
-    report("a pause before each call", &of_whole);
-    match share {
-        Ok(()) => report("a pause, and 128/1769 of a processor for each program", &of_limited),
+    report("a pause before each call", &unlimited_turns);
+    match limit {
+        Ok(()) => report("a pause, and 128/1769 of a CPU for each program", &limited_turns),
         Err(error) => {
-            println!("\nNot measured with 128/1769 of a processor: there is no control group ({error})");
+            println!("\nNot measured with 128/1769 of a CPU: a control group cannot be created ({error})");
         }
     }
-    println!("\nThe intake's time contains the queue's part. By itself that is the same message, sent by");
-    println!("the same code from another thread, which no share limits, to the model of SQS on loopback.");
-    println!("SQS is farther away.");
-    whole.check_calls()?;
+    println!(
+        "\nThe intake's time includes sending to the queue. The separate value is the same message, sent"
+    );
+    println!("by the same code from an unlimited thread to a simulated SQS on loopback. The network to the");
+    println!("real SQS takes longer.");
+    unlimited.check_calls()?;
     limited.check_calls()
 }
 
-impl Stage {
-    async fn set() -> io::Result<Self> {
+impl Setup {
+    async fn start() -> io::Result<Self> {
         let account = Account::start().await?;
         let intake = Process::start(Program::Intake, &account).await?;
         let bare = Process::start(Program::Bare, &account).await?;
-        let other_sender = OtherSender::start(account.client_environment(), account.queue_url());
-        Ok(Self { account, intake, bare, other_sender, turns: 0 })
+        let queue_sender = QueueSender::start(account.client_environment(), account.queue_url());
+        Ok(Self { account, intake, bare, queue_sender, turns: 0 })
     }
 
-    /// One webhook: to the intake, to the queue alone, and to the bare runtime. Each of them is checked.
+    /// Sends one webhook to the intake, its message to the queue, and its event to the bare runtime, and checks each.
     async fn turn(&mut self, pause: Duration) -> io::Result<Turn> {
         self.turns += 1;
         self.account.empty_queue()?;
-        rest(pause).await;
+        wait(pause).await;
         let event = signed(&format!("msg_{:032x}", self.turns))?;
-        let (answer, intake) = self.intake.invoke(&event).await?;
-        check(answer["statusCode"] == 202, "the intake did not accept a webhook")?;
+        let (response, intake) = self.intake.invoke(&event).await?;
+        check(response["statusCode"] == 202, "the intake did not accept a webhook")?;
         let message = self.account.only_message()?;
         self.account.empty_queue()?;
-        let queue = self.other_sender.send(message).await?;
+        let queue = self.queue_sender.send(message).await?;
         self.account.only_message()?;
-        rest(pause).await;
-        let (answer, bare) = self.bare.invoke(&event).await?;
-        check(answer == event, "the bare runtime did not answer with its payload")?;
+        wait(pause).await;
+        let (response, bare) = self.bare.invoke(&event).await?;
+        check(response == event, "the bare runtime did not return its payload")?;
         Ok(Turn { intake, bare, queue })
     }
 
-    /// Checks that each webhook made one call of AWS: besides it, the secret was read once, and the other sender sent as
-    /// often.
+    /// Checks that each webhook made one AWS call. The other calls are one read of the secret and those of the queue
+    /// sender.
     fn check_calls(&self) -> io::Result<()> {
         let expected = (2 * self.turns + 1, 2 * self.turns);
-        check(self.account.calls() == expected, "a webhook made other calls than one of the queue")
+        check(self.account.calls() == expected, "a webhook made more than one AWS call")
     }
 }
 
-impl OtherSender {
+impl QueueSender {
     fn start(
         environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
         queue_url: String,
     ) -> Self {
-        let (orders, mut ordered) = mpsc::unbounded_channel::<(Message, oneshot::Sender<Sent>)>();
+        let (requests, mut receiver) = mpsc::unbounded_channel::<(Message, oneshot::Sender<Sent>)>();
         let serve = async move {
             let sdk = aws::config(environment).map_err(io::Error::other)?;
             let sender = Sender::new(aws_sdk_sqs::Client::new(&sdk), queue_url);
-            while let Some((message, done)) = ordered.recv().await {
+            while let Some((message, done)) = receiver.recv().await {
                 let began = Instant::now();
                 let clock = Clock::start();
                 let results = sender.send(&[message], clock.now() + SEND_TIME_MAX, &clock).await;
                 let took = began.elapsed();
-                // Whoever dropped the order does not want to know.
+                // An error means that the benchmark no longer waits for the result.
                 let _ = done.send(results.into_iter().collect::<Result<(), _>>().map(|()| took));
             }
             Ok::<_, io::Error>(())
         };
-        // It ends when the orders do, or with its own failure, which the next order notices.
+        // The thread ends when the channel closes or at an error, which makes the next send fail.
         std::thread::spawn(|| {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve)
         });
-        Self(orders)
+        Self(requests)
     }
 
-    /// How long the queue takes to take a message.
+    /// Sends a message and returns the time that it takes.
     async fn send(&self, message: queues::Message) -> io::Result<Duration> {
         let message = Message {
             group: message.group.unwrap_or_default(),
@@ -167,7 +171,7 @@ impl OtherSender {
     }
 }
 
-/// The sample under this id, signed at this moment.
+/// The sample with this id, signed now.
 fn signed(id: &str) -> io::Result<Value> {
     let mut event: Value = serde_json::from_str(SAMPLE)?;
     let seconds =
@@ -182,24 +186,24 @@ fn signed(id: &str) -> io::Result<Value> {
     Ok(event)
 }
 
-/// Not even the timer's millisecond if there is no pause.
-async fn rest(pause: Duration) {
+/// Sleeps, unless the pause is zero: the timer would still take a millisecond.
+async fn wait(pause: Duration) {
     if !pause.is_zero() {
         sleep(pause).await;
     }
 }
 
 /// Prints a line for each program and one for the queue.
-fn report(circumstances: &str, turns: &[Turn]) {
+fn report(conditions: &str, turns: &[Turn]) {
     let times = |of: fn(&Turn) -> Duration| {
         let times = Values::times(&turns.iter().map(of).collect::<Vec<_>>());
         [times.percentile(50), times.percentile(99)]
     };
     let (intake, bare) = (times(|turn| turn.intake), times(|turn| turn.bare));
-    println!("| *{} of each in turn, {circumstances}* | | |", turns.len());
+    println!("| *{} of each in turn, {conditions}* | | |", turns.len());
     for (name, [median, p99]) in [
         ("intake", intake),
-        ("the queue's part of it, by itself", times(|turn| turn.queue)),
+        ("sending to the queue, separately", times(|turn| turn.queue)),
         ("bare, with the same payload", bare),
         ("intake to bare", [0, 1].map(|which| intake[which] / bare[which])),
     ] {

@@ -1,4 +1,4 @@
-//! Work that needs no waiting: what is asked, and that it was done.
+//! Work that does not wait for Alibaba Cloud: its payload and the check of its result.
 
 use std::io;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::account::{Account, Job};
 use crate::process::{Process, Program};
 
-/// What a process is invoked with.
+/// The kind of an invocation.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
-    /// A direct invocation that asks for a dry run: a look, the dry run and the event.
+    /// A direct invocation with a dry run: the reads, the dry run and the event.
     DryRun,
-    /// A batch of so many messages, each asking to take a group off an endpoint that does not have it: the two reads that
-    /// prove it, and the event, for each.
+    /// A batch of this many messages, each for a group that its endpoint does not have: for each, the two reads that
+    /// confirm it, and the event.
     AlreadyDetached(usize),
 }
 
@@ -24,30 +24,29 @@ impl Work {
         }
     }
 
-    /// Has it done once, checks that it was done, and tells how long that took. The bare runtime's work is to answer with
-    /// the same payload.
-    pub(crate) async fn give(self, process: &mut Process, account: &Account) -> io::Result<Duration> {
+    /// Invokes the process once, checks the result and returns the time. The bare runtime must return its payload.
+    pub(crate) async fn run(self, process: &mut Process, account: &Account) -> io::Result<Duration> {
         let (payload, batch) = match self {
             Self::DryRun => (account.request(Job::DryRun, 0), Vec::new()),
             Self::AlreadyDetached(messages) => account.batch(Job::AlreadyDetached, messages)?,
         };
         let before = account.events();
-        let (answer, took) = process.invoke(&payload).await?;
+        let (response, took) = process.invoke(&payload).await?;
         match self {
             _ if process.program == Program::Bare => {
-                check(answer == payload, "the bare runtime did not answer with its payload")?;
+                check(response == payload, "the bare runtime did not return its payload")?;
                 return Ok(took);
             }
-            Self::DryRun => check(answer["outcome"] == "dry_run_passed", "a dry run did not pass")?,
+            Self::DryRun => check(response["outcome"] == "dry_run_passed", "a dry run did not pass")?,
             Self::AlreadyDetached(_) => {
-                account.check_batch(&batch, &answer, "already_detached")?;
+                account.check_batch(&batch, &response, "already_detached")?;
             }
         }
-        check(account.events() == before + batch.len().max(1), "not one event for each request")?;
+        check(account.events() == before + batch.len().max(1), "a request does not have exactly one event")?;
         Ok(took)
     }
 }
 
-pub(crate) fn check(holds: bool, otherwise: &'static str) -> io::Result<()> {
-    if holds { Ok(()) } else { Err(io::Error::other(otherwise)) }
+pub(crate) fn check(is_true: bool, message: &'static str) -> io::Result<()> {
+    if is_true { Ok(()) } else { Err(io::Error::other(message)) }
 }

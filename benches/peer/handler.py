@@ -1,6 +1,6 @@
-"""Detaches security groups from Alibaba Cloud PrivateLink endpoints, as a user of both vendors' SDKs would write it.
+"""Detaches security groups from Alibaba Cloud PrivateLink endpoints with the SDKs of AWS and Alibaba Cloud.
 
-The same requests come in as the worker takes, by queue or direct invocation, and a completion event goes out.
+It accepts the same requests as the worker, from the queue or by direct invocation, and publishes completion events.
 """
 
 import functools
@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)
 
 LANES = 10  # the mapping's batch size
-RESERVE = 10  # seconds at the end of an invocation that belong to AWS calls
+RESERVE = 10  # seconds at the end of an invocation, reserved for AWS calls
 WAIT_MAX = 60  # seconds that an invocation waits for Alibaba Cloud
 POLL_FIRST, POLL_GROWTH, POLL_MAX = 1.0, 1.5, 3.0  # seconds
 BACKOFF_FIRST, BACKOFF_MAX = 1.0, 20.0  # seconds
-NO_EFFECT_AFTER = 10  # seconds until an accepted detach without effect is asked for again
+NO_EFFECT_AFTER = 10  # seconds until an accepted detach without effect is called again
 DEADLINE = int(os.environ.get("DETACH_DEADLINE_SECONDS") or 3600)
 
 FIELDS = {
@@ -50,11 +50,11 @@ API_NAMES = {
     "DryRun": "dry_run",
     "ClientToken": "client_token",
 }
-MAY_PASS = re.compile(
+TRANSIENT = re.compile(
     r"EndpointLocked|ConcurrentCallNotSupported|EndpointConnectionOperationDenied|EndpointOperationDenied"
     r"|IncorrectStatus\.VpcEndpoint|SystemBusy|ServiceUnavailable|Internal(Server)?Error|IdempotenceProcessing"
     r"|Throttling(\..+)?|Rejected\.Throttling|SignatureNonceUsed"
-    # Not the request's fault: it waits until somebody has put the keys or the clock right.
+    # Unrelated to the request, which waits until an operator fixes the credentials or the clock.
     r"|InvalidAccessKeyId\..+|SignatureDoesNotMatch|InvalidSecurityToken\..+|InvalidTimeStamp\..+"
 )
 
@@ -92,7 +92,7 @@ for allowed_region in ALLOWED_REGIONS:
 
 
 class Finished(Exception):
-    """A request has its outcome."""
+    """A request has an outcome."""
 
     def __init__(self, outcome, code=None, message=None):
         super().__init__(outcome)
@@ -100,7 +100,7 @@ class Finished(Exception):
 
 
 class OutOfTime(Exception):
-    """The invocation ends before the request has its outcome."""
+    """The invocation's time ends before the request has an outcome."""
 
 
 def parse(body):
@@ -131,38 +131,38 @@ def parse(body):
 
 
 class Detach:
-    """One request at work: it looks before it writes, and looks again after every fault."""
+    """Carries out one request. It reads before each write, and again after each error."""
 
     def __init__(self, request, effort):
         self.region, self.endpoint, self.group = (request[name] for name in REQUIRED)
         self.dry_run = request.get("dry_run", False)
         self.token = request.get("client_token") or str(uuid.uuid4())
         self.client, self.effort = privatelink(self.region), effort
-        self.accepted_at, self.was_there = None, False
+        self.accepted_at, self.was_seen = None, False
 
     def run(self, until):
-        polls = faults = 0
+        polls = errors = 0
         while True:
             try:
                 self.step()
                 wait = min(POLL_FIRST * POLL_GROWTH**polls, POLL_MAX) * random.uniform(0.85, 1.15)
-                polls, faults = polls + 1, 0
+                polls, errors = polls + 1, 0
             except AlibabaCloudException as error:
                 if error.code == "DryRunOperation" and self.dry_run:
                     raise Finished("dry_run_passed") from None
-                if not MAY_PASS.fullmatch(error.code) and (error.status_code or 500) < 500:
+                if not TRANSIENT.fullmatch(error.code) and (error.status_code or 500) < 500:
                     raise Finished("refused", error.code, error.message) from None
                 log.warning("%s: %s", self.endpoint, error.code)
-                wait, faults = self.back_off(faults, error.retry_after), faults + 1
-            except UnretryableException as error:  # no answer, or none that can be read: what was done is unknown
+                wait, errors = self.back_off(errors, error.retry_after), errors + 1
+            except UnretryableException as error:  # no readable response: the result of the call is unknown
                 log.warning("%s: %s", self.endpoint, error)
-                wait, faults = self.back_off(faults), faults + 1
+                wait, errors = self.back_off(errors), errors + 1
             if time.monotonic() + wait > until:
                 raise OutOfTime
             time.sleep(wait)
 
-    def back_off(self, faults, retry_after=None):
-        jittered = random.uniform(0.5, min(BACKOFF_FIRST * 2**faults, BACKOFF_MAX))
+    def back_off(self, errors, retry_after=None):
+        jittered = random.uniform(0.5, min(BACKOFF_FIRST * 2**errors, BACKOFF_MAX))
         return max(jittered, (retry_after or 0) / 1000)
 
     def step(self):
@@ -170,7 +170,7 @@ class Detach:
         status = groups.get(self.group)
         if self.group not in groups:
             return self.confirm()
-        self.was_there = True
+        self.was_seen = True
         if status in ("Attaching", "Detaching"):
             return None
         if self.accepted_at and time.monotonic() - self.accepted_at < NO_EFFECT_AFTER:
@@ -178,7 +178,7 @@ class Detach:
         if self.accepted_at:
             self.token = str(uuid.uuid4())
         if len(groups) == 1:
-            raise Finished("refused", "EndpointMustContainSecurityGroup", "it is the endpoint's last group")
+            raise Finished("refused", "EndpointMustContainSecurityGroup", "the group is the last one of the endpoint")
         request = models.DetachSecurityGroupFromVpcEndpointRequest(
             region_id=self.region,
             endpoint_id=self.endpoint,
@@ -189,7 +189,7 @@ class Detach:
         self.effort["detach_calls"] += 1
         self.client.detach_security_group_from_vpc_endpoint_with_options(request, OPTIONS)
         if self.dry_run:
-            raise Finished("refused", "DryRunNotHonoured", "the dry run was carried out")
+            raise Finished("refused", "DryRunIgnored", "the dry run was carried out")
         self.accepted_at = time.monotonic()
 
     def groups(self):
@@ -198,7 +198,7 @@ class Detach:
             request = models.ListVpcEndpointSecurityGroupsRequest(
                 region_id=self.region, endpoint_id=self.endpoint, max_results=50, next_token=token
             )
-            self.effort["look_calls"] += 1
+            self.effort["read_calls"] += 1
             body = self.client.list_vpc_endpoint_security_groups_with_options(request, OPTIONS).body
             groups.update({group.security_group_id: group.security_group_status for group in body.security_groups or []})
             token = body.next_token
@@ -207,28 +207,28 @@ class Detach:
 
     def confirm(self):
         request = models.ListVpcEndpointsRequest(region_id=self.region, endpoint_id=self.endpoint)
-        self.effort["look_calls"] += 1
+        self.effort["read_calls"] += 1
         endpoints = self.client.list_vpc_endpoints_with_options(request, OPTIONS).body.endpoints
         if not endpoints:
-            if self.was_there:
+            if self.was_seen:
                 raise Finished("endpoint_gone")
-            raise Finished("refused", "EndpointNotFound", "there is no such endpoint in this region")
+            raise Finished("refused", "EndpointNotFound", "the endpoint does not exist in this region")
         if endpoints[0].endpoint_status != "Pending":
-            raise Finished("detached" if self.was_there else "already_detached")
+            raise Finished("detached" if self.was_seen else "already_detached")
 
 
-def finish(body, default_id, until, sent_at, comes_again):
-    """Carries one request out and publishes what became of it."""
-    fields, effort = {}, {"detach_calls": 0, "look_calls": 0}
+def finish(body, default_id, until, sent_at, is_message):
+    """Carries out one request and publishes its completion event."""
+    fields, effort = {}, {"detach_calls": 0, "read_calls": 0}
     try:
         fields = parse(body)
         Detach(fields, effort).run(until)
     except Finished as finished:
         end = finished
     except OutOfTime:
-        if comes_again and time.time() < sent_at + fields.get("deadline_seconds", DEADLINE):
+        if is_message and time.time() < sent_at + fields.get("deadline_seconds", DEADLINE):
             raise
-        end = Finished("unconfirmed", "DeadlinePassed", "the time was used up without proof")
+        end = Finished("unconfirmed", "DeadlineExceeded", "the detach was not confirmed in time")
     detail = {
         "request_id": fields.get("request_id", default_id),
         "outcome": end.outcome,
@@ -239,7 +239,7 @@ def finish(body, default_id, until, sent_at, comes_again):
         "duration_ms": round((time.time() - sent_at) * 1000),
         "metadata": fields.get("metadata", {}),
     }
-    if end.outcome in ("rejected", "unconfirmed") and comes_again:
+    if end.outcome in ("rejected", "unconfirmed") and is_message:
         dead_letter(body, default_id, end.reason["code"])
     entry = {
         "Source": "privatelink-detach",
@@ -247,9 +247,9 @@ def finish(body, default_id, until, sent_at, comes_again):
         "Detail": json.dumps(detail),
         "EventBusName": os.environ.get("COMPLETION_BUS_NAME") or "default",
     }
-    answer = events.put_events(Entries=[entry])
-    if answer["FailedEntryCount"]:
-        raise RuntimeError(f"the event was not accepted: {answer['Entries'][0].get('ErrorCode')}")
+    response = events.put_events(Entries=[entry])
+    if response["FailedEntryCount"]:
+        raise RuntimeError(f"the event was not accepted: {response['Entries'][0].get('ErrorCode')}")
     log.info("%s: %s %s", detail["request_id"], end.outcome, end.reason or "")
     return detail
 
@@ -265,20 +265,20 @@ def dead_letter(body, message_id, code):
 
 
 def work_lane(records, until):
-    """The ids of the messages that come again: the first that is not finished, and all behind it."""
+    """Processes a lane. Returns the ids of the first unfinished message and of all messages after it."""
     for n, record in enumerate(records):
         try:
             sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
-            finish(record["body"], record["messageId"], until, sent_at, comes_again=True)
+            finish(record["body"], record["messageId"], until, sent_at, is_message=True)
         except Exception as error:
             if not isinstance(error, OutOfTime):
                 log.exception("%s is not finished", record["messageId"])
-            hand_back(records[n:])
-            return [again["messageId"] for again in records[n:]]
+            return_to_queue(records[n:])
+            return [record["messageId"] for record in records[n:]]
     return []
 
 
-def hand_back(records):
+def return_to_queue(records):
     timeout = min(5 * 2 ** (int(records[0]["attributes"]["ApproximateReceiveCount"]) - 1), 60)
     entries = [
         {"Id": str(n), "ReceiptHandle": record["receiptHandle"], "VisibilityTimeout": timeout}
@@ -287,14 +287,14 @@ def hand_back(records):
     try:
         sqs.change_message_visibility_batch(QueueUrl=os.environ["DETACH_QUEUE_URL"], Entries=entries)
     except Exception:
-        log.exception("these messages come back after the queue's own timeout")
+        log.exception("the messages become visible after the visibility timeout of the queue")
 
 
 def handler(event, context):
     left = context.get_remaining_time_in_millis() / 1000 - RESERVE
     until = time.monotonic() + min(left, WAIT_MAX)
     if "Records" not in event:
-        return finish(event, context.aws_request_id, until, time.time(), comes_again=False)
+        return finish(event, context.aws_request_id, until, time.time(), is_message=False)
     lanes = {}
     for record in event["Records"]:
         lanes.setdefault(record["attributes"].get("MessageGroupId", record["messageId"]), []).append(record)

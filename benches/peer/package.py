@@ -1,7 +1,8 @@
 """Sizes of Lambda packages, as JSON: `package.py <zip> file <file>` or `package.py <zip> peer <handler.py>`.
 
-The peer's package is its handler and the installed packages that it needs, without compiled files, as a build from wheels
-makes it. The managed runtime brings the client of the runtime API; it brings boto3 too, though AWS recommends one's own.
+The peer's package is its handler and the installed packages that it needs, without compiled files, as a build from
+wheels creates it. The managed runtime includes the client of the Runtime API. It also includes boto3, but AWS recommends
+that a function brings its own.
 """
 
 import json
@@ -16,7 +17,7 @@ SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
 
 def names(*roots):
-    """The distributions that these need, themselves included; optional extras are not installed."""
+    """The names of these distributions and of all their dependencies. Optional extras are not installed."""
     installed = {distribution.metadata["Name"].lower().replace("_", "-") for distribution in distributions()}
     found, waiting = set(), list(roots)
     while waiting:

@@ -1,5 +1,5 @@
-//! The template in the eyes of CloudFormation, as far as this template needs it: its resources, and what its conditions and
-//! rules make of parameters.
+//! Evaluates template.yaml as CloudFormation does: parameters, rules, conditions and the intrinsic functions that the
+//! template uses. Anything else fails the test.
 
 mod yaml;
 
@@ -11,27 +11,25 @@ use serde_json::{Map, Value};
 
 pub(crate) use yaml::Node;
 
-/// The template as it is written.
+/// The parsed template.
 pub(crate) static TEMPLATE: LazyLock<Node> = LazyLock::new(|| yaml::read(&file("template.yaml")));
 
-/// A file of the project.
+/// The content of a file in the repository.
 pub(crate) fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A parameter's own properties.
+/// The definition of a parameter.
 pub(crate) fn parameter(name: &str) -> &'static Node {
     TEMPLATE.key("Parameters").key(name)
 }
 
-/// The number that a property has.
 pub(crate) fn number(value: &Value) -> u64 {
     let number = value.as_str().and_then(|text| text.parse().ok());
-    number.unwrap_or_else(|| panic!("no number: {value}"))
+    number.unwrap_or_else(|| panic!("not a number: {value}"))
 }
 
-/// What CloudFormation knows without being told.
 const PSEUDO_PARAMETERS: [(&str, &str); 5] = [
     ("AWS::AccountId", "123456789012"),
     ("AWS::Partition", "aws"),
@@ -40,71 +38,71 @@ const PSEUDO_PARAMETERS: [(&str, &str); 5] = [
     ("AWS::URLSuffix", "amazonaws.com"),
 ];
 
-/// The sources of keys, as the template names them.
-pub(crate) const SOURCES: [&str; 3] = ["ENVIRONMENT", "SECRETS_MANAGER", "KEYLESS"];
+/// The allowed values of `AlibabaCredentials`, in the template's order.
+pub(crate) const SOURCES: [&str; 3] = ["SECRETS_MANAGER", "OIDC", "ENVIRONMENT"];
 
-/// The parameters of all sources, each with a value that it may have.
+/// The parameters of each source of credentials, each with a valid value.
 pub(crate) const PARAMETERS: [(&str, &str, &str); 10] = [
-    ("ENVIRONMENT", "AlibabaCloudAccessKeyId", "LTAIid"),
-    ("ENVIRONMENT", "AlibabaCloudAccessKeySecret", "s3cret"),
-    ("ENVIRONMENT", "AlibabaCloudSecurityToken", "t0ken"),
     (
         "SECRETS_MANAGER",
         "AlibabaCredentialsSecretArn",
         "arn:aws:secretsmanager:eu-west-1:1:secret:keys-abcdef",
     ),
     ("SECRETS_MANAGER", "AlibabaCredentialsSecretKeyArn", "arn:aws:kms:eu-west-1:1:key/k"),
-    ("KEYLESS", "AlibabaCloudRoleArn", "acs:ram::1:role/r"),
-    ("KEYLESS", "AlibabaCloudOidcProviderArn", "acs:ram::1:oidc-provider/p"),
-    ("KEYLESS", "AlibabaOidcAudience", "aud"),
-    ("KEYLESS", "AlibabaCloudRoleSessionName", "session"),
-    ("KEYLESS", "AlibabaStsEndpointUrl", "https://sts.eu-west-1.aliyuncs.com"),
+    ("OIDC", "AlibabaCloudRoleArn", "acs:ram::1:role/r"),
+    ("OIDC", "AlibabaCloudOidcProviderArn", "acs:ram::1:oidc-provider/p"),
+    ("OIDC", "AlibabaOidcAudience", "aud"),
+    ("OIDC", "AlibabaCloudRoleSessionName", "session"),
+    ("OIDC", "AlibabaStsEndpointUrl", "https://sts.eu-west-1.aliyuncs.com"),
+    ("ENVIRONMENT", "AlibabaCloudAccessKeyId", "LTAIid"),
+    ("ENVIRONMENT", "AlibabaCloudAccessKeySecret", "s3cret"),
+    ("ENVIRONMENT", "AlibabaCloudSecurityToken", "t0ken"),
 ];
 
-/// The template in the eyes of CloudFormation, given these parameters.
+/// The template with parameter values; a parameter that is not listed has its default.
 pub(crate) struct Deployment {
     pub(crate) parameters: BTreeMap<&'static str, &'static str>,
 }
 
 impl Deployment {
-    /// With this source of keys, its parameters, and these changes to them.
+    /// A deployment with a source of credentials, valid values for its parameters, and changes to these.
     pub(crate) fn of(source: &'static str, changes: &[(&'static str, &'static str)]) -> Self {
-        let its_own = PARAMETERS.into_iter().filter(|(whose, ..)| *whose == source);
+        let of_source = PARAMETERS.into_iter().filter(|(owner, ..)| *owner == source);
         let parameters =
-            its_own.map(|(_, name, value)| (name, value)).chain([("AlibabaCredentials", source)]);
+            of_source.map(|(_, name, value)| (name, value)).chain([("AlibabaCredentials", source)]);
         Self { parameters: parameters.chain(changes.iter().copied()).collect() }
     }
 
-    /// The names of a type's resources that are created.
+    /// The logical ids of the created resources of a type, in the template's order.
     pub(crate) fn of_type(&self, kind: &str) -> Vec<&'static str> {
         let resources = TEMPLATE.key("Resources").entries().iter();
         let of_type = resources.filter(|(_, resource)| resource.key("Type").text() == kind);
         of_type.map(|(name, _)| name.as_str()).filter(|name| self.creates(name)).collect()
     }
 
-    /// Whether a resource is created.
+    /// Whether a resource's condition holds.
     pub(crate) fn creates(&self, name: &str) -> bool {
         let resource = TEMPLATE.key("Resources").key(name);
         resource.find("Condition").is_none_or(|condition| self.condition(condition.text()))
     }
 
-    /// The properties with which a resource is created.
+    /// A resource's properties with all functions evaluated.
     pub(crate) fn properties(&self, name: &str) -> Value {
         assert!(self.creates(name), "{name}");
         self.value(TEMPLATE.key("Resources").key(name).key("Properties")).expect("properties")
     }
 
-    /// What a function finds in its environment.
+    /// A function's environment variables.
     pub(crate) fn variables(&self, function: &str) -> BTreeMap<String, String> {
         let variables = &self.properties(function)["Environment"]["Variables"];
         let variables = variables.as_object().expect("variables").iter();
-        variables.map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned())).collect()
+        variables.map(|(name, value)| (name.clone(), value.as_str().expect("text").to_owned())).collect()
     }
 
-    /// What a role allows, by the ids of the statements.
+    /// The statements of a role's only policy, by `Sid`.
     pub(crate) fn statements(&self, role: &str) -> BTreeMap<String, Value> {
         let policies = self.properties(role)["Policies"].as_array().expect("policies").clone();
-        let [policy] = &policies[..] else { panic!("one policy: {policies:?}") };
+        let [policy] = &policies[..] else { panic!("not one policy: {policies:?}") };
         assert_eq!(policy["PolicyDocument"]["Version"], "2012-10-17");
         let statements = policy["PolicyDocument"]["Statement"].as_array().expect("statements").iter();
         let mut by_id = BTreeMap::new();
@@ -115,23 +113,23 @@ impl Deployment {
         by_id
     }
 
-    /// What CloudFormation says against these parameters.
-    pub(crate) fn objections(&self) -> Vec<String> {
-        let mut objections = Vec::new();
+    /// The descriptions of the rules' assertions that these parameters fail.
+    pub(crate) fn failed_assertions(&self) -> Vec<String> {
+        let mut failures = Vec::new();
         for (_, rule) in TEMPLATE.key("Rules").entries() {
             if !self.holds(rule.key("RuleCondition")) {
                 continue;
             }
             for assertion in rule.key("Assertions").items() {
                 if !self.holds(assertion.key("Assert")) {
-                    objections.push(assertion.key("AssertDescription").text().to_owned());
+                    failures.push(assertion.key("AssertDescription").text().to_owned());
                 }
             }
         }
-        objections
+        failures
     }
 
-    /// A value, unless it is to be left out.
+    /// The value of a node; `None` for `AWS::NoValue`.
     fn value(&self, node: &Node) -> Option<Value> {
         Some(match node {
             Node::Text(text) => Value::String(text.clone()),
@@ -157,11 +155,11 @@ impl Deployment {
     fn text(&self, node: &Node) -> String {
         match self.value(node) {
             Some(Value::String(text)) => text,
-            other => panic!("no text: {other:?}"),
+            other => panic!("not text: {other:?}"),
         }
     }
 
-    /// A parameter's value; of a queue its URL, of any other resource its name.
+    /// The value of `!Ref`: a parameter's value, a queue's URL, or the name of any other resource.
     fn reference(&self, name: &str) -> String {
         if let Some((_, value)) = PSEUDO_PARAMETERS.into_iter().find(|(pseudo, _)| *pseudo == name) {
             return value.to_owned();
@@ -179,7 +177,7 @@ impl Deployment {
         }
     }
 
-    /// A resource's attribute, in the form that AWS documents for it.
+    /// The value of `!GetAtt`, in the form that AWS documents.
     fn attribute(&self, name: &str) -> String {
         let (name, attribute) = name.split_once('.').expect("a resource and its attribute");
         let (kind, physical) = self.kind_and_name(name);
@@ -197,9 +195,9 @@ impl Deployment {
         }
     }
 
-    /// A resource's type, and its own name or the one that the template gives it.
+    /// A resource's type, and its physical name: the one in its properties, otherwise its logical id.
     fn kind_and_name(&self, name: &str) -> (&'static str, String) {
-        assert!(self.creates(name), "{name} is not there");
+        assert!(self.creates(name), "{name} is not created");
         let resource = TEMPLATE.key("Resources").key(name);
         let properties = resource.key("Properties");
         let given = ["QueueName", "FunctionName", "LogGroupName", "Name"].into_iter();

@@ -1,5 +1,5 @@
-//! The template, held to the code: programs, variables, permissions, queues and alarms, each in a file of its own; and here
-//! what reaches the worker for each source of keys.
+//! Checks template.yaml against the code: programs, variables, permissions, queues and alarms, each in a file of its
+//! own. This file checks the parameters and rules of each source of credentials.
 
 mod alarms;
 mod calls;
@@ -9,6 +9,7 @@ mod queues;
 mod variables;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, TEMPLATE, file};
 
-/// The code of both functions without its tests, by path.
+/// The source files of all programs without their unit tests, by path.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("src")];
@@ -52,25 +53,25 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// The parameters of all sources, as a stack would have them that a rule did not keep from it.
-fn parameters_of_all() -> Vec<(&'static str, &'static str)> {
+/// The parameters of every source at once, which a stack can have only where rules are not evaluated.
+fn all_credential_parameters() -> Vec<(&'static str, &'static str)> {
     PARAMETERS.into_iter().map(|(_, name, value)| (name, value)).collect()
 }
 
 #[test]
-fn of_all_sources_of_keys_only_the_chosen_one_reaches_the_worker() {
+fn worker_receives_only_the_chosen_credentials() {
     let url = |host| BaseUrl {
         scheme: http::uri::Scheme::HTTPS,
         authority: http::uri::Authority::from_static(host),
     };
-    let keys = |token: Option<&str>| {
-        let keys = Credentials::new("LTAIid".into(), "s3cret".into(), token.map(Into::into));
-        CredentialsConfig::Environment(keys)
+    let environment = |token: Option<&str>| {
+        let credentials = Credentials::new("LTAIid".into(), "s3cret".into(), token.map(Into::into));
+        CredentialsConfig::Environment(credentials)
     };
     let secret = CredentialsConfig::SecretsManager {
         secret_arn: "arn:aws:secretsmanager:eu-west-1:1:secret:keys-abcdef".into(),
     };
-    let keyless = |session: &str, sts_url| {
+    let oidc = |session: &str, sts_url| {
         CredentialsConfig::Keyless(KeylessConfig {
             role_arn: "acs:ram::1:role/r".into(),
             oidc_provider_arn: "acs:ram::1:oidc-provider/p".into(),
@@ -79,29 +80,33 @@ fn of_all_sources_of_keys_only_the_chosen_one_reaches_the_worker() {
             sts_url,
         })
     };
-    let reaches = |deployment: &Deployment| {
+    let received = |deployment: &Deployment| {
         let variables = deployment.variables("WorkerFunction");
         WorkerConfig::read(|name| variables.get(name).cloned()).unwrap().credentials
     };
-    assert_eq!(reaches(&Deployment::of("ENVIRONMENT", &parameters_of_all())), keys(Some("t0ken")));
-    assert_eq!(reaches(&Deployment::of("SECRETS_MANAGER", &parameters_of_all())), secret);
+    let all = all_credential_parameters();
+    assert_eq!(received(&Deployment::of("ENVIRONMENT", &all)), environment(Some("t0ken")));
+    assert_eq!(received(&Deployment::of("SECRETS_MANAGER", &all)), secret);
     let sts = url("sts.eu-west-1.aliyuncs.com");
-    assert_eq!(reaches(&Deployment::of("KEYLESS", &parameters_of_all())), keyless("session", sts));
+    assert_eq!(received(&Deployment::of("OIDC", &all)), oidc("session", sts));
 
-    // With nothing but what a source demands, the rest is the template's defaults.
-    let mut before = Deployment::of("ENVIRONMENT", &[]);
-    before.parameters.retain(|name, _| !["AlibabaCredentials", "AlibabaCloudSecurityToken"].contains(name));
-    assert_eq!(reaches(&before), keys(None), "a stack that was made before there was a choice");
-    let mut least = Deployment::of("KEYLESS", &[]);
-    least
+    // With only the required parameters of a source, the template's defaults apply.
+    let mut minimal = Deployment::of("ENVIRONMENT", &[]);
+    minimal.parameters.remove("AlibabaCloudSecurityToken");
+    assert_eq!(received(&minimal), environment(None));
+    let mut minimal = Deployment::of("SECRETS_MANAGER", &[]);
+    minimal.parameters.remove("AlibabaCredentials");
+    assert_eq!(received(&minimal), secret, "SECRETS_MANAGER is the default");
+    let mut minimal = Deployment::of("OIDC", &[]);
+    minimal
         .parameters
         .retain(|name, _| !["AlibabaCloudRoleSessionName", "AlibabaStsEndpointUrl"].contains(name));
-    assert_eq!(reaches(&least), keyless("privatelink-detach", url("sts.aliyuncs.com")));
+    assert_eq!(received(&minimal), oidc("privatelink-detach", url("sts.aliyuncs.com")));
 }
 
 #[test]
-fn the_parameters_of_the_chosen_source_are_demanded_and_those_of_others_refused_by_name() {
-    let demanded = [
+fn rules_require_the_chosen_credentials_and_reject_all_others() {
+    let required = [
         "AlibabaCloudAccessKeyId",
         "AlibabaCloudAccessKeySecret",
         "AlibabaCredentialsSecretArn",
@@ -109,8 +114,8 @@ fn the_parameters_of_the_chosen_source_are_demanded_and_those_of_others_refused_
         "AlibabaCloudOidcProviderArn",
         "AlibabaOidcAudience",
     ];
-    // What tells one source from the others, and what must not linger where nothing uses it.
-    let telling = [
+    // These identify a source or are secrets, so they must be empty for the other sources.
+    let exclusive = [
         "AlibabaCloudAccessKeyId",
         "AlibabaCloudAccessKeySecret",
         "AlibabaCloudSecurityToken",
@@ -118,39 +123,48 @@ fn the_parameters_of_the_chosen_source_are_demanded_and_those_of_others_refused_
         "AlibabaCloudRoleArn",
     ];
     for source in SOURCES {
-        assert_eq!(Deployment::of(source, &[]).objections(), Vec::<String>::new(), "{source}");
-        for (whose, parameter, value) in PARAMETERS {
-            let (change, is_refused) = if whose == source {
-                ("", demanded.contains(&parameter))
+        assert_eq!(Deployment::of(source, &[]).failed_assertions(), Vec::<String>::new(), "{source}");
+        for (owner, parameter, value) in PARAMETERS {
+            let (change, is_rejected) = if owner == source {
+                ("", required.contains(&parameter))
             } else {
-                (value, telling.contains(&parameter))
+                (value, exclusive.contains(&parameter))
             };
-            let objections = Deployment::of(source, &[(parameter, change)]).objections();
-            assert_eq!(objections.len(), usize::from(is_refused), "{source} {parameter}: {objections:?}");
-            let names = |text: &String| text.contains(source) && text.contains(parameter);
-            assert!(objections.iter().all(names), "{source} {parameter}: {objections:?}");
+            let failures = Deployment::of(source, &[(parameter, change)]).failed_assertions();
+            assert_eq!(failures.len(), usize::from(is_rejected), "{source} {parameter}: {failures:?}");
+            let names_both = |text: &String| text.contains(source) && text.contains(parameter);
+            assert!(failures.iter().all(names_both), "{source} {parameter}: {failures:?}");
         }
     }
 }
 
 #[test]
-fn whatever_else_cannot_work_is_refused_by_the_name_of_the_parameter_to_change() {
+fn rules_require_a_secret_by_default() {
+    let defaults = Deployment { parameters: BTreeMap::new() };
+    let failures = defaults.failed_assertions();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].contains("AlibabaCredentialsSecretArn"), "{failures:?}");
+}
+
+#[test]
+fn rules_name_the_parameter_that_must_be_set() {
     let url = "https://sqs.eu-west-1.amazonaws.com/1/queue.fifo";
-    for (changes, mends, parameter) in [
-        (("CreateCompletionBus", "true"), ("CompletionBusName", "told"), "CompletionBusName"),
+    for (changes, fix, parameter) in [
+        (("CreateCompletionBus", "true"), ("CompletionBusName", "own-bus"), "CompletionBusName"),
         (("WebhookAuthentication", "SIGNATURE"), ("WebhookSecretsArn", url), "WebhookSecretsArn"),
         (("ScheduleExpression", "rate(1 hour)"), ("ScheduleInput", "{}"), "ScheduleInput"),
     ] {
-        let objections = Deployment::of("ENVIRONMENT", &[changes]).objections();
-        assert!(objections.len() == 1 && objections[0].contains(parameter), "{changes:?}: {objections:?}");
-        assert_eq!(Deployment::of("ENVIRONMENT", &[changes, mends]).objections(), Vec::<String>::new());
+        let failures = Deployment::of("ENVIRONMENT", &[changes]).failed_assertions();
+        assert!(failures.len() == 1 && failures[0].contains(parameter), "{changes:?}: {failures:?}");
+        let fixed = Deployment::of("ENVIRONMENT", &[changes, fix]);
+        assert_eq!(fixed.failed_assertions(), Vec::<String>::new());
     }
 }
 
-/// Keeps what it is given to send.
-struct Kept(RefCell<Vec<http::Request<Bytes>>>);
+/// Records requests and responds to none.
+struct Recorder(RefCell<Vec<http::Request<Bytes>>>);
 
-impl Transport for &Kept {
+impl Transport for &Recorder {
     async fn send(
         &self,
         request: http::Request<Bytes>,
@@ -162,17 +176,17 @@ impl Transport for &Kept {
 }
 
 #[tokio::test]
-async fn the_token_that_a_keyless_worker_asks_for_is_the_one_that_its_role_may_have() {
+async fn worker_requests_exactly_the_identity_token_that_its_role_allows() {
     let aws = LocalAws::start().await.unwrap();
     let sdk = aws::config(aws.environment()).unwrap();
-    let deployment = Deployment::of("KEYLESS", &[]);
+    let deployment = Deployment::of("OIDC", &[]);
     let variables = deployment.variables("WorkerFunction");
     let config = WorkerConfig::read(|name| variables.get(name).cloned()).unwrap();
     let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk);
-    let kept = Kept(RefCell::default());
+    let recorder = Recorder(RefCell::default());
     let clock = Clock::starting_at(aws.now());
-    source.current(&&kept, &ServiceClock::default(), &clock).await.unwrap_err();
-    let [request] = &kept.0.into_inner()[..] else { panic!("one exchange") };
+    source.current(&&recorder, &ServiceClock::default(), &clock).await.unwrap_err();
+    let [request] = &recorder.0.into_inner()[..] else { panic!("expected one call of STS") };
     let form = String::from_utf8(request.body().to_vec()).unwrap();
     let token = form.split('&').find_map(|pair| pair.strip_prefix("OIDCToken=")).unwrap();
     let part = |index| -> Value {
@@ -181,15 +195,15 @@ async fn the_token_that_a_keyless_worker_asks_for_is_the_one_that_its_role_may_h
     };
     let (header, claims) = (part(0), part(1));
     let lifetime = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
-    let granted = &deployment.statements("WorkerRole")["ProveItsRole"]["Condition"];
-    let asked = json!({
+    let granted = &deployment.statements("WorkerRole")["GetIdentityToken"]["Condition"];
+    let requested = json!({
         "ForAllValues:StringEquals": { "sts:IdentityTokenAudience": claims["aud"] },
         "Null": { "sts:IdentityTokenAudience": "false" },
         "NumericLessThanEquals": { "sts:DurationSeconds": lifetime.to_string() },
         "StringEquals": { "sts:SigningAlgorithm": header["alg"] },
     });
-    assert_eq!(*granted, asked);
+    assert_eq!(*granted, requested);
     let subject = TEMPLATE.key("Outputs").key("WorkerRoleArn").key("Value");
-    let its_arn = Node::Tagged("GetAtt".to_owned(), Box::new(Node::Text("WorkerRole.Arn".to_owned())));
-    assert_eq!(*subject, its_arn, "whoever writes the trust policy needs it");
+    let role_arn = Node::Tagged("GetAtt".to_owned(), Box::new(Node::Text("WorkerRole.Arn".to_owned())));
+    assert_eq!(*subject, role_arn, "the RAM role's trust policy names the token's subject");
 }

@@ -1,11 +1,11 @@
-"""A consumer of completion events: a rule on the stack's bus with a queue of the consumer's own as its target."""
+"""A consumer of completion events: a rule on the stack's bus whose target is the consumer's queue."""
 
 import json
 from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
-from processes import eventually
+from shared.processes import eventually
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "completion-event.schema.json"
 VALIDATOR = Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
@@ -15,7 +15,7 @@ OUTCOMES_COMPLETED = {"detached", "already_detached", "dry_run_passed", "endpoin
 
 
 def check_entry(entry, bus):
-    """What MiniStack takes unseen: another bus, a detail that is no JSON, a field that is none."""
+    """Checks the bus, the fields and the detail of an entry, which MiniStack does not."""
     assert set(entry) == {"EventBusName", "Source", "DetailType", "Detail"}, entry
     detail = json.loads(entry["Detail"])
     VALIDATOR.validate(detail)
@@ -31,22 +31,22 @@ class Completions:
         arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events.put_rule(Name="consumer", EventBusName=bus, EventPattern=json.dumps({"source": [SOURCE]}))
         events.put_targets(Rule="consumer", EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
-        self.seen = []
+        self.events = []
 
-    def take(self):
-        """Every event that has come until now."""
+    def received(self):
+        """All events until now."""
         while messages := self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages"):
-            self.seen += [json.loads(message["Body"]) for message in messages]
+            self.events += [json.loads(message["Body"]) for message in messages]
             for message in messages:
                 self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
-        return self.seen
+        return self.events
 
     def of(self, request_id):
-        return [event for event in self.take() if event["detail"]["request_id"] == request_id]
+        return [event for event in self.received() if event["detail"]["request_id"] == request_id]
 
     def wait_for(self, request_id, number=1):
-        """The last of so many events, whose number is never exceeded."""
-        eventually(lambda: len(self.of(request_id)) >= number, f"{number} events of {request_id}", within=120)
+        """Waits for this number of events of a request and returns the last. More events are an error."""
+        eventually(lambda: len(self.of(request_id)) >= number, f"{number} events of {request_id}", timeout=120)
         events = self.of(request_id)
         assert len(events) == number, events
         return events[-1]

@@ -1,7 +1,7 @@
-"""One MiniStack with one stack, one simulator and one consumer of events for all tests; every test has endpoints and
-request ids of its own, and begins and ends with empty queues.
+"""All tests share one MiniStack with one stack, one simulator and one consumer of completion events. Each test has its
+own endpoints and request ids, and starts and ends with empty queues.
 
-WORKER, INTAKE and SIMULATOR name the programs.
+The environment variables WORKER, INTAKE and SIMULATOR are the paths of the binaries.
 """
 
 import json
@@ -12,9 +12,9 @@ import pytest
 
 import completions
 import webhook
-from alibaba import ACCESS_KEY, Alibaba
 from eventbridge import EventBridge
 from ministack import MiniStack
+from shared.simulator import ACCESS_KEY
 from stack import Stack
 
 BUS = "completions"
@@ -57,14 +57,7 @@ def ministack(folder, eventbridge):
 
 
 @pytest.fixture(scope="session")
-def simulator(folder):
-    alibaba = Alibaba(os.environ["SIMULATOR"], folder)
-    yield alibaba
-    alibaba.program.stop()
-
-
-@pytest.fixture(scope="session")
-def keys(ministack):
+def credentials(ministack):
     return Secret(ministack, "alibaba", ACCESS_KEY)
 
 
@@ -79,14 +72,14 @@ def signing_secrets(ministack, signing_secret):
 
 
 @pytest.fixture(scope="session")
-def deployed(folder, ministack, simulator, keys, signing_secrets):
+def deployed(folder, ministack, simulator_process, credentials, signing_secrets):
     stack = Stack(ministack, "e2e", folder / "record.jsonl")
     stack.upload({"worker": os.environ["WORKER"], "intake": os.environ["INTAKE"]})
     stack.deploy(
         {
             "AlibabaCredentials": "SECRETS_MANAGER",
-            "AlibabaCredentialsSecretArn": keys.arn,
-            "PrivatelinkEndpointUrl": simulator.url,
+            "AlibabaCredentialsSecretArn": credentials.arn,
+            "PrivatelinkEndpointUrl": simulator_process.url,
             "AllowedRegions": "eu-west-1",
             "WebhookAuthentication": "SIGNATURE",
             "WebhookSecretsArn": signing_secrets.arn,
@@ -103,13 +96,13 @@ def consumer(ministack, deployed):
 
 
 @pytest.fixture(autouse=True)
-def stack(request, deployed, simulator, eventbridge, consumer):
-    """The stack at rest. What MiniStack does not look at is looked at after every test, whatever it is about."""
+def stack(request, deployed, simulator_process, eventbridge, consumer):
+    """The stack with empty queues. After each test it checks what MiniStack accepts without a check."""
     started, entries_before = time.time(), len(eventbridge.entries)
     yield deployed
     eventbridge.failures.clear()
     if not getattr(request.node, "has_passed", False):
-        show(deployed, simulator, eventbridge.entries[entries_before:], started)
+        report_activity(deployed, simulator_process, eventbridge.entries[entries_before:], started)
         deployed.clear()
         return
     deployed.wait_until_empty()
@@ -117,49 +110,49 @@ def stack(request, deployed, simulator, eventbridge, consumer):
     for each in eventbridge.entries:
         completions.check_entry(each["entry"], deployed.outputs["CompletionBusName"])
     for exchange in deployed.exchanges("WorkerFunctionName"):
-        check_answer(exchange)
+        check_response(exchange)
 
 
-def check_answer(exchange):
-    """What MiniStack takes for success, and AWS for the failure of the whole batch: another key, or an id of none."""
+def check_response(exchange):
+    """Checks a batch response: AWS fails the whole batch for another key or an unknown id, and MiniStack does not."""
     if "response" not in exchange or "Records" not in exchange["event"]:
         return
     assert list(exchange["response"]) == ["batchItemFailures"], exchange
     failures = exchange["response"]["batchItemFailures"]
     assert all(list(failure) == ["itemIdentifier"] for failure in failures), exchange
     identifiers = [failure["itemIdentifier"] for failure in failures]
-    brought = {record["messageId"] for record in exchange["event"]["Records"]}
-    assert len(set(identifiers)) == len(identifiers) and set(identifiers) <= brought, exchange
+    received = {record["messageId"] for record in exchange["event"]["Records"]}
+    assert len(set(identifiers)) == len(identifiers) and set(identifiers) <= received, exchange
 
 
 @pytest.fixture
-def alibaba(simulator):
-    return simulator
+def alibaba(simulator_process):
+    return simulator_process
 
 
 @pytest.fixture
-def requester(ministack):
-    """Somebody who asks by events; returns the event's id."""
+def put_request_event(ministack):
+    """Puts a request on the default bus and returns the event's id."""
     client = ministack.client("events")
 
     def put(detail):
         entry = {"Source": "my.tool", "DetailType": "Security Group Detach Requested", "Detail": json.dumps(detail)}
-        answer = client.put_events(Entries=[entry])
-        assert answer["FailedEntryCount"] == 0, answer
-        return answer["Entries"][0]["EventId"]
+        response = client.put_events(Entries=[entry])
+        assert response["FailedEntryCount"] == 0, response
+        return response["Entries"][0]["EventId"]
 
     return put
 
 
-def show(stack, simulator, entries, started):
-    """Adds to a failed test's report what happened meanwhile."""
+def report_activity(stack, simulator, entries, started):
+    """Adds calls, invocations, logs and events to the report of a failed test."""
     invocations = [each for each in stack.exchanges("WorkerFunctionName") if each["at"] >= started]
     for title, lines in {
-        "the simulator's journal": map(json.dumps, simulator.get("journal")),
+        "the simulator's journal": map(json.dumps, simulator.journal()),
         "the worker's invocations": map(json.dumps, invocations),
         "the worker's log": stack.log("WorkerLogGroupName", started),
         "the intake's log": stack.log("IntakeLogGroupName", started),
-        "what was put to EventBridge": map(json.dumps, entries),
+        "the entries for EventBridge": map(json.dumps, entries),
     }.items():
         print(f"---- {title}", *list(lines)[-LINES_SHOWN_MAX:], sep="\n")
 

@@ -1,5 +1,5 @@
-"""template.yaml as a stack in MiniStack: transformed offline, as AWS transforms it in a deployment, and handed to
-MiniStack's own CloudFormation. Nothing here describes a resource a second time.
+"""template.yaml as a stack in MiniStack. The SAM transformation runs offline, and MiniStack's CloudFormation creates
+the stack from its result, so no resource is defined here.
 """
 
 import io
@@ -17,35 +17,37 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from ministack import REGION
-from processes import call, eventually
+from shared.processes import call, eventually
+from shared.simulator import REGION as ALIBABA_REGION
 
 TEMPLATE = Path(__file__).parents[3] / "template.yaml"
 RECORDER = Path(__file__).with_name("recorder.py")
 CODE_BUCKET = "code"
+TEMPLATE_KEY = "template.json"
 EXECUTABLE = 0o755
 
 
 class NoManagedPolicies:
-    """Every role in the template is written by hand, so there are no names to look up."""
+    """The template uses no managed policies, so there are no names to resolve."""
 
     def load(self):
         return {}
 
 
 def transformed():
-    """The template after the SAM transformation, with the code where `sam package` would have put it."""
+    """The template after the SAM transformation, with the code location that `sam package` would set."""
     template = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             binary = resource["Metadata"]["BuildProperties"]["Binary"]
             resource["Properties"]["CodeUri"] = {"Bucket": CODE_BUCKET, "Key": f"{binary}.zip"}
-    # The transformation asks for a region.
+    # The transformation needs a region.
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
     return transform(template, {}, NoManagedPolicies())
 
 
 def package(binary):
-    """A function's zip. Its `bootstrap` is the recorder, which starts the binary."""
+    """A function's zip file. Its `bootstrap` is the recorder, which runs the binary."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         launcher = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(RECORDER))}\n"
@@ -56,8 +58,13 @@ def package(binary):
     return buffer.getvalue()
 
 
+def request(endpoint, group, **fields):
+    """A detach request for the simulator's region."""
+    return {"region_id": ALIBABA_REGION, "endpoint_id": endpoint, "security_group_id": group, **fields}
+
+
 class Stack:
-    """The stack, and what its user does with it."""
+    """The deployed stack, and operations on it."""
 
     def __init__(self, ministack, name, record):
         self.name = name
@@ -79,12 +86,14 @@ class Stack:
             self.s3.put_object(Bucket=CODE_BUCKET, Key=f"{name}.zip", Body=package(binary))
 
     def deploy(self, parameters):
-        """Creates the stack, or updates it: a later deployment keeps every parameter that it does not name."""
+        """Creates or updates the stack. An update keeps the parameters that it does not name."""
         deploy = self.cloudformation.update_stack if self.outputs else self.cloudformation.create_stack
         self.parameters |= parameters
+        # From S3, as `sam deploy` does it: an inline template may have at most 51,200 bytes.
+        self.s3.put_object(Bucket=CODE_BUCKET, Key=TEMPLATE_KEY, Body=json.dumps(transformed()).encode())
         deploy(
             StackName=self.name,
-            TemplateBody=json.dumps(transformed()),
+            TemplateURL=f"https://s3.{REGION}.amazonaws.com/{CODE_BUCKET}/{TEMPLATE_KEY}",
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in self.parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -105,12 +114,12 @@ class Stack:
     # ---- Requests
 
     def post(self, body, headers, path="detachments"):
-        """Calls the function URL. It leads to AWS; MiniStack knows it by its host name."""
+        """Calls the function URL. Its host is AWS's; MiniStack recognizes it by the host header."""
         url = urlsplit(self.outputs["WebhookUrl"])
         return call("POST", f"{self.url}{url.path}{path}", body, {**headers, "host": url.netloc})
 
     def send(self, *requests):
-        """Puts requests into the queue as the README has it, one message each, and returns the messages' ids."""
+        """Sends requests to the queue as the README describes, one message each, and returns the message ids."""
         entries = [
             {
                 "Id": str(number),
@@ -120,18 +129,18 @@ class Stack:
             }
             for number, request in enumerate(requests)
         ]
-        answer = self.sqs.send_message_batch(QueueUrl=self.outputs["RequestQueueUrl"], Entries=entries)
-        assert not answer.get("Failed"), answer
-        ids = {each["Id"]: each["MessageId"] for each in answer["Successful"]}
+        response = self.sqs.send_message_batch(QueueUrl=self.outputs["RequestQueueUrl"], Entries=entries)
+        assert not response.get("Failed"), response
+        ids = {each["Id"]: each["MessageId"] for each in response["Successful"]}
         return [ids[entry["Id"]] for entry in entries]
 
     def send_text(self, text):
-        """Puts a message into the queue that need not be a request."""
+        """Sends a message to the queue that does not have to be a request."""
         message = {"MessageBody": text, "MessageGroupId": "lane", "MessageDeduplicationId": str(uuid.uuid4())}
         return self.sqs.send_message(QueueUrl=self.outputs["RequestQueueUrl"], **message)["MessageId"]
 
-    def invoke_later(self, function, event):
-        """Invokes a function as AWS's own services do, which wait for no answer."""
+    def invoke_async(self, function, event):
+        """Invokes a function asynchronously, as AWS services do."""
         self.functions.invoke(
             FunctionName=self.outputs[function], InvocationType="Event", Payload=json.dumps(event).encode()
         )
@@ -139,22 +148,22 @@ class Stack:
     # ---- Queues
 
     def waiting(self, queue="RequestQueueUrl"):
-        """How many messages the queue holds, whether they can be seen or not."""
+        """The number of visible and invisible messages in a queue."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
-        return sum(int(number) for number in answer["Attributes"].values())
+        response = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
+        return sum(int(number) for number in response["Attributes"].values())
 
     def wait_until_empty(self):
         eventually(lambda: self.waiting() == 0, "the request queue is empty")
 
     def receive(self, queue):
-        """Takes a message out of a queue; it is deleted by whoever is done with it."""
+        """Receives a message. The caller deletes it."""
 
         def received():
-            answer = self.sqs.receive_message(
+            response = self.sqs.receive_message(
                 QueueUrl=self.outputs[queue], AttributeNames=["All"], MessageAttributeNames=["All"]
             )
-            return answer.get("Messages")
+            return response.get("Messages")
 
         [message] = eventually(received, f"a message in {queue}")
         return message
@@ -163,7 +172,7 @@ class Stack:
         self.sqs.delete_message(QueueUrl=self.outputs[queue], ReceiptHandle=message["ReceiptHandle"])
 
     def redrive(self, message):
-        """What a message move task does, which MiniStack has not: sends the copy on as it is, and deletes it."""
+        """Moves a message from the dead-letter queue to the request queue, as a message move task of SQS does."""
         self.sqs.send_message(
             QueueUrl=self.outputs["RequestQueueUrl"],
             MessageBody=message["Body"],
@@ -174,19 +183,19 @@ class Stack:
         self.delete("DeadLetterQueueUrl", message)
 
     def clear(self):
-        """Forgets every message, and ends every process of the functions, whatever it is doing."""
+        """Deletes all messages and ends all processes of the functions."""
         for queue in ("RequestQueueUrl", "DeadLetterQueueUrl", "IntakeFailureQueueUrl"):
             self.sqs.purge_queue(QueueUrl=self.outputs[queue])
         for function in ("WorkerFunctionName", "IntakeFunctionName"):
             self.restart(function)
 
-    # ---- Switches that a user has, too; each is turned back
+    # ---- Settings that an operator can also change; each is restored
 
     def timeout(self, function):
         return self.functions.get_function_configuration(FunctionName=self.outputs[function])["Timeout"]
 
     def set_timeout(self, function, seconds):
-        """UpdateFunctionConfiguration: Lambda gives the next invocation a new process, MiniStack ends the old ones."""
+        """Sets the timeout. Lambda then starts a new process for the next invocation; MiniStack ends the old ones."""
         name = self.outputs[function]
         self.functions.update_function_configuration(FunctionName=name, Timeout=seconds)
         self.functions.get_waiter("function_updated_v2").wait(
@@ -194,7 +203,7 @@ class Stack:
         )
 
     def restart(self, function):
-        """To Lambda any change will do, and the runbook changes the description. MiniStack wants one of a few."""
+        """Ends the function's processes. The runbook changes the description, which does nothing in MiniStack."""
         self.set_timeout(function, self.timeout(function))
 
     @contextmanager
@@ -218,7 +227,7 @@ class Stack:
 
     @contextmanager
     def paused(self):
-        """What is sent meanwhile comes to the worker as one batch."""
+        """Messages that are sent while the worker is paused reach it as one batch."""
         mapping = self.outputs["WorkerEventSourceMappingId"]
         self.functions.update_event_source_mapping(UUID=mapping, Enabled=False)
         try:
@@ -226,10 +235,10 @@ class Stack:
         finally:
             self.functions.update_event_source_mapping(UUID=mapping, Enabled=True)
 
-    # ---- What the functions did
+    # ---- Invocations and logs
 
     def exchanges(self, function):
-        """Every invocation of the function: its event, and its response or error as soon as there is one."""
+        """The invocations of a function: each with its event and, after its end, its response or error."""
         name = self.outputs[function]
         exchanges = {}
         lines = self.record.read_text(encoding="utf-8").split("\n")[:-1] if self.record.exists() else []
@@ -239,15 +248,15 @@ class Stack:
         return list(exchanges.values())
 
     def batches(self, message_id):
-        """The worker's invocations that brought this message."""
+        """The invocations of the worker whose batch contains a message."""
 
-        def brings(exchange):
+        def contains_message(exchange):
             records = exchange.get("event", {}).get("Records", [])
             return any(record["messageId"] == message_id for record in records)
 
-        return [exchange for exchange in self.exchanges("WorkerFunctionName") if brings(exchange)]
+        return [exchange for exchange in self.exchanges("WorkerFunctionName") if contains_message(exchange)]
 
     def log(self, group, since):
-        """The lines of a function, which MiniStack has when an invocation is over."""
-        answer = self.logs.filter_log_events(logGroupName=self.outputs[group], startTime=int(since * 1000))
-        return [event["message"].rstrip() for event in answer["events"]]
+        """The log lines of a function. MiniStack has them after an invocation ends."""
+        response = self.logs.filter_log_events(logGroupName=self.outputs[group], startTime=int(since * 1000))
+        return [event["message"].rstrip() for event in response["events"]]

@@ -1,39 +1,40 @@
-"""Secrets that change while the functions run, without a deployment."""
+"""Rotation of secrets while the functions run, without a deployment."""
 
 import json
 
 import webhook
-from alibaba import ACCESS_KEY, request
-from processes import eventually
+from shared.processes import eventually
+from shared.simulator import ACCESS_KEY
+from stack import request
 
 
-def test_keys_that_were_rotated_are_read_again_by_the_process_that_has_the_old_ones(stack, alibaba, consumer, keys):
+def test_running_worker_reads_rotated_credentials(stack, alibaba, consumer, credentials):
     new_key = {"access_key_id": "LTAI5tSimulatorNext", "access_key_secret": "AnotherSecret"}
-    alibaba.begin(("ep-before", ["sg-old", "sg-web"]), detach_takes_ms=100)
+    alibaba.start_with(("ep-before", ["sg-old", "sg-web"]), detach_takes_ms=100)
     [before] = stack.send(request("ep-before", "sg-old", request_id="rotation-before"))
     first = consumer.wait_for("rotation-before")["detail"]
     stack.wait_until_empty()
     try:
-        keys.put(new_key)
-        alibaba.begin(("ep-after", ["sg-old", "sg-web"]), access_key=new_key, detach_takes_ms=100)
+        credentials.put(new_key)
+        alibaba.start_with(("ep-after", ["sg-old", "sg-web"]), access_key=new_key, detach_takes_ms=100)
         [after] = stack.send(request("ep-after", "sg-old", request_id="rotation-after"))
         second = consumer.wait_for("rotation-after")["detail"]
     finally:
-        keys.put(ACCESS_KEY)
+        credentials.put(ACCESS_KEY)
         stack.restart("WorkerFunctionName")
 
     assert (first["outcome"], first["effort"]["retries"]) == ("detached", {})
     assert (second["outcome"], second["effort"]["deliveries"]) == ("detached", 1)
     assert second["effort"]["retries"] == {"InvalidAccessKeyId.NotFound": 1}
-    assert alibaba.get("counts")["signatures_rejected"] == 1
-    [one], [other] = stack.batches(before), stack.batches(after)
-    assert one["process_id"] == other["process_id"]
+    assert alibaba.counts()["signatures_rejected"] == 1
+    [first_batch], [second_batch] = stack.batches(before), stack.batches(after)
+    assert first_batch["process_id"] == second_batch["process_id"]
 
 
-def test_signing_secrets_rotate_over_a_time_in_which_both_hold(
+def test_old_and_new_signing_secrets_are_valid_during_rotation(
     stack, alibaba, consumer, signing_secret, signing_secrets
 ):
-    alibaba.begin(("ep-signed", ["sg-old", "sg-web"]))
+    alibaba.start_with(("ep-signed", ["sg-old", "sg-web"]))
     body = webhook.body(request("ep-signed", "sg-old", dry_run=True))
     next_secret = webhook.new_secret()
 
@@ -43,10 +44,10 @@ def test_signing_secrets_rotate_over_a_time_in_which_both_hold(
     try:
         signing_secrets.put([signing_secret, next_secret])
         old = post(signing_secret, "rotation-old")
-        # What matches none has the list read again, but not twice in half a minute.
-        new = eventually(lambda: accepted(post(next_secret, "rotation-new")), "the new secret holds")
+        # A signature that matches no secret makes the intake read the list again, at most every 30 seconds.
+        new = eventually(lambda: accepted(post(next_secret, "rotation-new")), "the new secret is valid")
         signing_secrets.put([next_secret])
-        # Else the old list holds for five minutes.
+        # Otherwise the old list stays in use for five minutes.
         stack.restart("IntakeFunctionName")
         late = post(signing_secret, "rotation-late")
         last = post(next_secret, "rotation-last")
@@ -54,7 +55,7 @@ def test_signing_secrets_rotate_over_a_time_in_which_both_hold(
         signing_secrets.put([signing_secret])
         stack.restart("IntakeFunctionName")
 
-    assert [answer[0] for answer in (old, new, late, last)] == [202, 202, 401, 202]
+    assert [response[0] for response in (old, new, late, last)] == [202, 202, 401, 202]
     _, headers, content = late
     assert (headers["content-type"], headers["www-authenticate"]) == ("application/problem+json", "StandardWebhooks")
     assert json.loads(content) == {
@@ -69,5 +70,5 @@ def test_signing_secrets_rotate_over_a_time_in_which_both_hold(
     assert consumer.of("rotation-late") == []
 
 
-def accepted(answer):
-    return answer if answer[0] == 202 else None
+def accepted(response):
+    return response if response[0] == 202 else None

@@ -1,22 +1,22 @@
-"""From a sender of webhooks to a consumer of events, through everything that template.yaml creates."""
+"""From a webhook to its completion event, through the resources of template.yaml."""
 
 import json
 
 import webhook
-from alibaba import request
 from completions import COMPLETED, SOURCE
 from ministack import ACCOUNT, REGION
+from stack import request
 
 
-def test_a_signed_webhook_ends_in_one_event(stack, alibaba, consumer, signing_secret):
-    alibaba.begin(("ep-webhook", ["sg-old", "sg-web"]), detach_takes_ms=500)
+def test_signed_webhook_ends_with_one_completion_event(stack, alibaba, consumer, signing_secret):
+    alibaba.start_with(("ep-webhook", ["sg-old", "sg-web"]), detach_takes_ms=500)
     body = webhook.body(request("ep-webhook", "sg-old", metadata={"ticket": "CHG0031042"}))
 
-    status, headers, answer = stack.post(body, webhook.headers(signing_secret, "msg_webhook", body))
+    status, headers, content = stack.post(body, webhook.headers(signing_secret, "msg_webhook", body))
 
     accepted = request("ep-webhook", "sg-old", request_id="msg_webhook", dry_run=False)
     assert (status, headers["content-type"], headers["cache-control"]) == (202, "application/json", "no-store")
-    assert json.loads(answer) == {"accepted": [accepted]}
+    assert json.loads(content) == {"accepted": [accepted]}
 
     event = consumer.wait_for("msg_webhook")
     stack.wait_until_empty()
@@ -34,9 +34,9 @@ def test_a_signed_webhook_ends_in_one_event(stack, alibaba, consumer, signing_se
     confirmed_at, completed_at = detail["evidence"]["confirmed_at"], detail["completed_at"]
     assert accepted_at <= started_at <= confirmed_at <= completed_at
     assert 500 <= detail["duration_ms"]
-    # A detach, a list and a record at least; the last two are the proof.
+    # At least a detach, a list of groups and a list of endpoints; the last two confirm the detach.
     assert 3 <= len(detail["api_request_ids"]) == len(set(detail["api_request_ids"]))
-    calls = alibaba.counts("ep-webhook")["calls"]
+    calls = alibaba.endpoint_counts("ep-webhook")["calls"]
     assert detail == {
         "version": "1",
         "request_id": "msg_webhook",
@@ -55,7 +55,7 @@ def test_a_signed_webhook_ends_in_one_event(stack, alibaba, consumer, signing_se
         "effort": {
             "deliveries": 1,
             "detach_calls": 1,
-            "look_calls": sum(calls.values()) - 1,
+            "read_calls": sum(calls.values()) - 1,
             "retries": {},
         },
         "accepted_at": accepted_at,
@@ -65,4 +65,4 @@ def test_a_signed_webhook_ends_in_one_event(stack, alibaba, consumer, signing_se
         "api_request_ids": detail["api_request_ids"],
         "metadata": {"ticket": "CHG0031042"},
     }
-    assert alibaba.groups("ep-webhook") == ["sg-web"]
+    assert alibaba.groups("ep-webhook") == {"sg-web": "Attached"}

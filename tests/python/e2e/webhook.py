@@ -1,4 +1,4 @@
-"""A sender of webhooks, as docs/openapi.yaml tells it to sign them."""
+"""Signs webhooks as docs/openapi.yaml describes."""
 
 import base64
 import hashlib

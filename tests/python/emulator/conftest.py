@@ -1,5 +1,8 @@
-"""The functions under AWS's Runtime Interface Emulator. RIE, WORKER, INTAKE, SIMULATOR and PANICKING name the programs;
-PANICKING is the package beside this file, built as the functions are."""
+"""Fixtures for functions under AWS's Runtime Interface Emulator.
+
+The environment variables RIE, WORKER, INTAKE, SIMULATOR and PANICKING are the paths of the binaries. PANICKING is the
+package crates/panicking-worker, built with the same profile as the functions.
+"""
 
 import json
 import os
@@ -7,23 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from outside import Aws, Simulator
+from aws import Aws
 from rie import Function
+from shared.simulator import ACCESS_KEY
 
 EVENTS = Path(__file__).parents[3] / "events"
 QUEUES = "https://sqs.eu-central-1.amazonaws.com/123456789012"
 
 
-@pytest.fixture(scope="session")
-def simulator_process():
-    simulator = Simulator(os.environ["SIMULATOR"])
-    yield simulator
-    simulator.stop()
-
-
 @pytest.fixture
 def alibaba(simulator_process):
-    simulator_process.start_over(["sg-hp3vendor", "sg-hp3own"])
+    simulator_process.start_with(("ep-hp3shop", ["sg-hp3vendor", "sg-hp3own"]), detach_takes_ms=3000)
     return simulator_process
 
 
@@ -36,11 +33,11 @@ def aws():
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a program as a function; it ends with its test, and its log is part of a failed test's report."""
+    """Starts a program as a function. It ends with the test, and a failed test's report contains its log."""
     functions = []
 
     def start(program, environment):
-        assert not functions, "one function a test"
+        assert not functions, "only one function per test"
         functions.append(Function(os.environ[program], environment, tmp_path))
         return functions[0]
 
@@ -57,8 +54,8 @@ def worker_environment(alibaba, aws):
         "DETACH_QUEUE_URL": f"{QUEUES}/requests.fifo",
         "DEAD_LETTER_QUEUE_URL": f"{QUEUES}/dead-letters.fifo",
         "PRIVATELINK_ENDPOINT_URL": alibaba.url,
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": "LTAI5tSimulatorKey",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "SimulatorSecret",
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": ACCESS_KEY["access_key_id"],
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ACCESS_KEY["access_key_secret"],
     }
 
 

@@ -1,4 +1,4 @@
-"""A function whose configuration is not usable: what Lambda is told, and what stands in the function's log."""
+"""A function with an invalid configuration: its exit status and its log."""
 
 import json
 import re
@@ -25,23 +25,23 @@ import pytest
         ),
     ],
 )
-def test_every_fault_of_the_configuration_is_in_one_line_and_nothing_else_is_said(
+def test_one_log_line_has_all_configuration_errors(
     start, worker_environment, intake_environment, event, alibaba, aws, program, wrong, faults
 ):
     environment = {"WORKER": worker_environment, "INTAKE": intake_environment}[program]
     function = start(program, {**environment, **wrong})
-    # There is no answer to an invocation whose function does not start; on Lambda it is this error's type.
+    # An invocation has no response if its function does not start. On Lambda it has this error type.
     assert function.invoke(event("direct-dry-run")) == (502, "")
     assert re.search("Init failed .*error=Runtime exited with error: exit status 1", function.log())
     assert "First fatal error stored in appctx: Runtime.ExitError" in function.log()
 
     (line,) = map(json.loads, function.own_lines())
-    told = json.loads(line.pop("faults"))
-    assert told == [{"variable": variable, "problem": problem} for variable, problem in faults.items()]
+    logged = json.loads(line.pop("faults"))
+    assert logged == [{"variable": variable, "problem": problem} for variable, problem in faults.items()]
     line.pop("timestamp")
     assert line == {
         "level": "ERROR",
         "message": "the configuration is not usable",
         "target": "privatelink_detach::process",
     }
-    assert (aws.calls, alibaba.called()) == ([], [])
+    assert (aws.calls, alibaba.journal()) == ([], [])

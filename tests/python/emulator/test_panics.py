@@ -1,4 +1,4 @@
-"""A panic in the middle of an invocation: it costs its own lane, or its own invocation, and nothing else."""
+"""A panic fails only its own lane or its own invocation."""
 
 import json
 import time
@@ -29,7 +29,7 @@ def lines(function, message):
     return [line for line in every if line["message"].startswith(message)]
 
 
-def test_a_panic_fails_its_own_lane_and_the_process_goes_on(start):
+def test_panic_in_a_batch_fails_only_its_lane(start):
     function = start("PANICKING", {})
     batch = [record("m-1", "ep-a"), record("m-2", "ep-cursed"), record("m-3", "ep-b")]
     assert function.invoke({"Records": batch}) == (200, {"batchItemFailures": [{"itemIdentifier": "m-2"}]})
@@ -43,15 +43,15 @@ def test_a_panic_fails_its_own_lane_and_the_process_goes_on(start):
     assert process and function.process_id() == process
 
 
-def test_a_panic_outside_of_a_batch_fails_its_own_invocation_and_the_process_goes_on(start):
-    """Here nobody but AWS's runtime contains it; the type that it tells is its own."""
+def test_panic_in_a_direct_invocation_fails_only_that_invocation(start):
+    """AWS's runtime crate catches this panic, and the error type is the crate's."""
     function = start("PANICKING", {})
-    asked = {"region_id": "eu-west-1", "endpoint_id": "ep-cursed", "security_group_id": "sg-a"}
-    status, error = function.invoke(asked)
+    request = {"region_id": "eu-west-1", "endpoint_id": "ep-cursed", "security_group_id": "sg-a"}
+    status, error = function.invoke(request)
     process = function.process_id()
     assert (status, error["errorMessage"]) == (200, "Lambda panicked: cursed")
     assert len(lines(function, "panicked")) == 1
 
-    status, answer = function.invoke({**asked, "endpoint_id": "ep-a", "dry_run": True})
-    assert (status, answer["outcome"]) == (200, "dry_run_passed")
+    status, detail = function.invoke({**request, "endpoint_id": "ep-a", "dry_run": True})
+    assert (status, detail["outcome"]) == (200, "dry_run_passed")
     assert process and function.process_id() == process

@@ -1,15 +1,17 @@
-"""From the start to an answer, and to the next one, of the release programs under AWS's runtime emulator."""
+"""The release programs respond to two invocations in one process under AWS's runtime emulator."""
 
 import re
 
 import pytest
 
+from shared.simulator import DETACH, LIST_ENDPOINTS, LIST_GROUPS
+
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-# What a simulator that has just started over calls its third and its sixth call.
+# The request ids of the third and the sixth call after the simulator starts over.
 THIRD_CALL, SIXTH_CALL = "4FAD8879-896D-31FB-1D0B-14E4DB018FED", "9601D57E-7616-8D1C-BD64-A5D9ADEFE000"
 
 
-def test_the_worker_answers_and_its_process_answers_again(start, worker_environment, event, alibaba, aws):
+def test_worker_responds_twice_in_one_process(start, worker_environment, event, alibaba, aws):
     function = start("WORKER", worker_environment)
     status, first = function.invoke(event("direct-dry-run"))
     process = function.process_id()
@@ -22,20 +24,20 @@ def test_the_worker_answers_and_its_process_answers_again(start, worker_environm
         second["request_id"],
     ]
     assert aws.operations() == ["PutEvents", "PutEvents"] and aws.events() == [first, second]
-    look = ["ListVpcEndpointSecurityGroups", "ListVpcEndpoints"]
-    assert alibaba.called() == [*look, "DetachSecurityGroupFromVpcEndpoint"] * 2
-    assert alibaba.counts()["endpoints"]["ep-hp3shop"]["detaches_accepted"] == 0
+    called = [call["action"] for call in alibaba.journal()]
+    assert called == [LIST_GROUPS, LIST_ENDPOINTS, DETACH] * 2
+    assert alibaba.endpoint_counts("ep-hp3shop")["detaches_accepted"] == 0
 
 
-def passed(answer, api_request_id):
-    """The answer to a dry run that passed; what differs from run to run is taken from it, if it can be that at all."""
-    accepted_at, started_at, completed_at = (answer[name] for name in ("accepted_at", "started_at", "completed_at"))
+def passed(detail, api_request_id):
+    """The expected detail of a passed dry run. Times and ids are checked and taken from the actual detail."""
+    accepted_at, started_at, completed_at = (detail[name] for name in ("accepted_at", "started_at", "completed_at"))
     assert all(MOMENT.fullmatch(moment) for moment in (accepted_at, started_at, completed_at))
-    assert accepted_at <= started_at <= completed_at and 0 <= answer["duration_ms"] < 60_000
+    assert accepted_at <= started_at <= completed_at and 0 <= detail["duration_ms"] < 60_000
     groups = ["sg-hp3own", "sg-hp3vendor"]
     return {
         "version": "1",
-        "request_id": answer["request_id"],
+        "request_id": detail["request_id"],
         "outcome": "dry_run_passed",
         "trigger": "direct",
         "region_id": "eu-west-1",
@@ -48,17 +50,17 @@ def passed(answer, api_request_id):
             "endpoint_status": "Active",
             "confirmed_at": None,
         },
-        "effort": {"deliveries": 1, "detach_calls": 1, "look_calls": 2, "retries": {}},
+        "effort": {"deliveries": 1, "detach_calls": 1, "read_calls": 2, "retries": {}},
         "accepted_at": accepted_at,
         "started_at": started_at,
         "completed_at": completed_at,
-        "duration_ms": answer["duration_ms"],
+        "duration_ms": detail["duration_ms"],
         "api_request_ids": [api_request_id],
         "metadata": {},
     }
 
 
-def test_the_intake_answers_and_its_process_answers_again(start, intake_environment, event, aws):
+def test_intake_responds_twice_in_one_process(start, intake_environment, event, aws):
     function = start("INTAKE", intake_environment)
     healthy = {
         "statusCode": 204,
@@ -75,7 +77,7 @@ def test_the_intake_answers_and_its_process_answers_again(start, intake_environm
 
 
 @pytest.mark.parametrize(
-    "asked, error_type, message",
+    "event_received, error_type, message",
     [
         (
             {"Records": [{"EventSource": "aws:sns", "Sns": {}}]},
@@ -90,11 +92,11 @@ def test_the_intake_answers_and_its_process_answers_again(start, intake_environm
         ),
     ],
 )
-def test_an_invocation_that_fails_is_told_with_its_type_and_the_process_goes_on(
-    start, worker_environment, event, alibaba, asked, error_type, message
+def test_failed_invocation_has_an_error_type_and_the_process_continues(
+    start, worker_environment, event, alibaba, event_received, error_type, message
 ):
     function = start("WORKER", worker_environment)
-    assert function.invoke(asked) == (200, {"errorType": error_type, "errorMessage": message})
+    assert function.invoke(event_received) == (200, {"errorType": error_type, "errorMessage": message})
     process = function.process_id()
     assert function.invoke(event("direct-dry-run"))[1]["outcome"] == "dry_run_passed"
     assert process and function.process_id() == process

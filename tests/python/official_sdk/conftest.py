@@ -1,18 +1,8 @@
-"""One simulator for all tests of the official SDK; each begins with a state that has nothing but one key. SIMULATOR names
-the program."""
+"""Fixtures for the tests of the official SDK. Each test starts with the simulator's default state."""
 
 import os
 
 import pytest
-
-from simulated import Simulator
-
-
-@pytest.fixture(scope="session")
-def simulator_process():
-    simulator = Simulator(os.environ["SIMULATOR"])
-    yield simulator
-    simulator.stop()
 
 
 @pytest.fixture
@@ -23,7 +13,7 @@ def simulator(simulator_process):
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch):
-    """The SDK asks the environment for proxies, keys and a mode that prints what it sends."""
+    """Removes the variables with which the SDK finds proxies and credentials, and with which it prints requests."""
     for name in list(os.environ):
         if name.upper().endswith("_PROXY") or name.upper() == "DEBUG" or name.startswith("ALIBABA_CLOUD_"):
             monkeypatch.delenv(name)

@@ -1,7 +1,8 @@
-"""What Alibaba Cloud's official Python SDK sends for the worker's calls: whole requests, at a fixed time and with fixed nonces.
+"""Records the complete requests that Alibaba Cloud's official Python SDK sends for the worker's calls, at a fixed time
+and with fixed nonces.
 
-As a program it writes tests/vectors/official-sdk.json, which tests/worker/official_sdk.rs holds the worker's own requests
-against. The nonces are those of the worker's client with the seed beside them.
+As a program it writes tests/vectors/official-sdk.json, with which tests/worker/official_sdk.rs compares the worker's
+requests. The worker's client creates the same nonces from the seeds in the file.
 
     python tests/python/official_sdk/recording.py
 """
@@ -28,14 +29,14 @@ RECORDING = pathlib.Path(__file__).parents[2] / "vectors" / "official-sdk.json"
 
 SIGNED_AT = "2026-01-02T03:04:05Z"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-# What the SDK's User-Agent says about the machine; it is signed, so a recording needs one that is nobody's.
+# The SDK signs its User-Agent, which describes the machine, so the recording needs a fixed machine.
 MACHINE = types.SimpleNamespace(system=lambda: "Linux", machine=lambda: "x86_64", python_version=lambda: "3.10.0")
 
-# Headers of the SDK that the worker does not sign; tests/worker/official_sdk.rs has the reasons.
-NOT_THE_WORKERS = {"accept", "user-agent", "x-acs-accesskey-id", "x-acs-credentials-provider"}
+# Headers of the SDK that the worker does not sign. tests/worker/official_sdk.rs explains why.
+NOT_SIGNED_BY_WORKER = {"accept", "user-agent", "x-acs-accesskey-id", "x-acs-credentials-provider"}
 
 KEY = {"access_key_id": "LTAI5tExampleAccessKeyId", "access_key_secret": "ExampleAccessKeySecretForTests0"}
-# A session's token has the characters of Base64; the rest is what else a header can hold.
+# A real security token is Base64. This one also has the other characters that a header allows.
 SESSION = {
     "access_key_id": "STS.ExampleAccessKeyId",
     "access_key_secret": "Example+Secret/Of=A~Session!",
@@ -43,9 +44,9 @@ SESSION = {
 }
 TARGET = {"region_id": "eu-west-1", "endpoint_id": "ep-hp33b2e43fays7s8abcd"}
 GROUP = {"security_group_id": "sg-hp3c8qj1tyct90ejabcd"}
-# Everything that encodings disagree about, with a letter of two bytes and one of four.
+# Characters that encodings treat differently, with one of two bytes and one of four bytes in UTF-8.
 AWKWARD = "a b+c%20d*e~f'(g)/h=i&j?k;l:m@n,o$p!q\"r<s>t#u[v]w|x\\y^z`{}_.-ü𝄞"
-# A client token is ASCII of at most 64 characters.
+# A client token has at most 64 ASCII characters.
 AWKWARD_CLIENT_TOKEN = " 0c593ea1 +%20*~'()/=&?;:@,$!\"<>#[]|\\^`{}_.- "
 
 DETACH, LIST_GROUPS, LIST_ENDPOINTS = (
@@ -54,8 +55,8 @@ DETACH, LIST_GROUPS, LIST_ENDPOINTS = (
     "ListVpcEndpoints",
 )
 
-# Of each call: its name, the seed of the worker's client and the nonce that comes of it, whose keys sign, the action, what
-# the SDK is asked for, and the parameters that the worker sends even if its caller names none.
+# For each call: its name, the seed of the worker's client and the resulting nonce, the credentials, the action, the
+# inputs of the SDK, and the parameters that only the worker sends.
 CALLS = [
     (
         "the first page of groups, with a key",
@@ -109,14 +110,14 @@ CALLS = [
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """Takes requests as a proxy does, so that they carry the host which the SDK has chosen, and keeps them."""
+    """Records requests as a proxy, so that they have the host that the SDK chooses."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Listening)
+        super().__init__(("127.0.0.1", 0), RecordingHandler)
         self.requests = []
 
 
-class Listening(http.server.BaseHTTPRequestHandler):
+class RecordingHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle_any(self):
@@ -133,12 +134,12 @@ class Listening(http.server.BaseHTTPRequestHandler):
                 "body": body.decode(),
             }
         )
-        answer = b'{"RequestId": "8D778FF9-7640-4C13-BCD6-9265CA9A2F81"}'
+        response = b'{"RequestId": "8D778FF9-7640-4C13-BCD6-9265CA9A2F81"}'
         self.send_response(200)
         self.send_header("content-type", "application/json;charset=utf-8")
-        self.send_header("content-length", str(len(answer)))
+        self.send_header("content-length", str(len(response)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(response)
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_any
 
@@ -147,7 +148,7 @@ class Listening(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def listening():
+def recording_proxy():
     with Listener() as listener:
         thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -160,33 +161,33 @@ def listening():
 
 @contextlib.contextmanager
 def fixed(nonce):
-    """The SDK's own utilities, but at one moment, on one machine, and with one nonce."""
+    """Replaces the SDK's clock, machine and nonce with fixed ones."""
     clock = types.SimpleNamespace(utcnow=lambda: datetime.strptime(SIGNED_AT, TIME_FORMAT))
     with (
         mock.patch.object(utils, "datetime", clock),
         mock.patch.object(utils, "platform", MACHINE),
         mock.patch.object(utils.Utils, "get_nonce", staticmethod(lambda: nonce)),
-        # Whatever the environment says of proxies and debugging.
+        # Removes variables for proxies and debugging.
         mock.patch.dict("os.environ", clear=True),
     ):
         yield
 
 
-def send(listener, keys, action, asked):
-    """One call through the SDK, which picks the host; only the connection is led to the listener, and is not encrypted."""
-    client = Client(Config(**keys, region_id=asked["region_id"], protocol="http"))
+def send(listener, credentials, action, fields):
+    """Makes one call with the SDK. The SDK chooses the host; the connection goes to the listener, unencrypted."""
+    client = Client(Config(**credentials, region_id=fields["region_id"], protocol="http"))
     runtime = RuntimeOptions(http_proxy=f"http://127.0.0.1:{listener.server_port}")
     method = {
         DETACH: client.detach_security_group_from_vpc_endpoint_with_options,
         LIST_GROUPS: client.list_vpc_endpoint_security_groups_with_options,
         LIST_ENDPOINTS: client.list_vpc_endpoints_with_options,
     }[action]
-    method(getattr(models, f"{action}Request")(**asked), runtime)
+    method(getattr(models, f"{action}Request")(**fields), runtime)
     return listener.requests[-1]
 
 
-def signed_as_the_worker(sent, keys, added):
-    """The SDK's signer over the parameters and headers that the worker sends: its signature has to be the worker's."""
+def signed_as_the_worker(sent, credentials, added):
+    """Signs the worker's parameters and headers with the SDK's signer. The worker's signature must be equal."""
     parameters = {**sent["parameters"], **added}
     if "DryRun" in parameters:
         parameters["DryRun"] = parameters["DryRun"].lower()
@@ -194,26 +195,26 @@ def signed_as_the_worker(sent, keys, added):
     request.method, request.pathname, request.query = sent["method"], sent["path"], parameters
     is_signed = lambda name: name == "host" or name.startswith("x-acs-")
     request.headers = {
-        name: value for name, value in sent["headers"].items() if is_signed(name) and name not in NOT_THE_WORKERS
+        name: value for name, value in sent["headers"].items() if is_signed(name) and name not in NOT_SIGNED_BY_WORKER
     }
     body_hash = utils.Utils.hash(sent["body"].encode(), "ACS3-HMAC-SHA256").hex()
     return {
         "query": utils.get_canonical_query_string(parameters),
         "authorization": utils.Utils.get_authorization(
-            request, "ACS3-HMAC-SHA256", body_hash, keys["access_key_id"], keys["access_key_secret"]
+            request, "ACS3-HMAC-SHA256", body_hash, credentials["access_key_id"], credentials["access_key_secret"]
         ),
     }
 
 
 def record():
-    """What the installed SDK sends now, in the shape of the file."""
+    """The requests of the installed SDK in the format of the file."""
     recordings = []
-    with listening() as listener:
-        for name, seed, nonce, keys, action, asked, added in CALLS:
+    with recording_proxy() as listener:
+        for name, seed, nonce, credentials, action, fields, added in CALLS:
             with fixed(nonce):
-                sent = send(listener, keys, action, asked)
-                as_the_worker = signed_as_the_worker(sent, keys, added)
-            inputs = {"seed": seed, "nonce": nonce, "signed_at": SIGNED_AT, "action": action, **keys, **asked}
+                sent = send(listener, credentials, action, fields)
+                as_the_worker = signed_as_the_worker(sent, credentials, added)
+            inputs = {"seed": seed, "nonce": nonce, "signed_at": SIGNED_AT, "action": action, **credentials, **fields}
             recordings.append({"name": name, "inputs": inputs, "sent": sent, "signed_as_the_worker": as_the_worker})
     packages = ["alibabacloud_privatelink20200415", "alibabacloud_tea_openapi", "alibabacloud-tea", "darabonba-core"]
     return {

@@ -1,13 +1,13 @@
-"""The recording of the official SDK's requests is what the pinned SDK sends."""
+"""The recorded requests of the official SDK are those that the pinned SDK sends."""
 
 import json
 
 import recording
 
 
-def test_the_recording_is_what_the_sdk_sends_today():
-    """`tests/worker/official_sdk.rs` holds the worker against the file. Where this fails after an update of the SDK, make
-    the file anew, read what has changed, and judge it there."""
+def test_recording_is_what_the_sdk_sends():
+    """`tests/worker/official_sdk.rs` compares the worker with the file. If this fails after an update of the SDK, create
+    the file again, and review the differences and that test."""
     recorded = json.loads(recording.RECORDING.read_text(encoding="utf-8"))
     sent = recording.record()
     assert sent["sdk"] == recorded["sdk"]
@@ -18,8 +18,8 @@ def test_the_recording_is_what_the_sdk_sends_today():
     assert recording.text_of(sent) == recording.RECORDING.read_text(encoding="utf-8")
 
 
-def test_every_header_of_the_sdk_but_those_named_is_signed_by_the_worker_too():
-    """So that a header which a new SDK brings is not passed over, neither here nor in the worker's test."""
+def test_worker_signs_all_headers_of_the_sdk_except_these():
+    """A header that a new SDK adds fails this test, so that it is not missed here or in the worker's test."""
     for each in recording.record()["recordings"]:
         signed = each["sent"]["headers"]["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
         workers = each["signed_as_the_worker"]["authorization"].partition("SignedHeaders=")[2].partition(",")[0]

@@ -1,8 +1,7 @@
-"""What schemathesis cannot learn from docs/openapi.yaml: how to sign a call, and which bodies are not valid although
-JSON Schema has no words for why.
+"""Hooks for schemathesis: signs calls, and drops generated bodies that are invalid for reasons that JSON Schema cannot
+express.
 
-Schemathesis loads this file because the environment variable SCHEMATHESIS_HOOKS names it. WEBHOOK_SECRET is the secret
-to sign with.
+The environment variable SCHEMATHESIS_HOOKS makes schemathesis load this file. WEBHOOK_SECRET is the signing secret.
 """
 
 import base64
@@ -21,7 +20,7 @@ METADATA_BYTES_MAX = 1024
 
 
 class Signature(AuthBase):
-    """Signs a call as the last thing before it is sent, over the bytes that travel; not all of them are UTF-8."""
+    """Signs the final bytes of a call, which need not be UTF-8."""
 
     def __init__(self, secret):
         self.key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
@@ -38,13 +37,13 @@ class Signature(AuthBase):
         return call
 
 
-# Only where the description asks for it, so that the other path is seen to need none.
+# Only for the path that requires a signature, so that the test also shows that the other path needs none.
 schemathesis.auth.set_from_requests(Signature(os.environ["WEBHOOK_SECRET"])).apply_to(path="/detachments")
 
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Drops what is made to be valid, and is by JSON Schema, but not by the rules that it cannot express."""
+    """Drops generated calls that are valid by JSON Schema but break a rule that it cannot express."""
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE or not isinstance(case.body, dict):
         return True
     requests = case.body.get("requests", [case.body])
@@ -53,7 +52,7 @@ def filter_case(context, case):
 
 
 def subject(request):
-    """What no two requests of a body may have in common; one without a request_id is given a name of its own."""
+    """The fields whose combination must be unique in a body, for a request with a request_id."""
     return (
         request["request_id"],
         request.get("region_id", request.get("RegionId")),
@@ -64,6 +63,6 @@ def subject(request):
 
 
 def is_valid(request):
-    """Whether the deadline is written as a whole number, 900 and not 900.0, and the metadata is short enough."""
+    """Whether the deadline is written as an integer, 900 and not 900.0, and the metadata is within its limit."""
     metadata = json.dumps(request.get("metadata") or {}, ensure_ascii=False, separators=(",", ":"))
     return not isinstance(request.get("deadline_seconds"), float) and len(metadata.encode()) <= METADATA_BYTES_MAX

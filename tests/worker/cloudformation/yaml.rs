@@ -1,29 +1,28 @@
-//! As much of YAML as the template is written in: blocks, flow lists, quoted and folded texts, and CloudFormation's tags.
+//! A parser for the subset of YAML that template.yaml uses: block maps and lists, flow lists, quoted, folded and
+//! literal scalars, and CloudFormation's tags.
 //!
-//! Scalars stay texts, and a construct that is not known here fails the test instead of being read as something else.
+//! Scalars stay text. Any other construct fails the test instead of being misread.
 
-/// One value of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Node {
     Text(String),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
-    /// `!Ref Name`: the tag without its exclamation mark, and what it is applied to.
+    /// A tag without its exclamation mark, and its argument: `!Ref Name`.
     Tagged(String, Box<Node>),
 }
 
-/// Reads a whole document.
 pub(crate) fn read(document: &str) -> Node {
     let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let lines: Vec<_> = document.lines().filter(is_content).map(Line::of).collect();
     let mut reader = Reader { lines, at: 0 };
     let node = reader.block(0);
-    assert_eq!(reader.lines.get(reader.at).map(|line| &line.text), None, "all of it is read");
+    assert_eq!(reader.lines.get(reader.at).map(|line| &line.text), None, "unparsed line");
     node
 }
 
 impl Node {
-    /// The value of a key; without it the test fails.
+    /// The value of a key that must exist.
     pub(crate) fn key(&self, name: &str) -> &Self {
         self.find(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
@@ -33,15 +32,15 @@ impl Node {
     }
 
     pub(crate) fn entries(&self) -> &[(String, Self)] {
-        if let Self::Map(entries) = self { entries } else { panic!("no map: {self:?}") }
+        if let Self::Map(entries) = self { entries } else { panic!("not a map: {self:?}") }
     }
 
     pub(crate) fn items(&self) -> &[Self] {
-        if let Self::List(items) = self { items } else { panic!("no list: {self:?}") }
+        if let Self::List(items) = self { items } else { panic!("not a list: {self:?}") }
     }
 
     pub(crate) fn text(&self) -> &str {
-        if let Self::Text(text) = self { text } else { panic!("no text: {self:?}") }
+        if let Self::Text(text) = self { text } else { panic!("not text: {self:?}") }
     }
 }
 
@@ -63,7 +62,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The line to be read next, if it belongs to a block with this indent.
+    /// The next line, if it belongs to a block with this indent.
     fn line(&self, indent: usize) -> Option<&str> {
         let line = self.lines.get(self.at).filter(|line| line.indent >= indent)?;
         assert_eq!(line.indent, indent, "indented too far: {}", line.text);
@@ -86,7 +85,7 @@ impl Reader {
         let mut items = Vec::new();
         while let Some(text) = self.line(indent).and_then(|text| text.strip_prefix("- ")) {
             let rest = text.to_owned();
-            // What follows the dash is a block of its own, whose first line stands behind the dash.
+            // The text after the dash is the first line of a nested block.
             self.lines[self.at] = Line { indent: indent + 2, text: rest };
             items.push(self.block(indent + 2));
         }
@@ -96,16 +95,16 @@ impl Reader {
     fn map(&mut self, indent: usize) -> Node {
         let mut entries: Vec<(String, Node)> = Vec::new();
         while let Some(line) = self.line(indent).filter(|line| !line.starts_with("- ")) {
-            let (key, value) = entry(line).unwrap_or_else(|| panic!("no entry of a map: {line}"));
+            let (key, value) = entry(line).unwrap_or_else(|| panic!("not a map entry: {line}"));
             let (key, value) = (key.to_owned(), value.to_owned());
             self.at += 1;
-            assert!(entries.iter().all(|(other, _)| *other != key), "{key} is there twice");
+            assert!(entries.iter().all(|(other, _)| *other != key), "duplicate key {key}");
             entries.push((key, self.value(&value, indent)));
         }
         Node::Map(entries)
     }
 
-    /// What stands behind a key or a tag, or in the lines below.
+    /// The value after a key or a tag, on the same line or on the lines below.
     fn value(&mut self, text: &str, indent: usize) -> Node {
         if let Some(tagged) = text.strip_prefix('!') {
             let (tag, rest) = tagged.split_once(' ').unwrap_or((tagged, ""));
@@ -122,7 +121,7 @@ impl Reader {
         }
         if text.is_empty() {
             let below = self.lines.get(self.at).expect("a key has a value");
-            // A list may stand as far to the left as its key.
+            // A list may have the same indent as its key.
             let is_list = below.indent == indent && below.text.starts_with("- ");
             assert!(below.indent > indent || is_list, "no value before {}", below.text);
             return self.block(below.indent);
@@ -138,7 +137,7 @@ fn is_block_text(text: &str) -> bool {
     [">-", "|-"].contains(&text)
 }
 
-/// A line's key and what stands behind it.
+/// A line's key and the text after it.
 fn entry(line: &str) -> Option<(&str, &str)> {
     if line.starts_with(['!', '[']) {
         return None;
@@ -147,7 +146,7 @@ fn entry(line: &str) -> Option<(&str, &str)> {
     Some((key.trim_matches('"'), value))
 }
 
-/// A value on one line; inside a flow list a comma or bracket ends it.
+/// A value on one line. In a flow list it ends at a comma or bracket.
 fn inline(rest: &mut &str, is_item: bool) -> Node {
     if let Some(tagged) = rest.strip_prefix('!') {
         let (tag, value) = tagged.split_once(' ').expect("a tag has a value");
@@ -171,15 +170,15 @@ fn inline(rest: &mut &str, is_item: bool) -> Node {
     for quote in ['"', '\''] {
         if let Some(quoted) = rest.strip_prefix(quote) {
             let (text, after) = quoted.split_once(quote).expect("quotes are closed");
-            assert!(!text.contains('\\') || quote == '\'', "escapes are not read: {text}");
+            assert!(!text.contains('\\') || quote == '\'', "escape sequences are not supported: {text}");
             *rest = after;
             return Node::Text(text.to_owned());
         }
     }
-    assert!(!rest.starts_with(['{', '&', '*', '|', '>', '%', '@', '`']), "not known here: {rest}");
+    assert!(!rest.starts_with(['{', '&', '*', '|', '>', '%', '@', '`']), "not supported: {rest}");
     let end = if is_item { rest.find([',', ']']).unwrap_or(rest.len()) } else { rest.len() };
     let (text, after) = rest.split_at(end);
-    assert!(!text.contains(" #"), "comments have lines of their own: {text}");
+    assert!(!text.contains(" #"), "trailing comments are not supported: {text}");
     *rest = after;
     Node::Text(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Every alarm watches what is there, under the name that it has.
+//! Alarms and metric filters refer to existing queues, functions, log groups and metrics.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::cloudformation::Deployment;
 
-/// What each resource of a type has for these properties.
-fn of_each(deployment: &Deployment, kind: &str, keys: &[&str]) -> BTreeSet<String> {
+/// The values of these properties in every resource of a type.
+fn properties_of(deployment: &Deployment, kind: &str, keys: &[&str]) -> BTreeSet<String> {
     let names = deployment.of_type(kind).into_iter();
     names
         .map(|name| {
@@ -22,62 +22,63 @@ fn set<const N: usize>(values: [Value; N]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_alarm_watches_something_that_is_there() {
+fn alarms_and_metric_filters_refer_to_existing_resources() {
     let deployment = Deployment::of("ENVIRONMENT", &[]);
-    // One minute for what lies in a queue, five for what is counted; and one such span is enough, unless it says more.
-    let alarm = |of: [&str; 2], dimensions: Value, how: [&str; 4]| {
-        let [statistic, period, spans, threshold] = how;
+    // `settings` are the statistic, the period in seconds, the number of periods and the threshold.
+    let alarm = |metric: [&str; 2], dimensions: Value, settings: [&str; 4]| {
+        let [statistic, period, periods, threshold] = settings;
         let above = ["GreaterThanThreshold", threshold, "notBreaching"];
-        json!([of, dimensions, [statistic, period, spans], above])
+        json!([metric, dimensions, [statistic, period, periods], above])
     };
-    let queue = |metric, name: &str, how| {
+    let queue = |metric, name: &str, settings| {
         let dimension = json!([{ "Name": "QueueName", "Value": format!("stack-{name}") }]);
-        alarm(["AWS/SQS", metric], dimension, how)
+        alarm(["AWS/SQS", metric], dimension, settings)
     };
-    let function = |metric, name: &str, spans| {
+    let function = |metric, name: &str, periods| {
         let dimension = json!([{ "Name": "FunctionName", "Value": format!("stack-{name}") }]);
-        alarm(["AWS/Lambda", metric], dimension, ["Sum", "300", spans, "0"])
+        alarm(["AWS/Lambda", metric], dimension, ["Sum", "300", periods, "0"])
     };
-    let lines = |name| alarm(["privatelink-detach", name], Value::Null, ["Sum", "300", "1", "0"]);
-    let lies_there = ["Maximum", "60", "1", "0"];
-    let watched = set([
-        queue("ApproximateNumberOfMessagesVisible", "dead-letter.fifo", lies_there),
-        queue("ApproximateNumberOfMessagesVisible", "intake-failures", lies_there),
+    let error_lines = |metric| alarm(["privatelink-detach", metric], Value::Null, ["Sum", "300", "1", "0"]);
+    let not_empty = ["Maximum", "60", "1", "0"];
+    let expected = set([
+        queue("ApproximateNumberOfMessagesVisible", "dead-letter.fifo", not_empty),
+        queue("ApproximateNumberOfMessagesVisible", "intake-failures", not_empty),
         queue("ApproximateAgeOfOldestMessage", "requests.fifo", ["Maximum", "300", "1", "4200"]),
         function("Errors", "worker", "1"),
         function("Errors", "intake", "1"),
         function("Throttles", "worker", "3"),
         function("Throttles", "intake", "1"),
-        lines("stack-error-lines"),
-        lines("stack/intake-error-lines"),
+        error_lines("stack/worker-error-lines"),
+        error_lines("stack/intake-error-lines"),
     ]);
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm").into_iter().map(|name| {
-        let of = deployment.properties(name);
-        let keys = |keys: [&str; 3]| keys.map(|key| of[key].clone());
+        let properties = deployment.properties(name);
+        let keys = |keys: [&str; 3]| keys.map(|key| properties[key].clone());
         json!([
-            [of["Namespace"], of["MetricName"]],
-            of["Dimensions"],
+            [properties["Namespace"], properties["MetricName"]],
+            properties["Dimensions"],
             keys(["Statistic", "Period", "EvaluationPeriods"]),
             keys(["ComparisonOperator", "Threshold", "TreatMissingData"]),
         ])
     });
-    assert_eq!(alarms.map(|alarm| alarm.to_string()).collect::<BTreeSet<_>>(), watched);
-    // The name that the log has for the level is held to by the tests of the processes.
+    assert_eq!(alarms.map(|alarm| alarm.to_string()).collect::<BTreeSet<_>>(), expected);
+    // The tests of the processes check that the log has this field and value.
     let filter = |group: &str, metric: &str| {
         let metric =
             json!({ "MetricNamespace": "privatelink-detach", "MetricName": metric, "MetricValue": "1" });
         json!([format!("/aws/lambda/stack-{group}"), r#"{ $.level = "ERROR" }"#, [metric]])
     };
-    let filters = set([filter("worker", "stack-error-lines"), filter("intake", "stack/intake-error-lines")]);
+    let filters =
+        set([filter("worker", "stack/worker-error-lines"), filter("intake", "stack/intake-error-lines")]);
     let keys = ["LogGroupName", "FilterPattern", "MetricTransformations"];
-    assert_eq!(of_each(&deployment, "AWS::Logs::MetricFilter", &keys), filters);
+    assert_eq!(properties_of(&deployment, "AWS::Logs::MetricFilter", &keys), filters);
 }
 
 #[test]
-fn every_alarm_tells_the_topic_or_nobody() {
+fn alarms_notify_only_the_given_topic() {
     let actions = |topic| {
         let deployment = Deployment::of("ENVIRONMENT", &[("AlarmTopicArn", topic)]);
-        of_each(&deployment, "AWS::CloudWatch::Alarm", &["AlarmActions", "OKActions"])
+        properties_of(&deployment, "AWS::CloudWatch::Alarm", &["AlarmActions", "OKActions"])
     };
     let topic = "arn:aws:sns:eu-west-1:123456789012:alarms";
     assert_eq!(actions(topic), set([json!([[topic], [topic]])]));

@@ -1,18 +1,18 @@
-//! The calls of AWS clients, found in the code itself, so that a new one is not forgotten by the tests of permissions.
+//! Finds the calls of AWS clients in the source code, so that the permission tests cannot miss a new call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sources;
 
-/// A call of an AWS client: the action that it needs, and what the code calls the thing that it is for.
+/// A call of an AWS client: the IAM action that it needs, and the code's name for the resource.
 pub(crate) type Call = (String, String);
 
-/// The calls in the code, by file.
-pub(crate) fn calls_in_the_code() -> BTreeMap<String, BTreeSet<Call>> {
+/// The calls in the source code, by file.
+pub(crate) fn calls_by_file() -> BTreeMap<String, BTreeSet<Call>> {
     let mut by_file = BTreeMap::new();
     for (path, code) in sources() {
         let (calls, count, sent) = calls(&code);
-        assert_eq!(count, sent, "{path} sends what is not recognised as a call: {calls:?}");
+        assert_eq!(count, sent, "{path} has a call that this test does not recognize: {calls:?}");
         if !calls.is_empty() {
             by_file.insert(path, calls);
         }
@@ -20,7 +20,7 @@ pub(crate) fn calls_in_the_code() -> BTreeMap<String, BTreeSet<Call>> {
     by_file
 }
 
-/// The calls in a file, and how many requests it sends.
+/// The calls in a file, the number of recognized calls, and the number of `.send()`.
 fn calls(code: &str) -> (BTreeSet<Call>, usize, usize) {
     let is_code = |line: &&str| !line.trim_start().starts_with("//");
     let code: String = code.lines().filter(is_code).flat_map(str::split_whitespace).collect();
@@ -30,36 +30,38 @@ fn calls(code: &str) -> (BTreeSet<Call>, usize, usize) {
     let services: BTreeSet<_> = code.split("aws_sdk_").skip(1).map(word).collect();
     let mut calls = BTreeSet::new();
     let mut count = 0;
-    // The fields that hold a client, whether its type is written out or brought in.
+    // The fields that hold a client, whether its type is written in full or imported.
     let types = services.iter().map(|service| format!(":aws_sdk_{service}::Client,"));
     let mut fields = BTreeSet::new();
-    for of_client in types.chain([":Client,".to_owned()]) {
-        let before: Vec<_> = code.split(&of_client).map(word_before).collect();
+    for field_type in types.chain([":Client,".to_owned()]) {
+        let before: Vec<_> = code.split(&field_type).map(word_before).collect();
         fields.extend(before[..before.len() - 1].to_vec());
     }
     for field in fields {
-        // Alibaba Cloud's client is none of these.
+        // A file without an AWS SDK can have a client of Alibaba Cloud.
         let Some(service) = services.first() else { continue };
-        assert_eq!(services.len(), 1, "one service a file: {services:?}");
+        assert_eq!(services.len(), 1, "more than one service in a file: {services:?}");
         for call in code.split(&format!("self.{field}.")).skip(1) {
             let operation = word(call);
-            // What the request is for comes first: a queue's URL, a secret's ARN, a bus's name.
-            let on = call[operation.len()..].strip_prefix("().").expect("a call without arguments");
-            let on = on.split_once('(').expect("its first setting").1.split_once(')').expect("a value").0;
-            let on = on.rsplit('.').next().unwrap_or_default().to_owned();
-            calls.insert((action(service, &operation), on));
+            // The first setting identifies the resource: a queue URL, a secret's ARN, a bus name.
+            let resource =
+                call[operation.len()..].strip_prefix("().").expect("an operation without arguments");
+            let resource =
+                resource.split_once('(').expect("its first setting").1.split_once(')').expect("a value").0;
+            let resource = resource.rsplit('.').next().unwrap_or_default().to_owned();
+            calls.insert((action(service, &operation), resource));
             count += 1;
         }
     }
     (calls, count, code.matches(".send()").count())
 }
 
-/// The action of IAM that an operation needs. SQS has none for the batches.
+/// The IAM action of an operation. SQS has no separate actions for batch operations.
 fn action(service: &str, operation: &str) -> String {
     let prefix = match service {
         "eventbridge" => "events",
         "secretsmanager" | "sqs" | "sts" => service,
-        other => panic!("a service that is new here: {other}"),
+        other => panic!("no IAM prefix for the service {other}"),
     };
     let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     let operation = operation.strip_suffix("_batch").unwrap_or(operation);

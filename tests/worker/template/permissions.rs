@@ -1,22 +1,16 @@
-//! Every call that the code makes is allowed, on what it is made for, and nothing else is.
+//! Roles and resource policies allow exactly what the code and the AWS services need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use privatelink_detach::completion::SOURCE;
 use serde_json::{Value, json};
 
-use super::calls::calls_in_the_code;
+use super::calls::calls_by_file;
 use crate::cloudformation::{Deployment, SOURCES};
 
-/// Whose role makes the calls of a file.
-const CALLERS: [(&str, Function); 6] = [
-    ("src/alibaba/credentials/keyless.rs", WORKER),
-    ("src/alibaba/credentials/secret.rs", WORKER),
-    ("src/intake/secrets.rs", INTAKE),
-    ("src/publisher.rs", WORKER),
-    ("src/queue.rs", WORKER),
-    ("src/queue/sender.rs", INTAKE),
-];
+/// The function that makes the calls of the files in each directory.
+const CALLERS: [(&str, Function); 3] =
+    [("src/alibaba/", WORKER), ("src/intake/", INTAKE), ("src/worker/", WORKER)];
 
 const WORKER: Function = Function {
     name: "WorkerFunction",
@@ -39,55 +33,61 @@ struct Function {
     name: &'static str,
     role: &'static str,
     log_group: &'static str,
-    /// The variable with the ARN of the secret that it reads.
+    /// The variable with the secret's ARN.
     secret: &'static str,
-    /// The parameter with the ARN of that secret's own key.
+    /// The parameter with the ARN of the secret's KMS key.
     secret_key: &'static str,
 }
 
-/// An action of IAM, and the resource that it is for.
+/// The functions that make the calls of a file.
+fn callers(path: &str) -> Vec<Function> {
+    let directories = CALLERS.into_iter().filter(|(directory, _)| path.starts_with(directory));
+    directories.map(|(_, function)| function).collect()
+}
+
+/// An IAM action and its resource.
 type Permission = (String, String);
 
-/// The ARN of the queue with this URL.
 fn queue_arn(url: &str) -> String {
     format!("arn:aws:sqs:eu-west-1:123456789012:{}", url.rsplit('/').next().unwrap_or_default())
 }
 
-/// What a function calls, in this deployment.
-fn called(function: Function, deployment: &Deployment) -> BTreeSet<Permission> {
+/// The permissions that the calls of a function need in a deployment.
+fn needed_by_code(function: Function, deployment: &Deployment) -> BTreeSet<Permission> {
     let variables = deployment.variables(function.name);
     let set = |variable: &str| variables.get(variable).filter(|value| !value.is_empty()).cloned();
-    let resource = |on: &str| match on {
+    let resource_arn = |name: &str| match name {
         "request_queue_url" | "queue_url" => set("DETACH_QUEUE_URL").map(|url| queue_arn(&url)),
         "dead_letter_queue_url" => set("DEAD_LETTER_QUEUE_URL").map(|url| queue_arn(&url)),
-        // An event names its bus itself.
+        // PutEvents names the bus in its entry.
         "bus_name" | "entry" => set("COMPLETION_BUS_NAME")
             .map(|bus| format!("arn:aws:events:eu-west-1:123456789012:event-bus/{bus}")),
         "arn" => set(function.secret),
-        // A token has no resource.
+        // GetWebIdentityToken supports no resource.
         "audience" => set("ALIBABA_OIDC_AUDIENCE").map(|_| "*".to_owned()),
-        other => panic!("it is not known here what {other} is"),
+        other => panic!("no resource for the name {other}"),
     };
-    let code = calls_in_the_code();
-    let its_own = CALLERS.into_iter().filter(|(_, caller)| *caller == function);
-    its_own
-        .flat_map(|(path, _)| &code[path])
-        .filter_map(|(action, on)| Some((action.clone(), resource(on)?)))
+    let calls = calls_by_file();
+    let by_function =
+        calls.iter().filter(|(path, _)| callers(path).into_iter().any(|caller| caller == function));
+    by_function
+        .flat_map(|(_, calls)| calls)
+        .filter_map(|(action, name)| Some((action.clone(), resource_arn(name)?)))
         .collect()
 }
 
-/// What Lambda and Secrets Manager do with a function's role.
-fn done_for(function: Function, deployment: &Deployment) -> BTreeSet<Permission> {
+/// The permissions that Lambda and Secrets Manager need in a function's role.
+fn needed_by_services(function: Function, deployment: &Deployment) -> BTreeSet<Permission> {
     let properties = deployment.properties(function.name);
-    let mut done = BTreeSet::new();
+    let mut needed = BTreeSet::new();
     let mut add = |actions: &[&str], resource: &str| {
-        done.extend(actions.iter().map(|action| ((*action).to_owned(), resource.to_owned())));
+        needed.extend(actions.iter().map(|action| ((*action).to_owned(), resource.to_owned())));
     };
     let group = properties["LoggingConfig"]["LogGroup"].as_str().expect("a log group");
     let group = format!("arn:aws:logs:eu-west-1:123456789012:log-group:{group}:*");
     add(&["logs:CreateLogStream", "logs:PutLogEvents"], &group);
     if properties["Tracing"] == "Active" {
-        // X-Ray has no resource to name for these two actions.
+        // These two actions support no resource.
         add(&["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "*");
     }
     for event in properties["Events"].as_object().into_iter().flat_map(serde_json::Map::values) {
@@ -105,10 +105,10 @@ fn done_for(function: Function, deployment: &Deployment) -> BTreeSet<Permission>
     if let Some(key) = key.filter(|_| is_secret_read) {
         add(&["kms:Decrypt"], key);
     }
-    done
+    needed
 }
 
-/// What a role allows.
+/// The permissions that a role allows.
 fn allowed(role: &str, deployment: &Deployment) -> BTreeSet<Permission> {
     let mut allowed = BTreeSet::new();
     for (id, statement) in deployment.statements(role) {
@@ -122,9 +122,9 @@ fn allowed(role: &str, deployment: &Deployment) -> BTreeSet<Permission> {
         };
         for action in texts(&statement["Action"]) {
             for resource in texts(&statement["Resource"]) {
-                let text = |value: &Value| value.as_str().expect("a text").to_owned();
+                let text = |value: &Value| value.as_str().expect("text").to_owned();
                 let permission = (text(&action), text(&resource));
-                assert!(allowed.insert(permission), "{id} allows what another statement does");
+                assert!(allowed.insert(permission), "{id} repeats a permission of another statement");
             }
         }
     }
@@ -134,14 +134,14 @@ fn allowed(role: &str, deployment: &Deployment) -> BTreeSet<Permission> {
 const SIGNING: &str = "arn:aws:secretsmanager:eu-west-1:1:secret:signing-abcdef";
 const SIGNING_KEY: &str = "arn:aws:kms:eu-west-1:1:key/signing";
 
-/// Deployments that differ in what their functions may do.
+/// Deployments whose functions need different permissions.
 fn deployments() -> Vec<Deployment> {
-    let ways: [&[(&str, &str)]; 6] = [
+    let variants: [&[(&str, &str)]; 6] = [
         &[],
-        // Of a secret that nothing reads.
+        // With AWS_IAM the intake does not read the secret.
         &[("WebhookSecretsArn", SIGNING), ("WebhookSecretsKeyArn", SIGNING_KEY)],
-        &[("AlibabaCredentialsSecretKeyArn", ""), ("CompletionBusName", "told")],
-        &[("CompletionBusName", "told"), ("CreateCompletionBus", "true")],
+        &[("AlibabaCredentialsSecretKeyArn", ""), ("CompletionBusName", "own-bus")],
+        &[("CompletionBusName", "own-bus"), ("CreateCompletionBus", "true")],
         &[("WebhookAuthentication", "SIGNATURE"), ("WebhookSecretsArn", SIGNING)],
         &[
             ("WebhookAuthentication", "SIGNATURE"),
@@ -149,30 +149,35 @@ fn deployments() -> Vec<Deployment> {
             ("WebhookSecretsKeyArn", SIGNING_KEY),
         ],
     ];
-    SOURCES.into_iter().flat_map(|source| ways.map(|changes| Deployment::of(source, changes))).collect()
+    SOURCES.into_iter().flat_map(|source| variants.map(|changes| Deployment::of(source, changes))).collect()
 }
 
 #[test]
-fn every_file_that_calls_aws_is_known_to_belong_to_a_function() {
-    let files = calls_in_the_code().into_keys().collect::<Vec<_>>();
-    assert_eq!(files, CALLERS.map(|(path, _)| path));
+fn every_file_that_calls_aws_has_a_known_function() {
+    let files = calls_by_file().into_keys().collect::<Vec<_>>();
+    for path in &files {
+        assert_eq!(callers(path).len(), 1, "{path}");
+    }
+    for (directory, _) in CALLERS {
+        assert!(files.iter().any(|path| path.starts_with(directory)), "no calls in {directory}");
+    }
 }
 
 #[test]
-fn a_role_allows_what_its_function_calls_and_nothing_else() {
+fn role_allows_exactly_what_its_function_needs() {
     for deployment in deployments() {
         for function in [WORKER, INTAKE] {
-            let needed = &called(function, &deployment) | &done_for(function, &deployment);
+            let needed = &needed_by_code(function, &deployment) | &needed_by_services(function, &deployment);
             assert_eq!(allowed(function.role, &deployment), needed, "{:?}", deployment.parameters);
         }
     }
 }
 
 #[test]
-fn a_function_has_its_own_role_and_log_group_and_nobody_else_takes_the_role() {
+fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
     let deployment =
         Deployment::of("ENVIRONMENT", &[("ScheduleExpression", "rate(1 hour)"), ("ScheduleInput", "{}")]);
-    let may_take = |role: &str| {
+    let trust = |role: &str| {
         let document = &deployment.properties(role)["AssumeRolePolicyDocument"];
         assert_eq!(document["Version"], "2012-10-17");
         document["Statement"].clone()
@@ -187,14 +192,15 @@ fn a_function_has_its_own_role_and_log_group_and_nobody_else_takes_the_role() {
         assert_eq!(properties["Role"], role.as_str());
         let group = &deployment.properties(function.log_group)["LogGroupName"];
         assert_eq!(properties["LoggingConfig"]["LogGroup"], *group);
-        assert_eq!(may_take(function.role), json!([service("lambda.amazonaws.com")]));
+        assert_eq!(trust(function.role), json!([service("lambda.amazonaws.com")]));
     }
     let mut scheduler = service("scheduler.amazonaws.com");
     scheduler["Condition"] = json!({ "StringEquals": { "aws:SourceAccount": "123456789012" } });
-    assert_eq!(may_take("ScheduleRole"), json!([scheduler]));
+    assert_eq!(trust("ScheduleRole"), json!([scheduler]));
     assert_eq!(deployment.of_type("AWS::IAM::Role"), ["WorkerRole", "IntakeRole", "ScheduleRole"]);
     let target = &deployment.properties("Schedule")["Target"];
-    let permission = |action: &str, on: &Value| (action.to_owned(), on.as_str().expect("an ARN").to_owned());
+    let permission =
+        |action: &str, arn: &Value| (action.to_owned(), arn.as_str().expect("an ARN").to_owned());
     let needed = [
         permission("lambda:InvokeFunction", &target["Arn"]),
         permission("sqs:SendMessage", &target["DeadLetterConfig"]["Arn"]),
@@ -203,7 +209,7 @@ fn a_function_has_its_own_role_and_log_group_and_nobody_else_takes_the_role() {
 }
 
 #[test]
-fn what_cannot_be_narrowed_by_its_resource_is_narrowed_by_a_condition() {
+fn permissions_without_a_narrow_resource_have_a_condition() {
     let conditions = |role: &str, deployment: &Deployment| -> BTreeMap<String, Value> {
         let statements = deployment.statements(role).into_iter();
         statements.filter_map(|(id, statement)| Some((id, statement.get("Condition")?.clone()))).collect()
@@ -213,15 +219,18 @@ fn what_cannot_be_narrowed_by_its_resource_is_narrowed_by_a_condition() {
     let via = json!({ "StringEquals": { "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com" } });
     let worker = |source| conditions("WorkerRole", &Deployment::of(source, &[]));
     assert_eq!(worker("ENVIRONMENT"), [publish.clone()].into());
-    assert_eq!(worker("SECRETS_MANAGER"), [publish.clone(), ("DecryptKeys".to_owned(), via.clone())].into());
-    // ForAllValues alone would be content with no audience.
-    let proof = json!({
+    assert_eq!(
+        worker("SECRETS_MANAGER"),
+        [publish.clone(), ("DecryptCredentials".to_owned(), via.clone())].into()
+    );
+    // ForAllValues alone would also accept a request without an audience.
+    let token = json!({
         "ForAllValues:StringEquals": { "sts:IdentityTokenAudience": "aud" },
         "Null": { "sts:IdentityTokenAudience": "false" },
         "NumericLessThanEquals": { "sts:DurationSeconds": "300" },
         "StringEquals": { "sts:SigningAlgorithm": "RS256" },
     });
-    assert_eq!(worker("KEYLESS"), [publish, ("ProveItsRole".to_owned(), proof)].into());
+    assert_eq!(worker("OIDC"), [publish, ("GetIdentityToken".to_owned(), token)].into());
     let signing = [
         ("WebhookAuthentication", "SIGNATURE"),
         ("WebhookSecretsArn", SIGNING),
@@ -232,9 +241,9 @@ fn what_cannot_be_narrowed_by_its_resource_is_narrowed_by_a_condition() {
 }
 
 #[test]
-fn the_door_is_open_only_where_signatures_are_checked() {
+fn webhook_url_is_public_only_if_signatures_are_checked() {
     let signatures = [("WebhookAuthentication", "SIGNATURE"), ("WebhookSecretsArn", SIGNING)];
-    let open = Deployment::of("ENVIRONMENT", &signatures);
+    let public = Deployment::of("ENVIRONMENT", &signatures);
     let rule = (
         "RequestRulePermission",
         json!({
@@ -244,13 +253,13 @@ fn the_door_is_open_only_where_signatures_are_checked() {
             "SourceArn": "arn:aws:events:eu-west-1:123456789012:rule/RequestRule",
         }),
     );
-    let call_the_url = json!({
+    let call_url = json!({
         "FunctionName": "stack-intake",
         "Action": "lambda:InvokeFunctionUrl",
         "Principal": "*",
         "FunctionUrlAuthType": "NONE",
     });
-    let by_the_url = json!({
+    let invoke_through_url = json!({
         "FunctionName": "stack-intake",
         "Action": "lambda:InvokeFunction",
         "Principal": "*",
@@ -260,8 +269,8 @@ fn the_door_is_open_only_where_signatures_are_checked() {
         let names = deployment.of_type("AWS::Lambda::Permission").into_iter();
         names.map(|name| (name, deployment.properties(name))).collect()
     };
-    let strangers = [("WebhookUrlPermission", call_the_url), ("WebhookInvokePermission", by_the_url)];
-    assert_eq!(permissions(&open), strangers.into_iter().chain([rule.clone()]).collect());
+    let for_everyone = [("WebhookUrlPermission", call_url), ("WebhookInvokePermission", invoke_through_url)];
+    assert_eq!(permissions(&public), for_everyone.into_iter().chain([rule.clone()]).collect());
     let url = |authentication: &str| {
         json!({
             "TargetFunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:stack-intake",
@@ -269,15 +278,15 @@ fn the_door_is_open_only_where_signatures_are_checked() {
             "InvokeMode": "BUFFERED",
         })
     };
-    assert_eq!(open.properties("WebhookUrl"), url("NONE"));
-    assert_eq!(open.variables("IntakeFunction")["WEBHOOK_SECRETS_ARN"], SIGNING);
-    let closed: [&[(&str, &str)]; 3] = [
+    assert_eq!(public.properties("WebhookUrl"), url("NONE"));
+    assert_eq!(public.variables("IntakeFunction")["WEBHOOK_SECRETS_ARN"], SIGNING);
+    let not_public: [&[(&str, &str)]; 3] = [
         &[],
         &[("WebhookSecretsArn", SIGNING)],
-        // A rule keeps this from a stack, but rules are not applied everywhere.
+        // A rule rejects this, but rules are not evaluated everywhere.
         &[("WebhookAuthentication", "SIGNATURE")],
     ];
-    for changes in closed {
+    for changes in not_public {
         let closed = Deployment::of("ENVIRONMENT", changes);
         assert_eq!(permissions(&closed), [rule.clone()].into(), "{changes:?}");
         assert_eq!(closed.properties("WebhookUrl"), url("AWS_IAM"), "{changes:?}");
@@ -289,7 +298,7 @@ fn the_door_is_open_only_where_signatures_are_checked() {
 }
 
 #[test]
-fn a_queue_takes_nothing_without_tls_and_from_another_service_only_what_it_is_for() {
+fn queue_policies_require_tls_and_allow_only_the_request_rule() {
     let deployment = Deployment::of("ENVIRONMENT", &[]);
     let statements = |queue: &str, policy: &str| {
         let properties = deployment.properties(policy);
@@ -316,7 +325,7 @@ fn a_queue_takes_nothing_without_tls_and_from_another_service_only_what_it_is_fo
     let (arn, statements) = statements("IntakeFailureQueue", "IntakeFailureQueuePolicy");
     let source = "arn:aws:events:eu-west-1:123456789012:rule/RequestRule";
     let rule = json!({
-        "Sid": "KeepWhatTheRuleCannotDeliver",
+        "Sid": "SendUndeliveredEvents",
         "Effect": "Allow",
         "Principal": { "Service": "events.amazonaws.com" },
         "Action": "sqs:SendMessage",
@@ -327,10 +336,10 @@ fn a_queue_takes_nothing_without_tls_and_from_another_service_only_what_it_is_fo
 }
 
 #[test]
-fn completion_events_may_be_recorded() {
+fn log_policy_allows_the_completion_rule_to_record_events() {
     let deployment = Deployment::of("ENVIRONMENT", &[]);
     let document = deployment.properties("CompletionLogPolicy")["PolicyDocument"].clone();
-    let document: Value = serde_json::from_str(document.as_str().expect("a text")).unwrap();
+    let document: Value = serde_json::from_str(document.as_str().expect("text")).unwrap();
     let services = json!({ "Service": ["events.amazonaws.com", "delivery.logs.amazonaws.com"] });
     let group = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/events/stack-completions:*";
     let rule = "arn:aws:events:eu-west-1:123456789012:rule/CompletionRule";

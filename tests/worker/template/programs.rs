@@ -1,4 +1,4 @@
-//! The programs that Cargo builds are those that the template runs, where and as they were built for.
+//! The template runs the programs that Cargo builds, on the platform that they are built for.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, TEMPLATE, file};
 
-/// The names of the programs in Cargo.toml.
+/// The names of the binaries in Cargo.toml.
 fn binaries() -> Vec<String> {
     let manifest = file("Cargo.toml");
     let name = |section: &str| {
@@ -16,19 +16,19 @@ fn binaries() -> Vec<String> {
     manifest.split("\n[[bin]]\n").skip(1).map(name).collect()
 }
 
-/// What a function resource says about its program.
+/// A function's binary and the properties that concern it.
 fn program(deployment: &Deployment, name: &str) -> (String, Value) {
     let metadata = TEMPLATE.key("Resources").key(name).key("Metadata");
     assert_eq!(metadata.key("BuildMethod").text(), "rust-cargolambda");
     let mut properties = deployment.properties(name);
-    let about = ["CodeUri", "Handler", "Runtime", "Architectures", "FunctionName", "Role", "Tracing"];
+    let relevant = ["CodeUri", "Handler", "Runtime", "Architectures", "FunctionName", "Role", "Tracing"];
     let properties = properties.as_object_mut().expect("properties");
-    properties.retain(|key, _| about.contains(&key.as_str()));
+    properties.retain(|key, _| relevant.contains(&key.as_str()));
     (metadata.key("BuildProperties").key("Binary").text().to_owned(), properties.clone().into())
 }
 
 #[test]
-fn every_program_runs_as_one_function() {
+fn every_binary_runs_as_one_function() {
     let deployment = Deployment::of("ENVIRONMENT", &[]);
     let functions = deployment.of_type("AWS::Serverless::Function").into_iter();
     let functions: BTreeMap<_, _> = functions.map(|name| program(&deployment, name)).collect();
@@ -36,7 +36,7 @@ fn every_program_runs_as_one_function() {
         json!({
             "FunctionName": format!("stack-{binary}"),
             "CodeUri": ".",
-            // cargo-lambda gives every program this name, and the runtime starts no other.
+            // cargo-lambda gives every binary this name, and the runtime starts no other file.
             "Handler": "bootstrap",
             "Runtime": "provided.al2023",
             "Architectures": ["arm64"],
@@ -54,22 +54,22 @@ fn every_program_runs_as_one_function() {
 }
 
 #[test]
-fn a_function_has_the_memory_and_the_concurrency_that_it_is_given() {
+fn functions_have_the_given_memory_and_reserved_concurrency() {
     let changes =
         [("WorkerMemorySize", "256"), ("IntakeMemorySize", "512"), ("IntakeReservedConcurrency", "10")];
     let deployment = Deployment::of("ENVIRONMENT", &changes);
-    let given = |name: &str| {
+    let settings = |name: &str| {
         let properties = deployment.properties(name);
         [properties["MemorySize"].clone(), properties["ReservedConcurrentExecutions"].clone()]
     };
-    assert_eq!(given("WorkerFunction"), [json!("256"), Value::Null]);
-    assert_eq!(given("IntakeFunction"), [json!("512"), json!("10")]);
-    let usual = Deployment::of("ENVIRONMENT", &[]).properties("IntakeFunction");
-    assert_eq!(usual["ReservedConcurrentExecutions"], Value::Null, "none can be spared in a new account");
+    assert_eq!(settings("WorkerFunction"), [json!("256"), Value::Null]);
+    assert_eq!(settings("IntakeFunction"), [json!("512"), json!("10")]);
+    let defaults = Deployment::of("ENVIRONMENT", &[]).properties("IntakeFunction");
+    assert_eq!(defaults["ReservedConcurrentExecutions"], Value::Null, "a new account has none to reserve");
 }
 
 #[test]
-fn every_log_is_kept_for_as_long_as_it_is_told() {
+fn log_groups_have_the_given_retention() {
     let deployment = Deployment::of("ENVIRONMENT", &[("LogRetentionDays", "7")]);
     let groups = deployment.of_type("AWS::Logs::LogGroup");
     let days: Vec<_> =
@@ -78,20 +78,20 @@ fn every_log_is_kept_for_as_long_as_it_is_told() {
 }
 
 #[test]
-fn a_package_is_built_for_the_processor_that_the_template_asks_for() {
+fn package_is_built_for_the_template_architecture() {
     assert!(file("tools/package.py").contains("\"--arm64\""));
 }
 
-/// cargo-lambda adds settings of its own wherever the profile says nothing, and its word for panics is "abort": one bad
-/// request would then end the process with all the others.
+/// cargo-lambda overrides every setting that the profile leaves out. It sets `panic` to "abort", with which a panic in
+/// one request would end the process and all other requests.
 #[test]
-fn the_release_profile_leaves_nothing_for_the_packager_to_choose() {
+fn release_profile_sets_everything_that_cargo_lambda_would_override() {
     let manifest = file("Cargo.toml");
     let profile = manifest.split_once("\n[profile.release]\n").expect("a release profile").1;
     let profile = profile.split_once("\n[").map_or(profile, |(profile, _)| profile);
     let setting = |key: &str| {
         let line = profile.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
-        line.unwrap_or_else(|| panic!("{key} is set")).to_owned()
+        line.unwrap_or_else(|| panic!("{key} is not set")).to_owned()
     };
     assert_eq!(
         ["lto", "codegen-units", "strip", "panic"].map(setting),

@@ -1,4 +1,4 @@
-//! The queues and what is between them and the functions: their numbers hang together with the code's.
+//! The queues, the event source mapping, the rules and the schedule: their limits match the constants in the code.
 
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ use serde_json::{Value, json};
 use crate::cloudformation::{Deployment, number, parameter};
 use crate::stage::Stage;
 
-/// For how long SQS keeps a message at most.
-const KEPT_MAX: Duration = Duration::from_hours(14 * 24);
+/// The longest retention period of SQS.
+const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 
-/// For how long SQS can hide a message.
-const HIDDEN_MAX: Duration = Duration::from_hours(12);
+/// The longest time for which SQS can hide a message.
+const VISIBILITY_TIMEOUT_MAX: Duration = Duration::from_hours(12);
 
-/// For how long a FIFO queue recognises a message.
-const RECOGNISED: Duration = Duration::from_mins(5);
+/// The time for which a FIFO queue drops duplicates.
+const DEDUPLICATION: Duration = Duration::from_mins(5);
 
-/// The most receives that SQS counts before it moves a message away.
+/// The largest `maxReceiveCount` that SQS allows.
 const RECEIVES_MAX: u64 = 1000;
 
-/// The longest delivery to the intake that EventBridge and its Scheduler can be told to try, its tries and their time.
-const DELIVERY: (&str, &str) = ("185", "21600");
+/// The largest number of retries and the longest event age, in seconds, of EventBridge and EventBridge Scheduler.
+const RETRY_MAX: (&str, &str) = ("185", "21600");
 
-fn usual() -> Deployment {
+fn with_schedule() -> Deployment {
     Deployment::of("ENVIRONMENT", &[("ScheduleExpression", "rate(1 hour)"), ("ScheduleInput", "{}")])
 }
 
@@ -42,40 +42,40 @@ fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:eu-west-1:123456789012:stack-{queue}")
 }
 
-/// What both queues of requests have in common: the sender gives every message its lane and its name in it, and a lane
-/// must neither wait for another nor lose a message to another's names.
-fn lanes(name: &str) -> Value {
+/// The common properties of the request queue and the dead-letter queue. The sender sets the message group (the lane)
+/// and the deduplication id, and lanes must share neither throughput limits nor deduplication.
+fn queue_of_requests(name: &str) -> Value {
     json!({
         "QueueName": format!("stack-{name}.fifo"),
         "FifoQueue": "true",
         "ContentBasedDeduplication": "false",
         "DeduplicationScope": "messageGroup",
         "FifoThroughputLimit": "perMessageGroupId",
-        "MessageRetentionPeriod": KEPT_MAX.as_secs().to_string(),
+        "MessageRetentionPeriod": RETENTION_MAX.as_secs().to_string(),
         "SqsManagedSseEnabled": "true",
     })
 }
 
 #[test]
-fn the_queues_are_what_sender_and_worker_take_them_for() {
-    let deployment = usual();
-    let mut requests = lanes("requests");
+fn queues_have_the_properties_that_sender_and_worker_rely_on() {
+    let deployment = with_schedule();
+    let mut requests = queue_of_requests("requests");
     let timeout = seconds(&deployment.properties("WorkerFunction")["Timeout"]);
-    // Six times, as AWS advises: a batch whose invocation is throttled can be tried again before its messages reappear.
+    // Six times, as AWS recommends: Lambda can retry a throttled batch before its messages become visible again.
     requests["VisibilityTimeout"] = (6 * timeout).as_secs().to_string().into();
     requests["RedrivePolicy"] = json!({
         "deadLetterTargetArn": arn("dead-letter.fifo"),
         "maxReceiveCount": RECEIVES_MAX.to_string(),
     });
     assert_eq!(deployment.properties("RequestQueue"), requests);
-    let mut letters = lanes("dead-letter");
-    letters["RedriveAllowPolicy"] =
+    let mut dead_letters = queue_of_requests("dead-letter");
+    dead_letters["RedriveAllowPolicy"] =
         json!({ "redrivePermission": "byQueue", "sourceQueueArns": [arn("requests.fifo")] });
-    assert_eq!(deployment.properties("DeadLetterQueue"), letters);
-    // A standard queue: neither Lambda nor EventBridge nor its Scheduler can send to a FIFO queue.
+    assert_eq!(deployment.properties("DeadLetterQueue"), dead_letters);
+    // A standard queue: Lambda, EventBridge and EventBridge Scheduler cannot send to a FIFO queue.
     let failures = json!({
         "QueueName": "stack-intake-failures",
-        "MessageRetentionPeriod": KEPT_MAX.as_secs().to_string(),
+        "MessageRetentionPeriod": RETENTION_MAX.as_secs().to_string(),
         "SqsManagedSseEnabled": "true",
     });
     assert_eq!(deployment.properties("IntakeFailureQueue"), failures);
@@ -85,86 +85,93 @@ fn the_queues_are_what_sender_and_worker_take_them_for() {
 }
 
 #[tokio::test]
-async fn the_mapping_reads_the_workers_answer_as_it_is_meant() {
-    let answer = Stage::with_groups(&[]).await.invoke(r#"{"Records":[]}"#).await.unwrap();
-    let names_failures = answer == json!({ "batchItemFailures": [] });
+async fn event_source_mapping_matches_the_workers_response() {
+    let response = Stage::with_groups(&[]).await.invoke(r#"{"Records":[]}"#).await.unwrap();
+    let reports_failures = response == json!({ "batchItemFailures": [] });
     let deployment = Deployment::of("ENVIRONMENT", &[("WorkerMaximumConcurrency", "7")]);
     let events = &deployment.properties("WorkerFunction")["Events"];
     let mapping = json!({
         "Queue": arn("requests.fifo"),
         "Enabled": "true",
-        // The most that a FIFO queue delivers at once, and the most that one call hands back.
+        // The maximum for a FIFO queue, and for one call of ChangeMessageVisibilityBatch.
         "BatchSize": "10",
-        "FunctionResponseTypes": if names_failures { vec!["ReportBatchItemFailures"] } else { vec![] },
+        "FunctionResponseTypes": if reports_failures { vec!["ReportBatchItemFailures"] } else { vec![] },
         "ScalingConfig": { "MaximumConcurrency": "7" },
     });
     assert_eq!(*events, json!({ "Requests": { "Type": "SQS", "Properties": mapping } }));
     let paused = Deployment::of("ENVIRONMENT", &[("PollRequestQueue", "false")]);
     assert_eq!(paused.properties("WorkerFunction")["Events"]["Requests"]["Properties"]["Enabled"], "false");
     let bound = |key: &str| parameter("WorkerMaximumConcurrency").key(key).text();
-    assert_eq!((bound("MinValue"), bound("MaxValue")), ("2", "1000"), "a mapping's own bounds");
+    assert_eq!(
+        (bound("MinValue"), bound("MaxValue")),
+        ("2", "1000"),
+        "the limits of an event source mapping"
+    );
 }
 
 #[test]
-fn the_workers_time_is_enough_for_what_it_does_in_it() {
-    let deployment = usual();
+fn worker_timeout_covers_waiting_calls_and_reserve() {
+    let deployment = with_schedule();
     let limits = TimeLimits::default();
     let deferral = DeferralLimits::default();
     let timeout = seconds(&deployment.properties("WorkerFunction")["Timeout"]);
     assert!(timeout >= limits.wait_max + limits.call_timeout + limits.reserve);
-    assert!(limits.reserve >= 3 * aws::OPERATION_TIMEOUT, "publish, delete and hand back");
+    assert!(limits.reserve >= 3 * aws::OPERATION_TIMEOUT, "publish, delete, return to the queue");
     assert_eq!(LENGTH_ASSUMED, timeout);
 
     let longest = Duration::from_secs(*DEADLINE_SECONDS.end());
     let queue = deployment.properties("RequestQueue");
     let visibility = seconds(&queue["VisibilityTimeout"]);
-    let rests =
-        (1..5).map(|receives| deferral.visibility(receives)).filter(|rest| *rest < deferral.visibility_max);
-    let receives_needed = longest.as_secs() / deferral.visibility_max.as_secs() + rests.count() as u64;
+    let delays = (1..5).map(|receives| deferral.visibility(receives));
+    let short_delays = delays.filter(|delay| *delay < deferral.visibility_max).count() as u64;
+    let receives_needed = longest.as_secs() / deferral.visibility_max.as_secs() + short_delays;
     assert_eq!(receives_needed, 664);
     assert!(
         receives_needed < number(&queue["RedrivePolicy"]["maxReceiveCount"]),
-        "the deadline ends a request"
+        "the deadline ends a request before the receive count does"
     );
-    assert!(longest + visibility < HIDDEN_MAX);
-    assert!(longest + visibility < seconds(&queue["MessageRetentionPeriod"]), "it outlives its deadline");
+    assert!(longest + visibility < VISIBILITY_TIMEOUT_MAX);
+    assert!(
+        longest + visibility < seconds(&queue["MessageRetentionPeriod"]),
+        "a message outlives its deadline"
+    );
 }
 
 #[test]
-fn no_alarm_is_raised_for_a_request_that_is_still_in_time() {
-    let deployment = usual();
+fn oldest_request_alarm_ignores_requests_before_their_deadline() {
+    let deployment = with_schedule();
     let visibility = seconds(&deployment.properties("RequestQueue")["VisibilityTimeout"]);
     let alarm = seconds(&deployment.properties("OldestRequestAlarm")["Threshold"]);
     assert!(alarm >= Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT) + visibility);
 }
 
 #[test]
-fn the_intakes_time_is_enough_and_three_tries_are_over_while_the_queue_remembers() {
-    let function = usual().properties("IntakeFunction");
+fn intake_timeout_covers_its_calls_and_all_retries_are_deduplicated() {
+    let function = with_schedule().properties("IntakeFunction");
     let (timeout, call) = (seconds(&function["Timeout"]), aws::OPERATION_TIMEOUT);
     assert!(2 * call + SEND_TIME_MAX + call <= timeout);
     let expected = json!({
         "MaximumRetryAttempts": "2",
-        "MaximumEventAgeInSeconds": DELIVERY.1,
+        "MaximumEventAgeInSeconds": RETRY_MAX.1,
         "DestinationConfig": { "OnFailure": { "Type": "SQS", "Destination": arn("intake-failures") } },
     });
     assert_eq!(function["EventInvokeConfig"], expected);
-    // Lambda pauses for one minute and then for two between its three tries of an event.
-    assert!(3 * timeout + Duration::from_mins(1) + Duration::from_mins(2) < RECOGNISED);
+    // Lambda waits one minute before the second attempt of an event and two before the third.
+    assert!(3 * timeout + Duration::from_mins(1) + Duration::from_mins(2) < DEDUPLICATION);
 }
 
 #[test]
-fn an_event_that_cannot_be_delivered_is_kept() {
-    let deployment = usual();
+fn undelivered_events_go_to_the_failure_queue() {
+    let deployment = with_schedule();
     let intake = "arn:aws:lambda:eu-west-1:123456789012:function:stack-intake";
-    let retry = json!({ "MaximumRetryAttempts": DELIVERY.0, "MaximumEventAgeInSeconds": DELIVERY.1 });
-    let kept = json!({ "Arn": arn("intake-failures") });
+    let retry = json!({ "MaximumRetryAttempts": RETRY_MAX.0, "MaximumEventAgeInSeconds": RETRY_MAX.1 });
+    let failure_queue = json!({ "Arn": arn("intake-failures") });
     let rule = json!({
         "Description": "Detach requests for privatelink-detach.",
         "EventBusName": "default",
         "EventPattern": { "detail-type": [DETAIL_TYPE] },
         "State": "ENABLED",
-        "Targets": [{ "Id": "intake", "Arn": intake, "RetryPolicy": retry, "DeadLetterConfig": kept }],
+        "Targets": [{ "Id": "intake", "Arn": intake, "RetryPolicy": retry, "DeadLetterConfig": failure_queue }],
     });
     assert_eq!(deployment.properties("RequestRule"), rule);
     let schedule = deployment.properties("Schedule");
@@ -181,17 +188,17 @@ fn an_event_that_cannot_be_delivered_is_kept() {
         "RoleArn": "arn:aws:iam::123456789012:role/ScheduleRole",
         "Input": "{}",
         "RetryPolicy": retry,
-        "DeadLetterConfig": kept,
+        "DeadLetterConfig": failure_queue,
     });
     assert_eq!(schedule["Target"], target);
-    let off = Deployment::of("ENVIRONMENT", &[("TakeRequestEvents", "false")]);
-    assert_eq!(off.properties("RequestRule")["State"], "DISABLED");
-    assert!(!off.creates("Schedule") && !off.creates("ScheduleRole"));
+    let disabled = Deployment::of("ENVIRONMENT", &[("TakeRequestEvents", "false")]);
+    assert_eq!(disabled.properties("RequestRule")["State"], "DISABLED");
+    assert!(!disabled.creates("Schedule") && !disabled.creates("ScheduleRole"));
 }
 
 #[test]
-fn completion_events_are_looked_for_where_and_as_they_are_published() {
-    for changes in [&[][..], &[("CompletionBusName", "told"), ("CreateCompletionBus", "true")]] {
+fn completion_rule_matches_the_events_that_the_worker_publishes() {
+    for changes in [&[][..], &[("CompletionBusName", "own-bus"), ("CreateCompletionBus", "true")]] {
         let deployment = Deployment::of("ENVIRONMENT", changes);
         let bus = deployment.variables("WorkerFunction").remove("COMPLETION_BUS_NAME");
         let rule = deployment.properties("CompletionRule");

@@ -1,4 +1,5 @@
-//! Every variable that a function reads is set by the template or by Lambda, and every one that the template sets is read.
+//! The template or Lambda sets every variable that a function reads, and a function reads every variable that the
+//! template sets.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +13,8 @@ use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules,
 use super::sources;
 use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, number, parameter};
 
-/// What Lambda itself puts into the environment of every function.
-const LAMBDAS_OWN: [&str; 10] = [
+/// The variables that Lambda sets in every function.
+const SET_BY_LAMBDA: [&str; 10] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -27,13 +28,13 @@ const LAMBDAS_OWN: [&str; 10] = [
     "AWS_SESSION_TOKEN",
 ];
 
-/// What the template leaves unset on purpose.
+/// The variables that the template deliberately leaves unset.
 const UNSET: [&str; 4] = [
-    // Where AWS is: for a machine that plays AWS, and for a network with endpoints of its own.
+    // Endpoints of AWS: for a simulated AWS, and for networks with their own endpoints.
     "AWS_ENDPOINT_URL",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
-    // Overrides the level that Lambda passes on, where there is no Lambda.
+    // The log level outside Lambda.
     "RUST_LOG",
 ];
 
@@ -41,7 +42,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The variables that are read in this environment.
+/// The names of the variables that `read` asks for in this environment.
 fn read_in(
     variables: &BTreeMap<String, String>,
     read: impl FnOnce(&dyn Fn(&str) -> Option<String>),
@@ -54,18 +55,18 @@ fn read_in(
     names.into_inner()
 }
 
-/// The variables that every process reads, whichever function it is.
+/// The variables that every program reads.
 fn read_by_every_process() -> BTreeSet<String> {
     let mut read = read_in(&BTreeMap::new(), |environment| {
         config::log_level(environment).unwrap();
         config::check_lambda(environment);
     });
     let of_aws = Arc::new(Mutex::new(BTreeSet::new()));
-    let noted = Arc::clone(&of_aws);
+    let recorded = Arc::clone(&of_aws);
     aws::config(move |name| {
-        noted.lock().unwrap().insert(name.to_owned());
-        // The session token is read only with keys that it could belong to, and the second name of the region only
-        // without the first.
+        recorded.lock().unwrap().insert(name.to_owned());
+        // The session token is read only if the access key is set, and the second name of the region only if the first
+        // is not.
         name.contains("KEY").then(|| "key".to_owned())
     })
     .unwrap();
@@ -73,7 +74,7 @@ fn read_by_every_process() -> BTreeSet<String> {
     read
 }
 
-/// The variables that the worker reads, whatever its source of keys.
+/// The variables that the worker reads, over all sources of credentials.
 fn read_by_the_worker() -> BTreeSet<String> {
     let read = |source| {
         let variables = Deployment::of(source, &[]).variables("WorkerFunction");
@@ -88,7 +89,7 @@ fn read_by_the_intake() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_template_sets_every_variable_that_a_function_reads_and_no_other() {
+fn template_sets_exactly_the_variables_that_the_functions_read() {
     let set = |source| Deployment::of(source, &[]).variables("WorkerFunction").into_keys();
     assert_eq!(SOURCES.into_iter().flat_map(set).collect::<BTreeSet<_>>(), read_by_the_worker());
     let set = Deployment::of("ENVIRONMENT", &[]).variables("IntakeFunction").into_keys();
@@ -96,12 +97,12 @@ fn the_template_sets_every_variable_that_a_function_reads_and_no_other() {
 }
 
 #[test]
-fn what_the_template_does_not_set_is_lambdas_or_left_unset_on_purpose() {
-    assert_eq!(read_by_every_process(), names(&[&LAMBDAS_OWN[..], &UNSET].concat()));
+fn all_other_variables_are_set_by_lambda_or_deliberately_unset() {
+    assert_eq!(read_by_every_process(), names(&[&SET_BY_LAMBDA[..], &UNSET].concat()));
 }
 
-/// The texts in the code that can be the name of a variable.
-fn named_in_the_code() -> BTreeSet<String> {
+/// The string literals in the code that can be the name of a variable.
+fn names_in_code() -> BTreeSet<String> {
     let owns_the_environment = |path: &str| path.starts_with("src/config") || path == "src/aws.rs";
     let is_name = |text: &&str| {
         text.len() > 1
@@ -117,19 +118,19 @@ fn named_in_the_code() -> BTreeSet<String> {
 }
 
 #[test]
-fn no_variable_is_read_only_where_these_tests_do_not_look() {
+fn code_names_no_variable_that_these_tests_do_not_see() {
     let read = [read_by_every_process(), read_by_the_worker(), read_by_the_intake()];
-    assert_eq!(named_in_the_code(), read.into_iter().flatten().collect());
+    assert_eq!(names_in_code(), read.into_iter().flatten().collect());
 }
 
-/// Parameters that differ from their defaults and from each other.
+/// Values that differ from the defaults and from each other.
 const CHANGED: [(&str, &str); 9] = [
     ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
     ("AllowedRegions", "eu-west-1,cn-hangzhou"),
-    ("ProtectedSecurityGroups", "sg-kept"),
-    ("ProtectedEndpoints", "ep-kept"),
+    ("ProtectedSecurityGroups", "sg-protected"),
+    ("ProtectedEndpoints", "ep-protected"),
     ("DetachDeadlineSeconds", "777"),
-    ("CompletionBusName", "told"),
+    ("CompletionBusName", "own-bus"),
     ("WebhookAuthentication", "SIGNATURE"),
     ("WebhookSecretsArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-abcdef"),
     ("LogLevel", "WARN"),
@@ -146,57 +147,58 @@ fn intake_of(deployment: &Deployment) -> Result<IntakeConfig, Vec<ConfigFault>> 
 }
 
 #[test]
-fn every_parameter_arrives_in_the_setting_that_it_is_meant_for() {
+fn each_parameter_sets_its_own_setting() {
     let deployment = Deployment::of("ENVIRONMENT", &CHANGED);
     let (worker, intake) = (worker_of(&deployment).unwrap(), intake_of(&deployment).unwrap());
     let rules = Rules {
         allowed_regions: ["cn-hangzhou", "eu-west-1"].map(|id| RegionId::parse(id).unwrap()).into(),
-        protected_security_groups: [SecurityGroupId::parse("sg-kept").unwrap()].into(),
-        protected_endpoints: [EndpointId::parse("ep-kept").unwrap()].into(),
+        protected_security_groups: [SecurityGroupId::parse("sg-protected").unwrap()].into(),
+        protected_endpoints: [EndpointId::parse("ep-protected").unwrap()].into(),
     };
     let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/123456789012/stack-{name}.fifo");
     assert_eq!(worker.request_queue_url, queue("requests"));
     assert_eq!(worker.dead_letter_queue_url, queue("dead-letter"));
-    assert_eq!((worker.bus_name.as_str(), worker.deadline), ("told", Duration::from_secs(777)));
+    assert_eq!((worker.bus_name.as_str(), worker.deadline), ("own-bus", Duration::from_secs(777)));
     assert_eq!(format!("{:?}", worker.service_url).matches("privatelink.internal").count(), 1);
     assert_eq!(worker.rules, rules);
     assert_eq!((intake.request_queue_url, intake.rules), (worker.request_queue_url, rules));
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
     for function in ["WorkerFunction", "IntakeFunction"] {
         let logging = &deployment.properties(function)["LoggingConfig"];
-        // Without JSON, Lambda takes no level and passes none on.
+        // Lambda supports a log level only with the JSON format.
         assert_eq!(
             (&logging["LogFormat"], &logging["ApplicationLogLevel"]),
             (&"JSON".into(), &"WARN".into())
         );
     }
-    let created = [("CompletionBusName", "told"), ("CreateCompletionBus", "true")];
-    assert_eq!(worker_of(&Deployment::of("ENVIRONMENT", &created)).unwrap().bus_name, "told");
+    let created = [("CompletionBusName", "own-bus"), ("CreateCompletionBus", "true")];
+    assert_eq!(worker_of(&Deployment::of("ENVIRONMENT", &created)).unwrap().bus_name, "own-bus");
 }
 
 #[test]
-fn a_template_without_parameters_says_what_a_function_without_variables_assumes() {
+fn template_defaults_equal_the_defaults_of_the_code() {
     let deployment = Deployment::of("ENVIRONMENT", &[]);
     let (worker, intake) = (worker_of(&deployment).unwrap(), intake_of(&deployment).unwrap());
-    let needed = ["DETACH_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"];
+    let required = ["DETACH_QUEUE_URL", "DEAD_LETTER_QUEUE_URL"];
     let variables = deployment.variables("WorkerFunction");
-    let is_key = |name: &str| name.starts_with("ALIBABA_CLOUD_ACCESS_KEY");
-    let least = |name: &str| variables.get(name).filter(|_| needed.contains(&name) || is_key(name)).cloned();
-    let assumed = WorkerConfig::read(least).unwrap();
+    let is_access_key = |name: &str| name.starts_with("ALIBABA_CLOUD_ACCESS_KEY");
+    let minimal =
+        |name: &str| variables.get(name).filter(|_| required.contains(&name) || is_access_key(name)).cloned();
+    let defaults = WorkerConfig::read(minimal).unwrap();
     assert_eq!(
         (worker.bus_name, worker.deadline, worker.rules, worker.service_url),
-        (assumed.bus_name, assumed.deadline, assumed.rules, assumed.service_url)
+        (defaults.bus_name, defaults.deadline, defaults.rules, defaults.service_url)
     );
-    let assumed = IntakeConfig::read(least).unwrap();
+    let defaults = IntakeConfig::read(minimal).unwrap();
     assert_eq!(
         (intake.rules, intake.webhook_secrets_arn),
-        (assumed.rules, assumed.webhook_secrets_arn),
-        "and webhooks are let in by IAM alone"
+        (defaults.rules, defaults.webhook_secrets_arn),
+        "IAM authenticates webhooks by default"
     );
 }
 
 #[test]
-fn a_parameter_takes_no_more_and_no_less_than_the_code_does() {
+fn parameters_accept_exactly_what_the_code_accepts() {
     let deadline = parameter("DetachDeadlineSeconds");
     let bound = |key: &str| number(&deadline.key(key).text().into());
     assert_eq!((bound("MinValue"), bound("MaxValue")), (*DEADLINE_SECONDS.start(), *DEADLINE_SECONDS.end()));
@@ -210,7 +212,7 @@ fn a_parameter_takes_no_more_and_no_less_than_the_code_does() {
 }
 
 #[test]
-fn a_key_that_is_given_as_a_parameter_is_shown_to_nobody() {
+fn access_key_parameters_are_hidden() {
     for (source, name, _) in PARAMETERS {
         let is_hidden = parameter(name).find("NoEcho").is_some_and(|hidden| hidden.text() == "true");
         assert_eq!(is_hidden, source == "ENVIRONMENT", "{name}");

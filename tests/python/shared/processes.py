@@ -1,4 +1,4 @@
-"""Programs that run beside the tests, calls to them, and waiting for what they do."""
+"""Processes that run next to the tests, HTTP calls to them, and waiting for their effects."""
 
 import os
 import signal
@@ -10,33 +10,33 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-STOP_WITHIN_SECONDS = 5
+STOP_TIMEOUT_SECONDS = 5
 CALL_TIMEOUT_SECONDS = 60
 POLL_SECONDS = 0.1
 
-# Without the proxies that the environment may name: everything is on this machine.
+# Ignores the proxy variables of the environment: every server is on this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def call(method, url, body=None, headers=None):
-    """Status, headers and body of an answer, whatever the status."""
+def call(method, url, body=None, headers=None, timeout=CALL_TIMEOUT_SECONDS):
+    """Returns the status, headers and body of the response, also for an error status."""
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
     try:
-        answer = _opener.open(request, timeout=CALL_TIMEOUT_SECONDS)
+        response = _opener.open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        answer = error
-    with answer:
-        return answer.status, answer.headers, answer.read()
+        response = error
+    with response:
+        return response.status, response.headers, response.read()
 
 
-def eventually(check, what, within=60):
-    """Waits until `check` returns something true, and returns that. Fails with what it returned last."""
-    deadline = time.monotonic() + within
-    while not (seen := check()):
+def eventually(check, what, timeout=60):
+    """Returns the first true value of `check`. Fails after `timeout` seconds with its last value."""
+    deadline = time.monotonic() + timeout
+    while not (value := check()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} seconds: {what}; last seen: {seen!r}")
+            raise AssertionError(f"not within {timeout} seconds: {what}; last value: {value!r}")
         time.sleep(POLL_SECONDS)
-    return seen
+    return value
 
 
 def free_port():
@@ -45,14 +45,12 @@ def free_port():
         return listener.getsockname()[1]
 
 
-# Reads until whoever holds the other end of its input is gone, then ends a process group.
-WATCH = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
+# Blocks until the tests close its standard input or end, then kills the process group.
+WATCHER = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 
 
 class Program:
-    """A program in a process group of its own. The group ends as a whole, with everything that the program started, and
-    also when the tests do not come to stop it.
-    """
+    """A program in its own process group. A watcher kills the group even if the tests end without calling `stop`."""
 
     def __init__(self, command, environment, folder, name):
         self.log_path = Path(folder, f"{name}.log")
@@ -67,7 +65,7 @@ class Program:
                 start_new_session=True,
             )
         self.watcher = subprocess.Popen(
-            [sys.executable, "-c", WATCH, str(self.process.pid)],
+            [sys.executable, "-c", WATCHER, str(self.process.pid)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -77,19 +75,21 @@ class Program:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def wait_until(self, check, what):
-        def seen():
+        """Returns the first true value of `check`. Fails if the program ends first."""
+
+        def check_while_running():
             if self.process.poll() is not None:
                 raise AssertionError(f"the program ended before this: {what}\n{self.log()}")
             return check()
 
-        return eventually(seen, what)
+        return eventually(check_while_running, what)
 
     def stop(self):
         try:
             os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(STOP_WITHIN_SECONDS)
+            self.process.wait(STOP_TIMEOUT_SECONDS)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             pass
-        # The watcher ends whatever of the group has not ended by itself.
+        # The watcher kills the processes of the group that are still running.
         self.watcher.communicate()
         self.process.wait()

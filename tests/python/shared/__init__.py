@@ -1,0 +1,1 @@
+"""Code that several suites use: processes, HTTP, and the PrivateLink simulator."""
