@@ -51,21 +51,36 @@ class Step:
     run: list[str]
 
 
+# Our two crates compile again for every bug. With these settings that takes about a third of the processor time, and
+# the simulation runs about as fast as before. Overflow checks and debug assertions stay on.
+PROFILE = [
+    argument
+    for package in ["privatelink-detach", "detach-simulation"]
+    for setting in ["opt-level=1", "codegen-units=256", "debug=0"]
+    for argument in ["--config", f"profile.simulation.package.{package}.{setting}"]
+]
+
+
+def cargo(arguments: str) -> list[str]:
+    """Returns the command that runs cargo with these arguments."""
+    return ["cargo", *PROFILE, *arguments.split()]
+
+
 STEPS = [
     Step(
         "simulation",
-        "cargo build --locked --profile simulation -p detach-simulation --bin simulate".split(),
-        "cargo run --quiet --locked --profile simulation -p detach-simulation --bin simulate -- all".split(),
+        cargo("build --locked --profile simulation -p detach-simulation --bin simulate"),
+        cargo("run --quiet --locked --profile simulation -p detach-simulation --bin simulate -- all"),
     ),
     Step(
         "unit tests",
-        "cargo test --locked --profile simulation --lib --no-run".split(),
-        "cargo test --locked --profile simulation --lib".split(),
+        cargo("test --locked --profile simulation --lib --no-run"),
+        cargo("test --locked --profile simulation --lib"),
     ),
     Step(
         "tests/worker",
-        "cargo test --locked --test worker --no-run".split(),
-        "cargo test --locked --test worker".split(),
+        cargo("test --locked --test worker --no-run"),
+        cargo("test --locked --test worker"),
     ),
 ]
 
