@@ -1,8 +1,8 @@
 """Tests the tests: plants one known bug after the other and expects a check to catch each.
 
-Every file in crates/detach-simulation/planted-bugs is a small wrong change of the code under src, and says in its first lines what is wrong
-and whom it harms. The bugs are planted in a copy of the tree, never in the tree itself. A step is run on all bugs that the
-steps before it have missed, the simulation first; and on the tree without a bug before anything else, since a step that
+Every file in crates/detach-simulation/planted-bugs is a small wrong change of the code under src; planting.py describes
+the format. The program plants the bugs in a copy of the tree, never in the tree itself. Each step runs on all bugs that
+the earlier steps missed, the simulation first. Before that, each step must pass on the tree without a bug: a step that
 fails anyway catches nothing.
 """
 
@@ -20,50 +20,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from planting import Bug, Unusable, parse, plant, read_sources
+
 ROOT = Path(__file__).resolve().parent.parent
 
 BUGS = ROOT / "crates" / "detach-simulation" / "planted-bugs"
 
-# What a bug may change. One in a test or in the simulation would prove nothing.
-PRODUCTION = "src/"
-
-# Lines before the diff: what the bug is and what harm it does.
-WORDS_MAX = 3
-
-# How long a step may run; a bug that makes the worker go round in circles is caught by it.
+# How long a step may run. Catches a bug that makes the worker loop forever.
 SECONDS_MAX = 600
 
-# How long a step may compile. The first one compiles the dependencies, too.
+# How long a step may compile. The first build also compiles the dependencies.
 BUILD_SECONDS_MAX = 3600
 
-# Of a build that fails, its last lines.
-BUILD_LINES_SHOWN = 20
+# Lines of a failed build that are shown, from its first error on.
+BUILD_LINES_SHOWN = 12
 
 # Failed tests that are named; there may be many, and one is enough.
 TESTS_NAMED_MAX = 3
 
 # What the simulation writes before the name of the check that failed.
 CAUGHT_BY = "CAUGHT BY "
-
-
-class Unusable(Exception):
-    """A bug that cannot be planted, or a tree that cannot be tested. It tells nothing about the tests."""
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A patch, and what is said before it."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return self.path.stem
-
-    @property
-    def words(self) -> list[str]:
-        before, _, _ = self.path.read_text(encoding="utf-8").partition("diff --git ")
-        return before.strip().splitlines()
 
 
 @dataclass(frozen=True)
@@ -75,28 +51,43 @@ class Step:
     run: list[str]
 
 
+# Our two crates compile again for every bug. With these settings that takes about a third of the processor time, and
+# the simulation runs about as fast as before. Overflow checks and debug assertions stay on.
+PROFILE = [
+    argument
+    for package in ["privatelink-detach", "detach-simulation"]
+    for setting in ["opt-level=1", "codegen-units=256", "debug=0"]
+    for argument in ["--config", f"profile.simulation.package.{package}.{setting}"]
+]
+
+
+def cargo(arguments: str) -> list[str]:
+    """Returns the command that runs cargo with these arguments."""
+    return ["cargo", *PROFILE, *arguments.split()]
+
+
 STEPS = [
     Step(
         "simulation",
-        "cargo build --locked --profile simulation -p detach-simulation --bin simulate".split(),
-        "cargo run --quiet --locked --profile simulation -p detach-simulation --bin simulate -- all".split(),
+        cargo("build --locked --profile simulation -p detach-simulation --bin simulate"),
+        cargo("run --quiet --locked --profile simulation -p detach-simulation --bin simulate -- all"),
     ),
     Step(
         "unit tests",
-        "cargo test --locked --profile simulation --lib --no-run".split(),
-        "cargo test --locked --profile simulation --lib".split(),
+        cargo("test --locked --profile simulation --lib --no-run"),
+        cargo("test --locked --profile simulation --lib"),
     ),
     Step(
         "tests/worker",
-        "cargo test --locked --test worker --no-run".split(),
-        "cargo test --locked --test worker".split(),
+        cargo("test --locked --test worker --no-run"),
+        cargo("test --locked --test worker"),
     ),
 ]
 
 
 @dataclass
 class Verdict:
-    """What became of a bug so far."""
+    """What the steps so far say about a bug."""
 
     step: str = "none"
     check: str = "NOT CAUGHT"
@@ -105,21 +96,20 @@ class Verdict:
 
 
 def environment(target: Path) -> dict[str, str]:
-    """Returns the programs' environment. Git must not take the copy for a part of the repository around it."""
-    # Optimised code is compiled whole unless cargo is told otherwise, and each bug changes a few lines of it.
+    """Returns the environment of the programs that run in the copy."""
+    # Cargo compiles optimized code from scratch by default, and each bug changes only a few lines.
     defaults = {"CARGO_INCREMENTAL": "1", "RUST_TEST_THREADS": "8"}
     ours = {
         "CARGO_TARGET_DIR": str(target),
         "CARGO_TERM_COLOR": "never",
-        "GIT_CEILING_DIRECTORIES": f"{target}{os.pathsep}{ROOT.parent}",
         "RUST_BACKTRACE": "0",
     }
     return {**defaults, **os.environ, **ours}
 
 
 def execute(command: Sequence[str], folder: Path, env: dict[str, str], seconds: float) -> tuple[int | None, str]:
-    """Runs a program and returns its status, None if its time ran out, and all that it wrote."""
-    # A group of its own, so that what cargo has started ends with it.
+    """Runs a program and returns its exit status, `None` after a timeout, and its output."""
+    # A process group of its own, so that the programs that cargo starts end with it.
     program = subprocess.Popen(
         command,
         cwd=folder,
@@ -143,12 +133,14 @@ def execute(command: Sequence[str], folder: Path, env: dict[str, str], seconds: 
         raise
 
 
-def tail(output: str, lines: int) -> str:
-    return "\n".join(output.strip().splitlines()[-lines:])
-
-
-def first_line(output: str) -> str:
-    return output.strip().partition("\n")[0]
+def build_failure(step: Step, status: int | None, output: str) -> str:
+    """Says why the code does not compile: the first error of the compiler."""
+    if status is None:
+        return f"build for {step.name} is still running after {BUILD_SECONDS_MAX} s"
+    lines = output.strip().splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error")]
+    first = errors[0] if errors else max(0, len(lines) - BUILD_LINES_SHOWN)
+    return "\n".join([f"does not compile for {step.name}:", *lines[first : first + BUILD_LINES_SHOWN]])
 
 
 class Tree:
@@ -159,7 +151,7 @@ class Tree:
         self.env = environment(target)
 
     def copy(self) -> None:
-        """Brings the copy up to date: what is tracked, and what is new and not ignored."""
+        """Updates the copy: all tracked files, and new files that are not ignored."""
         command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
         names = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
@@ -172,7 +164,7 @@ class Tree:
             shutil.copymode(ROOT / name, self.folder / name)
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file that has changed. It is then new to cargo, which goes by the time of the change."""
+        """Writes a file if its content changed. Cargo compiles a file again if its modification time is newer."""
         path = self.folder / name
         if path.is_file() and path.read_bytes() == content:
             return
@@ -181,14 +173,13 @@ class Tree:
 
     @contextmanager
     def planted(self, bug: Bug) -> Iterator[None]:
-        """The tree with one bug in it, until the end of the block."""
-        names = [name for name in files(bug) if (self.folder / name).is_file()]
-        # From the copy: the tree itself may have been worked on meanwhile.
-        originals = {name: (self.folder / name).read_bytes() for name in names}
+        """Plants a bug until the end of the block."""
+        # Files of the copy: the tree itself can change during the run.
+        changed = plant(bug, read_sources(self.folder))
+        originals = {name: (self.folder / name).read_bytes() for name in changed}
         try:
-            status, output = execute(["git", "apply", str(bug.path)], self.folder, self.env, SECONDS_MAX)
-            if status != 0:
-                raise Unusable(f"does not apply: {first_line(output)}")
+            for name, text in changed.items():
+                self.write(name, text.encode())
             yield
         finally:
             for name, content in originals.items():
@@ -198,14 +189,18 @@ class Tree:
         """Runs a step on the copy as it is, and returns the name of the check that failed, if one did."""
         status, output = execute(step.build, self.folder, self.env, BUILD_SECONDS_MAX)
         if status != 0:
-            raise Unusable(f"does not compile for {step.name}:\n{tail(output, BUILD_LINES_SHOWN)}")
+            raise Unusable(build_failure(step, status, output))
         status, output = execute(step.run, self.folder, self.env, seconds)
         if status and (tests := failed_tests(output)):
-            # Without the others: a test that failed because the machine was busy has caught nothing.
+            # Runs them again without the others: a test that failed because the machine was busy caught nothing.
             status, output = execute([*step.run, "--", "--exact", *tests], self.folder, self.env, seconds)
         if status is None:
             return f"timeout: still running after {seconds:.0f} s"
-        return None if status == 0 else failed_checks(output) or f"no check, but status {status}: {tail(output, 1)}"
+        return None if status == 0 else failed_checks(output) or f"no check, but status {status}: {last_line(output)}"
+
+
+def last_line(output: str) -> str:
+    return output.strip().rpartition("\n")[2]
 
 
 def failed_tests(output: str) -> list[str]:
@@ -214,7 +209,7 @@ def failed_tests(output: str) -> list[str]:
 
 
 def failed_checks(output: str) -> str:
-    """Returns the check that the simulation names, or the first of the tests that failed; nothing if there are none."""
+    """Returns the check that the simulation names, or the first failed tests; an empty string if there are none."""
     for line in output.splitlines():
         if line.startswith(CAUGHT_BY):
             return line.removeprefix(CAUGHT_BY).strip()
@@ -223,35 +218,46 @@ def failed_checks(output: str) -> str:
     return ", ".join(tests[:TESTS_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def files(bug: Bug) -> list[str]:
-    """Returns the files that a bug changes."""
-    return re.findall(r"^\+\+\+ b/(.+)$", bug.path.read_text(encoding="utf-8"), re.MULTILINE)
-
-
-def faults(bug: Bug) -> list[str]:
-    """Returns what is wrong with a patch on the tree as it is now."""
-    found = []
-    if not 1 <= len(bug.words) <= WORDS_MAX:
-        found.append(f"must say in 1 to {WORDS_MAX} lines before the diff what is wrong and whom it harms")
-    if not all(name.startswith(PRODUCTION) for name in files(bug)):
-        found.append(f"must change nothing outside {PRODUCTION}")
-    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(ROOT.parent)}
-    status, output = execute(["git", "apply", "--check", str(bug.path)], ROOT, env, SECONDS_MAX)
-    if status != 0:
-        found.append(f"does not apply: {first_line(output)}")
-    return found
-
-
 def check(bugs: list[Bug]) -> None:
-    """Ends with what is wrong if a bug could not be planted; nothing is compiled."""
-    found = [f"{bug.name} {fault}" for bug in bugs for fault in faults(bug)]
+    """Exits with an error if a bug does not apply. Compiles nothing."""
+    sources, found = read_sources(ROOT), []
+    for bug in bugs:
+        try:
+            plant(bug, sources)
+        except Unusable as unusable:
+            found.append(f"{bug.name}: {unusable}")
     if found:
         sys.exit("\n".join(found))
     print(f"{len(bugs)} planted bugs: every one applies")
 
 
+class Report:
+    """The table of the run: a line for each bug, as soon as its verdict is final."""
+
+    def __init__(self, bugs: list[Bug]) -> None:
+        self.bug_width = max(map(len, ["bug", *(bug.name for bug in bugs)]))
+        self.step_width = max(len(step.name) for step in STEPS)
+        self.line("bug", "step", "seconds", "check that caught it")
+
+    def line(self, bug: str, step: str, seconds: str, check: str) -> None:
+        print(f"{bug:<{self.bug_width}} | {step:<{self.step_width}} | {seconds:>7} | {check}", flush=True)
+
+    def verdict(self, bug: Bug, verdict: Verdict) -> None:
+        self.line(bug.name, verdict.step, f"{verdict.seconds:.1f}", verdict.check)
+
+
+def require_pass(tree: Tree, step: Step, seconds: float) -> None:
+    """Exits with an error if a step fails on the tree without a bug."""
+    try:
+        failed = tree.catch(step, seconds)
+    except Unusable as unusable:
+        failed = str(unusable)
+    if failed:
+        sys.exit(f"{step.name}: fails on the tree without a bug, so it would catch anything: {failed}")
+
+
 def run(bugs: list[Bug], seconds: float) -> bool:
-    """Plants every bug, prints a line for each, and says whether all were caught."""
+    """Plants every bug, prints a line for each, and returns whether all were caught."""
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target" / "planted-bugs").resolve()
     tree = Tree(target)
     target.mkdir(parents=True, exist_ok=True)
@@ -260,32 +266,17 @@ def run(bugs: list[Bug], seconds: float) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"another run works in {tree.folder}: wait for it, or set another CARGO_TARGET_DIR")
+        sys.exit(f"another run uses {tree.folder}: wait for it, or set another CARGO_TARGET_DIR")
     tree.copy()
-    widths = [max(map(len, ["bug", *(bug.name for bug in bugs)])), max(len(step.name) for step in STEPS)]
-    verdicts = {bug: Verdict() for bug in bugs}
-
-    def show(*columns: str) -> None:
-        bug, step, check, took = columns
-        print(f"{bug:<{widths[0]}} | {step:<{widths[1]}} | {took:>7} | {check}", flush=True)
-
-    def show_verdict(bug: Bug) -> None:
-        verdict = verdicts[bug]
-        show(bug.name, verdict.step, verdict.check, f"{verdict.seconds:.1f}")
-
-    show("bug", "step", "check that caught it", "seconds")
+    report = Report(bugs)
+    verdicts = {bug.name: Verdict() for bug in bugs}
     left = list(bugs)
     for step in STEPS:
         if not left:
             break
-        try:
-            failed = tree.catch(step, seconds)
-        except Unusable as unusable:
-            failed = str(unusable)
-        if failed:
-            sys.exit(f"{step.name}: fails on the tree without a bug, so it would catch anything: {failed}")
+        require_pass(tree, step, seconds)
         for bug in list(left):
-            verdict, began = verdicts[bug], time.monotonic()
+            verdict, began = verdicts[bug.name], time.monotonic()
             try:
                 with tree.planted(bug):
                     caught_by = tree.catch(step, seconds)
@@ -297,27 +288,36 @@ def run(bugs: list[Bug], seconds: float) -> bool:
                 verdict.step, verdict.check, verdict.is_caught = step.name, caught_by, True
                 left.remove(bug)
             if bug not in left:
-                show_verdict(bug)
+                report.verdict(bug, verdict)
     for bug in left:
-        show_verdict(bug)
+        report.verdict(bug, verdicts[bug.name])
     caught = sum(verdict.is_caught for verdict in verdicts.values())
     print(f"{caught} of {len(bugs)} planted bugs caught")
     return caught == len(bugs)
 
 
 def chosen(names: list[str]) -> list[Bug]:
-    """Returns the bugs of these names, or all; ends if there is none of a name."""
-    bugs = {path.stem: Bug(path) for path in sorted(BUGS.glob("*.patch"))}
-    unknown = [name for name in names if name.removesuffix(".patch") not in bugs]
-    if unknown or not bugs:
+    """Returns the bugs with these names, or all of them. Exits with an error if a name or a file is wrong."""
+    paths = {path.stem: path for path in sorted(BUGS.glob("*.bug"))}
+    names = [name.removesuffix(".bug") for name in names]
+    unknown = [name for name in names if name not in paths]
+    if unknown or not paths:
         sys.exit(f"there is no {', '.join(unknown) or 'bug'} in {BUGS.relative_to(ROOT)}")
-    return [bugs[name.removesuffix(".patch")] for name in names] or list(bugs.values())
+    bugs, found = [], []
+    for name in names or paths:
+        try:
+            bugs.append(parse(name, paths[name].read_text(encoding="utf-8")))
+        except Unusable as unusable:
+            found.append(f"{name}: {unusable}")
+    if found:
+        sys.exit("\n".join(found))
+    return bugs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Plants known bugs and expects the tests to catch every one.")
-    parser.add_argument("bugs", nargs="*", metavar="BUG", help="names of bugs; all of them if there are none")
-    parser.add_argument("--list", action="store_true", help="only print the bugs and what they are")
+    parser.add_argument("bugs", nargs="*", metavar="BUG", help="names of bugs (default: all)")
+    parser.add_argument("--list", action="store_true", help="only print the bugs and their descriptions")
     parser.add_argument("--check", action="store_true", help="only check that every bug applies to the tree")
     parser.add_argument(
         "--timeout", type=float, default=SECONDS_MAX, metavar="SECONDS", help="of a step for one bug (default: 600)"
