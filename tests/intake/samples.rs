@@ -44,10 +44,12 @@ async fn every_sample_ends_as_its_name_says() {
         ("webhook-wrong-method", Answered(405, 0)),
         ("webhook-wrong-path", Answered(404, 0)),
     ];
-    let is_of_the_worker = |name: &String| name.starts_with("direct-") || name.starts_with("queue-");
+    let is_of_the_intake = |name: &String| {
+        name.ends_with(".json") && !name.starts_with("direct-") && !name.starts_with("queue-")
+    };
     let files =
         std::fs::read_dir("events").unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-    let files: BTreeSet<String> = files.filter(|name| !is_of_the_worker(name)).collect();
+    let files: BTreeSet<String> = files.filter(is_of_the_intake).collect();
     assert_eq!(files, expected.iter().map(|(name, _)| format!("{name}.json")).collect());
     for (name, end) in expected {
         let payload = std::fs::read_to_string(format!("events/{name}.json")).unwrap();
