@@ -105,7 +105,8 @@ lint-dependencies: $(CARGO_DENY) ## Check licenses, banned crates and sources of
 lint-template: $(LINTERS) ## Lint template.yaml with SAM and cfn-lint, before and after the SAM transformation
 	$(VENV)/bin/python tools/lint_template.py
 
-lint-planted-bugs: ## Check that every planted bug still applies
+lint-planted-bugs: ## Check that every planted bug still applies, and test the program that plants them
+	$(PYTHON) -m unittest discover --quiet --start-directory tests/python/tools
 	$(PYTHON) tools/planted_bugs.py --check
 
 audit: $(CARGO_DENY) ## Check the dependencies for known vulnerabilities (downloads the RustSec database)
