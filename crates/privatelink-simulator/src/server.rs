@@ -1,34 +1,30 @@
-//! Serves a cloud over HTTP/1.1 on loopback. Only this file reads the clock, waits and uses sockets; other modules
-//! decide the responses.
+//! Serves a cloud over HTTP/1.1 on loopback. Only this file reads the clock and waits, and only this module uses
+//! sockets; other modules decide the responses.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "this is the only file of the simulator that reads the clock and waits"
 )]
 
+mod body;
+mod connection;
+
 use std::{
     future, io,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::{
-    body::{Body, Frame, Incoming, SizeHint},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -40,6 +36,8 @@ use crate::{
     control,
     response::{Manner, SimulatedResponse},
 };
+use body::ResponseBody;
+use connection::Connection;
 
 /// The largest request body. A signed call has almost no body; a seed with thousands of endpoints still fits.
 const BODY_MAX: usize = 8 * 1024 * 1024;
@@ -206,116 +204,3 @@ fn lock(cloud: &Mutex<Cloud>) -> MutexGuard<'_, Cloud> {
 #[derive(Debug, thiserror::Error)]
 #[error("an injected fault resets the connection")]
 struct ConnectionReset;
-
-/// A connection that closes with a reset if `reset` is set.
-struct Connection {
-    stream: TcpStream,
-    reset: Arc<AtomicBool>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if self.reset.load(Ordering::Relaxed) {
-            // Closing a socket with zero linger sends RST instead of FIN.
-            let _ = self.stream.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.reset.load(Ordering::Relaxed) {
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-struct ResponseBody {
-    bytes: Option<Bytes>,
-    end: End,
-}
-
-/// What follows the bytes of a body.
-#[derive(PartialEq)]
-enum End {
-    /// The end of the body.
-    Complete,
-    /// One pending poll, in which hyper sends the bytes; then `Error`.
-    Pause,
-    /// An error, on which hyper closes the connection.
-    Error,
-}
-
-impl ResponseBody {
-    fn whole(bytes: Bytes) -> Self {
-        Self { bytes: Some(bytes), end: End::Complete }
-    }
-
-    fn truncated(bytes: Bytes) -> Self {
-        Self { bytes: Some(bytes), end: End::Pause }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyTruncated;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyTruncated>>> {
-        if let Some(bytes) = self.bytes.take().filter(|bytes| !bytes.is_empty()) {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        match self.end {
-            End::Complete => Poll::Ready(None),
-            End::Pause => {
-                self.end = End::Error;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            End::Error => Poll::Ready(Some(Err(BodyTruncated))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.end == End::Complete && self.bytes.as_ref().is_none_or(Bytes::is_empty)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (&self.end, &self.bytes) {
-            (End::Complete, bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            // Unknown, so that hyper keeps the declared content length.
-            (End::Pause | End::Error, _) => SizeHint::default(),
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("an injected fault truncates the body")]
-struct BodyTruncated;
