@@ -109,7 +109,7 @@ impl QueueError {
 
     /// Whether the caller, not the service, caused the error.
     #[must_use]
-    pub fn is_senders_fault(&self) -> bool {
+    pub fn is_sender_fault(&self) -> bool {
         !matches!(self, Self::InternalFailure)
     }
 }

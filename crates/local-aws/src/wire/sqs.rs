@@ -156,7 +156,7 @@ impl From<QueueError> for Refusal {
             code: error.code(),
             shape: error.shape(),
             message: error.to_string(),
-            party: Some(if error.is_senders_fault() { "Sender" } else { "Receiver" }),
+            party: Some(if error.is_sender_fault() { "Sender" } else { "Receiver" }),
         }
     }
 }
@@ -184,7 +184,7 @@ fn batch_executed<T>(outcome: &BatchOutcome<T>, to_json: impl Fn(&T) -> (Value, 
         .map(|BatchEntry { id, entry }| {
             json!({
                 "Id": id,
-                "SenderFault": entry.is_senders_fault(),
+                "SenderFault": entry.is_sender_fault(),
                 "Code": entry.code(),
                 "Message": entry.to_string(),
             })
