@@ -113,8 +113,8 @@ impl Cloud {
         })
     }
 
-    /// Sets the endpoint to `Pending` and locks it for a duration, as another user's operation would. Returns
-    /// whether it was unlocked.
+    /// Sets the endpoint to `Pending` and locks it for a duration, as another user's operation would. Returns `false`
+    /// if the endpoint does not exist or is already locked.
     pub fn hold_endpoint(
         &mut self,
         endpoint: impl Into<EndpointId>,
