@@ -1,6 +1,6 @@
-//! A model of EventBridge as a publisher sees it: `PutEvents` and what came of it.
+//! A model of EventBridge from a publisher's point of view: `PutEvents` and the accepted events.
 //!
-//! No clock, no I/O. Rules, targets and archives are left out: accepted events are kept, in order, for whoever asks.
+//! No clock, no I/O. Rules, targets and archives are not modeled: accepted events are stored in order.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -11,17 +11,17 @@ use thiserror::Error;
 
 use crate::faults::Faults;
 
-/// The most entries of one call. EventBridge API reference, `PutEvents`.
+/// The maximum number of entries in a call. Source: EventBridge API reference, `PutEvents`.
 pub const ENTRIES_MAX: usize = 10;
 
-/// The most bytes of all entries of one call, counted as the EventBridge user guide says ("Calculating `PutEvents` event
-/// entry size").
+/// The maximum total size of the entries in a call, in bytes, calculated as in the EventBridge user guide
+/// ("Calculating `PutEvents` event entry size").
 pub const ENTRIES_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a time counts for in an entry's size, whatever its value.
+/// The size of a `Time` value in the calculation, regardless of its length.
 const TIME_BYTES: usize = 14;
 
-/// The buses of one account in one region, and every event they accepted.
+/// The event buses of one account in one region, and every event they accepted.
 #[derive(Clone, Debug)]
 pub struct Bus {
     names: BTreeSet<String>,
@@ -30,32 +30,29 @@ pub struct Bus {
     faults: Faults,
 }
 
-/// What happens to an event for a bus that does not exist.
+/// The handling of an event for a bus that does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownBus {
-    /// It gets an event id like any other and disappears, as AWS does.
+    /// The event gets an event id and is discarded, as on AWS.
     #[default]
-    Swallow,
+    Discard,
     /// The entry fails with `ResourceNotFoundException`.
-    Refuse,
+    Reject,
 }
 
 /// An event that a bus accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The id the publisher was given.
+    /// The event id that the publisher received.
     pub id: String,
-    /// The name of the bus.
     pub bus: String,
-    /// Who published it.
     pub source: String,
-    /// What kind of event it is.
     pub detail_type: String,
-    /// The content: always an object.
+    /// The content; always an object.
     pub detail: Value,
-    /// What it concerns, as ARNs.
+    /// The ARNs of the affected resources.
     pub resources: Vec<String>,
-    /// When the bus accepted it.
+    /// The time at which the bus accepted the event.
     pub accepted_at: SystemTime,
 }
 
@@ -63,7 +60,7 @@ pub struct Event {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Entry {
-    /// The bus by name or ARN; the default bus if absent.
+    /// The name or ARN of the bus. If absent, the default bus.
     pub event_bus_name: Option<String>,
     /// Required.
     pub source: Option<String>,
@@ -71,14 +68,13 @@ pub struct Entry {
     pub detail_type: Option<String>,
     /// Required: the JSON text of an object.
     pub detail: Option<String>,
-    /// ARNs.
     #[serde(default)]
     pub resources: Vec<String>,
-    /// The publisher's time, in seconds since 1970; it only counts for the size.
+    /// The publisher's time, in seconds since 1970. Used only in the calculation of the size.
     pub time: Option<f64>,
 }
 
-/// A call that EventBridge refuses as a whole.
+/// Why EventBridge refuses a whole call.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BusError {
     /// No entry, or more than ten.
@@ -86,33 +82,31 @@ pub enum BusError {
         "1 validation error detected: Value at 'entries' failed to satisfy constraint: Member must have length between 1 and {ENTRIES_MAX}, not {0}"
     )]
     EntryCount(usize),
-    /// All entries together are too large.
+    /// The total size of the entries is above the limit.
     #[error("Total size of the entries in the request is over the limit: {0} bytes.")]
     TooLarge(usize),
 }
 
-/// An entry that failed inside a call that succeeded.
+/// Why an entry failed although the call succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EntryError {
-    /// A required argument is absent or empty.
     #[error("Parameter {0} is not valid. Reason: {0} is a required argument.")]
     Missing(&'static str),
-    /// The detail is not the JSON text of an object.
     #[error("Detail is malformed.")]
     MalformedDetail,
-    /// Only AWS's own services may use this source.
+    /// The source is reserved for AWS's own services.
     #[error("Not authorized for the source.")]
     SourceReserved,
-    /// The bus does not exist, and [`UnknownBus::Refuse`] is on.
+    /// The bus does not exist, and [`UnknownBus::Reject`] is set.
     #[error("Event bus {0} does not exist.")]
     UnknownBus(String),
-    /// A fault on demand.
+    /// An injected fault.
     #[error("Unexpected error occurred. Please try again.")]
     InternalFailure,
 }
 
 impl EntryError {
-    /// The code that the entry's result carries.
+    /// The error code in the entry's result.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -126,7 +120,7 @@ impl EntryError {
 }
 
 impl Default for Bus {
-    /// The default bus alone, as in a new account.
+    /// Only the default bus, as in a new account.
     fn default() -> Self {
         Self {
             names: BTreeSet::from(["default".to_owned()]),
@@ -138,33 +132,31 @@ impl Default for Bus {
 }
 
 impl Bus {
-    /// Adds a bus of this name.
     pub fn create(&mut self, name: &str) {
         self.names.insert(name.to_owned());
     }
 
-    /// Takes a bus away.
     pub fn remove(&mut self, name: &str) {
         self.names.remove(name);
     }
 
-    /// `DescribeEventBus`, as far as it tells whether there is such a bus.
+    /// Whether the bus exists, as reported by `DescribeEventBus`.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// Says what happens to an event for a bus that does not exist.
+    /// Sets the handling of an event for a bus that does not exist.
     pub fn on_unknown_bus(&mut self, on_unknown: UnknownBus) {
         self.on_unknown = on_unknown;
     }
 
-    /// `PutEvents`: the event id or the failure of each entry. The entry at position `broken` fails as if the service
-    /// had stumbled over it.
+    /// `PutEvents`: returns the event id or the error of each entry. The entry at position `failed_entry` fails with
+    /// `InternalFailure`.
     pub fn put(
         &mut self,
         entries: &[Entry],
-        broken: Option<usize>,
+        failed_entry: Option<usize>,
         now: SystemTime,
     ) -> Result<Vec<Result<String, EntryError>>, BusError> {
         if !(1..=ENTRIES_MAX).contains(&entries.len()) {
@@ -175,18 +167,22 @@ impl Bus {
             return Err(BusError::TooLarge(size));
         }
         let each = entries.iter().enumerate().map(|(position, entry)| {
-            if broken == Some(position) { Err(EntryError::InternalFailure) } else { self.accept(entry, now) }
+            if failed_entry == Some(position) {
+                Err(EntryError::InternalFailure)
+            } else {
+                self.accept(entry, now)
+            }
         });
         Ok(each.collect())
     }
 
-    /// Every accepted event, on whatever bus, in the order of acceptance.
+    /// Every accepted event of all buses, in the order of acceptance.
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// The faults that coming calls will suffer. The calls of this model do not look at them: whoever serves it does.
+    /// The faults to inject into the next calls. The code that serves this model applies them, not its methods.
     pub fn faults(&mut self) -> &mut Faults {
         &mut self.faults
     }
@@ -202,13 +198,13 @@ impl Bus {
             return Err(EntryError::MalformedDetail);
         };
         let bus = entry.event_bus_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
-        // An ARN ends in `:event-bus/{name}`; a name holds no colon.
+        // An ARN ends in `:event-bus/{name}`; a name contains no colon.
         let bus = bus.rsplit_once(":event-bus/").map_or(bus, |(_, name)| name);
         let id = format!("00000000-0000-4000-9000-{:012x}", self.events.len() + 1);
         if !self.names.contains(bus) {
             return match self.on_unknown {
-                UnknownBus::Swallow => Ok(id),
-                UnknownBus::Refuse => Err(EntryError::UnknownBus(bus.to_owned())),
+                UnknownBus::Discard => Ok(id),
+                UnknownBus::Reject => Err(EntryError::UnknownBus(bus.to_owned())),
             };
         }
         self.events.push(Event {
@@ -261,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_event_is_kept_whole() {
+    fn accepted_event_is_stored_completely() {
         let mut bus = Bus::default();
         bus.create("completions");
         let name = "arn:aws:events:eu-west-1:000000000000:event-bus/completions".to_owned();
@@ -280,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn detail_that_is_no_object_fails_its_entry_alone() {
+    fn detail_other_than_an_object_fails_only_its_entry() {
         let mut bus = Bus::default();
         let entries = [entry("[]"), entry("{"), entry("{}"), entry("")];
 
@@ -293,25 +289,25 @@ mod tests {
     }
 
     #[test]
-    fn source_of_aws_is_refused() {
+    fn reserved_source_is_rejected() {
         let reserved = Entry { source: Some("aws.ec2".to_owned()), ..entry("{}") };
         assert_eq!(put(&mut Bus::default(), reserved), Err(EntryError::SourceReserved));
     }
 
     #[test]
-    fn event_for_an_unknown_bus_looks_accepted_and_disappears() {
+    fn event_for_an_unknown_bus_is_accepted_and_discarded() {
         let mut bus = Bus::default();
-        let unknown = Entry { event_bus_name: Some("nowhere".to_owned()), ..entry("{}") };
+        let unknown = Entry { event_bus_name: Some("missing".to_owned()), ..entry("{}") };
 
         assert!(put(&mut bus, unknown.clone()).is_ok());
         assert_eq!(bus.events(), []);
 
-        bus.on_unknown_bus(UnknownBus::Refuse);
-        assert_eq!(put(&mut bus, unknown), Err(EntryError::UnknownBus("nowhere".to_owned())));
+        bus.on_unknown_bus(UnknownBus::Reject);
+        assert_eq!(put(&mut bus, unknown), Err(EntryError::UnknownBus("missing".to_owned())));
     }
 
     #[test]
-    fn limits_concern_the_whole_call() {
+    fn limits_apply_to_the_whole_call() {
         let mut bus = Bus::default();
         assert_eq!(bus.put(&[], None, NOW), Err(BusError::EntryCount(0)));
         assert_eq!(bus.put(&vec![entry("{}"); 11], None, NOW), Err(BusError::EntryCount(11)));
@@ -321,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_entry_is_not_kept() {
+    fn failed_entry_is_not_stored() {
         let mut bus = Bus::default();
         let results = bus.put(&[entry("{}"), entry("{}")], Some(0), NOW).unwrap();
         assert_eq!(results[0], Err(EntryError::InternalFailure));

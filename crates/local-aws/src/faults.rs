@@ -1,14 +1,13 @@
-//! Faults on demand: what the next calls of an action are to suffer.
+//! Faults to inject into the next calls of an action.
 //!
-//! Only the plan is kept here. Whoever carries calls out, over HTTP or in memory, takes the fault of each call and acts
-//! on it.
+//! This module only stores the plan. The code that carries out calls, over HTTP or in memory, takes the fault of
+//! each call and applies it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-/// A call that this crate serves.
+/// A call that this crate supports. The names are those of the AWS APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are those of the AWS APIs")]
 pub enum Action {
     SendMessage,
     SendMessageBatch,
@@ -25,29 +24,30 @@ pub enum Action {
     GetWebIdentityToken,
 }
 
-/// What a call suffers.
+/// A fault injected into a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is done; status 500.
+    /// The call is not carried out; the response has the status 500.
     ServerError,
-    /// Nothing is done; the service's throttling error.
+    /// The call is not carried out; the response is the service's throttling error.
     Throttled,
-    /// Nothing is done, and no answer ever comes.
+    /// The call is not carried out, and no response is sent.
     Hang,
-    /// The call is carried out, but the connection breaks before the answer.
+    /// The call is carried out, but the connection is reset before the response.
     AnswerLost,
-    /// The entry at this position (from 0) of a batch fails inside a 200; the others are carried out.
+    /// The entry at this position (from 0) of a batch fails, although the response's status is 200. The other
+    /// entries are carried out.
     ///
-    /// A call without entries ignores it.
+    /// It has no effect on a call without entries.
     EntryFails(usize),
 }
 
-/// The plan: faults by action, first planned, first taken.
+/// The planned faults per action, in the order in which they apply.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(BTreeMap<Action, VecDeque<Fault>>);
 
 impl Action {
-    /// The SQS action of this name.
+    /// The SQS action with this name.
     #[must_use]
     pub fn of_sqs(name: &str) -> Option<Self> {
         Some(match name {
@@ -72,9 +72,9 @@ impl fmt::Display for Action {
 }
 
 impl Fault {
-    /// The position of the entry that fails, if this fault concerns an entry.
+    /// The position of the entry that fails, for [`Fault::EntryFails`].
     #[must_use]
-    pub fn broken_entry(self) -> Option<usize> {
+    pub fn failed_entry(self) -> Option<usize> {
         match self {
             Self::EntryFails(position) => Some(position),
             Self::ServerError | Self::Throttled | Self::Hang | Self::AnswerLost => None,
@@ -83,22 +83,22 @@ impl Fault {
 }
 
 impl Faults {
-    /// The next `calls` calls of `action` suffer `fault`, after those planned before.
+    /// Injects `fault` into the next `calls` calls of `action`, after those planned before.
     pub fn plan(&mut self, action: Action, calls: usize, fault: Fault) {
         self.0.entry(action).or_default().extend(std::iter::repeat_n(fault, calls));
     }
 
-    /// The fault of the call that comes now, if one is planned; it is used up.
+    /// Removes and returns the fault for the current call, if one is planned.
     pub fn take(&mut self, action: Action) -> Option<Fault> {
         self.0.get_mut(&action)?.pop_front()
     }
 
-    /// Forgets every fault not yet taken.
+    /// Removes all planned faults.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Whether every planned fault was taken.
+    /// Whether no planned fault is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.values().all(VecDeque::is_empty)
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_taken_in_the_order_of_the_plan_and_by_action() {
+    fn faults_are_taken_per_action_in_the_planned_order() {
         let mut faults = Faults::default();
         faults.plan(Action::DeleteMessage, 2, Fault::ServerError);
         faults.plan(Action::DeleteMessage, 1, Fault::Hang);

@@ -1,11 +1,11 @@
-//! A Lambda Function URL, or an API Gateway HTTP API in front of one function: an HTTP server on 127.0.0.1 that invokes
-//! the function once per request.
+//! A Lambda function URL, or an API Gateway HTTP API with one function: an HTTP server on 127.0.0.1 that invokes the
+//! function once per request.
 //!
-//! This file owns the clock and the server. What the function is given is decided in `request`, what becomes of its
-//! answer in `response`; neither does any I/O.
+//! This file owns the clock and the server. `request` builds the event, `response` converts the function's response;
+//! neither does any I/O.
 //!
-//! Sources: Lambda developer guide, "Invoking Lambda function URLs"; API Gateway developer guide, "Create AWS Lambda proxy
-//! integrations for HTTP APIs"; and where these are silent, events that were recorded on AWS and published.
+//! Sources: Lambda developer guide, "Invoking Lambda function URLs"; API Gateway developer guide, "Create AWS Lambda
+//! proxy integrations for HTTP APIs"; and, where these give no details, published recordings of events on AWS.
 
 mod request;
 mod response;
@@ -26,36 +26,36 @@ use crate::loopback::Loopback;
 use crate::runtime_api::InvocationAnswer;
 use crate::wire::Reaction;
 
-/// The largest event, in bytes. Lambda quota: 6 MB for a synchronous invocation; the request's body is part of it, and
-/// larger by a third as base64.
+/// The maximum size of an event, in bytes. Lambda quota: 6 MB for a synchronous invocation. The event contains the
+/// request's body, which base64 enlarges by one third.
 pub const EVENT_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// How many requests came, to whatever function URL of this process: the ids of two of them must differ too, since both
-/// may lead to the same queue.
+/// The number of requests to all function URLs of this process. The count is shared so that request ids are unique,
+/// because several function URLs may lead to the same queue.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// A running function URL. Dropping it ends the server.
+/// A running function URL. Dropping it stops the server.
 #[derive(Debug)]
 pub struct FunctionUrl {
     http: Loopback,
     stage: Option<String>,
 }
 
-/// What a function URL is like. By default it is one with the auth type `NONE`.
+/// The settings of a function URL. The default is one with the auth type `NONE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FunctionUrlSettings {
-    /// The ARN of the caller of every request, as if AWS IAM had let it through. Signatures are not checked.
+    /// The ARN of the caller of every request, as if AWS IAM had authenticated it. Signatures are not checked.
     pub caller_arn: Option<String>,
-    /// Whether every body arrives encoded in base64, not only one whose content type AWS takes for binary.
+    /// Whether every body is encoded in base64, instead of only those with a binary content type.
     pub is_base64_forced: bool,
-    /// The stage of an API Gateway HTTP API, which every path begins with; without one it is a function URL.
+    /// The stage of an API Gateway HTTP API, the first segment of every path. `None` makes it a function URL.
     pub stage: Option<String>,
 }
 
 impl FunctionUrl {
-    /// Starts the server on a free port. Each request is a call of `invoke` with the event.
+    /// Starts the server on a free port. Each request calls `invoke` with the event.
     ///
-    /// What `invoke` returns is dropped if the client leaves, and no timeout is enforced.
+    /// The future that `invoke` returns is dropped if the client disconnects. No timeout is enforced.
     pub async fn start<I, F>(settings: FunctionUrlSettings, invoke: I) -> io::Result<Self>
     where
         I: Fn(Bytes) -> F + Clone + Send + 'static,
@@ -76,7 +76,7 @@ impl FunctionUrl {
         Ok(Self { http: http.await?, stage })
     }
 
-    /// Where the function is, without a slash at the end. The stage is part of it.
+    /// The URL of the function, without a trailing slash. It includes the stage.
     #[must_use]
     pub fn url(&self) -> String {
         let address = self.http.address();
@@ -87,7 +87,7 @@ impl FunctionUrl {
     }
 }
 
-/// The event of a request, or the status and the message for a request that does not get as far as the function.
+/// The event of a request, or the status and message of a request that is refused without an invocation.
 fn payload(
     settings: &FunctionUrlSettings,
     head: &Parts,
@@ -100,7 +100,7 @@ fn payload(
     }
     let number = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
     let request_id = format!("00000000-0000-4000-b000-{number:012x}");
-    #[expect(clippy::disallowed_methods, reason = "an event says when its request came")]
+    #[expect(clippy::disallowed_methods, reason = "an event contains the time of its request")]
     let now = SystemTime::now();
     let event = event(settings, head, body, &request_id, now).to_string();
     if event.len() > EVENT_BYTES_MAX {
@@ -109,7 +109,7 @@ fn payload(
     Ok(event.into())
 }
 
-/// An answer that is not the function's.
+/// A response that the function did not return.
 fn refusal(status: StatusCode, message: &str) -> Response<Bytes> {
     response::json(status, &json!({ "message": message }).to_string())
 }

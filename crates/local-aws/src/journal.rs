@@ -1,40 +1,39 @@
 //! The journal: every call that reached SQS, EventBridge, Secrets Manager or STS, in order.
 //!
-//! It is there to be asserted on: that the copy came before the event and the event before the delete, or that nothing
-//! was called at all.
+//! Tests use it for assertions, for example that the dead-letter copy came before the event and the event before the
+//! delete, or that no call was made.
 
 use std::time::SystemTime;
 
 use crate::faults::{Action, Fault};
 
-/// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// When it came.
+    /// The time of arrival.
     pub at: SystemTime,
-    /// What it asked for.
     pub action: Action,
-    /// The queue, the bus of the first entry or the secret, by name, or the first audience of a token; empty if the call
-    /// named none.
+    /// The name of the queue, of the secret or of the first entry's bus, or the first audience of a token. Empty if
+    /// the call names none.
     pub target: String,
-    /// The messages, or events, on which the call took effect; of a secret, the version that was read; the token's id.
+    /// The ids of the messages or events that the call affected, the version of the secret that was read, or the id
+    /// of the token.
     pub message_ids: Vec<String>,
-    /// How it ended.
     pub ending: Ending,
 }
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Carried out and answered.
+    /// The call was carried out, and the response sent.
     Done,
-    /// Answered with success, although some entries failed.
+    /// The response reported success, but some entries failed.
     Partly {
-        /// How many entries failed.
+        /// The number of entries that failed.
         failed: usize,
     },
-    /// Refused with this code.
+    /// The call was refused with this error code.
     Refused(String),
-    /// Made to suffer a fault. After [`Fault::AnswerLost`] and [`Fault::EntryFails`] the messages say what was done.
+    /// A fault was injected. For [`Fault::AnswerLost`] and [`Fault::EntryFails`], `message_ids` lists what was
+    /// carried out.
     Faulted(Fault),
 }

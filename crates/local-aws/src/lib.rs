@@ -1,22 +1,23 @@
-//! The AWS services around the functions, on loopback, for their demo and their tests.
+//! Simulates on loopback the AWS services that the functions use, for the demo and the tests.
 //!
 //! In reading order:
 //!
-//! * [`queues`]: a model of SQS on whatever clock the caller keeps. No clock, no I/O.
-//! * [`bus`]: a model of EventBridge's `PutEvents`, likewise.
-//! * [`secrets`]: a model of Secrets Manager, as far as secrets are read.
-//! * [`web_identity`]: a model of STS, as far as it issues web identity tokens.
-//! * [`mapping`]: the event source mapping as pure functions: messages to an event, an answer to a verdict.
-//! * [`faults`]: what coming calls are to suffer.
-//! * [`journal`]: which call came when, and how it ended.
-//! * [`wire`]: the protocols of the four: bytes in, models changed, bytes out. Still no I/O, so an AWS SDK client
-//!   with a transport in memory can use it on a virtual clock.
-//! * [`server`]: the four as an HTTP server on 127.0.0.1.
-//! * [`runtime_api`]: the Lambda runtime API, which a function process asks for work.
-//! * [`poller`]: the event source mapping at work: from the queue to the function and back.
-//! * [`function_url`]: an HTTP request to an event, an answer to an HTTP response, and a server that does both.
+//! * [`queues`]: a model of SQS with the caller's clock. No clock of its own, no I/O.
+//! * [`bus`]: a model of EventBridge's `PutEvents`, also without clock and I/O.
+//! * [`secrets`]: a model of Secrets Manager, limited to reading secrets.
+//! * [`web_identity`]: a model of STS, limited to issuing web identity tokens.
+//! * [`mapping`]: the event source mapping as pure functions: from messages to an event, and from the function's response
+//!   to the messages to delete.
+//! * [`faults`]: the faults to inject into the next calls.
+//! * [`journal`]: the time and the result of every call.
+//! * [`wire`]: the protocols of the four services, without I/O: parses a request, changes a model, and returns a response.
+//!   An AWS SDK client with an in-memory transport can use it with a virtual clock.
+//! * [`server`]: the four services as an HTTP server on 127.0.0.1.
+//! * [`runtime_api`]: the Lambda runtime API, from which a function process fetches invocations.
+//! * [`poller`]: the event source mapping as a loop: receives messages, invokes the function, deletes messages.
+//! * [`function_url`]: converts HTTP requests to events and the function's responses to HTTP responses, and serves both.
 //!
-//! `loopback` is the HTTP that all servers share.
+//! `loopback` is the HTTP server that all of them use.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 

@@ -1,6 +1,5 @@
-//! HTTP on 127.0.0.1: a listener, its connections, and the ways in which a connection can end.
-//!
-//! It knows nothing of what is served.
+//! An HTTP server on 127.0.0.1, including connections that hang or reset on purpose. It is independent of the
+//! services that it serves.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,40 +23,40 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::wire::Reaction;
 
-/// The largest body that is kept: a message of 1 MiB whose every character is escaped in six bytes, with room for the
-/// rest of the call. Lambda's largest event and answer, 6 MB, fit too.
+/// The largest accepted body: a message of 1 MiB with every character escaped in six bytes, plus the rest of the
+/// call. Lambda's largest event and response, 6 MB, fit too.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The most that is read of a body too large to be kept. A client that is still sending does not see an answer, so the
-/// rest is taken and dropped, but not for ever.
+/// The maximum number of bytes read of a body that is too large. A client that is still sending does not read the
+/// response, so the rest of the body is read and discarded, up to this limit.
 const BODY_BYTES_READ_MAX: usize = 64 * 1024 * 1024;
 
-/// A running server; dropping it ends the server and all its connections.
+/// A running server. Dropping it stops the server and closes all connections.
 #[derive(Debug)]
 pub(crate) struct Loopback {
     address: SocketAddr,
     accepting: JoinHandle<()>,
 }
 
-/// Why a connection ends without an answer.
+/// Why a connection ends without a response.
 #[derive(Debug, Error)]
-enum Broken {
-    #[error("the answer is to be lost")]
-    OnDemand,
+enum ConnectionError {
+    #[error("an injected fault resets the connection")]
+    Fault,
     #[error("the request's body cannot be read")]
     Body,
 }
 
 impl Loopback {
-    /// Serves on a free port. Each request is answered by a call of `answer`, which is dropped if the client leaves.
-    pub(crate) async fn serve<A, F>(answer: A) -> io::Result<Self>
+    /// Serves on a free port. Each request calls `respond`, whose future is dropped if the client disconnects.
+    pub(crate) async fn serve<A, F>(respond: A) -> io::Result<Self>
     where
         A: Fn(request::Parts, Bytes) -> F + Clone + Send + 'static,
         F: Future<Output = Reaction> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        Ok(Self { address, accepting: tokio::spawn(accept(listener, answer)) })
+        Ok(Self { address, accepting: tokio::spawn(accept(listener, respond)) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -71,20 +70,20 @@ impl Drop for Loopback {
     }
 }
 
-async fn accept<A, F>(listener: TcpListener, answer: A)
+async fn accept<A, F>(listener: TcpListener, respond: A)
 where
     A: Fn(request::Parts, Bytes) -> F + Clone + Send + 'static,
     F: Future<Output = Reaction> + Send + 'static,
 {
-    // The connections live in this task's set, so they end with it.
+    // The connections belong to this task's set, so they end with the task.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, answer.clone()));
+                    connections.spawn(serve_connection(stream, respond.clone()));
                 }
-                // Accepting fails when descriptors run out; that passes as connections end.
+                // `accept` fails if the process is out of file descriptors; some become free as connections end.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}
@@ -92,69 +91,71 @@ where
     }
 }
 
-async fn serve_connection<A, F>(stream: TcpStream, answer: A)
+async fn serve_connection<A, F>(stream: TcpStream, respond: A)
 where
     A: Fn(request::Parts, Bytes) -> F + Clone,
     F: Future<Output = Reaction>,
 {
-    // Answers are small and somebody waits for each.
+    // Responses are small and clients wait for each one, so they must not be delayed.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let connection = Connection { stream, reset: Arc::clone(&reset) };
     let service = service_fn(move |request: Request<Incoming>| {
-        let (answer, reset) = (answer.clone(), Arc::clone(&reset));
+        let (respond, reset) = (respond.clone(), Arc::clone(&reset));
         async move {
             let (head, body) = request.into_parts();
             let Some(body) = read(body).await? else {
-                let mut answer = Response::new(Full::default());
-                *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                return Ok(answer);
+                let mut response = Response::new(Full::default());
+                *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                return Ok(response);
             };
-            match answer(head, body).await {
-                Reaction::Answer(answer) => Ok::<Response<Full<Bytes>>, Broken>(answer.map(Full::new)),
+            match respond(head, body).await {
+                Reaction::Answer(response) => {
+                    Ok::<Response<Full<Bytes>>, ConnectionError>(response.map(Full::new))
+                }
                 Reaction::Hang => match std::future::pending::<Infallible>().await {},
-                Reaction::Lost => {
+                Reaction::Reset => {
                     reset.store(true, Ordering::Relaxed);
-                    Err(Broken::OnDemand)
+                    Err(ConnectionError::Fault)
                 }
             }
         }
     });
-    // A connection that ends in an error concerns its client alone.
+    // An error on a connection affects only its client.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
-/// The whole body, or nothing if it is too large to be kept.
-async fn read(mut body: Incoming) -> Result<Option<Bytes>, Broken> {
-    let (mut kept, mut size) = (Vec::new(), 0);
+/// The whole body, or `None` if it is too large.
+async fn read(mut body: Incoming) -> Result<Option<Bytes>, ConnectionError> {
+    let (mut bytes, mut size) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Broken::Body)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| ConnectionError::Body)?.into_data() else { continue };
         size += data.len();
         if size <= BODY_BYTES_MAX {
-            kept.extend_from_slice(&data);
+            bytes.extend_from_slice(&data);
         } else if size > BODY_BYTES_READ_MAX {
-            return Err(Broken::Body);
+            return Err(ConnectionError::Body);
         }
     }
-    Ok((size <= BODY_BYTES_MAX).then(|| kept.into()))
+    Ok((size <= BODY_BYTES_MAX).then(|| bytes.into()))
 }
 
-/// A TCP connection that can be made to end with a reset instead of an orderly close.
+/// A TCP connection that can end with a reset instead of an orderly close.
 struct Connection {
     stream: TcpStream,
     reset: Arc<AtomicBool>,
 }
 
 impl Connection {
-    fn is_to_be_reset(&self) -> bool {
+    fn must_reset(&self) -> bool {
         self.reset.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.is_to_be_reset() {
-            // With no time to linger, closing the socket sends a reset.
+        if self.must_reset() {
+            // Closing a socket with zero linger sends RST instead of FIN.
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -180,7 +181,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_to_be_reset() {
+        if self.must_reset() {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)

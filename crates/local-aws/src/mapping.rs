@@ -1,9 +1,9 @@
-//! The event source mapping between a queue and the function, as pure functions: the event that Lambda makes of received
-//! messages, and what Lambda makes of the function's answer.
+//! The event source mapping between a queue and the function, as pure functions: the event that Lambda builds from
+//! received messages, and its evaluation of the function's response.
 //!
-//! The verdict follows the Lambda developer guide, "Implementing partial batch responses", to the letter: one bad
-//! identifier fails the whole batch. A verdict names the rule that led to it, so that a test can tell an answer that is
-//! right from one that merely had the right effect.
+//! The verdict follows the Lambda developer guide, "Implementing partial batch responses", exactly: one invalid
+//! identifier fails the whole batch. A verdict names the rule that determined it, so that a test can distinguish a
+//! correct response from one that has the right effect by accident.
 
 use std::collections::BTreeSet;
 
@@ -12,40 +12,38 @@ use serde_json::{Map, Value, json};
 use crate::queues::{AttributeValue, MessageAttribute, ReceivedMessage};
 use crate::wire::{REGION, queue_arn, system_attributes};
 
-/// What Lambda makes of the function's answer to a batch.
+/// Lambda's evaluation of the function's response to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every message is deleted.
+    /// Lambda deletes every message.
     AllSucceeded(Success),
-    /// The messages with these ids stay; the others are deleted.
+    /// Lambda keeps the messages with these ids and deletes the others.
     SomeFailed(BTreeSet<String>),
-    /// Every message stays.
+    /// Lambda keeps every message.
     BatchFailed(Failure),
 }
 
-/// Why a whole batch succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Success {
     /// `batchItemFailures` is an empty list.
     EmptyList,
     /// `batchItemFailures` is null.
     NullList,
-    /// The answer is an object without `batchItemFailures`: also what becomes of a misspelled key.
+    /// The response is an object without `batchItemFailures`, as after a misspelled key.
     NoList,
-    /// The answer is empty or null.
+    /// The response is empty or null.
     NoAnswer,
 }
 
-/// Why a whole batch failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The function answered with an error, or not at all.
+    /// The function returned an error or no response.
     FunctionError,
-    /// The answer is not JSON.
+    /// The response is not JSON.
     NotJson,
-    /// The answer is JSON, but no object.
+    /// The response is JSON, but not an object.
     NotAnObject,
-    /// `batchItemFailures` is no list.
+    /// `batchItemFailures` is not a list.
     NotAList,
     /// An item of the list has no `itemIdentifier`.
     MisnamedIdentifier,
@@ -53,22 +51,22 @@ pub enum Failure {
     NullIdentifier,
     /// An `itemIdentifier` is the empty string.
     EmptyIdentifier,
-    /// An `itemIdentifier` is no string.
+    /// An `itemIdentifier` is not a string.
     NotAString,
-    /// An `itemIdentifier` names no message of the batch.
+    /// An `itemIdentifier` does not name a message of the batch.
     UnknownIdentifier(String),
 }
 
-/// The event for a batch, as the function sees it.
+/// The event for a batch, as the function receives it.
 ///
-/// `md5OfBody` is left out: nothing here computes MD5.
+/// It omits `md5OfBody`, because this crate does not compute MD5.
 #[must_use]
 pub fn event(queue: &str, batch: &[ReceivedMessage]) -> Value {
     let records: Vec<Value> = batch.iter().map(|received| record(queue, received)).collect();
     json!({ "Records": records })
 }
 
-/// What Lambda makes of the function's answer, for a mapping with `ReportBatchItemFailures`.
+/// Evaluates the function's response as Lambda does for a mapping with `ReportBatchItemFailures`.
 #[must_use]
 pub fn judge(batch: &[ReceivedMessage], answer: &[u8]) -> Verdict {
     if answer.is_empty() {
@@ -96,7 +94,7 @@ pub fn judge(batch: &[ReceivedMessage], answer: &[u8]) -> Verdict {
 }
 
 impl Verdict {
-    /// The messages of the batch that Lambda deletes; the others wait for their visibility timeout.
+    /// The messages of the batch that Lambda deletes. The others become visible after their visibility timeout.
     pub fn deleted<'a>(&self, batch: &'a [ReceivedMessage]) -> impl Iterator<Item = &'a ReceivedMessage> {
         batch.iter().filter(|received| match self {
             Self::AllSucceeded(_) => true,
@@ -141,7 +139,7 @@ fn record(queue: &str, received: &ReceivedMessage) -> Value {
 }
 
 fn attribute_of_event(attribute: &MessageAttribute) -> Value {
-    // The lists are reserved by SQS and always empty.
+    // SQS reserves the lists; they are always empty.
     let mut value = json!({
         "stringListValues": [],
         "binaryListValues": [],
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn event_has_the_shape_that_lambda_gives_it() {
+    fn event_has_the_format_of_lambda() {
         let mut batch = batch();
         batch.truncate(1);
         assert_eq!(
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_without_failures_deletes_everything_and_says_by_which_rule() {
+    fn response_without_failures_deletes_every_message() {
         for (answer, rule) in [
             (r#"{"batchItemFailures": []}"#, Success::EmptyList),
             (r#"{"batchItemFailures": null}"#, Success::NullList),
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn named_failures_stay_and_the_others_are_deleted() {
+    fn failed_messages_are_kept_and_the_others_deleted() {
         let batch = batch();
         let verdict = judge(
             &batch,
@@ -243,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_identifier_fails_the_whole_batch() {
-        let unknown = Failure::UnknownIdentifier("elsewhere".to_owned());
+    fn one_invalid_identifier_fails_the_whole_batch() {
+        let unknown = Failure::UnknownIdentifier("unknown".to_owned());
         for (item, failure) in [
             (r#"{"itemIdentifier": ""}"#, Failure::EmptyIdentifier),
             (r#"{"itemIdentifier": null}"#, Failure::NullIdentifier),
             (r#"{"itemIdentifier": 7}"#, Failure::NotAString),
             (r#"{"ItemIdentifier": "x"}"#, Failure::MisnamedIdentifier),
             (r#""x""#, Failure::MisnamedIdentifier),
-            (r#"{"itemIdentifier": "elsewhere"}"#, unknown),
+            (r#"{"itemIdentifier": "unknown"}"#, unknown),
         ] {
             let answer = format!(r#"{{"batchItemFailures": [{{"itemIdentifier": "{FIRST}"}}, {item}]}}"#);
             assert_verdict(&answer, &Verdict::BatchFailed(failure));
@@ -260,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_of_another_shape_fails_the_whole_batch() {
+    fn response_of_another_format_fails_the_whole_batch() {
         assert_verdict("oops", &Verdict::BatchFailed(Failure::NotJson));
         assert_verdict("[]", &Verdict::BatchFailed(Failure::NotAnObject));
         assert_verdict(r#"{"batchItemFailures": "none"}"#, &Verdict::BatchFailed(Failure::NotAList));

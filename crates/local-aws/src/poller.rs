@@ -1,7 +1,7 @@
-//! The event source mapping at work: from a queue to the function process and back.
+//! The event source mapping as a loop: receives messages from a queue, invokes the function, deletes messages.
 //!
-//! One poller has one batch on its way at a time, as one instance of the function has. Its receives and deletes are AWS's
-//! own and do not appear in the journal, which is kept for the calls of the function.
+//! A poller processes one batch at a time, as one execution environment of the function does. Its receives and
+//! deletes are AWS's own and do not appear in the journal, which records the calls of the function.
 
 use std::time::Duration;
 
@@ -13,34 +13,29 @@ use crate::server::LocalAws;
 /// An event source mapping of one queue to one function process.
 #[derive(Clone, Debug)]
 pub struct Poller<'a> {
-    /// Where the queue is.
     pub aws: &'a LocalAws,
-    /// Where the function process asks for work.
     pub runtime_api: &'a RuntimeApi,
-    /// The name of the queue.
     pub queue: String,
-    /// The most messages of one batch, 1 to 10.
+    /// The maximum number of messages in a batch, 1 to 10.
     pub batch_max: usize,
-    /// The function's timeout.
     pub timeout: Duration,
 }
 
-/// One batch on its way to the function and back.
+/// One batch and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {
-    /// The messages.
     pub batch: Vec<ReceivedMessage>,
-    /// What the function answered; nothing if its time ran out, upon which Lambda would kill the process.
+    /// The function's result. `None` if the timeout passed, after which Lambda would end the process.
     pub answer: Option<InvocationAnswer>,
-    /// What the mapping made of it.
     pub verdict: Verdict,
 }
 
 impl Poller<'_> {
-    /// Waits for messages, gives them to the function as one batch, and deletes those that succeeded.
+    /// Waits for messages, invokes the function with them as one batch, and deletes those that succeeded.
     ///
-    /// Dropped while the function works, it leaves the batch in flight, as a crash of the function's host does.
-    #[expect(clippy::disallowed_methods, reason = "Lambda gives up on a function whose time has run out")]
+    /// If this future is dropped while the function runs, the batch stays in flight, as after a crash of the
+    /// function's host.
+    #[expect(clippy::disallowed_methods, reason = "Lambda ends an invocation at its timeout")]
     pub async fn round(&self) -> Result<Round, QueueError> {
         let batch = self.batch().await?;
         let invocation = self.runtime_api.invoke(event(&self.queue, &batch).to_string(), self.timeout);
@@ -52,18 +47,18 @@ impl Poller<'_> {
         let now = self.aws.now();
         let mut queues = self.aws.queues();
         for received in verdict.deleted(&batch) {
-            // A delete that comes too late changes nothing: the message is delivered again.
+            // A delete that arrives too late has no effect: the message is delivered again.
             let _ = queues.delete(&self.queue, &received.receipt_handle, now);
         }
         drop(queues);
         Ok(Round { batch, answer, verdict })
     }
 
-    /// Receives until there is something to deliver: after each change, and when a message becomes visible by itself.
-    #[expect(clippy::disallowed_methods, reason = "a message can become visible by the mere passing of time")]
+    /// Receives until there is a batch to deliver: after each change, and when a message becomes visible.
+    #[expect(clippy::disallowed_methods, reason = "a message can become visible by the passage of time")]
     async fn batch(&self) -> Result<Vec<ReceivedMessage>, QueueError> {
         loop {
-            // Taken before the look, so that no change after the look is missed.
+            // Subscribe before the check, so that a change after the check is not missed.
             let changed = self.aws.changed();
             let now = self.aws.now();
             if self.aws.queues().is_receivable(&self.queue, now)? {

@@ -1,13 +1,14 @@
-//! A model of SQS: named queues, FIFO or standard, on whatever clock the caller keeps.
+//! A model of SQS: named queues, FIFO or standard, with the caller's clock.
 //!
-//! Every call takes the time and returns at once. There is no clock, no I/O and no randomness here, so the same calls at
-//! the same times give the same answers, ids included.
+//! Every call takes the time as an argument and returns immediately. There is no clock, no I/O and no randomness
+//! here, so the same calls at the same times return the same results, including ids.
 
 mod acceptance;
 mod batch;
 mod error;
 mod message;
 mod queue;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -20,15 +21,16 @@ pub use error::QueueError;
 pub use message::{
     AttributeValue, Message, MessageAttribute, MessageId, NewMessage, ReceiptHandle, ReceivedMessage,
 };
+pub use settings::{DeduplicationScope, QueueSettings, Redrive};
 
 use crate::faults::Faults;
 use acceptance::invalid;
 use queue::{Queue, check_visibility_timeout};
 
-/// The longest visibility timeout, in all since the receive. SQS quota: 12 hours.
+/// The maximum visibility timeout in total since the receive. SQS quota: 12 hours.
 pub const VISIBILITY_TIMEOUT_MAX: Duration = Duration::from_hours(12);
 
-/// The most receives a redrive policy can allow. SQS API reference, `RedrivePolicy`.
+/// The largest `maxReceiveCount` of a redrive policy. Source: SQS API reference, `RedrivePolicy`.
 const RECEIVE_COUNT_MAX: u32 = 1000;
 
 /// The queues of one account in one region.
@@ -39,118 +41,55 @@ pub struct Queues {
     faults: Faults,
 }
 
-/// What a queue is like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueSettings {
-    /// Whether the queue keeps the order of each message group and delivers once.
-    pub fifo: bool,
-    /// How long a received message stays hidden, unless the receive says otherwise.
-    pub visibility_timeout: Duration,
-    /// Where messages go that were received too often.
-    pub redrive: Option<Redrive>,
-    /// Among what a deduplication id must be unique; a standard queue ignores it.
-    pub deduplication: DeduplicationScope,
-}
-
-/// A redrive policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redrive {
-    /// How often a message is delivered before it is moved.
-    pub receive_count_max: u32,
-    /// The name of the queue it is moved to, which must be of the same type.
-    pub dead_letter_queue: String,
-}
-
-/// Among what a deduplication id must be unique.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeduplicationScope {
-    /// The whole queue.
-    #[default]
-    Queue,
-    /// One message group, as in high-throughput mode.
-    MessageGroup,
-}
-
-/// A message that a queue accepted.
+/// The result of an accepted send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The id; of the first message, if this one repeats it.
+    /// The message's id. For a duplicate, the id of the first message.
     pub message_id: MessageId,
-    /// The position on a FIFO queue.
+    /// The sequence number, on a FIFO queue only.
     pub sequence_number: Option<u64>,
-    /// Whether the message repeats an earlier one, and so will not be delivered.
+    /// Whether the message repeats an earlier one and is not delivered.
     pub is_duplicate: bool,
 }
 
-/// A call to delete that was not refused.
+/// The result of an accepted delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// The message is gone now.
+    /// The call deleted the message.
     Deleted(MessageId),
-    /// It had gone before; SQS calls that a success.
-    Gone(MessageId),
-    /// It was received again since, so it stays, on a standard queue only; SQS calls that a success too.
-    Kept(MessageId),
+    /// The message was deleted before, which SQS reports as a success.
+    AlreadyDeleted(MessageId),
+    /// On a standard queue: the message was received again since, so it is not deleted. SQS reports this as a
+    /// success too.
+    NotDeleted(MessageId),
 }
 
-/// How many messages a queue holds, by state.
+/// The number of messages in a queue, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Ready, though a FIFO group may hold some back.
+    /// Messages that are visible, including those of FIFO groups that are blocked.
     pub visible: usize,
-    /// Received and not yet visible again.
+    /// Messages that were received and are not visible again yet.
     pub in_flight: usize,
-    /// Sent with a delay that has not passed.
+    /// Messages that were sent with a delay that has not passed yet.
     pub delayed: usize,
 }
 
 /// An entry of a `ChangeMessageVisibilityBatch` call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisibilityChange {
-    /// The delivery it concerns.
+    /// The receipt handle of the delivery.
     pub receipt_handle: ReceiptHandle,
-    /// From now until the message is visible again.
+    /// The time from now until the message becomes visible again.
     pub timeout: Duration,
 }
 
-impl QueueSettings {
-    /// A FIFO queue with SQS's default visibility timeout of 30 s and no dead-letter queue.
-    #[must_use]
-    pub fn fifo() -> Self {
-        Self { fifo: true, ..Self::standard() }
-    }
-
-    /// A standard queue with SQS's default visibility timeout of 30 s and no dead-letter queue.
-    #[must_use]
-    pub fn standard() -> Self {
-        Self {
-            fifo: false,
-            visibility_timeout: Duration::from_secs(30),
-            redrive: None,
-            deduplication: DeduplicationScope::default(),
-        }
-    }
-
-    /// The same settings with another visibility timeout.
-    #[must_use]
-    pub fn visibility_timeout(self, visibility_timeout: Duration) -> Self {
-        Self { visibility_timeout, ..self }
-    }
-
-    /// The same settings with a redrive policy.
-    #[must_use]
-    pub fn redrive(self, receive_count_max: u32, dead_letter_queue: &str) -> Self {
-        let redrive = Redrive { receive_count_max, dead_letter_queue: dead_letter_queue.to_owned() };
-        Self { redrive: Some(redrive), ..self }
-    }
-}
-
 impl Deleted {
-    /// The message the call was about.
+    /// The id of the message that the call named.
     #[must_use]
     pub fn message_id(&self) -> &MessageId {
         match self {
-            Self::Deleted(id) | Self::Gone(id) | Self::Kept(id) => id,
+            Self::Deleted(id) | Self::AlreadyDeleted(id) | Self::NotDeleted(id) => id,
         }
     }
 }
@@ -191,10 +130,10 @@ impl Queues {
         Ok(sent)
     }
 
-    /// `ReceiveMessage`: up to `count_max` messages, 1 to 10, at once. Messages that have used up their receives move to
-    /// the dead-letter queue instead.
+    /// `ReceiveMessage`: returns up to `count_max` messages, 1 to 10, without waiting. Messages that have reached
+    /// the redrive policy's maximum receive count move to the dead-letter queue instead.
     ///
-    /// `visibility_timeout` replaces the queue's own for the messages of this receive.
+    /// `visibility_timeout` overrides the queue's own for the messages of this receive.
     pub fn receive(
         &mut self,
         queue: &str,
@@ -211,18 +150,18 @@ impl Queues {
         let source = self.queue_mut(queue)?;
         let timeout = visibility_timeout.unwrap_or(source.settings.visibility_timeout);
         check_visibility_timeout(timeout)?;
-        let taken = source.receive(count_max, timeout, now);
+        let received = source.receive(count_max, timeout, now);
         let target = source.settings.redrive.as_ref().map(|redrive| redrive.dead_letter_queue.clone());
         if let Some(target) = target {
             let target = self.queue_mut(&target)?;
-            for message in taken.exhausted {
-                target.take_in(message, queue, now);
+            for message in received.exhausted {
+                target.receive_redriven(message, queue, now);
             }
         }
-        Ok(taken.delivered)
+        Ok(received.delivered)
     }
 
-    /// `DeleteMessage`. A FIFO queue refuses a handle whose visibility timeout has passed.
+    /// `DeleteMessage`. A FIFO queue refuses a receipt handle whose visibility timeout has passed.
     pub fn delete(
         &mut self,
         queue: &str,
@@ -232,7 +171,7 @@ impl Queues {
         self.queue_mut(queue)?.delete(handle, now)
     }
 
-    /// `ChangeMessageVisibility`: hidden from now for `timeout`, at most twelve hours after the receive.
+    /// `ChangeMessageVisibility`: hides the message for `timeout` from now, up to 12 hours after the receive.
     pub fn change_visibility(
         &mut self,
         queue: &str,
@@ -243,12 +182,12 @@ impl Queues {
         self.queue_mut(queue)?.change_visibility(handle, timeout, now)
     }
 
-    /// `SendMessageBatch`. The entry at position `broken` fails as if the service had stumbled over it.
+    /// `SendMessageBatch`. The entry at position `failed_entry` fails with `InternalFailure`.
     pub fn send_batch(
         &mut self,
         queue: &str,
         entries: Vec<BatchEntry<NewMessage>>,
-        broken: Option<usize>,
+        failed_entry: Option<usize>,
         now: SystemTime,
     ) -> Result<BatchOutcome<Sent>, QueueError> {
         self.queue(queue)?;
@@ -256,62 +195,61 @@ impl Queues {
         if size > MESSAGE_BYTES_MAX {
             return Err(QueueError::BatchRequestTooLong(size));
         }
-        batch::run(entries, broken, |message| self.send(queue, message, now))
+        batch::run(entries, failed_entry, |message| self.send(queue, message, now))
     }
 
-    /// `DeleteMessageBatch`. The entry at position `broken` fails as if the service had stumbled over it.
+    /// `DeleteMessageBatch`. The entry at position `failed_entry` fails with `InternalFailure`.
     pub fn delete_batch(
         &mut self,
         queue: &str,
         entries: Vec<BatchEntry<ReceiptHandle>>,
-        broken: Option<usize>,
+        failed_entry: Option<usize>,
         now: SystemTime,
     ) -> Result<BatchOutcome<Deleted>, QueueError> {
         let queue = self.queue_mut(queue)?;
-        batch::run(entries, broken, |handle| queue.delete(&handle, now))
+        batch::run(entries, failed_entry, |handle| queue.delete(&handle, now))
     }
 
-    /// `ChangeMessageVisibilityBatch`. The entry at position `broken` fails as if the service had stumbled over it.
+    /// `ChangeMessageVisibilityBatch`. The entry at position `failed_entry` fails with `InternalFailure`.
     pub fn change_visibility_batch(
         &mut self,
         queue: &str,
         entries: Vec<BatchEntry<VisibilityChange>>,
-        broken: Option<usize>,
+        failed_entry: Option<usize>,
         now: SystemTime,
     ) -> Result<BatchOutcome<MessageId>, QueueError> {
         let queue = self.queue_mut(queue)?;
-        batch::run(entries, broken, |VisibilityChange { receipt_handle, timeout }| {
+        batch::run(entries, failed_entry, |VisibilityChange { receipt_handle, timeout }| {
             queue.change_visibility(&receipt_handle, timeout, now)
         })
     }
 
-    /// What a queue is like.
     pub fn settings(&self, queue: &str) -> Result<&QueueSettings, QueueError> {
         Ok(&self.queue(queue)?.settings)
     }
 
-    /// Every message of a queue, whatever its state, in the order of arrival.
+    /// Every message of a queue, in any state, in the order of arrival.
     pub fn messages(&self, queue: &str) -> Result<&[Message], QueueError> {
         Ok(self.queue(queue)?.messages())
     }
 
-    /// How many messages a queue holds, by state.
+    /// The number of messages in a queue, by state.
     pub fn counts(&self, queue: &str, now: SystemTime) -> Result<Counts, QueueError> {
         Ok(self.queue(queue)?.counts(now))
     }
 
-    /// Whether a receive would find something: a message to deliver, or one to move to the dead-letter queue.
+    /// Whether a receive would return a message, or move one to the dead-letter queue.
     pub fn is_receivable(&self, queue: &str, now: SystemTime) -> Result<bool, QueueError> {
         Ok(self.queue(queue)?.is_receivable(now))
     }
 
-    /// The next moment after `now` at which a message of a queue becomes visible by itself: when a receive that found
-    /// nothing is worth repeating.
+    /// The next time after `now` at which a message of a queue becomes visible. A receive that returned nothing can
+    /// be repeated then.
     pub fn next_visible_at(&self, queue: &str, now: SystemTime) -> Result<Option<SystemTime>, QueueError> {
         Ok(self.queue(queue)?.next_visible_at(now))
     }
 
-    /// The faults that coming calls will suffer. The calls of this model do not look at them: whoever serves it does.
+    /// The faults to inject into the next calls. The code that serves this model applies them, not its methods.
     pub fn faults(&mut self) -> &mut Faults {
         &mut self.faults
     }
@@ -325,7 +263,7 @@ impl Queues {
     }
 }
 
-/// Ids look like SQS's and count up, so that a run can be repeated.
+/// A message id in SQS's format. Ids are sequential, so that runs are reproducible.
 fn message_id(number: u64) -> MessageId {
     MessageId(format!("00000000-0000-4000-8000-{number:012x}"))
 }

@@ -1,7 +1,7 @@
-//! The Lambda runtime API, from Lambda's side: an HTTP server that a function process asks for work.
+//! The server side of the Lambda runtime API: an HTTP server from which a function process fetches invocations.
 //!
-//! One invocation is given to one request for work. Nothing here starts, stops or times out the process, and the
-//! extensions API is not served.
+//! Each invocation is delivered to one request for the next invocation. This module does not start, stop or time out
+//! the process, and it does not serve the extensions API.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -15,19 +15,19 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::loopback::Loopback;
 use crate::wire::{ACCOUNT, REGION, Reaction};
 
-/// What every path begins with: the version of the API.
+/// The prefix of every path: the version of the API.
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// How a function answered an invocation.
+/// The result of an invocation, as the function reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvocationAnswer {
-    /// With a response.
+    /// The function's response.
     Response(Bytes),
-    /// With an error report.
+    /// The function's error report.
     Error(Bytes),
 }
 
-/// A running runtime API. Dropping it ends the server.
+/// A running runtime API. Dropping it stops the server.
 #[derive(Debug)]
 pub struct RuntimeApi {
     http: Loopback,
@@ -37,11 +37,10 @@ pub struct RuntimeApi {
 #[derive(Debug)]
 struct State {
     invocations: Mutex<Invocations>,
-    /// Somebody may find an invocation waiting.
+    /// Notified when an invocation is queued.
     queued: Notify,
-    /// When each request for work came.
+    /// The time of each request for the next invocation.
     requests: watch::Sender<Vec<Instant>>,
-    /// The request id of each invocation that was given to a process.
     init_errors: watch::Sender<Vec<Bytes>>,
     answers: watch::Sender<Vec<(String, InvocationAnswer)>>,
 }
@@ -62,7 +61,6 @@ struct Invocation {
 }
 
 impl RuntimeApi {
-    /// Starts the server on a free port.
     pub async fn start() -> io::Result<Self> {
         let state = Arc::new(State {
             invocations: Mutex::default(),
@@ -79,16 +77,17 @@ impl RuntimeApi {
         Ok(Self { http: http.await?, state })
     }
 
-    /// What the function process needs as `AWS_LAMBDA_RUNTIME_API`: host and port.
+    /// The value of `AWS_LAMBDA_RUNTIME_API` for the function process: host and port.
     #[must_use]
     pub fn address(&self) -> String {
         self.http.address().to_string()
     }
 
-    /// Queues an invocation and resolves to the function's answer.
+    /// Queues an invocation and resolves to the function's result.
     ///
-    /// The deadline is `timeout` after the process takes the invocation. Nobody enforces it, and if the process dies no
-    /// answer comes: then drop the future. An invocation whose future was dropped is not given to a process any more.
+    /// The deadline is `timeout` after a process fetches the invocation. It is not enforced, and if the process
+    /// ends, the future does not resolve; the caller must drop it then. An invocation whose future was dropped is
+    /// not delivered to a process.
     pub fn invoke(
         &self,
         payload: impl Into<Bytes>,
@@ -104,35 +103,35 @@ impl RuntimeApi {
         async move {
             match answered.await {
                 Ok(answer) => answer,
-                // The server is gone, and with it the hope for an answer.
+                // The server has stopped, so no result will arrive.
                 Err(_) => std::future::pending().await,
             }
         }
     }
 
-    /// Resolves when a process first asks for work, to the time at which it did.
+    /// Resolves when a process first requests an invocation, to the time of the request.
     pub async fn first_request(&self) -> Instant {
         self.nth_request(1).await
     }
 
-    /// Resolves when work was asked for `n` times in all, from 1, to the time of the n-th request.
+    /// Resolves when the `n`-th request for an invocation has arrived, counted from 1, to the time of the request.
     pub async fn nth_request(&self, n: usize) -> Instant {
         nth(&self.state.requests, n).await
     }
 
-    /// How often work was asked for, by all processes so far.
+    /// The number of requests for an invocation, by all processes so far.
     #[must_use]
     pub fn request_count(&self) -> usize {
         self.state.requests.borrow().len()
     }
 
-    /// Every report of a process that could not start.
+    /// Every error report of a process that failed to initialize.
     #[must_use]
     pub fn init_errors(&self) -> Vec<Bytes> {
         self.state.init_errors.borrow().clone()
     }
 
-    /// Every answer by request id, in order, also those that nobody waited for.
+    /// Every result by request id, in order, including those whose caller no longer waits.
     #[must_use]
     pub fn answers(&self) -> Vec<(String, InvocationAnswer)> {
         self.state.answers.borrow().clone()
@@ -156,9 +155,9 @@ impl State {
         }
     }
 
-    /// Holds the request until there is work, as Lambda freezes a process that has nothing to do.
+    /// Holds the request until an invocation is queued, as Lambda freezes an idle process.
     async fn next(&self) -> Response<Bytes> {
-        #[allow(clippy::disallowed_methods, reason = "the time at which a process is ready is measured")]
+        #[allow(clippy::disallowed_methods, reason = "tests measure the time at which a process is ready")]
         let now = Instant::now();
         self.requests.send_modify(|requests| requests.push(now));
         let mut queued = std::pin::pin!(self.queued.notified());
@@ -168,14 +167,15 @@ impl State {
                 return self.start(invocation);
             }
             queued.as_mut().await;
-            // The process may have died while it waited. After a turn of the event loop its connection, and this future
-            // with it, is gone; without, the invocation could be given to a dead process.
+            // The process may have ended while it waited. After one turn of the event loop, its connection and with
+            // it this future are dropped; without the turn, the invocation could be delivered to a process that has
+            // ended.
             tokio::task::yield_now().await;
             queued.set(self.queued.notified());
         }
     }
 
-    /// The oldest waiting invocation that somebody still waits for.
+    /// Removes and returns the oldest queued invocation whose caller still waits.
     fn take(&self) -> Option<Invocation> {
         let mut invocations = self.invocations();
         while let Some(invocation) = invocations.waiting.pop_front() {
@@ -188,7 +188,7 @@ impl State {
 
     fn start(&self, invocation: Invocation) -> Response<Bytes> {
         let Invocation { id, payload, timeout, answer } = invocation;
-        #[expect(clippy::disallowed_methods, reason = "a deadline is a time of day")]
+        #[expect(clippy::disallowed_methods, reason = "a deadline is a point in wall-clock time")]
         let deadline = SystemTime::now() + timeout;
         let deadline_ms = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let started = Response::builder()
@@ -214,18 +214,19 @@ impl State {
             return refusal;
         };
         self.answers.send_modify(|answers| answers.push((id.to_owned(), answer.clone())));
-        // Whoever dropped the invocation does not want the answer.
+        // This fails if the caller no longer waits; the result is then not needed.
         let _ = waiting.send(answer);
         status(StatusCode::ACCEPTED)
     }
 
-    /// A test that panicked while it held the lock has failed already; the others may go on.
+    /// Locks the invocations. Ignores a poisoned lock: the test that panicked has failed already, and others can
+    /// continue.
     fn invocations(&self) -> MutexGuard<'_, Invocations> {
         self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The n-th of a growing list, from 1, as soon as there is one.
+/// Waits for the n-th element of a growing list, counted from 1.
 async fn nth<T: Clone>(list: &watch::Sender<Vec<T>>, n: usize) -> T {
     let mut list = list.subscribe();
     loop {
@@ -233,7 +234,7 @@ async fn nth<T: Clone>(list: &watch::Sender<Vec<T>>, n: usize) -> T {
         if let Some(nth) = nth {
             return nth;
         }
-        // It fails if the list can no longer grow, but the list is borrowed from the server that makes it grow.
+        // An error means that the list no longer grows, but `self` borrows the server that appends to it.
         let _ = list.changed().await;
     }
 }

@@ -1,6 +1,7 @@
-//! A model of Secrets Manager as a reader sees it: secrets by name, each with one version, the current one.
+//! A model of Secrets Manager from a reader's point of view: secrets by name, each with one version, the current
+//! one.
 //!
-//! No clock, no I/O. Earlier versions are forgotten, and when a version was made is made up.
+//! No clock, no I/O. Earlier versions are not stored, and creation times are synthetic.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -8,73 +9,69 @@ use std::time::{Duration, SystemTime};
 use crate::faults::Faults;
 use crate::wire::secret_arn;
 
-/// When the first version of all was made, in seconds since 1970. Each further one follows a second later: made up, but
-/// the same calls give the same answers.
+/// The creation time of the first version, in seconds since 1970. Each later version follows one second after the
+/// previous one, so that the same calls return the same responses.
 const FIRST_CREATED_SECONDS: u64 = 1_700_000_000;
 
-/// The secrets of one account in one region.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     by_name: BTreeMap<String, Secret>,
-    versions_made: u64,
+    versions_created: u64,
     faults: Faults,
 }
 
-/// A secret in its current version.
+/// A secret with its current version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
-    /// The name under which it was put.
     pub name: String,
-    /// What is secret, as text.
     pub value: String,
-    /// The id of this version; a new one with every put.
+    /// The id of the current version; every `put` creates a new one.
     pub version_id: String,
-    /// When this version was made.
+    /// The creation time of the current version.
     pub created_at: SystemTime,
 }
 
 impl Secrets {
-    /// Makes a secret, or a new version of it. `id` is its name or its ARN.
+    /// Creates a secret, or a new version of it. `id` is the name or the ARN.
     pub fn put(&mut self, id: &str, value: impl Into<String>) {
         let name = name_of(id).to_owned();
         let created_at =
-            SystemTime::UNIX_EPOCH + Duration::from_secs(FIRST_CREATED_SECONDS + self.versions_made);
-        self.versions_made += 1;
+            SystemTime::UNIX_EPOCH + Duration::from_secs(FIRST_CREATED_SECONDS + self.versions_created);
+        self.versions_created += 1;
         let secret = Secret {
             name: name.clone(),
             value: value.into(),
-            version_id: format!("00000000-0000-4000-8000-{:012x}", self.versions_made),
+            version_id: format!("00000000-0000-4000-8000-{:012x}", self.versions_created),
             created_at,
         };
         self.by_name.insert(name, secret);
     }
 
-    /// Takes a secret away.
+    /// Removes a secret. `id` is the name or the ARN.
     pub fn remove(&mut self, id: &str) {
         self.by_name.remove(name_of(id));
     }
 
-    /// The secret of this name or ARN.
+    /// The secret with this name or ARN.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Secret> {
         self.by_name.get(name_of(id))
     }
 
-    /// The faults that coming calls will suffer. The calls of this model do not look at them: whoever serves it does.
+    /// The faults to inject into the next calls. The code that serves this model applies them, not its methods.
     pub fn faults(&mut self) -> &mut Faults {
         &mut self.faults
     }
 }
 
 impl Secret {
-    /// The ARN.
     #[must_use]
     pub fn arn(&self) -> String {
         secret_arn(&self.name)
     }
 }
 
-/// The name in an ARN of this account and region; anything else is a name already.
+/// Extracts the name from an ARN of this account and region; returns any other id unchanged.
 pub(crate) fn name_of(id: &str) -> &str {
     id.strip_prefix(secret_arn("").as_str()).unwrap_or(id)
 }
@@ -84,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_is_found_by_name_and_by_arn_until_it_is_removed() {
+    fn secret_is_found_by_name_and_arn_until_it_is_removed() {
         let mut secrets = Secrets::default();
         secrets.put("webhooks", "old");
         let old = secrets.get("webhooks").unwrap().clone();

@@ -1,6 +1,6 @@
 //! SQS, EventBridge, Secrets Manager and STS as an HTTP server on 127.0.0.1.
 //!
-//! This file owns the clock, the locks and the waiting; what a call means is decided in [`crate::wire`] and the models.
+//! This file owns the clock, the locks and the waiting. [`crate::wire`] and the models carry out the calls.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -22,20 +22,21 @@ use crate::wire::{
     self, ACCOUNT, DESCRIBE_EVENT_BUS, GET_SECRET_VALUE, PUT_EVENTS, QUERY_CONTENT_TYPE, Reaction, SQS_PREFIX,
 };
 
-/// How long [`LocalAws::until`] waits. On loopback things happen within milliseconds; this is for a machine that is busy
-/// with a build, and short enough to name the condition that never held before a whole run is given up.
-const UNTIL_MAX: Duration = Duration::from_secs(30);
+/// The timeout of [`LocalAws::until`]. A condition normally becomes true within milliseconds; the value leaves time
+/// for a machine that is busy with a build, and still ends a test that waits for a condition that never becomes
+/// true.
+const UNTIL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// SQS, EventBridge, Secrets Manager and STS on loopback. Dropping it ends the server.
+/// SQS, EventBridge, Secrets Manager and STS on loopback. Dropping it stops the server.
 #[derive(Debug)]
 pub struct LocalAws {
     http: Loopback,
     state: Arc<State>,
 }
 
-/// The models, locked. Whoever changes something through it wakes those who wait for a change.
+/// A locked model. Changing the model through it wakes the tasks that wait for a change.
 ///
-/// Hold at most one at a time and none across an `await`: the server needs the same locks.
+/// Hold at most one at a time and none across an `await`, because the server needs the same locks.
 #[derive(Debug)]
 pub struct Held<'a, T> {
     guard: MutexGuard<'a, T>,
@@ -43,28 +44,24 @@ pub struct Held<'a, T> {
     is_changed: bool,
 }
 
-/// What a condition given to [`LocalAws::until`] can look at.
+/// The state that a condition passed to [`LocalAws::until`] can read.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The queues.
     pub queues: &'a Queues,
-    /// The buses.
     pub bus: &'a Bus,
-    /// The secrets.
     pub secrets: &'a Secrets,
-    /// The issuer of web identity tokens.
     pub sts: &'a WebIdentity,
-    /// Every call so far.
+    /// All calls so far.
     pub journal: &'a [JournalEntry],
-    /// The time the services go by.
+    /// The current time of the services.
     pub now: SystemTime,
 }
 
-/// A condition did not come true in time. Shows the journal, which usually says why.
+/// A condition did not become true before the timeout. The message contains the journal, which usually shows why.
 #[derive(Debug, Error)]
-#[error("the condition did not come true within {}s; the calls were: {journal:#?}", UNTIL_MAX.as_secs())]
-pub struct NeverTrue {
-    /// Every call so far.
+#[error("the condition was not true within {}s; the calls were: {journal:#?}", UNTIL_TIMEOUT.as_secs())]
+pub struct ConditionTimeout {
+    /// All calls so far.
     pub journal: Vec<JournalEntry>,
 }
 
@@ -75,14 +72,14 @@ struct State {
     secrets: Mutex<Secrets>,
     sts: Mutex<WebIdentity>,
     journal: Mutex<Vec<JournalEntry>>,
-    /// How far [`LocalAws::advance`] has moved the clock.
+    /// The total by which [`LocalAws::advance`] has moved the clock.
     ahead: Mutex<Duration>,
     changes: watch::Sender<u64>,
 }
 
 impl LocalAws {
-    /// Starts the server on a free port, without any queue or secret, with the default bus alone and with a role that
-    /// may ask for tokens.
+    /// Starts the server on a free port, without queues and secrets, with the default event bus and with a role that
+    /// may request tokens.
     pub async fn start() -> io::Result<Self> {
         let state = Arc::new(State {
             queues: Mutex::default(),
@@ -101,13 +98,13 @@ impl LocalAws {
         Ok(Self { http: http.await?, state })
     }
 
-    /// What to give a client as its endpoint, without a slash at the end.
+    /// The endpoint URL for a client, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.http.address())
     }
 
-    /// The variables that lead a client of AWS here, by name.
+    /// The environment variables that configure an AWS client for this server, by name.
     pub fn environment(&self) -> impl Fn(&str) -> Option<String> + Clone + Send + Sync + use<> {
         let url = self.url();
         move |name| match name {
@@ -118,81 +115,83 @@ impl LocalAws {
         }
     }
 
-    /// The URL of a queue, which need not exist.
+    /// The URL of a queue, whether or not it exists.
     #[must_use]
     pub fn queue_url(&self, name: &str) -> String {
         format!("{}/{ACCOUNT}/{name}", self.url())
     }
 
-    /// The queues, to look at or to change at the time of [`LocalAws::now`].
+    /// The queues, for reads and for changes at the time of [`LocalAws::now`].
     #[must_use]
     pub fn queues(&self) -> Held<'_, Queues> {
-        self.state.hold(&self.state.queues)
+        self.state.guard(&self.state.queues)
     }
 
-    /// The buses, to look at or to change.
+    /// The event buses, for reads and changes.
     #[must_use]
     pub fn bus(&self) -> Held<'_, Bus> {
-        self.state.hold(&self.state.bus)
+        self.state.guard(&self.state.bus)
     }
 
-    /// The secrets, to look at or to change.
+    /// The secrets, for reads and changes.
     #[must_use]
     pub fn secrets(&self) -> Held<'_, Secrets> {
-        self.state.hold(&self.state.secrets)
+        self.state.guard(&self.state.secrets)
     }
 
-    /// The issuer of web identity tokens, to look at or to change.
+    /// The issuer of web identity tokens, for reads and changes.
     #[must_use]
     pub fn sts(&self) -> Held<'_, WebIdentity> {
-        self.state.hold(&self.state.sts)
+        self.state.guard(&self.state.sts)
     }
 
-    /// Every call so far, in the order in which they were carried out.
+    /// All calls so far, in the order in which they were carried out.
     #[must_use]
     pub fn journal(&self) -> Vec<JournalEntry> {
         lock(&self.state.journal).clone()
     }
 
-    /// The time the services go by.
+    /// The current time of the services.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.state.now()
     }
 
-    /// Moves the services' time forward, so that a visibility timeout passes without waiting for it.
+    /// Moves the services' clock forward, so that a visibility timeout passes without waiting.
     ///
-    /// The client's clock stays: a message sent afterwards carries a time in the client's future.
+    /// The client's clock does not move: a message sent afterwards has a timestamp in the client's future.
     pub fn advance(&self, by: Duration) {
         *lock(&self.state.ahead) += by;
-        self.state.has_changed();
+        self.state.notify_changed();
     }
 
-    /// Resolves upon the first change after this call: a request, a change through [`LocalAws::queues`],
-    /// [`LocalAws::bus`], [`LocalAws::secrets`] or [`LocalAws::sts`], or a moved clock. Time that merely passes is no
-    /// change.
+    /// Resolves at the first change after this call: a request, a change through [`LocalAws::queues`],
+    /// [`LocalAws::bus`], [`LocalAws::secrets`] or [`LocalAws::sts`], or an advanced clock. The passage of time is
+    /// not a change.
     pub fn changed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut changes = self.state.changes.subscribe();
         async move {
-            // The sender is gone when the server is: no further change will come, so nobody should wait for one.
+            // An error means that the server has stopped; no further change will come, so the wait ends.
             let _ = changes.changed().await;
         }
     }
 
-    /// Resolves as soon as a condition holds, now or after a change.
+    /// Resolves as soon as a condition is true, now or after a change.
     ///
-    /// The condition must not use this `LocalAws`, whose locks are held while it looks.
-    #[expect(clippy::disallowed_methods, reason = "a test that waits in vain must end")]
-    pub async fn until(&self, mut condition: impl FnMut(View<'_>) -> bool) -> Result<(), NeverTrue> {
+    /// The condition must not use this `LocalAws`, whose locks are held while the condition runs.
+    #[expect(clippy::disallowed_methods, reason = "a test whose condition never becomes true must end")]
+    pub async fn until(&self, mut condition: impl FnMut(View<'_>) -> bool) -> Result<(), ConditionTimeout> {
         let mut changes = self.state.changes.subscribe();
-        let come_true = async {
-            while !self.state.look(&mut condition) {
+        let becomes_true = async {
+            while !self.state.check(&mut condition) {
                 if changes.changed().await.is_err() {
                     break;
                 }
             }
         };
-        tokio::time::timeout(UNTIL_MAX, come_true).await.map_err(|_| NeverTrue { journal: self.journal() })
+        tokio::time::timeout(UNTIL_TIMEOUT, becomes_true)
+            .await
+            .map_err(|_| ConditionTimeout { journal: self.journal() })
     }
 }
 
@@ -211,7 +210,7 @@ impl State {
             let mut secrets = lock(&self.secrets);
             wire::get_secret_value(&mut secrets, &mut lock(&self.journal), body, now)
         } else if let Some(action) = target.strip_prefix(SQS_PREFIX) {
-            // A client reaches the server under the name it was given, so the queue's URL repeats it.
+            // The queue's URL in the response uses the host name that the client used.
             let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
             let mut queues = lock(&self.queues);
             wire::call_sqs(
@@ -228,11 +227,11 @@ impl State {
         } else {
             Reaction::Answer(wire::unknown_operation())
         };
-        self.has_changed();
+        self.notify_changed();
         reaction
     }
 
-    fn look(&self, condition: &mut impl FnMut(View<'_>) -> bool) -> bool {
+    fn check(&self, condition: &mut impl FnMut(View<'_>) -> bool) -> bool {
         let (queues, bus, secrets) = (lock(&self.queues), lock(&self.bus), lock(&self.secrets));
         let (sts, journal) = (lock(&self.sts), lock(&self.journal));
         condition(View {
@@ -245,16 +244,16 @@ impl State {
         })
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the services' clock starts from the machine's")]
+    #[allow(clippy::disallowed_methods, reason = "the services' clock is based on the machine's clock")]
     fn now(&self) -> SystemTime {
         SystemTime::now() + *lock(&self.ahead)
     }
 
-    fn hold<'a, T>(&'a self, part: &'a Mutex<T>) -> Held<'a, T> {
+    fn guard<'a, T>(&'a self, part: &'a Mutex<T>) -> Held<'a, T> {
         Held { guard: lock(part), changes: &self.changes, is_changed: false }
     }
 
-    fn has_changed(&self) {
+    fn notify_changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }
 }
@@ -282,7 +281,7 @@ impl<T> Drop for Held<'_, T> {
     }
 }
 
-/// Whether a call without a target is one in the query protocol, which STS alone speaks here.
+/// Whether a call without `x-amz-target` uses the query protocol, which only STS uses here.
 fn is_query(head: &request::Parts) -> bool {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -292,7 +291,7 @@ fn is_query(head: &request::Parts) -> bool {
         && content_type.eq_ignore_ascii_case(QUERY_CONTENT_TYPE)
 }
 
-/// A test that panicked while it held a lock has failed already; the others may go on.
+/// Locks a mutex. Ignores a poisoned lock: the test that panicked has failed already, and others can continue.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

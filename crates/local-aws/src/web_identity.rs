@@ -1,8 +1,8 @@
-//! A model of STS as far as it vouches for its own account's roles: the issuer of web identity tokens
-//! (`GetWebIdentityToken`) and the keys it shows to those who check them.
+//! A model of STS, limited to web identity tokens (`GetWebIdentityToken`): the issuer, and the keys that it
+//! publishes for verification.
 //!
-//! No clock, no I/O. Everything that a receiver must refuse can be made here: what is public is a setting, and holds
-//! from the next token on.
+//! No clock, no I/O. Tests can create every token that a receiver must reject: the public fields are settings that
+//! apply from the next token on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,56 +20,56 @@ use time::{Duration, OffsetDateTime};
 use crate::faults::Faults;
 use crate::wire::{ACCOUNT, REGION};
 
-/// The id of the key, as AWS names its own.
+/// The id of the key, in AWS's format.
 const KEY_ID: &str = "RSA_0";
 
-/// The claim that holds what AWS adds to the standard ones.
+/// The claim that contains AWS's additions to the standard claims.
 const AWS_CLAIM: &str = "https://sts.amazonaws.com/";
 
-/// The issuer of one account and the role that calls it.
+/// The token issuer of one account, and the role that calls it.
 #[derive(Clone, Debug)]
 pub struct WebIdentity {
-    /// The claim `iss`: the URL that AWS gives an account whose federation it enables.
+    /// The claim `iss`: the issuer URL that AWS assigns when outbound federation is enabled.
     pub issuer: String,
-    /// The claim `sub`: the ARN of the role that calls.
+    /// The claim `sub`: the ARN of the calling role.
     pub subject: String,
-    /// Why every call is refused, if it is.
+    /// The reason for which every call is refused; `None` if calls are accepted.
     pub denial: Option<Denial>,
-    /// What tokens are signed with.
+    /// The key that signs the tokens.
     pub signed_with: SigningKey,
-    /// How far the issuer's clock is ahead of the services'. Less than nothing makes tokens that have expired when they
-    /// come, more than nothing such as are issued in the future.
+    /// The offset of the issuer's clock from the services' clock. If it is negative, tokens can be expired when
+    /// issued; if it is positive, tokens are issued in the future.
     pub clock_ahead: Duration,
-    shown: Arc<KeyPair>,
-    hidden: Arc<KeyPair>,
+    published: Arc<KeyPair>,
+    unpublished: Arc<KeyPair>,
     tokens_issued: u64,
     faults: Faults,
 }
 
-/// Why STS refuses whoever asks for a token.
+/// Why STS refuses to issue a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// The account has not enabled outbound federation, which is how every account begins.
+    /// The account has not enabled outbound federation, the default of every account.
     FederationDisabled,
-    /// No policy allows the role to ask.
+    /// No policy allows the call to the role.
     NotAllowed,
-    /// The token would outlive the caller's own session.
+    /// The token would expire after the caller's own session.
     SessionEndsSooner,
 }
 
-/// One of the two keys.
+/// The key that signs tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SigningKey {
-    /// The one in [`WebIdentity::jwks`].
-    Shown,
-    /// One that nobody is shown. Its tokens name the other's id, so that nothing but the signature gives them away.
+    /// The key in [`WebIdentity::jwks`].
+    Published,
+    /// A key that is not published. Its tokens have the published key's id, so that only the signature differs.
     Hidden,
 }
 
-/// A token and what its caller is told of it.
+/// An issued token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// The signed token in its compact form.
+    /// The signed token in compact form.
     pub jwt: String,
     /// The claim `jti`.
     pub id: String,
@@ -78,27 +78,27 @@ pub struct Token {
 }
 
 impl WebIdentity {
-    /// An account that has enabled the federation, with a role that may ask for tokens.
+    /// An account with outbound federation enabled, and a role that may request tokens.
     ///
-    /// Fails only if the test keys are broken.
+    /// Fails only if the test keys are invalid.
     pub fn new() -> Result<Self, KeyRejected> {
         Ok(Self {
             issuer: "https://00000000-0000-4000-8000-000000000000.tokens.sts.global.api.aws".to_owned(),
             subject: format!("arn:aws:iam::{ACCOUNT}:role/worker"),
             denial: None,
-            signed_with: SigningKey::Shown,
+            signed_with: SigningKey::Published,
             clock_ahead: Duration::ZERO,
-            shown: Arc::new(KeyPair::from_pkcs8(include_bytes!("../keys/shown.der"))?),
-            hidden: Arc::new(KeyPair::from_pkcs8(include_bytes!("../keys/hidden.der"))?),
+            published: Arc::new(KeyPair::from_pkcs8(include_bytes!("../keys/shown.der"))?),
+            unpublished: Arc::new(KeyPair::from_pkcs8(include_bytes!("../keys/hidden.der"))?),
             tokens_issued: 0,
             faults: Faults::default(),
         })
     }
 
-    /// What AWS publishes under the issuer's URL for those who check signatures.
+    /// The key set that AWS publishes under the issuer's URL.
     #[must_use]
     pub fn jwks(&self) -> Value {
-        let key = PublicKeyComponents::<Vec<u8>>::from(self.shown.public());
+        let key = PublicKeyComponents::<Vec<u8>>::from(self.published.public());
         json!({ "keys": [{
             "kty": "RSA",
             "kid": KEY_ID,
@@ -109,9 +109,9 @@ impl WebIdentity {
         }] })
     }
 
-    /// Signs a token for one audience or more. Whether it may be had at all is not looked at here.
+    /// Signs a token for one or more audiences. Does not check [`Self::denial`].
     ///
-    /// Fails only if the test keys are broken.
+    /// Fails only if the test keys are invalid.
     pub fn issue(
         &mut self,
         audiences: &[String],
@@ -138,23 +138,23 @@ impl WebIdentity {
         let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
         let signed = format!("{header}.{claims}");
         let key = match self.signed_with {
-            SigningKey::Shown => &self.shown,
-            SigningKey::Hidden => &self.hidden,
+            SigningKey::Published => &self.published,
+            SigningKey::Hidden => &self.unpublished,
         };
         let mut signature = vec![0; key.public().modulus_len()];
-        // This padding has nothing random in it: the same claims always give the same token.
+        // PKCS #1 v1.5 padding is deterministic: the same claims always produce the same token.
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)?;
         self.tokens_issued += 1;
         Ok(Token { jwt: format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)), id, expires_at })
     }
 
-    /// The faults that coming calls will suffer. The calls of this model do not look at them: whoever serves it does.
+    /// The faults to inject into the next calls. The code that serves this model applies them, not its methods.
     pub fn faults(&mut self) -> &mut Faults {
         &mut self.faults
     }
 }
 
-/// Without the token itself, which is long and, outside of tests, secret.
+/// Omits the token itself, which is long and, outside tests, secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { jwt: _, id, expires_at } = self;
@@ -182,14 +182,14 @@ mod tests {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
     }
 
-    /// A token's header and claims.
-    fn opened(token: &Token) -> (Value, Value) {
+    /// Decodes a token's header and claims.
+    fn decode_token(token: &Token) -> (Value, Value) {
         let parts: Vec<_> = token.jwt.split('.').collect();
         let [header, claims, _] = parts[..] else { panic!("{}", token.jwt) };
         (decoded(header), decoded(claims))
     }
 
-    fn is_signed_by_the_shown_key(sts: &WebIdentity, token: &Token) -> bool {
+    fn is_signed_by_the_published_key(sts: &WebIdentity, token: &Token) -> bool {
         let jwks = sts.jwks();
         let part = |name: &str| URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().unwrap()).unwrap();
         let (signed, signature) = token.jwt.rsplit_once('.').unwrap();
@@ -200,12 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn token_says_who_asked_for_whom_and_until_when() {
+    fn token_names_role_audience_and_expiration() {
         let mut sts = WebIdentity::new().unwrap();
 
         let token = issue(&mut sts);
 
-        let (header, claims) = opened(&token);
+        let (header, claims) = decode_token(&token);
         assert_eq!(header, json!({ "alg": "RS256", "kid": "RSA_0", "typ": "JWT" }));
         assert_eq!(
             claims,
@@ -227,52 +227,52 @@ mod tests {
             (token.id.as_str(), token.expires_at.unix_timestamp()),
             (claims["jti"].as_str().unwrap(), 1_700_000_300)
         );
-        assert!(is_signed_by_the_shown_key(&sts, &token));
+        assert!(is_signed_by_the_published_key(&sts, &token));
     }
 
     #[test]
-    fn several_audiences_are_a_list_and_every_token_has_its_own_id() {
+    fn token_has_a_unique_id_and_a_list_of_several_audiences() {
         let mut sts = WebIdentity::new().unwrap();
         let audiences = ["a".to_owned(), "b".to_owned()];
 
         let [first, second] = [(), ()].map(|()| sts.issue(&audiences, FIVE_MINUTES, now()).unwrap());
 
-        assert_eq!(opened(&first).1["aud"], json!(["a", "b"]));
-        assert_eq!(opened(&second).1["jti"], "00000000-0000-4000-8000-000000000002");
+        assert_eq!(decode_token(&first).1["aud"], json!(["a", "b"]));
+        assert_eq!(decode_token(&second).1["jti"], "00000000-0000-4000-8000-000000000002");
         assert_ne!(first.id, second.id);
     }
 
     #[test]
-    fn hidden_key_gives_itself_away_by_the_signature_alone() {
-        let shown = WebIdentity::new().unwrap();
-        let mut hidden = WebIdentity { signed_with: SigningKey::Hidden, ..shown.clone() };
+    fn token_of_the_unpublished_key_differs_only_in_the_signature() {
+        let published = WebIdentity::new().unwrap();
+        let mut unpublished = WebIdentity { signed_with: SigningKey::Hidden, ..published.clone() };
 
-        let token = issue(&mut hidden);
+        let token = issue(&mut unpublished);
 
-        assert_eq!(hidden.jwks(), shown.jwks());
-        assert_eq!(opened(&token), opened(&issue(&mut shown.clone())));
-        assert!(!is_signed_by_the_shown_key(&hidden, &token));
+        assert_eq!(unpublished.jwks(), published.jwks());
+        assert_eq!(decode_token(&token), decode_token(&issue(&mut published.clone())));
+        assert!(!is_signed_by_the_published_key(&unpublished, &token));
     }
 
     #[test]
-    fn setting_changes_its_claims_and_the_signature_stays_good() {
-        let usual = WebIdentity::new().unwrap();
-        let (_, expected) = opened(&issue(&mut usual.clone()));
+    fn setting_changes_its_claims_and_keeps_the_signature_valid() {
+        let default = WebIdentity::new().unwrap();
+        let (_, expected) = decode_token(&issue(&mut default.clone()));
         for (mut sts, claims) in [
             (
-                WebIdentity { issuer: "https://else.where".to_owned(), ..usual.clone() },
-                json!({ "iss": "https://else.where" }),
+                WebIdentity { issuer: "https://other.example".to_owned(), ..default.clone() },
+                json!({ "iss": "https://other.example" }),
             ),
             (
-                WebIdentity { clock_ahead: Duration::hours(-1), ..usual.clone() },
+                WebIdentity { clock_ahead: Duration::hours(-1), ..default.clone() },
                 json!({ "iat": 1_699_996_400, "exp": 1_699_996_700 }),
             ),
             (
-                WebIdentity { clock_ahead: Duration::hours(1), ..usual.clone() },
+                WebIdentity { clock_ahead: Duration::hours(1), ..default.clone() },
                 json!({ "iat": 1_700_003_600, "exp": 1_700_003_900 }),
             ),
             (
-                WebIdentity { subject: "role/other".to_owned(), ..usual.clone() },
+                WebIdentity { subject: "role/other".to_owned(), ..default.clone() },
                 json!({
                     "sub": "role/other",
                     "https://sts.amazonaws.com/": {
@@ -287,8 +287,8 @@ mod tests {
 
             let mut expected = expected.as_object().unwrap().clone();
             expected.extend(claims.as_object().unwrap().clone());
-            assert_eq!(opened(&token).1, Value::Object(expected));
-            assert!(is_signed_by_the_shown_key(&sts, &token));
+            assert_eq!(decode_token(&token).1, Value::Object(expected));
+            assert!(is_signed_by_the_published_key(&sts, &token));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The JSON protocols of SQS, EventBridge and Secrets Manager and the query protocol of STS: the bytes of a request in,
-//! a changed model and the bytes of an answer out.
+//! The JSON protocols of SQS, EventBridge and Secrets Manager and the query protocol of STS: parses a request,
+//! changes a model, and returns a response.
 //!
-//! No I/O and no clock. Whoever owns the connection acts on the [`Reaction`]. Signatures are not checked.
+//! No I/O and no clock. The owner of the connection applies the [`Reaction`]. Signatures are not checked.
 
 mod events;
 mod secrets;
@@ -21,105 +21,104 @@ use crate::faults::Fault;
 use crate::journal::{Ending, JournalEntry};
 pub(crate) use sqs::system_attributes;
 
-/// The account everything belongs to.
+/// The id of the simulated AWS account.
 pub const ACCOUNT: &str = "000000000000";
 
-/// The region everything is in.
+/// The simulated AWS Region.
 pub const REGION: &str = "us-east-1";
 
-/// The `x-amz-target` of publishing events.
+/// The `x-amz-target` of `PutEvents`.
 pub const PUT_EVENTS: &str = "AWSEvents.PutEvents";
 
-/// The `x-amz-target` of a look at a bus.
+/// The `x-amz-target` of `DescribeEventBus`.
 pub const DESCRIBE_EVENT_BUS: &str = "AWSEvents.DescribeEventBus";
 
-/// The `x-amz-target` of reading a secret.
+/// The `x-amz-target` of `GetSecretValue`.
 pub const GET_SECRET_VALUE: &str = "secretsmanager.GetSecretValue";
 
-/// What `x-amz-target` begins with for SQS; the action follows.
+/// The prefix of `x-amz-target` for SQS; the action follows it.
 pub const SQS_PREFIX: &str = "AmazonSQS.";
 
-/// The content type of a call in the query protocol, which has no `x-amz-target`; the body names the action.
+/// The content type of the query protocol, in which the body, not `x-amz-target`, names the action.
 pub const QUERY_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
-/// What becomes of a connection after a call.
+/// What the server does with the connection after a call.
 #[derive(Debug)]
 pub enum Reaction {
-    /// This answer is written.
+    /// Sends this response.
     Answer(Response<Bytes>),
-    /// Nothing is ever written.
+    /// Sends nothing and keeps the connection open.
     Hang,
-    /// The connection breaks without an answer.
-    Lost,
+    /// Resets the connection.
+    Reset,
 }
 
-/// The ARN of a queue.
 #[must_use]
 pub fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }
 
-/// The ARN of a secret. AWS appends six random characters to the name; here nothing is appended.
+/// The ARN of a secret. AWS appends six random characters to the name; this model does not.
 #[must_use]
 pub fn secret_arn(name: &str) -> String {
     format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}")
 }
 
-/// The answer to a call that names no action served here.
+/// The response to a call of an unsupported action.
 #[must_use]
 pub fn unknown_operation() -> Response<Bytes> {
-    answer(400, &json!({ "__type": "com.amazon.coral.service#UnknownOperationException" }))
+    json_response(400, &json!({ "__type": "com.amazon.coral.service#UnknownOperationException" }))
 }
 
-/// A call that was carried out, wholly or in part.
+/// The result of a call that was carried out completely or in part.
 #[derive(Debug)]
-struct Carried<A = Value> {
-    answer: A,
+struct Executed<A = Value> {
+    response: A,
     message_ids: Vec<String>,
     failed: usize,
 }
 
-/// A call that was refused as a whole.
+/// The refusal of a whole call.
 #[derive(Debug)]
 struct Refusal {
     status: u16,
-    /// What the client sees as the error's code.
+    /// The error code that the client sees.
     code: &'static str,
-    /// The JSON protocol's `__type`.
+    /// The value of `__type` in the JSON protocol.
     shape: &'static str,
     message: String,
-    /// Who is to blame, where the service answers in the query protocol or for it.
+    /// The party that caused the error, `Sender` or `Receiver`; set only if the service's response contains it.
     party: Option<&'static str>,
 }
 
-/// Puts a finished call in the journal and says what becomes of the connection.
-fn settle(
+/// Adds a call to the journal and returns what to do with the connection.
+fn finish(
     journal: &mut Vec<JournalEntry>,
     entry: JournalEntry,
     fault: Option<Fault>,
-    result: Result<Carried, Refusal>,
+    result: Result<Executed, Refusal>,
 ) -> Reaction {
-    settle_as(journal, entry, fault, result, |result| match result {
-        Ok(body) => answer(200, &body),
-        Err(refusal) => refusal.answer(),
+    finish_with(journal, entry, fault, result, |result| match result {
+        Ok(body) => json_response(200, &body),
+        Err(refusal) => refusal.response(),
     })
 }
 
-/// The same with an answer in the service's own writing.
-fn settle_as<A>(
+/// The same as `finish`, for a service with its own response format.
+fn finish_with<A>(
     journal: &mut Vec<JournalEntry>,
     mut entry: JournalEntry,
     fault: Option<Fault>,
-    result: Result<Carried<A>, Refusal>,
+    result: Result<Executed<A>, Refusal>,
     write: impl FnOnce(Result<A, Refusal>) -> Response<Bytes>,
 ) -> Reaction {
-    let answer = match result {
-        Ok(Carried { answer, message_ids, failed }) => {
+    let response = match result {
+        Ok(Executed { response, message_ids, failed }) => {
             entry.message_ids = message_ids;
             if failed > 0 {
                 entry.ending = Ending::Partly { failed };
             }
-            write(Ok(answer))
+            write(Ok(response))
         }
         Err(refusal) => {
             entry.ending = Ending::Refused(refusal.code.to_owned());
@@ -132,24 +131,27 @@ fn settle_as<A>(
     journal.push(entry);
     match fault {
         Some(Fault::Hang) => Reaction::Hang,
-        Some(Fault::AnswerLost) => Reaction::Lost,
-        Some(Fault::ServerError | Fault::Throttled | Fault::EntryFails(_)) | None => Reaction::Answer(answer),
+        Some(Fault::AnswerLost) => Reaction::Reset,
+        Some(Fault::ServerError | Fault::Throttled | Fault::EntryFails(_)) | None => {
+            Reaction::Answer(response)
+        }
     }
 }
 
 impl Refusal {
-    fn answer(&self) -> Response<Bytes> {
-        let mut answer = answer(self.status, &json!({ "__type": self.shape, "message": self.message }));
+    fn response(&self) -> Response<Bytes> {
+        let mut response =
+            json_response(self.status, &json!({ "__type": self.shape, "message": self.message }));
         let query_error =
             self.party.and_then(|party| HeaderValue::from_str(&format!("{};{party}", self.code)).ok());
         if let Some(query_error) = query_error {
-            answer.headers_mut().insert("x-amzn-query-error", query_error);
+            response.headers_mut().insert("x-amzn-query-error", query_error);
         }
-        answer
+        response
     }
 }
 
-/// The call's body is not what the action takes.
+/// The refusal of a call with an invalid body.
 fn malformed(error: &serde_json::Error) -> Refusal {
     Refusal {
         status: 400,
@@ -160,29 +162,29 @@ fn malformed(error: &serde_json::Error) -> Refusal {
     }
 }
 
-/// A refusal by a service that only ever spoke JSON.
+/// A refusal by a service that has only a JSON protocol.
 fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
     Refusal { status, code, shape: code, message: message.to_owned(), party: None }
 }
 
-/// The reaction of a service whose protocol is version 1.1 of JSON; SQS speaks 1.0.
+/// Sets the content type of JSON protocol version 1.1. SQS uses version 1.0.
 fn json_1_1(reaction: Reaction) -> Reaction {
     match reaction {
-        Reaction::Answer(mut answer) => {
+        Reaction::Answer(mut response) => {
             let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
-            answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            Reaction::Answer(answer)
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            Reaction::Answer(response)
         }
         other => other,
     }
 }
 
-fn answer(status: u16, body: &Value) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from(body.to_string()));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+fn json_response(status: u16, body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = HeaderValue::from_static("application/x-amz-json-1.0");
-    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    answer
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
 }
 
 #[cfg(test)]
@@ -213,17 +215,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn answered(reaction: Reaction) -> (u16, Option<String>, Value) {
-        let Reaction::Answer(answer) = reaction else { panic!("{reaction:?}") };
-        let query_error = answer.headers().get("x-amzn-query-error");
+    fn response_of(reaction: Reaction) -> (u16, Option<String>, Value) {
+        let Reaction::Answer(response) = reaction else { panic!("{reaction:?}") };
+        let query_error = response.headers().get("x-amzn-query-error");
         let query_error = query_error.map(|value| value.to_str().unwrap().to_owned());
-        (answer.status().as_u16(), query_error, serde_json::from_slice(answer.body()).unwrap())
+        (response.status().as_u16(), query_error, serde_json::from_slice(response.body()).unwrap())
     }
 
     #[test]
-    fn refusal_has_the_shape_and_the_header_of_sqs() {
+    fn refusal_has_the_format_and_header_of_sqs() {
         let mut journal = Vec::new();
-        let (status, query_error, body) = answered(send(&mut queues(), &mut journal, ""));
+        let (status, query_error, body) = response_of(send(&mut queues(), &mut journal, ""));
 
         assert_eq!((status, query_error.as_deref()), (400, Some("MissingParameter;Sender")));
         assert_eq!(
@@ -237,16 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn body_that_is_no_call_is_refused_and_journaled() {
+    fn invalid_body_is_refused_and_journaled() {
         let mut journal = Vec::new();
         let reaction = call_sqs(&mut queues(), &mut journal, "", "SendMessage", b"[]", NOW);
 
-        assert_eq!(answered(reaction).0, 400);
+        assert_eq!(response_of(reaction).0, 400);
         assert_eq!(journal[0].ending, Ending::Refused("SerializationException".to_owned()));
     }
 
     #[test]
-    fn fault_decides_whether_the_call_is_carried_out() {
+    fn fault_determines_whether_the_call_is_executed() {
         for (fault, messages) in [
             (Fault::ServerError, 0),
             (Fault::Throttled, 0),
@@ -265,7 +267,7 @@ mod tests {
                 (messages, &Ending::Faulted(fault))
             );
             assert_eq!(matches!(reaction, Reaction::Hang), fault == Fault::Hang);
-            assert_eq!(matches!(reaction, Reaction::Lost), fault == Fault::AnswerLost);
+            assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::AnswerLost);
         }
     }
 }

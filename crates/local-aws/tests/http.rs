@@ -1,4 +1,4 @@
-//! Function URL, Secrets Manager and STS as bytes on a socket: no client tidies up what it sends or sees.
+//! Function URL, Secrets Manager and STS over a socket, with a client that works on bytes and normalizes nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -15,23 +15,23 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// An answer as it came, its head in lower case.
+/// A response as received, with its header section in lowercase.
 #[derive(Debug)]
-struct Seen {
+struct HttpResponse {
     status: u16,
     head: String,
     body: String,
 }
 
-impl Seen {
+impl HttpResponse {
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
-/// Sends a request to a URL, with further header lines, and reads until the server closes the connection; nothing if it
-/// closes without an answer.
-async fn send(method: &str, url: &str, lines: &[&[u8]], body: &[u8]) -> Option<Seen> {
+/// Sends a request with additional header lines to a URL, and reads until the server closes the connection. Returns
+/// `None` if the server closes it without a response.
+async fn send(method: &str, url: &str, lines: &[&[u8]], body: &[u8]) -> Option<HttpResponse> {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let first = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
     let mut request = first.into_bytes();
@@ -42,52 +42,52 @@ async fn send(method: &str, url: &str, lines: &[&[u8]], body: &[u8]) -> Option<S
     request.extend(body);
     let mut stream = TcpStream::connect(host).await.unwrap();
     stream.write_all(&request).await.unwrap();
-    let mut answer = Vec::new();
-    // A reset is no answer either.
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut response = Vec::new();
+    // A reset counts as no response too.
+    let _ = stream.read_to_end(&mut response).await;
+    let response = String::from_utf8(response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Some(Seen { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
+    Some(HttpResponse { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
 }
 
-async fn post(url: &str, lines: &[&[u8]], body: &[u8]) -> Option<Seen> {
+async fn post(url: &str, lines: &[&[u8]], body: &[u8]) -> Option<HttpResponse> {
     send("POST", url, lines, body).await
 }
 
-/// A function that answers every event with the event, and keeps what it was given.
+/// A function that returns every event as its response, and the events that it received.
 async fn echo(settings: FunctionUrlSettings) -> (FunctionUrl, Arc<Mutex<Vec<Bytes>>>) {
     let events = Arc::<Mutex<Vec<Bytes>>>::default();
-    let kept = Arc::clone(&events);
+    let received = Arc::clone(&events);
     let url = FunctionUrl::start(settings, move |event| {
-        kept.lock().unwrap().push(event.clone());
+        received.lock().unwrap().push(event.clone());
         ready(InvocationAnswer::Response(event))
     });
     (url.await.unwrap(), events)
 }
 
 #[tokio::test]
-async fn request_reaches_the_function_with_every_header_as_it_came() {
+async fn request_reaches_the_function_with_all_headers() {
     let (url, _) = echo(FunctionUrlSettings::default()).await;
     let to = format!("{}/detachments?dry=1", url.url());
     let lines = [b"X-Twice: a".as_slice(), b"x-twice: \xfcb", b"Content-Type: application/json"];
 
-    let seen = post(&to, &lines, b"{}").await.unwrap();
+    let response = post(&to, &lines, b"{}").await.unwrap();
 
-    let event = seen.json();
-    assert_eq!((seen.status, &event["rawPath"]), (200, &json!("/detachments")));
+    let event = response.json();
+    assert_eq!((response.status, &event["rawPath"]), (200, &json!("/detachments")));
     assert_eq!(event["headers"]["x-twice"], "a,\u{fffd}b");
     assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!("{}"), &json!(false)));
     assert_eq!(event["queryStringParameters"], json!({ "dry": "1" }));
 }
 
 #[tokio::test]
-async fn no_two_requests_of_a_process_have_the_same_id() {
+async fn request_ids_are_unique_in_a_process() {
     let urls = [echo(FunctionUrlSettings::default()).await, echo(FunctionUrlSettings::default()).await];
     let mut ids = Vec::new();
     for (url, _) in urls.iter().chain(&urls) {
-        let seen = post(&format!("{}/", url.url()), &[], b"").await.unwrap();
-        ids.push(seen.json()["requestContext"]["requestId"].as_str().unwrap().to_owned());
+        let response = post(&format!("{}/", url.url()), &[], b"").await.unwrap();
+        ids.push(response.json()["requestContext"]["requestId"].as_str().unwrap().to_owned());
     }
 
     ids.sort_unstable();
@@ -97,38 +97,38 @@ async fn no_two_requests_of_a_process_have_the_same_id() {
 }
 
 #[tokio::test]
-async fn stage_is_part_of_the_url_and_no_other_path_reaches_the_function() {
+async fn only_paths_with_the_stage_reach_the_function() {
     let settings = FunctionUrlSettings { stage: Some("prod".to_owned()), ..FunctionUrlSettings::default() };
     let (url, events) = echo(settings).await;
-    let seen = post(&format!("{}/detachments", url.url()), &[], b"").await.unwrap();
-    assert_eq!((seen.status, &seen.json()["rawPath"]), (200, &json!("/prod/detachments")));
+    let response = post(&format!("{}/detachments", url.url()), &[], b"").await.unwrap();
+    assert_eq!((response.status, &response.json()["rawPath"]), (200, &json!("/prod/detachments")));
 
-    for elsewhere in ["detachments", "production/detachments", ""] {
-        let to = format!("{}/{elsewhere}", url.url().strip_suffix("/prod").unwrap());
-        let seen = post(&to, &[], b"").await.unwrap();
-        assert_eq!((seen.status, seen.json()), (404, json!({ "message": "Not Found" })));
+    for other in ["detachments", "production/detachments", ""] {
+        let to = format!("{}/{other}", url.url().strip_suffix("/prod").unwrap());
+        let response = post(&to, &[], b"").await.unwrap();
+        assert_eq!((response.status, response.json()), (404, json!({ "message": "Not Found" })));
     }
     assert_eq!(events.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn body_too_large_for_an_event_is_refused_without_an_invocation() {
+async fn too_large_body_is_refused_without_an_invocation() {
     const MIB: usize = 1024 * 1024;
     let (url, events) = echo(FunctionUrlSettings::default()).await;
     let to = format!("{}/", url.url());
     let text = b"content-type: text/plain".as_slice();
 
-    // As base64 the second is too large; the last is more than the server keeps at all.
+    // Encoded in base64, the second body is too large; the last one exceeds the limit of the server.
     for (lines, mib) in [([text].as_slice(), 7), (&[], 5), (&[text], 9)] {
-        let seen = post(&to, lines, &vec![b'x'; mib * MIB]).await.unwrap();
-        assert_eq!(seen.status, 413, "{mib} MiB");
+        let response = post(&to, lines, &vec![b'x'; mib * MIB]).await.unwrap();
+        assert_eq!(response.status, 413, "{mib} MiB");
     }
     assert_eq!(events.lock().unwrap().len(), 0);
     assert_eq!(post(&to, &[text], &vec![b'x'; 5 * MIB]).await.unwrap().status, 200);
 }
 
 #[tokio::test]
-async fn runtime_api_answers_for_the_function() {
+async fn function_url_invokes_through_the_runtime_api() {
     let api = Arc::new(RuntimeApi::start().await.unwrap());
     let invoking = Arc::clone(&api);
     let url = FunctionUrl::start(FunctionUrlSettings::default(), move |event| {
@@ -138,27 +138,31 @@ async fn runtime_api_answers_for_the_function() {
     let url = url.await.unwrap();
 
     let to = format!("{}/", url.url());
-    let (seen, ()) = tokio::join!(post(&to, &[], b""), async {
+    let (response, ()) = tokio::join!(post(&to, &[], b""), async {
         let next = format!("http://{}/2018-06-01/runtime/invocation", api.address());
         let given = send("GET", &format!("{next}/next"), &[], b"").await.unwrap();
         let id = given.head.lines().find_map(|line| line.strip_prefix("lambda-runtime-aws-request-id: "));
-        let answer = json!({
+        let response = json!({
             "statusCode": 401,
             "headers": { "www-authenticate": "StandardWebhooks", "content-length": "77" },
-            "body": "who?",
+            "body": "none",
         });
         let to = format!("{next}/{}/response", id.unwrap());
-        post(&to, &[], answer.to_string().as_bytes()).await.unwrap();
+        post(&to, &[], response.to_string().as_bytes()).await.unwrap();
     });
 
-    let seen = seen.unwrap();
-    assert_eq!((seen.status, seen.body.as_str()), (401, "who?"));
-    assert!(seen.head.contains("\r\nx-amzn-remapped-www-authenticate: standardwebhooks"), "{}", seen.head);
-    assert!(seen.head.contains("\r\ncontent-length: 4"), "{}", seen.head);
+    let response = response.unwrap();
+    assert_eq!((response.status, response.body.as_str()), (401, "none"));
+    assert!(
+        response.head.contains("\r\nx-amzn-remapped-www-authenticate: standardwebhooks"),
+        "{}",
+        response.head
+    );
+    assert!(response.head.contains("\r\ncontent-length: 4"), "{}", response.head);
 }
 
 #[tokio::test]
-async fn function_url_ends_when_it_is_dropped() {
+async fn dropped_function_url_closes_its_port() {
     let (url, _) = echo(FunctionUrlSettings::default()).await;
     let to = url.url();
     drop(url);
@@ -168,7 +172,7 @@ async fn function_url_ends_when_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn secret_is_read_over_http_and_every_read_is_in_the_journal() {
+async fn every_read_of_a_secret_is_journaled() {
     let aws = LocalAws::start().await.unwrap();
     aws.secrets().put("webhooks", "old");
     aws.secrets().faults().plan(Action::GetSecretValue, 1, Fault::AnswerLost);
@@ -182,11 +186,11 @@ async fn secret_is_read_over_http_and_every_read_is_in_the_journal() {
     aws.secrets().put("webhooks", "new");
     let new = post(&to, &lines, read("webhooks").as_bytes()).await.unwrap();
     aws.secrets().remove("webhooks");
-    let gone = post(&to, &lines, read("webhooks").as_bytes()).await.unwrap();
+    let removed = post(&to, &lines, read("webhooks").as_bytes()).await.unwrap();
 
     assert_eq!((&old.json()["SecretString"], &new.json()["SecretString"]), (&json!("old"), &json!("new")));
     assert_ne!(old.json()["VersionId"], new.json()["VersionId"]);
-    assert_eq!(gone.json()["__type"], "ResourceNotFoundException");
+    assert_eq!(removed.json()["__type"], "ResourceNotFoundException");
     let endings: Vec<_> =
         aws.journal().into_iter().map(|entry| (entry.action, entry.target, entry.ending)).collect();
     let each = |ending| (Action::GetSecretValue, "webhooks".to_owned(), ending);
@@ -202,36 +206,36 @@ async fn secret_is_read_over_http_and_every_read_is_in_the_journal() {
 }
 
 #[tokio::test]
-async fn token_is_answered_to_a_form_posted_to_the_root_and_to_nothing_else() {
+async fn token_is_issued_only_for_a_form_posted_to_the_root() {
     let aws = LocalAws::start().await.unwrap();
     let form = b"Action=GetWebIdentityToken&Version=2011-06-15&Audience.member.1=a&SigningAlgorithm=RS256";
     let content_type = b"content-type: application/x-www-form-urlencoded; charset=utf-8".as_slice();
     let json = b"content-type: application/json".as_slice();
-    let elsewhere = b"x-amz-target: Elsewhere.Call".as_slice();
+    let other = b"x-amz-target: Elsewhere.Call".as_slice();
     let root = format!("{}/", aws.url());
 
     for number in 1..=2 {
-        let answer = post(&root, &[content_type], form).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        let response = post(&root, &[content_type], form).await.unwrap();
+        assert_eq!(response.status, 200, "{}", response.body);
         let request_id = format!("\r\nx-amzn-requestid: 00000000-0000-4000-8000-00000000000{number}\r\n");
-        assert!(answer.head.contains(&request_id), "{}", answer.head);
+        assert!(response.head.contains(&request_id), "{}", response.head);
     }
     for (method, to, lines) in [
         ("PUT", root.clone(), vec![content_type]),
-        ("POST", format!("{root}elsewhere"), vec![content_type]),
+        ("POST", format!("{root}other"), vec![content_type]),
         ("POST", root.clone(), vec![json]),
         ("POST", root.clone(), vec![]),
-        ("POST", root, vec![content_type, elsewhere]),
+        ("POST", root, vec![content_type, other]),
     ] {
-        let answer = send(method, &to, &lines, form).await.unwrap();
+        let response = send(method, &to, &lines, form).await.unwrap();
         let unknown = json!({ "__type": "com.amazon.coral.service#UnknownOperationException" });
-        assert_eq!((answer.status, answer.json()), (400, unknown), "{method} {to} {lines:?}");
+        assert_eq!((response.status, response.json()), (400, unknown), "{method} {to} {lines:?}");
     }
     assert_eq!(aws.journal().len(), 2);
 }
 
 #[tokio::test]
-async fn changed_secret_wakes_whoever_awaits_a_condition() {
+async fn changed_secret_wakes_a_waiting_condition() {
     let aws = LocalAws::start().await.unwrap();
     let (reached, ()) = tokio::join!(
         aws.until(|view| view.secrets.get("webhooks").is_some_and(|secret| secret.value == "new")),

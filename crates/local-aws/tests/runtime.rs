@@ -1,9 +1,9 @@
-//! The real Lambda runtime, in a process of its own, against the runtime API on loopback.
+//! The real Lambda runtime, in a separate process, against the runtime API on loopback.
 //!
 //! The function process is the example `function`, which cargo builds with the tests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "a test compares a measured time with its own")]
+#![expect(clippy::disallowed_methods, reason = "a test compares a measured time with the current time")]
 
 use std::io;
 use std::path::PathBuf;
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Beside the directory of this test's own program.
+/// The path of the example, relative to the directory of this test's own program.
 fn function_program() -> io::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let target = test.ancestors().nth(2).ok_or(io::ErrorKind::NotFound)?;
     Ok(target.join("examples").join("function"))
 }
 
-/// A function process that does not outlive its test.
+/// A function process that ends with its test.
 struct Function(Child);
 
 impl Function {
@@ -40,7 +40,7 @@ impl Function {
         Ok(Self(process))
     }
 
-    /// SIGKILL, and the process is gone.
+    /// Ends the process with SIGKILL and waits for it.
     fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -54,18 +54,18 @@ impl Drop for Function {
     }
 }
 
-/// Compiles only for a future that a multi-threaded runtime would take.
+/// Compiles only for a future that a multi-threaded runtime accepts.
 fn spawnable<F: Future + Send>(future: F) -> F {
     future
 }
 
-fn response(answer: InvocationAnswer) -> Value {
-    let (InvocationAnswer::Response(body) | InvocationAnswer::Error(body)) = answer;
+fn response(result: InvocationAnswer) -> Value {
+    let (InvocationAnswer::Response(body) | InvocationAnswer::Error(body)) = result;
     serde_json::from_slice(&body).unwrap()
 }
 
 #[tokio::test]
-async fn process_answers_one_invocation_after_another() {
+async fn process_handles_consecutive_invocations() {
     let api = RuntimeApi::start().await.unwrap();
     let started = Instant::now();
     let _function = Function::start(&api).unwrap();
@@ -82,25 +82,25 @@ async fn process_answers_one_invocation_after_another() {
 }
 
 #[tokio::test]
-async fn failure_of_the_function_is_an_error_and_the_next_invocation_goes_on() {
+async fn function_error_does_not_affect_the_next_invocation() {
     let api = RuntimeApi::start().await.unwrap();
     let _function = Function::start(&api).unwrap();
 
     let failed = api.invoke(r#""fail""#, TIMEOUT).await;
     assert!(matches!(failed, InvocationAnswer::Error(_)));
-    assert_eq!(response(failed)["errorMessage"], "told to fail");
+    assert_eq!(response(failed)["errorMessage"], "requested failure");
     assert_eq!(response(api.invoke("7", TIMEOUT).await)["payload"], 7);
 }
 
 #[tokio::test]
-async fn killed_process_takes_only_its_own_invocation_with_it() {
+async fn killed_process_loses_only_its_own_invocation() {
     let api = RuntimeApi::start().await.unwrap();
     let mut function = Function::start(&api).unwrap();
     api.first_request().await;
 
     let mut lost = Box::pin(api.invoke(r#""hang""#, TIMEOUT));
     let next = api.invoke("8", TIMEOUT);
-    // The process holds the invocation once nothing of it is left to send; it will not ask again.
+    // After the pause, the process has fetched the invocation and sends no further request.
     assert!(tokio::time::timeout(Duration::from_millis(100), &mut lost).await.is_err());
     function.kill();
     drop(lost);
@@ -110,20 +110,20 @@ async fn killed_process_takes_only_its_own_invocation_with_it() {
 }
 
 #[tokio::test]
-async fn process_killed_while_it_waited_for_work_is_given_none() {
+async fn process_killed_while_waiting_receives_no_invocation() {
     let api = RuntimeApi::start().await.unwrap();
     let mut function = Function::start(&api).unwrap();
     api.first_request().await;
     function.kill();
 
-    let answer = api.invoke("9", TIMEOUT);
+    let result = api.invoke("9", TIMEOUT);
     let _function = Function::start(&api).unwrap();
 
-    assert_eq!(response(answer.await)["payload"], 9);
+    assert_eq!(response(result.await)["payload"], 9);
 }
 
 #[tokio::test]
-async fn invocation_nobody_waits_for_is_not_given_to_a_process() {
+async fn dropped_invocation_is_not_delivered() {
     let api = RuntimeApi::start().await.unwrap();
     drop(api.invoke(r#""hang""#, TIMEOUT));
     let wanted = api.invoke("10", TIMEOUT);
@@ -133,7 +133,7 @@ async fn invocation_nobody_waits_for_is_not_given_to_a_process() {
 }
 
 #[tokio::test]
-async fn poller_deletes_what_succeeded_and_leaves_the_rest_to_its_visibility_timeout() {
+async fn poller_deletes_succeeded_messages_and_keeps_the_others() {
     const QUEUE: &str = "requests.fifo";
     let (aws, api) = (LocalAws::start().await.unwrap(), RuntimeApi::start().await.unwrap());
     let _function = Function::start(&api).unwrap();
@@ -145,14 +145,14 @@ async fn poller_deletes_what_succeeded_and_leaves_the_rest_to_its_visibility_tim
     let poller =
         Poller { aws: &aws, runtime_api: &api, queue: QUEUE.to_owned(), batch_max: 10, timeout: TIMEOUT };
 
-    // The poller waits first, and wakes when the messages come.
+    // The poller waits first and wakes when the messages arrive.
     let (round, ids) =
-        tokio::join!(spawnable(poller.round()), async { [send("a", "done"), send("b", "hand-back")] });
+        tokio::join!(spawnable(poller.round()), async { [send("a", "done"), send("b", "fail-message")] });
     let round = round.unwrap();
     assert_eq!(round.verdict, Verdict::SomeFailed([ids[1].to_string()].into()));
     assert_eq!(aws.queues().counts(QUEUE, aws.now()).unwrap(), Counts { in_flight: 1, ..Counts::default() });
 
-    // Only the moved clock makes the message visible again.
+    // The message becomes visible again only because the clock is advanced.
     let (round, ()) = tokio::join!(poller.round(), async { aws.advance(Duration::from_secs(30)) });
     assert_eq!(round.unwrap().batch[0].message.receive_count, 2);
 

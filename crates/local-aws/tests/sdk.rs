@@ -1,4 +1,4 @@
-//! The real AWS SDK clients against the services on loopback.
+//! The official AWS SDK clients against the services on loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "one test measures how long it waited")]
@@ -24,7 +24,7 @@ const QUEUE: &str = "requests.fifo";
 const DEAD_LETTERS: &str = "dead-letter.fifo";
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(30);
 
-struct Stage {
+struct Environment {
     aws: LocalAws,
     sqs: aws_sdk_sqs::Client,
     events: aws_sdk_eventbridge::Client,
@@ -32,15 +32,15 @@ struct Stage {
     queue: String,
 }
 
-/// A request queue with a dead-letter queue, a bus, and clients that try each call `attempts` times.
-async fn stage(attempts: u32) -> Stage {
+/// A request queue with a dead-letter queue, an event bus, and clients that make `attempts` attempts per call.
+async fn environment(attempts: u32) -> Environment {
     let aws = LocalAws::start().await.unwrap();
     aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
     aws.queues().create(QUEUE, QueueSettings::fifo().redrive(3, DEAD_LETTERS)).unwrap();
     aws.bus().create("completions");
 
     let http = aws_smithy_http_client::Builder::new().build_http();
-    // Faults last one attempt each; there is no point in waiting long between attempts.
+    // Faults apply to one attempt each, so long waits between attempts are not needed.
     let retries = aws_sdk_sqs::config::retry::RetryConfig::standard()
         .with_max_attempts(attempts)
         .with_initial_backoff(Duration::from_millis(1));
@@ -70,7 +70,7 @@ async fn stage(attempts: u32) -> Stage {
         .http_client(http)
         .retry_config(retries)
         .build();
-    Stage {
+    Environment {
         queue: aws.queue_url(QUEUE),
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         events: aws_sdk_eventbridge::Client::from_conf(events),
@@ -79,7 +79,7 @@ async fn stage(attempts: u32) -> Stage {
     }
 }
 
-impl Stage {
+impl Environment {
     fn send(&self, group: &str, body: &str) -> MessageId {
         let now = self.aws.now();
         self.aws.queues().send(QUEUE, NewMessage::fifo(body, group, body), now).unwrap().message_id
@@ -94,7 +94,7 @@ impl Stage {
         self.aws.queues().counts(queue, self.aws.now()).unwrap()
     }
 
-    /// What was called, and how it ended.
+    /// The actions and results of all calls.
     fn calls(&self) -> Vec<(Action, Ending)> {
         self.aws.journal().into_iter().map(|entry| (entry.action, entry.ending)).collect()
     }
@@ -110,16 +110,16 @@ fn completion(detail: &str) -> PutEventsRequestEntry {
 }
 
 #[tokio::test]
-async fn message_keeps_everything_the_client_gave_it() {
-    let stage = stage(1).await;
+async fn received_message_equals_the_sent_one() {
+    let environment = environment(1).await;
     let text = MessageAttributeValue::builder().data_type("String").string_value("webhook").build().unwrap();
     let bytes =
         MessageAttributeValue::builder().data_type("Binary").binary_value(vec![1, 2].into()).build().unwrap();
 
-    let sent = stage
+    let sent = environment
         .sqs
         .send_message()
-        .queue_url(&stage.queue)
+        .queue_url(&environment.queue)
         .message_body("{\"ü\": \"\\u0001\"}")
         .message_group_id("eu-west-1/ep-1")
         .message_deduplication_id("once")
@@ -128,10 +128,10 @@ async fn message_keeps_everything_the_client_gave_it() {
         .send()
         .await
         .unwrap();
-    let received = stage
+    let received = environment
         .sqs
         .receive_message()
-        .queue_url(&stage.queue)
+        .queue_url(&environment.queue)
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .message_attribute_names("All")
         .send()
@@ -152,19 +152,22 @@ async fn message_keeps_everything_the_client_gave_it() {
 }
 
 #[tokio::test]
-async fn copy_event_and_delete_are_journaled_in_their_order() {
-    let stage = stage(1).await;
-    let id = stage.send("lane", "no-request");
-    let received = stage.receive().await.remove(0);
+async fn copy_event_and_delete_are_journaled_in_order() {
+    let environment = environment(1).await;
+    let id = environment.send("lane", "not-a-request");
+    let received = environment.receive().await.remove(0);
 
-    let copy =
-        stage.sqs.send_message().queue_url(stage.aws.queue_url(DEAD_LETTERS)).message_body("no-request");
+    let copy = environment
+        .sqs
+        .send_message()
+        .queue_url(environment.aws.queue_url(DEAD_LETTERS))
+        .message_body("not-a-request");
     let copy = copy.message_group_id("lane").message_deduplication_id(id.as_str()).send().await.unwrap();
-    let put = stage.events.put_events().entries(completion("{}")).send().await.unwrap();
-    let delete = stage.sqs.delete_message().queue_url(&stage.queue);
+    let put = environment.events.put_events().entries(completion("{}")).send().await.unwrap();
+    let delete = environment.sqs.delete_message().queue_url(&environment.queue);
     delete.set_receipt_handle(received.receipt_handle).send().await.unwrap();
 
-    let journal = stage.aws.journal();
+    let journal = environment.aws.journal();
     let journal: Vec<_> = journal
         .iter()
         .map(|entry| (entry.action, entry.target.as_str(), entry.message_ids[0].as_str(), &entry.ending))
@@ -178,64 +181,76 @@ async fn copy_event_and_delete_are_journaled_in_their_order() {
             (Action::DeleteMessage, QUEUE, id.as_str(), &Ending::Done),
         ]
     );
-    assert_eq!(stage.aws.bus().events()[0].bus, "completions");
-    assert_eq!(stage.counts(QUEUE), Counts::default());
+    assert_eq!(environment.aws.bus().events()[0].bus, "completions");
+    assert_eq!(environment.counts(QUEUE), Counts::default());
 }
 
 #[tokio::test]
-async fn refusals_reach_the_client_as_its_own_error_variants() {
-    let stage = stage(1).await;
-    let send =
-        stage.sqs.send_message().queue_url(&stage.queue).message_group_id("g").message_deduplication_id("d");
+async fn refusals_become_typed_errors_of_the_client() {
+    let environment = environment(1).await;
+    let send = environment
+        .sqs
+        .send_message()
+        .queue_url(&environment.queue)
+        .message_group_id("g")
+        .message_deduplication_id("d");
 
     let empty = send.message_body("").send().await.unwrap_err().into_service_error();
     assert_eq!(empty.code(), Some("MissingParameter"));
 
-    let elsewhere = stage.sqs.send_message().queue_url(stage.aws.queue_url("none")).message_body("a");
+    let elsewhere =
+        environment.sqs.send_message().queue_url(environment.aws.queue_url("none")).message_body("a");
     let elsewhere = elsewhere.send().await.unwrap_err().into_service_error();
     assert!(elsewhere.is_queue_does_not_exist(), "{elsewhere:?}");
 
-    stage.send("lane", "a");
-    let received = stage.receive().await.remove(0);
-    stage.aws.advance(VISIBILITY_TIMEOUT);
-    let late = stage.sqs.change_message_visibility().queue_url(&stage.queue).visibility_timeout(5);
+    environment.send("lane", "a");
+    let received = environment.receive().await.remove(0);
+    environment.aws.advance(VISIBILITY_TIMEOUT);
+    let late =
+        environment.sqs.change_message_visibility().queue_url(&environment.queue).visibility_timeout(5);
     let late =
         late.set_receipt_handle(received.receipt_handle).send().await.unwrap_err().into_service_error();
     assert!(late.is_message_not_inflight(), "{late:?}");
 
-    let unknown = stage.sqs.delete_message().queue_url(&stage.queue).receipt_handle("nonsense");
+    let unknown = environment.sqs.delete_message().queue_url(&environment.queue).receipt_handle("unknown");
     let unknown = unknown.send().await.unwrap_err().into_service_error();
     assert!(unknown.is_receipt_handle_is_invalid(), "{unknown:?}");
 
-    let purge =
-        stage.sqs.purge_queue().queue_url(&stage.queue).send().await.unwrap_err().into_service_error();
+    let purge = environment
+        .sqs
+        .purge_queue()
+        .queue_url(&environment.queue)
+        .send()
+        .await
+        .unwrap_err()
+        .into_service_error();
     assert_eq!(purge.code(), Some("UnknownOperationException"));
 }
 
 #[tokio::test]
-async fn advanced_clock_ends_the_visibility_timeout_and_redrives() {
-    let stage = stage(1).await;
-    let id = stage.send("lane", "poison");
+async fn advancing_the_clock_ends_the_visibility_timeout_and_redrives() {
+    let environment = environment(1).await;
+    let id = environment.send("lane", "poison");
 
     for _ in 0..3 {
-        assert_eq!(stage.receive().await.len(), 1);
-        assert_eq!(stage.receive().await.len(), 0);
-        stage.aws.advance(VISIBILITY_TIMEOUT);
+        assert_eq!(environment.receive().await.len(), 1);
+        assert_eq!(environment.receive().await.len(), 0);
+        environment.aws.advance(VISIBILITY_TIMEOUT);
     }
-    assert_eq!(stage.receive().await.len(), 0);
+    assert_eq!(environment.receive().await.len(), 0);
 
-    assert_eq!(stage.aws.queues().messages(DEAD_LETTERS).unwrap()[0].id, id);
-    assert_eq!(stage.counts(QUEUE), Counts::default());
+    assert_eq!(environment.aws.queues().messages(DEAD_LETTERS).unwrap()[0].id, id);
+    assert_eq!(environment.counts(QUEUE), Counts::default());
 }
 
 #[tokio::test]
 async fn batches_report_each_entry() {
-    let stage = stage(1).await;
+    let environment = environment(1).await;
     let entry = |id: &str, body: &str| {
         let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(body);
         entry.message_group_id(id).message_deduplication_id(id).build().unwrap()
     };
-    let sent = stage.sqs.send_message_batch().queue_url(&stage.queue);
+    let sent = environment.sqs.send_message_batch().queue_url(&environment.queue);
     let sent =
         sent.entries(entry("a", "1")).entries(entry("b", "")).entries(entry("c", "3")).send().await.unwrap();
     assert_eq!(
@@ -244,9 +259,9 @@ async fn batches_report_each_entry() {
     );
     assert_eq!((sent.failed()[0].id(), sent.failed()[0].code()), ("b", "MissingParameter"));
 
-    let received = stage.receive().await;
-    stage.aws.queues().faults().plan(Action::ChangeMessageVisibilityBatch, 1, Fault::EntryFails(1));
-    let mut change = stage.sqs.change_message_visibility_batch().queue_url(&stage.queue);
+    let received = environment.receive().await;
+    environment.aws.queues().faults().plan(Action::ChangeMessageVisibilityBatch, 1, Fault::EntryFails(1));
+    let mut change = environment.sqs.change_message_visibility_batch().queue_url(&environment.queue);
     for (id, message) in received.iter().enumerate() {
         let entry =
             ChangeMessageVisibilityBatchRequestEntry::builder().id(id.to_string()).visibility_timeout(0);
@@ -255,108 +270,114 @@ async fn batches_report_each_entry() {
     let changed = change.send().await.unwrap();
     assert_eq!(changed.successful()[0].id(), "0");
     assert_eq!((changed.failed()[0].id(), changed.failed()[0].sender_fault()), ("1", false));
-    assert_eq!(stage.counts(QUEUE), Counts { visible: 1, in_flight: 1, delayed: 0 });
+    assert_eq!(environment.counts(QUEUE), Counts { visible: 1, in_flight: 1, delayed: 0 });
 
     let delete = DeleteMessageBatchRequestEntry::builder().id("x");
     let delete = delete.set_receipt_handle(received[1].receipt_handle.clone()).build().unwrap();
-    let deleted =
-        stage.sqs.delete_message_batch().queue_url(&stage.queue).entries(delete).send().await.unwrap();
+    let deleted = environment
+        .sqs
+        .delete_message_batch()
+        .queue_url(&environment.queue)
+        .entries(delete)
+        .send()
+        .await
+        .unwrap();
     assert_eq!((deleted.successful().len(), deleted.failed().len()), (1, 0));
 }
 
 #[tokio::test]
-async fn client_tries_again_after_server_error_and_throttle() {
-    let stage = stage(3).await;
-    stage.aws.queues().faults().plan(Action::SendMessage, 1, Fault::ServerError);
-    stage.aws.queues().faults().plan(Action::SendMessage, 1, Fault::Throttled);
-    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::ServerError);
-    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::Throttled);
-    stage.aws.sts().faults().plan(Action::GetWebIdentityToken, 1, Fault::ServerError);
-    stage.aws.sts().faults().plan(Action::GetWebIdentityToken, 1, Fault::Throttled);
+async fn client_retries_after_server_error_and_throttling() {
+    let environment = environment(3).await;
+    environment.aws.queues().faults().plan(Action::SendMessage, 1, Fault::ServerError);
+    environment.aws.queues().faults().plan(Action::SendMessage, 1, Fault::Throttled);
+    environment.aws.bus().faults().plan(Action::PutEvents, 1, Fault::ServerError);
+    environment.aws.bus().faults().plan(Action::PutEvents, 1, Fault::Throttled);
+    environment.aws.sts().faults().plan(Action::GetWebIdentityToken, 1, Fault::ServerError);
+    environment.aws.sts().faults().plan(Action::GetWebIdentityToken, 1, Fault::Throttled);
 
-    let send = stage.sqs.send_message().queue_url(&stage.queue).message_body("a");
+    let send = environment.sqs.send_message().queue_url(&environment.queue).message_body("a");
     send.message_group_id("g").message_deduplication_id("d").send().await.unwrap();
-    stage.events.put_events().entries(completion("{}")).send().await.unwrap();
-    let asked = stage.sts.get_web_identity_token().audience("a").signing_algorithm("RS256");
-    asked.send().await.unwrap();
+    environment.events.put_events().entries(completion("{}")).send().await.unwrap();
+    let call = environment.sts.get_web_identity_token().audience("a").signing_algorithm("RS256");
+    call.send().await.unwrap();
 
     let both = |action| {
         [Ending::Faulted(Fault::ServerError), Ending::Faulted(Fault::Throttled), Ending::Done]
             .map(|e| (action, e))
     };
     let calls = [Action::SendMessage, Action::PutEvents, Action::GetWebIdentityToken].map(both);
-    assert_eq!(stage.calls(), calls.concat());
-    assert_eq!((stage.counts(QUEUE).visible, stage.aws.bus().events().len()), (1, 1));
+    assert_eq!(environment.calls(), calls.concat());
+    assert_eq!((environment.counts(QUEUE).visible, environment.aws.bus().events().len()), (1, 1));
 }
 
 #[tokio::test]
-async fn lost_answer_leaves_the_call_carried_out() {
-    let stage = stage(1).await;
-    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::AnswerLost);
+async fn call_is_executed_although_its_response_is_lost() {
+    let environment = environment(1).await;
+    environment.aws.bus().faults().plan(Action::PutEvents, 1, Fault::AnswerLost);
 
-    let put = stage.events.put_events().entries(completion("{}"));
+    let put = environment.events.put_events().entries(completion("{}"));
     let error = put.clone().send().await.unwrap_err();
     assert!(matches!(error, aws_sdk_eventbridge::error::SdkError::DispatchFailure(_)), "{error:?}");
     put.send().await.unwrap();
 
     let lost = (Action::PutEvents, Ending::Faulted(Fault::AnswerLost));
-    assert_eq!(stage.calls(), [lost, (Action::PutEvents, Ending::Done)]);
-    assert_eq!(stage.aws.bus().events().len(), 2);
+    assert_eq!(environment.calls(), [lost, (Action::PutEvents, Ending::Done)]);
+    assert_eq!(environment.aws.bus().events().len(), 2);
 }
 
 #[tokio::test]
-async fn failed_entry_hides_inside_a_success() {
-    let stage = stage(1).await;
-    stage.aws.bus().faults().plan(Action::PutEvents, 1, Fault::EntryFails(0));
+async fn failed_entry_is_reported_in_a_successful_response() {
+    let environment = environment(1).await;
+    environment.aws.bus().faults().plan(Action::PutEvents, 1, Fault::EntryFails(0));
 
-    let broken = stage.events.put_events().entries(completion("{}")).send().await.unwrap();
+    let broken = environment.events.put_events().entries(completion("{}")).send().await.unwrap();
     assert_eq!((broken.failed_entry_count(), broken.entries()[0].error_code()), (1, Some("InternalFailure")));
-    let malformed = stage.events.put_events().entries(completion("[]")).send().await.unwrap();
+    let malformed = environment.events.put_events().entries(completion("[]")).send().await.unwrap();
     assert_eq!(malformed.entries()[0].error_code(), Some("MalformedDetail"));
 
-    assert_eq!(stage.aws.bus().events(), []);
+    assert_eq!(environment.aws.bus().events(), []);
 }
 
 #[tokio::test]
-async fn hanging_call_does_nothing_and_keeps_its_client_waiting() {
-    let stage = stage(1).await;
-    stage.send("lane", "a");
-    stage.aws.queues().faults().plan(Action::ReceiveMessage, 1, Fault::Hang);
+async fn hanging_call_is_not_executed_and_gets_no_response() {
+    let environment = environment(1).await;
+    environment.send("lane", "a");
+    environment.aws.queues().faults().plan(Action::ReceiveMessage, 1, Fault::Hang);
 
-    let hanging = tokio::spawn(stage.sqs.receive_message().queue_url(&stage.queue).send());
+    let hanging = tokio::spawn(environment.sqs.receive_message().queue_url(&environment.queue).send());
     let hangs = (Action::ReceiveMessage, Ending::Faulted(Fault::Hang));
-    stage.aws.until(|view| !view.journal.is_empty()).await.unwrap();
-    assert_eq!(stage.receive().await.len(), 1);
+    environment.aws.until(|view| !view.journal.is_empty()).await.unwrap();
+    assert_eq!(environment.receive().await.len(), 1);
 
     assert!(!hanging.is_finished());
     hanging.abort();
-    assert_eq!(stage.calls(), [hangs, (Action::ReceiveMessage, Ending::Done)]);
+    assert_eq!(environment.calls(), [hangs, (Action::ReceiveMessage, Ending::Done)]);
 }
 
 #[tokio::test]
-async fn change_by_hand_wakes_whoever_awaits_a_condition() {
-    let stage = stage(1).await;
+async fn change_of_the_model_wakes_a_waiting_condition() {
+    let environment = environment(1).await;
     let started = Instant::now();
     let (reached, id) = tokio::join!(
-        stage.aws.until(|view| view.queues.messages(QUEUE).is_ok_and(|messages| messages.len() == 1)),
-        async { stage.send("lane", "a") },
+        environment.aws.until(|view| view.queues.messages(QUEUE).is_ok_and(|messages| messages.len() == 1)),
+        async { environment.send("lane", "a") },
     );
     reached.unwrap();
-    let changed = stage.aws.changed();
-    stage.receive().await;
+    let changed = environment.aws.changed();
+    environment.receive().await;
     changed.await;
 
-    assert_eq!(stage.aws.queues().messages(QUEUE).unwrap()[0].id, id);
+    assert_eq!(environment.aws.queues().messages(QUEUE).unwrap()[0].id, id);
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
-async fn queue_is_found_by_name_and_describes_itself() {
-    let stage = stage(1).await;
-    let found = stage.sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap();
-    assert_eq!(found.queue_url(), Some(stage.queue.as_str()));
+async fn queue_url_and_attributes_can_be_read() {
+    let environment = environment(1).await;
+    let found = environment.sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap();
+    assert_eq!(found.queue_url(), Some(environment.queue.as_str()));
 
-    let attributes = stage.sqs.get_queue_attributes().queue_url(&stage.queue);
+    let attributes = environment.sqs.get_queue_attributes().queue_url(&environment.queue);
     let attributes =
         attributes.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
     assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], "30");
@@ -369,18 +390,18 @@ async fn queue_is_found_by_name_and_describes_itself() {
 }
 
 #[tokio::test]
-async fn token_is_good_under_the_published_key_and_expires_as_announced() {
-    let stage = stage(1).await;
-    let asked = stage.sts.get_web_identity_token().audience("https://ram.example/?a=b c");
-    let asked = asked.signing_algorithm("RS256").duration_seconds(900);
-    stage.aws.advance(Duration::from_hours(1));
-    let before = stage.aws.now();
+async fn token_verifies_with_the_published_key_and_expires_as_reported() {
+    let environment = environment(1).await;
+    let call = environment.sts.get_web_identity_token().audience("https://ram.example/?a=b c");
+    let call = call.signing_algorithm("RS256").duration_seconds(900);
+    environment.aws.advance(Duration::from_hours(1));
+    let before = environment.aws.now();
 
-    let answer = asked.send().await.unwrap();
+    let response = call.send().await.unwrap();
 
-    let token = answer.web_identity_token().unwrap();
+    let token = response.web_identity_token().unwrap();
     let (signed, signature) = token.rsplit_once('.').unwrap();
-    let jwks = stage.aws.sts().jwks();
+    let jwks = environment.aws.sts().jwks();
     let part = |name: &str| URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().unwrap()).unwrap();
     RsaPublicKeyComponents { n: part("n"), e: part("e") }
         .verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap())
@@ -388,12 +409,12 @@ async fn token_is_good_under_the_published_key_and_expires_as_announced() {
     let claims = URL_SAFE_NO_PAD.decode(signed.rsplit_once('.').unwrap().1).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     assert_eq!(claims["aud"], "https://ram.example/?a=b c");
-    assert_eq!(claims["exp"], answer.expiration().unwrap().secs());
+    assert_eq!(claims["exp"], response.expiration().unwrap().secs());
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
     let issued_at = claims["iat"].as_u64().unwrap();
     let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    assert!((seconds(before)..=seconds(stage.aws.now())).contains(&issued_at), "{claims}");
-    let [entry] = &stage.aws.journal()[..] else { panic!("{:?}", stage.aws.journal()) };
+    assert!((seconds(before)..=seconds(environment.aws.now())).contains(&issued_at), "{claims}");
+    let [entry] = &environment.aws.journal()[..] else { panic!("{:?}", environment.aws.journal()) };
     assert_eq!(
         (entry.action, entry.target.as_str()),
         (Action::GetWebIdentityToken, "https://ram.example/?a=b c")
@@ -403,18 +424,18 @@ async fn token_is_good_under_the_published_key_and_expires_as_announced() {
         (&[claims["jti"].as_str().unwrap().to_owned()][..], &Ending::Done)
     );
     assert_eq!(
-        aws_sdk_sts::operation::RequestId::request_id(&answer),
+        aws_sdk_sts::operation::RequestId::request_id(&response),
         Some("00000000-0000-4000-8000-000000000001")
     );
 }
 
 #[tokio::test]
-async fn denials_reach_the_client_as_its_own_error_variants() {
-    let stage = stage(1).await;
-    let asked = stage.sts.get_web_identity_token().audience("a").signing_algorithm("RS256");
+async fn denials_become_typed_errors_of_the_client() {
+    let environment = environment(1).await;
+    let call = environment.sts.get_web_identity_token().audience("a").signing_algorithm("RS256");
     let refused = async |denial| {
-        stage.aws.sts().denial = Some(denial);
-        asked.clone().send().await.unwrap_err().into_service_error()
+        environment.aws.sts().denial = Some(denial);
+        call.clone().send().await.unwrap_err().into_service_error()
     };
 
     let disabled = refused(Denial::FederationDisabled).await;
@@ -424,23 +445,23 @@ async fn denials_reach_the_client_as_its_own_error_variants() {
     assert!(too_long.is_session_duration_escalation_exception(), "{too_long:?}");
     assert_eq!(refused(Denial::NotAllowed).await.code(), Some("AccessDenied"));
 
-    stage.aws.sts().denial = None;
-    let no_audience = stage.sts.get_web_identity_token().set_audience(Some(Vec::new()));
+    environment.aws.sts().denial = None;
+    let no_audience = environment.sts.get_web_identity_token().set_audience(Some(Vec::new()));
     let no_audience = no_audience.signing_algorithm("RS256").send().await.unwrap_err().into_service_error();
     assert_eq!(no_audience.code(), Some("ValidationError"));
-    asked.clone().send().await.unwrap();
-    let others = stage.sts.get_caller_identity().send().await.unwrap_err().into_service_error();
+    call.clone().send().await.unwrap();
+    let others = environment.sts.get_caller_identity().send().await.unwrap_err().into_service_error();
     assert_eq!(others.code(), Some("InvalidAction"));
 }
 
 #[tokio::test]
-async fn server_ends_when_it_is_dropped() {
-    let Stage { aws, sqs, queue, .. } = stage(1).await;
+async fn dropped_server_closes_its_port() {
+    let Environment { aws, sqs, queue, .. } = environment(1).await;
     let receive = sqs.receive_message().queue_url(queue);
     receive.clone().send().await.unwrap();
 
     drop(aws);
-    // The task that serves the connection ends at its next turn.
+    // The task that serves the connection ends at its next poll.
     tokio::task::yield_now().await;
 
     assert!(receive.send().await.is_err());

@@ -1,27 +1,27 @@
-//! The actions that the simulator knows; every other name answers `InvalidApi.NotFound`.
+//! The actions that the simulator supports. A call of any other action is refused with `InvalidApi.NotFound`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The only version of PrivateLink's API.
+/// The only version of the PrivateLink API.
 pub const VERSION: &str = "2020-04-15";
 
-/// The only version of STS's API.
+/// The only version of the STS API.
 pub const STS_VERSION: &str = "2015-04-01";
 
-/// One API action. In JSON and in `Display` it carries the API's own name.
+/// An API action. Its JSON and `Display` forms are the API's own name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Action {
-    /// Gives a role's session for a token that an OIDC provider has signed. It is STS's, and not signed itself.
+    /// Returns credentials of a role's session in exchange for a token signed by an OIDC provider. An STS action; it
+    /// is not signed.
     AssumeRoleWithOIDC,
-    /// Starts to attach a group: a task that takes time.
+    /// Starts to attach a group; an asynchronous task.
     AttachSecurityGroupToVpcEndpoint,
-    /// Lists the regions.
     DescribeRegions,
-    /// Starts to detach a group: a task that takes time.
+    /// Starts to detach a group; an asynchronous task.
     DetachSecurityGroupFromVpcEndpoint,
-    /// Reads one endpoint's record.
+    /// Returns one endpoint's record.
     GetVpcEndpointAttribute,
     /// Lists one endpoint's groups, in pages.
     ListVpcEndpointSecurityGroups,
@@ -30,7 +30,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Every action, in the order of the names.
+    /// Every action, sorted by name.
     pub const ALL: [Self; 7] = [
         Self::AssumeRoleWithOIDC,
         Self::AttachSecurityGroupToVpcEndpoint,
@@ -41,7 +41,7 @@ impl Action {
         Self::ListVpcEndpoints,
     ];
 
-    /// The API's name of this action.
+    /// The API's name of the action.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,19 +55,19 @@ impl Action {
         }
     }
 
-    /// The version of the API that it belongs to.
+    /// The version of the API that the action belongs to.
     #[must_use]
     pub fn version(self) -> &'static str {
         if self.is_anonymous() { STS_VERSION } else { VERSION }
     }
 
-    /// Whether it is called without a key and a signature. Of STS's actions, only such a one is here.
+    /// Whether the action is called without an access key and a signature. True for the only STS action here.
     #[must_use]
     pub fn is_anonymous(self) -> bool {
         self == Self::AssumeRoleWithOIDC
     }
 
-    /// The action of this name, compared exactly.
+    /// The action with exactly this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.name() == name)

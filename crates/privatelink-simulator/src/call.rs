@@ -1,4 +1,4 @@
-//! A request as the API sees it: an action, a version and parameters, wherever on the wire they stood.
+//! A parsed request: an action, a version and parameters, from any part of the HTTP request.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use percent_encoding::percent_decode_str;
 
 use crate::{
     action::Action,
-    answer::Refusal,
     codes,
     ids::{EndpointId, SecurityGroupId},
+    response::Refusal,
 };
 
-/// The longest client token, by the documentation.
+/// The maximum length of a client token, by the API documentation.
 const CLIENT_TOKEN_MAX: usize = 64;
 
-/// One call. Nothing is checked here: what is missing or malformed is refused when it is asked for. It has no `Debug`: a
-/// token can be among the parameters.
+/// One call. Parsing checks nothing: a missing or malformed parameter is refused when it is read. The type does not
+/// implement `Debug`, because a parameter can be a token.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) action_name: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) nonce: Option<String>,
     pub(crate) host: String,
-    /// Whether a token stood in the query, where whoever writes addresses down writes it down, too.
+    /// Whether the query contains a token. A program that logs URLs then also logs the token.
     pub(crate) token_in_url: bool,
     parameters: BTreeMap<String, String>,
 }
 
 impl Call {
-    /// Reads the headers, the query and, if it is a form, the body. Names in the headers win over those in the query,
-    /// where the older style of call puts them.
+    /// Reads the headers, the query and, if it is a form, the body. Names in the headers take precedence over those
+    /// in the query, where the older call style puts them.
     pub(crate) fn read(request: &Request<Bytes>) -> Self {
         let mut parameters: BTreeMap<String, String> =
             pairs(request.uri().query().unwrap_or_default()).collect();
@@ -60,22 +60,22 @@ impl Call {
         self.action_name.as_deref().and_then(Action::named)
     }
 
-    /// Whether it is called without a key and a signature.
+    /// Whether the action is called without an access key and a signature.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.action().is_some_and(Action::is_anonymous)
     }
 
-    /// A parameter that may be missing; an empty one counts as missing.
+    /// An optional parameter. An empty one counts as missing.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether a parameter was sent, though it may be empty.
+    /// Whether a parameter was sent, even if it is empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.parameters.contains_key(name)
     }
 
-    /// A parameter that must be there.
+    /// A required parameter.
     pub(crate) fn required(&self, name: &str) -> Result<&str, Refusal> {
         self.get(name).ok_or_else(|| missing(name))
     }
@@ -92,22 +92,23 @@ impl Call {
         match self.get("DryRun") {
             None => Ok(false),
             Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-            // Alibaba's own Python SDK writes `True`.
+            // Alibaba's own Python SDK sends `True`.
             Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-            Some(_) => Err(invalid("DryRun", "it is neither true nor false")),
+            Some(_) => Err(invalid("DryRun", "must be true or false")),
         }
     }
 
     pub(crate) fn client_token(&self) -> Result<Option<&str>, Refusal> {
         match self.get("ClientToken") {
             Some(token) if token.len() > CLIENT_TOKEN_MAX || !token.is_ascii() => {
-                Err(invalid("ClientToken", "it is not ASCII of at most 64 characters"))
+                Err(invalid("ClientToken", "must be at most 64 ASCII characters"))
             }
             token => Ok(token),
         }
     }
 
-    /// What a client token stands for: everything but itself and what changes with every attempt.
+    /// The parameters that must be equal in every call with one client token: all but the token itself and those
+    /// that change with every attempt.
     pub(crate) fn fingerprint(&self) -> BTreeMap<String, String> {
         let mut parameters = self.parameters.clone();
         for name in ["ClientToken", "Signature", "SignatureNonce", "Timestamp"] {
@@ -118,7 +119,7 @@ impl Call {
     }
 }
 
-/// The refusal of a call without this parameter or header.
+/// The refusal of a call without a required parameter or header.
 pub(crate) fn missing(name: &str) -> Refusal {
     Refusal {
         code: format!("Missing{name}"),
@@ -127,12 +128,12 @@ pub(crate) fn missing(name: &str) -> Refusal {
     }
 }
 
-/// The refusal of a parameter that has a wrong value.
-pub(crate) fn invalid(name: &str, why: &str) -> Refusal {
-    Refusal::because(codes::INVALID_PARAMETER, format!("The parameter {name} is not valid: {why}."))
+/// The refusal of an invalid parameter value.
+pub(crate) fn invalid(name: &str, reason: &str) -> Refusal {
+    Refusal::with_message(codes::INVALID_PARAMETER, format!("The parameter {name} is not valid: {reason}."))
 }
 
-/// A header's value. One that is repeated is joined by commas; bytes that are no text become replacement characters.
+/// A header's value. Repeated headers are joined by commas; invalid UTF-8 becomes replacement characters.
 pub(crate) fn header_of(request: &Request<Bytes>, name: &str) -> Option<String> {
     let values: Vec<_> = request
         .headers()
@@ -143,15 +144,15 @@ pub(crate) fn header_of(request: &Request<Bytes>, name: &str) -> Option<String> 
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// The host that the caller believes to have called, with its port.
+/// The host and port that the caller addressed.
 pub(crate) fn host(request: &Request<Bytes>) -> String {
     header_of(request, header::HOST.as_str())
         .or_else(|| request.uri().authority().map(ToString::to_string))
         .unwrap_or_default()
 }
 
-/// The decoded pairs of a query or a form, in the order in which they came. A `+` is a space in both: Alibaba's own Python
-/// SDK signs `%20` and sends `+`.
+/// The decoded pairs of a query or a form, in their order. A `+` is a space in both: Alibaba's own Python SDK signs
+/// `%20` and sends `+`.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,9 +1,10 @@
-//! The service as a state machine. Time is an argument of whatever needs it; nothing here reads a clock or waits.
+//! The service as a state machine. Every operation that depends on time takes it as an argument; nothing here reads
+//! a clock or waits.
 
 mod endpoint;
-mod hands;
 mod operations;
 mod sessions;
+mod test_access;
 mod writes;
 
 use std::{
@@ -16,14 +17,14 @@ use http::{Request, StatusCode};
 
 use crate::{
     action::Action,
-    answer::{Answer, Letterhead, Manner, Outcome, Refusal},
+    authentication::Authenticator,
     call::Call,
     codes,
-    fault::{Effect, Fault, Faults, Place, When},
-    gate::Gate,
+    fault::{CallPosition, Effect, Fault, Faults, When},
     ids::{EndpointId, RegionId, SecurityGroupId},
     journal::{Counts, Journal, JournalEntry},
     quota::Meter,
+    response::{Manner, Outcome, Refusal, ResponseContext, SimulatedResponse},
     seed::{AccessKey, Seed, SeedError},
     settings::Settings,
     sts::Sts,
@@ -34,17 +35,17 @@ use endpoint::Tracked;
 
 /// The simulated service.
 ///
-/// Tasks advance lazily: everything due by the `now` of a call has happened, at its own time, before the call is looked
-/// at. Give times that do not run backwards.
+/// Tasks advance lazily: before a call is handled, every task step due by the call's `now` takes effect at its own
+/// time. Times must not run backwards.
 #[derive(Clone, Debug)]
 pub struct Cloud {
     settings: Settings,
     regions: Vec<RegionId>,
     security_groups: BTreeSet<SecurityGroupId>,
     endpoints: BTreeMap<EndpointId, Tracked>,
-    /// The endpoints on which time alone may change something: all that a call has to advance.
-    restless: BTreeSet<EndpointId>,
-    gate: Gate,
+    /// The endpoints that can still change by the passage of time; only these must be advanced before a call.
+    changing: BTreeSet<EndpointId>,
+    authenticator: Authenticator,
     sts: Sts,
     meter: Meter,
     tokens: Tokens,
@@ -53,9 +54,9 @@ pub struct Cloud {
     journal: Journal,
 }
 
-/// A call that was let in, with all that it takes to carry it out.
+/// An authenticated call and what is needed to carry it out.
 #[derive(Clone, Copy)]
-struct Errand<'a> {
+struct CallContext<'a> {
     action: Action,
     call: &'a Call,
     key: &'a AccessKey,
@@ -64,16 +65,16 @@ struct Errand<'a> {
     now: SystemTime,
 }
 
-/// How far one call got.
+/// The result of handling one call.
 struct Attempt {
     fault: Option<Fault>,
-    /// None if a fault struck before the call was carried out.
+    /// `None` if a fault applied before the call was carried out.
     outcome: Option<Outcome>,
     executed: bool,
 }
 
 impl Cloud {
-    /// A cloud in this state, with all counts at zero.
+    /// Creates a cloud in this state, with all counts at zero.
     pub fn new(seed: Seed) -> Result<Self, SeedError> {
         seed.check()?;
         let mut cloud = Self {
@@ -81,8 +82,8 @@ impl Cloud {
             regions: seed.regions,
             security_groups: seed.security_groups,
             endpoints: BTreeMap::new(),
-            restless: BTreeSet::new(),
-            gate: Gate::new(seed.access_keys),
+            changing: BTreeSet::new(),
+            authenticator: Authenticator::new(seed.access_keys),
             sts: Sts::new(seed.oidc_providers, seed.roles),
             meter: Meter::new(seed.quotas),
             tokens: Tokens::default(),
@@ -92,57 +93,57 @@ impl Cloud {
         };
         for endpoint in seed.endpoints {
             cloud.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
-            cloud.restless.insert(endpoint.endpoint_id.clone());
-            cloud.endpoints.insert(endpoint.endpoint_id.clone(), Tracked::since_ever(Some(endpoint)));
+            cloud.changing.insert(endpoint.endpoint_id.clone());
+            cloud.endpoints.insert(endpoint.endpoint_id.clone(), Tracked::new(Some(endpoint)));
         }
         Ok(cloud)
     }
 
-    /// Answers one request that arrives at `now`. Its body must be complete, and its `Host` as the caller sent it.
-    pub fn answer(&mut self, request: &Request<Bytes>, now: SystemTime) -> Answer {
-        self.settle(now);
+    /// Handles one request that arrives at `now`. The body must be complete, and the `Host` header as the caller
+    /// sent it.
+    pub fn answer(&mut self, request: &Request<Bytes>, now: SystemTime) -> SimulatedResponse {
+        self.advance(now);
         let call = Call::read(request);
-        let place = self.counts.arrived(&call);
+        let position = self.counts.record_arrival(&call);
         let request_id = request_id(self.settings.request_id_seed, self.counts.calls_total);
         let date = self.server_time(now);
-        let attempt = self.attempt(request, &call, place, &request_id, now);
+        let attempt = self.attempt(request, &call, position, &request_id, now);
         let error_format = self.settings.error_format;
         let product = if call.is_anonymous() { "Sts" } else { "Privatelink" };
-        let letterhead =
-            Letterhead { request_id: &request_id, host: &call.host, date, error_format, product };
-        let answer = match (&attempt.fault, &attempt.outcome) {
-            (Some(fault), outcome) => letterhead.struck(fault, outcome.as_ref()),
-            (None, Some(outcome)) => letterhead.plain(outcome),
-            (None, None) => letterhead.plain(&Err(codes::INTERNAL_ERROR.into())),
+        let context =
+            ResponseContext { request_id: &request_id, host: &call.host, date, error_format, product };
+        let response = match (&attempt.fault, &attempt.outcome) {
+            (Some(fault), outcome) => context.with_fault(fault, outcome.as_ref()),
+            (None, Some(outcome)) => context.without_fault(outcome),
+            (None, None) => context.without_fault(&Err(codes::INTERNAL_ERROR.into())),
         };
-        self.journal.write(entry(&call, &attempt, &answer, now));
-        answer
+        self.journal.push(entry(&call, &attempt, &response, now));
+        response
     }
 
-    /// The state as it is at `now`, fit to be the seed of another cloud. Nonces, client tokens, counts and the past that
-    /// lagging reads show are not part of it.
+    /// The state at `now`, usable as the seed of another cloud. It omits nonces, client tokens, counts and the past
+    /// states that lagging reads return.
     pub fn snapshot(&mut self, now: SystemTime) -> Seed {
-        self.settle(now);
+        self.advance(now);
         Seed {
             settings: self.settings.clone(),
             regions: self.regions.clone(),
-            access_keys: self.gate.keys.values().cloned().collect(),
+            access_keys: self.authenticator.access_keys.values().cloned().collect(),
             oidc_providers: self.sts.providers.values().cloned().collect(),
             roles: self.sts.roles.values().cloned().collect(),
             security_groups: self.security_groups.clone(),
-            endpoints: self.endpoints.values().filter_map(Tracked::truth).cloned().collect(),
+            endpoints: self.endpoints.values().filter_map(Tracked::current).cloned().collect(),
             quotas: self.meter.quotas.clone(),
-            faults: self.faults.waiting().to_vec(),
+            faults: self.faults.pending().to_vec(),
         }
     }
 
-    /// How often things happened.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The last calls, oldest first; at least [`crate::JOURNAL_KEPT`] of them once there were as many.
+    /// The last calls, oldest first: at least [`crate::JOURNAL_ENTRIES_MIN`] of them, or all if there were fewer.
     #[must_use]
     pub fn journal(&self) -> &[JournalEntry] {
         self.journal.entries()
@@ -152,28 +153,29 @@ impl Cloud {
         &mut self,
         request: &Request<Bytes>,
         call: &Call,
-        place: Place,
+        position: CallPosition,
         request_id: &str,
         now: SystemTime,
     ) -> Attempt {
-        let refused = |refusal| Attempt { fault: None, outcome: Some(Err(refusal)), executed: false };
-        let admitted = if call.is_anonymous() {
+        let without_execution =
+            |refusal| Attempt { fault: None, outcome: Some(Err(refusal)), executed: false };
+        let authenticated = if call.is_anonymous() {
             Ok(AccessKey::anonymous())
         } else {
-            self.gate.admit(request, call, &self.settings, self.server_time(now))
+            self.authenticator.authenticate(request, call, &self.settings, self.server_time(now))
         };
-        let key = match admitted {
+        let key = match authenticated {
             Ok(key) => key,
             Err(refusal) => {
                 self.counts.signatures_rejected += 1;
-                return refused(refusal);
+                return without_execution(refusal);
             }
         };
         let action = match known_action(request, call) {
             Ok(action) => action,
-            Err(refusal) => return refused(refusal),
+            Err(refusal) => return without_execution(refusal),
         };
-        let fault = self.faults.take(action, call.get("EndpointId"), place);
+        let fault = self.faults.take(action, call.get("EndpointId"), position);
         if let Some(fault) = &fault {
             self.counts.faults += 1;
             if fault.when == When::Before && !fault.fault.spoils_a_true_answer() {
@@ -182,23 +184,23 @@ impl Cloud {
         }
         let effect = fault.as_ref().map(|fault| &fault.fault);
         let key = &key;
-        let outcome = self.carry_out(Errand { action, call, key, effect, request_id, now });
+        let outcome = self.carry_out(CallContext { action, call, key, effect, request_id, now });
         Attempt { fault, outcome: Some(outcome), executed: true }
     }
 
-    fn settle(&mut self, now: SystemTime) {
+    fn advance(&mut self, now: SystemTime) {
         let lag = self.settings.read_lag.max(self.settings.record_lag);
         let horizon = now.checked_sub(lag).unwrap_or(SystemTime::UNIX_EPOCH);
         let endpoints = &mut self.endpoints;
-        self.restless.retain(|id| {
+        self.changing.retain(|id| {
             endpoints.get_mut(id).is_some_and(|endpoint| {
-                endpoint.settle(now, horizon);
-                !endpoint.is_at_rest()
+                endpoint.advance(now, horizon);
+                !endpoint.is_stable()
             })
         });
     }
 
-    /// What the server takes for the time.
+    /// The time that the server's own clock shows.
     fn server_time(&self, now: SystemTime) -> SystemTime {
         let offset = Duration::from_millis(self.settings.clock_offset_ms.unsigned_abs());
         if self.settings.clock_offset_ms >= 0 {
@@ -219,17 +221,17 @@ fn known_action(request: &Request<Bytes>, call: &Call) -> Result<Action, Refusal
         .ok_or_else(|| codes::INVALID_API_NOT_FOUND.into())
 }
 
-fn entry(call: &Call, attempt: &Attempt, answer: &Answer, now: SystemTime) -> JournalEntry {
+fn entry(call: &Call, attempt: &Attempt, response: &SimulatedResponse, now: SystemTime) -> JournalEntry {
     let injected = attempt.fault.as_ref().and_then(|fault| match &fault.fault {
         Effect::Code { code, .. } => Some(code.clone()),
         _ => None,
     });
-    let refused = match &attempt.outcome {
+    let without_execution = match &attempt.outcome {
         Some(Err(refusal)) => Some(refusal.code.clone()),
         _ => None,
     };
-    let status = match answer.manner {
-        Manner::Whole { .. } | Manner::Truncated { .. } => Some(answer.response.status()),
+    let status = match response.manner {
+        Manner::Whole { .. } | Manner::Truncated { .. } => Some(response.response.status()),
         Manner::Hang | Manner::Reset { .. } => None,
     };
     JournalEntry {
@@ -245,19 +247,19 @@ fn entry(call: &Call, attempt: &Attempt, answer: &Answer, now: SystemTime) -> Jo
         executed: attempt.executed,
         fault: attempt.fault.is_some(),
         status: status.as_ref().map(StatusCode::as_u16),
-        code: injected.or(refused),
+        code: injected.or(without_execution),
     }
 }
 
-/// A request id that looks like Alibaba's and depends on nothing but the seed and the number of the call.
+/// A request id in Alibaba's format, derived from the seed and the number of the call.
 fn request_id(seed: u64, number: u64) -> String {
-    let (high, low) = (scatter(seed ^ number.rotate_left(32)), scatter(seed.wrapping_add(number)));
+    let (high, low) = (split_mix_64(seed ^ number.rotate_left(32)), split_mix_64(seed.wrapping_add(number)));
     let hex = format!("{high:016X}{low:016X}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// One step of `SplitMix64`: neighbouring numbers come out far apart.
-fn scatter(number: u64) -> u64 {
+/// One step of `SplitMix64`: maps neighboring numbers to distant ones.
+fn split_mix_64(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

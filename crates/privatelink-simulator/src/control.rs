@@ -1,5 +1,5 @@
-//! The control endpoints under `/_simulator/`, for those who use the program from another language. They need no
-//! signature; the server listens on loopback only.
+//! The control endpoints under `/_simulator/`, for programs in other languages. They need no signature, because the
+//! server listens on loopback only.
 
 use std::time::SystemTime;
 
@@ -14,20 +14,19 @@ use crate::{
     seed::{Seed, SeedError, check_fault},
 };
 
-/// Where the control endpoints are.
+/// The path prefix of the control endpoints.
 pub(crate) const PREFIX: &str = "/_simulator/";
 
-/// Answers one control request.
-pub(crate) fn answer(cloud: &mut Cloud, request: &Request<Bytes>, now: SystemTime) -> Response<Bytes> {
+pub(crate) fn respond(cloud: &mut Cloud, request: &Request<Bytes>, now: SystemTime) -> Response<Bytes> {
     let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
     match (path, request.method()) {
-        ("state", &Method::GET) => json_of(StatusCode::OK, &cloud.snapshot(now)),
+        ("state", &Method::GET) => json_response(StatusCode::OK, &cloud.snapshot(now)),
         ("state", &Method::PUT) => match Seed::from_json(request.body()).and_then(Cloud::new) {
             Ok(fresh) => {
                 *cloud = fresh;
-                json_of(StatusCode::OK, &cloud.snapshot(now))
+                json_response(StatusCode::OK, &cloud.snapshot(now))
             }
-            Err(error) => wrong(&error),
+            Err(error) => bad_request(&error),
         },
         ("faults", &Method::POST) => match read_faults(request.body()) {
             Ok(faults) => {
@@ -35,31 +34,30 @@ pub(crate) fn answer(cloud: &mut Cloud, request: &Request<Bytes>, now: SystemTim
                 for fault in faults {
                     cloud.inject(fault);
                 }
-                json_of(StatusCode::OK, &json!({ "injected": injected }))
+                json_response(StatusCode::OK, &json!({ "injected": injected }))
             }
-            Err(error) => wrong(&error),
+            Err(error) => bad_request(&error),
         },
         ("faults", &Method::DELETE) => {
             cloud.clear_faults();
-            json_of(StatusCode::OK, &json!({}))
+            json_response(StatusCode::OK, &json!({}))
         }
-        ("counts", &Method::GET) => json_of(StatusCode::OK, cloud.counts()),
-        ("journal", &Method::GET) => json_of(StatusCode::OK, &cloud.journal()),
+        ("counts", &Method::GET) => json_response(StatusCode::OK, cloud.counts()),
+        ("journal", &Method::GET) => json_response(StatusCode::OK, &cloud.journal()),
         ("state" | "faults" | "counts" | "journal", method) => {
-            let message = format!("{PREFIX}{path} does not know {method}");
-            json_of(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": message }))
+            let message = format!("{PREFIX}{path} does not support {method}");
+            json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": message }))
         }
         _ => {
-            let message =
-                format!("no such control endpoint; there are {PREFIX}state, faults, counts and journal");
-            json_of(StatusCode::NOT_FOUND, &json!({ "error": message }))
+            let message = format!("unknown control endpoint; use {PREFIX}state, faults, counts or journal");
+            json_response(StatusCode::NOT_FOUND, &json!({ "error": message }))
         }
     }
 }
 
-/// One fault, or a list of them.
+/// Parses one fault or a list of faults.
 fn read_faults(body: &[u8]) -> Result<Vec<Fault>, SeedError> {
-    // Looked at by hand: an untagged enum would not say what is wrong with the fault.
+    // Checked by hand, because the error of an untagged enum would not say what is wrong with the fault.
     let is_list = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let faults = if is_list { parse(body)? } else { vec![parse(body)?] };
     faults.iter().try_for_each(check_fault)?;
@@ -70,12 +68,12 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, SeedError> {
     Ok(serde_json::from_slice(body)?)
 }
 
-fn wrong(error: &SeedError) -> Response<Bytes> {
-    json_of(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() }))
+fn bad_request(error: &SeedError) -> Response<Bytes> {
+    json_response(StatusCode::BAD_REQUEST, &json!({ "error": error.to_string() }))
 }
 
-fn json_of(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
-    // Times before the year 0 or after 9999 are all that cannot be written.
+fn json_response(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
+    // Serialization fails only for times before the year 0 or after 9999.
     let (status, body) = match serde_json::to_vec_pretty(value) {
         Ok(body) => (status, body),
         Err(error) => {

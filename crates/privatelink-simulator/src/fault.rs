@@ -1,7 +1,7 @@
-//! Faults on demand: which call meets one, and what happens to its answer.
+//! Injected faults: which calls they apply to, and what they do.
 //!
-//! A fault is consulted only for a call that was let in: a wrong signature is refused as always, so that a scenario full
-//! of faults still proves that every attempt was signed afresh.
+//! A fault applies only to an authenticated call: a wrong signature is refused as always. A test scenario with many
+//! faults thus still verifies the signature of every attempt.
 
 mod json;
 
@@ -13,38 +13,37 @@ use serde::{Deserialize, Serialize};
 use crate::{action::Action, codes, ids::EndpointId, wire_time::millis};
 use json::{CallsJson, headers, location, status};
 
-/// What goes wrong, and with which call.
+/// An injected fault and the calls it applies to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Only calls of this action; every action if absent.
+    /// Restricts the fault to calls of this action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
-    /// Only calls that name this endpoint. The calls are then counted for that endpoint alone.
+    /// Restricts the fault to calls that name this endpoint. The calls are then counted for this endpoint alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_id: Option<EndpointId>,
-    /// Which of these calls.
+    /// The calls, of those that match the action and the endpoint, to which the fault applies.
     #[serde(default)]
     pub call: Calls,
-    /// Whether the call is carried out first. It is in any case for an effect that [`Effect::spoils_a_true_answer`].
+    /// Whether the call is executed first. It always is for an effect that [`Effect::spoils_a_true_answer`].
     #[serde(default)]
     pub when: When,
-    /// How long the answer, or the reset, is held back. The call itself is carried out when it arrives.
+    /// The delay of the response or the reset. The call itself is executed when it arrives.
     #[serde(default, rename = "delay_ms", with = "millis")]
     pub delay: Duration,
-    /// What happens.
     #[serde(default)]
     pub fault: Effect,
 }
 
 impl Fault {
-    /// This effect on every call of an action, before it is carried out.
+    /// Applies the effect to every call of an action, before its execution.
     #[must_use]
     pub fn on(action: Action, effect: Effect) -> Self {
         Self { action: Some(action), ..Self::anywhere(effect) }
     }
 
-    /// This effect on every call of every action, before it is carried out.
+    /// Applies the effect to every call of every action, before its execution.
     #[must_use]
     pub fn anywhere(effect: Effect) -> Self {
         Self {
@@ -57,142 +56,142 @@ impl Fault {
         }
     }
 
-    /// Only the call of this number, counted from 1 since the cloud began.
+    /// Restricts the fault to the call with this number, counted from 1 since the cloud was created.
     #[must_use]
     pub fn nth(self, number: u64) -> Self {
         Self { call: Calls::Nth(number), ..self }
     }
 
-    /// Only the next so many calls.
+    /// Restricts the fault to this number of calls, starting with the next one.
     #[must_use]
     pub fn next(self, calls: u64) -> Self {
         Self { call: Calls::Next(calls), ..self }
     }
 
-    /// Only calls that name this endpoint.
+    /// Restricts the fault to calls that name this endpoint.
     #[must_use]
     pub fn for_endpoint(self, endpoint: impl Into<EndpointId>) -> Self {
         Self { endpoint_id: Some(endpoint.into()), ..self }
     }
 
-    /// The call is carried out, and only its answer is lost.
+    /// Executes the call and replaces only its response.
     #[must_use]
     pub fn after_execution(self) -> Self {
         Self { when: When::After, ..self }
     }
 
-    /// The answer is held back.
+    /// Delays the response.
     #[must_use]
     pub fn delayed(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 }
 
-/// Which of the matching calls a fault strikes. In JSON: `"every"`, a number, or `{"next": 3}`.
+/// The matching calls to which a fault applies. In JSON: `"every"`, a number, or `{"next": 3}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "CallsJson", into = "CallsJson")]
 pub enum Calls {
-    /// All of them, until the faults are cleared.
+    /// Every call, until the faults are cleared.
     #[default]
     Every,
-    /// The one with this number, counted from 1 since the cloud began, refused calls included.
+    /// The call with this number, counted from 1 since the cloud was created, refused calls included.
     Nth(u64),
-    /// So many, starting with the next.
+    /// This number of calls, starting with the next one.
     Next(u64),
 }
 
-/// Whether the call is carried out before the fault strikes.
+/// Whether the call is executed before the fault applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
-    /// Nothing is carried out.
+    /// The call is not executed.
     #[default]
     Before,
-    /// The call is carried out, and its true answer is lost.
+    /// The call is executed, and its actual response is not sent.
     After,
 }
 
-/// What happens to the call.
+/// The effect of a fault on a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// The true answer; of use together with a delay.
+    /// The actual response; useful together with a delay.
     #[default]
+    #[serde(rename = "true_answer")]
     TrueAnswer,
     /// An error with this code.
     Code {
-        /// The code, from the table or not.
+        /// The code; it need not be in [`codes`].
         code: String,
-        /// The HTTP status; the table's if absent, 400 for a code outside of it.
+        /// The HTTP status. If absent, the one in [`codes`], or 400 for a code that is not there.
         #[serde(default, with = "status::option", skip_serializing_if = "Option::is_none")]
         status: Option<StatusCode>,
-        /// The message; the table's if absent.
+        /// The message. If absent, the one in [`codes`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// Further headers, such as `x-acs-retry-after`.
+        /// Additional headers, such as `x-acs-retry-after`.
         #[serde(default, with = "headers", skip_serializing_if = "HeaderMap::is_empty")]
         headers: HeaderMap,
     },
-    /// No answer, ever; the connection stays open.
+    /// No response; the connection stays open.
     Hang,
-    /// The connection is reset.
+    /// A connection reset.
     Reset,
-    /// The answer announces more bytes than come before the connection closes.
+    /// A response whose declared content length is larger than the part of the body sent before the connection
+    /// closes.
     Truncated,
-    /// A body that is no JSON.
+    /// A body that is not JSON.
     NonJson {
-        /// The HTTP status.
         #[serde(with = "status")]
         status: StatusCode,
-        /// The body; a proxy's HTML page if absent.
+        /// The body. If absent, a proxy's HTML page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
     },
-    /// HTTP 200 with a well-formed, useless body of at least this many bytes.
+    /// HTTP 200 with valid JSON of at least this many bytes, without the expected fields.
     Oversized {
-        /// How many, at most [`OVERSIZED_MAX`].
+        /// The size, at most [`OVERSIZED_MAX`].
         bytes: usize,
     },
-    /// HTTP 302.
     Redirect {
-        /// Where to.
+        /// The value of the header `Location`.
         #[serde(with = "location")]
         location: HeaderValue,
     },
-    /// HTTP 200 without a body.
     Empty,
-    /// A page whose `NextToken` leads back to the page itself.
+    /// A page whose `NextToken` points to the page itself.
     RepeatNextToken,
-    /// A `TotalCount` that is higher than what is listed.
+    /// A `TotalCount` above the number of items listed.
     OverstatedTotal {
-        /// By how much.
+        /// The difference.
         by: u64,
     },
-    /// A page that lists its first item again, in the place of its last.
+    /// A page that lists its first item again in place of its last.
     RepeatedItem,
-    /// A detach that is accepted and comes to nothing.
+    /// A detach that is accepted and has no effect.
     AcceptedWithoutEffect,
     /// A detach that is accepted and then fails.
     AcceptedThenFails,
 }
 
-/// The largest oversized body: 64 MiB is more than any client should read, and still fits a small machine.
+/// The maximum size of an oversized body: 64 MiB is more than a client should read and fits into the memory of a
+/// small machine.
 pub const OVERSIZED_MAX: usize = 64 * 1024 * 1024;
 
 impl Effect {
-    /// An error with this code, its status and message from the table.
+    /// An error with this code, with its status and message from [`codes`].
     #[must_use]
     pub fn code(code: impl Into<String>) -> Self {
         Self::Code { code: code.into(), status: None, message: None, headers: HeaderMap::new() }
     }
 
-    /// An error with this code under another status.
+    /// An error with this code and another status.
     #[must_use]
     pub fn code_with_status(code: impl Into<String>, status: StatusCode) -> Self {
         Self::Code { code: code.into(), status: Some(status), message: None, headers: HeaderMap::new() }
     }
 
-    /// A throttled call with the hint in `x-acs-retry-after`.
+    /// A throttling error with the retry hint in `x-acs-retry-after`.
     #[must_use]
     pub fn throttled(after: Duration) -> Self {
         let mut headers = HeaderMap::new();
@@ -207,7 +206,7 @@ impl Effect {
         Self::NonJson { status, body: None }
     }
 
-    /// Whether the effect changes an answer that exists, so that the call is carried out whatever [`When`] says.
+    /// Whether the effect modifies the actual response, so that the call is executed regardless of [`When`].
     #[must_use]
     pub fn spoils_a_true_answer(&self) -> bool {
         match self {
@@ -229,9 +228,9 @@ impl Effect {
     }
 }
 
-/// The place of one call among the others, counted from 1.
+/// The position of one call among the others, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct CallPosition {
     /// Among all calls.
     pub(crate) overall: u64,
     /// Among the calls of its action.
@@ -242,7 +241,7 @@ pub(crate) struct Place {
     pub(crate) of_action_and_endpoint: u64,
 }
 
-/// The faults that wait for their call, in the order in which they came.
+/// The faults that have not applied yet, in the order of their injection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
@@ -259,13 +258,18 @@ impl Faults {
         self.0.clear();
     }
 
-    pub(crate) fn waiting(&self) -> &[Fault] {
+    pub(crate) fn pending(&self) -> &[Fault] {
         &self.0
     }
 
-    /// The first fault that this call meets. One that has struck often enough is taken away.
-    pub(crate) fn take(&mut self, action: Action, endpoint: Option<&str>, place: Place) -> Option<Fault> {
-        let index = self.0.iter().position(|fault| strikes(fault, action, endpoint, place))?;
+    /// Returns the first fault that applies to this call, and removes it if it applies to no further call.
+    pub(crate) fn take(
+        &mut self,
+        action: Action,
+        endpoint: Option<&str>,
+        position: CallPosition,
+    ) -> Option<Fault> {
+        let index = self.0.iter().position(|fault| matches(fault, action, endpoint, position))?;
         let fault = self.0[index].clone();
         match &mut self.0[index].call {
             Calls::Every => {}
@@ -278,22 +282,22 @@ impl Faults {
     }
 }
 
-fn strikes(fault: &Fault, action: Action, endpoint: Option<&str>, place: Place) -> bool {
-    if fault.action.is_some_and(|wanted| wanted != action) {
+fn matches(fault: &Fault, action: Action, endpoint: Option<&str>, position: CallPosition) -> bool {
+    if fault.action.is_some_and(|expected| expected != action) {
         return false;
     }
-    if fault.endpoint_id.as_ref().is_some_and(|wanted| Some(wanted.as_str()) != endpoint) {
+    if fault.endpoint_id.as_ref().is_some_and(|expected| Some(expected.as_str()) != endpoint) {
         return false;
     }
     let number = match (fault.action, &fault.endpoint_id) {
-        (None, None) => place.overall,
-        (Some(_), None) => place.of_action,
-        (None, Some(_)) => place.of_endpoint,
-        (Some(_), Some(_)) => place.of_action_and_endpoint,
+        (None, None) => position.overall,
+        (Some(_), None) => position.of_action,
+        (None, Some(_)) => position.of_endpoint,
+        (Some(_), Some(_)) => position.of_action_and_endpoint,
     };
     match fault.call {
         Calls::Every => true,
-        Calls::Nth(wanted) => wanted == number,
+        Calls::Nth(expected) => expected == number,
         Calls::Next(left) => left > 0,
     }
 }
@@ -305,28 +309,29 @@ mod tests {
     const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 
     #[test]
-    fn the_nth_call_is_struck_once_and_the_next_ones_as_often_as_told() {
+    fn fault_applies_to_the_nth_call_or_the_next_calls() {
         let mut faults = Faults::default();
         faults.inject(Fault::on(DETACH, Effect::Hang).nth(2));
         faults.inject(Fault::anywhere(Effect::Reset).next(2));
-        let mut struck = |action, number| faults.take(action, None, place(number)).map(|fault| fault.fault);
-        assert_eq!(struck(DETACH, 1), Some(Effect::Reset));
-        assert_eq!(struck(DETACH, 2), Some(Effect::Hang));
-        assert_eq!(struck(Action::ListVpcEndpoints, 2), Some(Effect::Reset));
-        assert_eq!(struck(DETACH, 2), None);
+        let mut effect_on =
+            |action, number| faults.take(action, None, position(number)).map(|fault| fault.fault);
+        assert_eq!(effect_on(DETACH, 1), Some(Effect::Reset));
+        assert_eq!(effect_on(DETACH, 2), Some(Effect::Hang));
+        assert_eq!(effect_on(Action::ListVpcEndpoints, 2), Some(Effect::Reset));
+        assert_eq!(effect_on(DETACH, 2), None);
     }
 
     #[test]
-    fn a_fault_for_one_endpoint_counts_that_endpoints_calls() {
+    fn fault_for_one_endpoint_counts_calls_of_that_endpoint() {
         let mut faults = Faults::default();
         faults.inject(Fault::on(DETACH, Effect::Hang).nth(1).for_endpoint("ep-b"));
-        let place = Place { overall: 9, of_action: 7, of_endpoint: 3, of_action_and_endpoint: 1 };
-        assert_eq!(faults.take(DETACH, Some("ep-a"), place), None);
-        assert!(faults.take(DETACH, Some("ep-b"), place).is_some());
+        let position = CallPosition { overall: 9, of_action: 7, of_endpoint: 3, of_action_and_endpoint: 1 };
+        assert_eq!(faults.take(DETACH, Some("ep-a"), position), None);
+        assert!(faults.take(DETACH, Some("ep-b"), position).is_some());
     }
 
     #[test]
-    fn every_shape_of_a_fault_survives_json() {
+    fn every_form_of_a_fault_survives_serialization() {
         let text = r#"[
             {"action": "ListVpcEndpoints", "endpoint_id": "ep-a", "call": 1, "when": "after", "delay_ms": 20,
              "fault": {"kind": "code", "code": "SystemBusy", "status": 429, "headers": {"x-acs-retry-after": "5"}}},
@@ -335,13 +340,13 @@ mod tests {
             {"delay_ms": 5}
         ]"#;
         let faults: Vec<Fault> = serde_json::from_str(text).unwrap();
-        let again: Vec<Fault> = serde_json::from_str(&serde_json::to_string(&faults).unwrap()).unwrap();
-        assert_eq!(again, faults);
+        let reparsed: Vec<Fault> = serde_json::from_str(&serde_json::to_string(&faults).unwrap()).unwrap();
+        assert_eq!(reparsed, faults);
         assert_eq!(faults[3], Fault::anywhere(Effect::TrueAnswer).delayed(Duration::from_millis(5)));
     }
 
     #[test]
-    fn a_fault_that_cannot_travel_is_refused_when_it_is_read() {
+    fn invalid_fault_is_rejected() {
         for text in [
             r#"{"fault": {"kind": "non_json", "status": 99}}"#,
             r#"{"fault": {"kind": "code", "code": "X", "headers": {"a b": "c"}}}"#,
@@ -353,7 +358,12 @@ mod tests {
         }
     }
 
-    fn place(number: u64) -> Place {
-        Place { overall: number, of_action: number, of_endpoint: number, of_action_and_endpoint: number }
+    fn position(number: u64) -> CallPosition {
+        CallPosition {
+            overall: number,
+            of_action: number,
+            of_endpoint: number,
+            of_action_and_endpoint: number,
+        }
     }
 }

@@ -1,13 +1,13 @@
-//! The ids that travel through the simulator, each its own type so that none can stand in for another.
+//! Ids, each with its own type so that they cannot be confused.
 //!
-//! Nothing here checks a pattern: a request may name anything, and is answered with a code. A seed is checked where it
-//! is read.
+//! The types do not validate: a request may contain any id, and gets an error response if it is unknown. The ids of
+//! a seed are checked when it is parsed.
 
 use std::{borrow::Borrow, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name in RAM: an OIDC provider's.
+/// The maximum length of a name in RAM: that of an OIDC provider.
 const RAM_NAME_MAX: usize = 128;
 
 macro_rules! id {
@@ -18,7 +18,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// The id as it travels.
+            /// The id as a string.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -64,7 +64,7 @@ id! {
     EndpointId
     /// A security group, such as `sg-hp3c8qj1tyct90ejabcd`.
     SecurityGroupId
-    /// An access key's public half.
+    /// An access key id.
     AccessKeyId
     /// An OIDC provider in RAM, such as `acs:ram::1234567890123456:oidc-provider/aws`.
     OidcProviderArn
@@ -87,18 +87,18 @@ impl RoleArn {
         ram_name(self.as_str(), "role").is_some()
     }
 
-    /// The account that the role belongs to.
+    /// The account of the role.
     pub(crate) fn account(&self) -> &str {
         ram_name(self.as_str(), "role").map_or("", |(account, _)| account)
     }
 
-    /// The role's own name.
+    /// The role's name, without the account.
     pub(crate) fn name(&self) -> &str {
         ram_name(self.as_str(), "role").map_or("", |(_, name)| name)
     }
 }
 
-/// The account and the name in `acs:ram::<account>:<kind>/<name>`.
+/// Splits `acs:ram::<account>:<kind>/<name>` into account and name.
 fn ram_name<'a>(arn: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
     let (account, rest) = arn.strip_prefix("acs:ram::")?.split_once(':')?;
     let name = rest.strip_prefix(kind)?.strip_prefix('/')?;

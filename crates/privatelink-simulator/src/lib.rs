@@ -1,29 +1,29 @@
-//! Alibaba Cloud PrivateLink, as far as security groups on VPC endpoints go, on one's own machine: with state, locks,
-//! tasks that take time, signatures that are verified, quotas, and faults on demand; and of STS the call that gives a
-//! role's session for an OIDC provider's token.
+//! Simulates the part of Alibaba Cloud PrivateLink that manages security groups on VPC endpoints. The simulator
+//! keeps state and locks, runs tasks that take time, verifies signatures, enforces quotas and injects faults. It
+//! also simulates the STS call `AssumeRoleWithOIDC`.
 //!
 //! In reading order:
 //!
-//! * [`Cloud`] is the service: a state machine that takes a request and a time and gives an [`Answer`]. It reads no
-//!   clock, waits for nothing and does no I/O, so it runs under a virtual clock as well as behind a socket.
-//! * [`Seed`] is its state as data, [`Settings`] the switches in it, [`Fault`] what can be made to go wrong.
-//! * [`OidcProvider`] and [`Role`] say whose token opens which session, and [`Cloud::sessions`] which were handed out.
-//! * [`Counts`] and [`JournalEntry`] tell afterwards what was called.
-//! * [`Server`] puts a cloud behind HTTP on loopback.
+//! * [`Cloud`] is the service: a state machine that takes a request and a time and returns a [`SimulatedResponse`]. It
+//!   reads no clock, does not wait and does no I/O, so it runs under a virtual clock as well as behind a socket.
+//! * [`Seed`] is its state as data, [`Settings`] its switches, [`Fault`] an injected fault.
+//! * [`OidcProvider`] and [`Role`] define which tokens start which sessions; [`Cloud::sessions`] lists the sessions.
+//! * [`Counts`] and [`JournalEntry`] record the calls.
+//! * [`Server`] serves a cloud over HTTP on loopback.
 //! * [`codes`] is the table of error codes, [`sign`] a signer for tests without an SDK.
 
 mod action;
-mod answer;
+mod authentication;
 mod call;
 mod cloud;
 pub mod codes;
 mod control;
 mod fault;
-mod gate;
 mod ids;
 mod journal;
 mod paging;
 mod quota;
+mod response;
 mod seed;
 mod server;
 mod settings;
@@ -33,13 +33,13 @@ mod tokens;
 mod wire_time;
 
 pub use action::{Action, STS_VERSION, VERSION};
-pub use answer::{Answer, Manner};
+pub use authentication::{CLOCK_SKEW_MAX, SESSIONS_MAX};
 pub use cloud::Cloud;
 pub use fault::{Calls, Effect, Fault, OVERSIZED_MAX, When};
-pub use gate::{CLOCK_SKEW_MAX, SESSIONS_KEPT};
 pub use ids::{AccessKeyId, EndpointId, OidcProviderArn, RegionId, RoleArn, SecurityGroupId};
-pub use journal::{Counts, EndpointCounts, JOURNAL_KEPT, JournalEntry};
+pub use journal::{Counts, EndpointCounts, JOURNAL_ENTRIES_MIN, JournalEntry};
 pub use quota::{Quota, documented as documented_quotas};
+pub use response::{Manner, SimulatedResponse, SimulatedResponse as Answer};
 pub use seed::{
     AccessKey, Endpoint, GROUPS_PER_ENDPOINT_MAX, OidcProvider, ProviderState, REGIONS, Role, SecurityGroup,
     Seed, SeedError, Session, Task, Work,

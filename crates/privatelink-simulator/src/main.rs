@@ -1,6 +1,6 @@
-//! The simulator as a program. It prints where it listens and how to point a client there, and runs until it is stopped.
+//! The simulator as a program. It prints its address and how to configure a client, and runs until it is stopped.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to whoever started it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program prints to its user")]
 
 use std::{
     env, fs, future, io,
@@ -14,11 +14,11 @@ use privatelink_simulator::{AccessKey, Cloud, Seed, SeedError, Server};
 const USAGE: &str = "\
 Usage: privatelink-simulator [--listen 127.0.0.1:PORT] [--seed FILE]
 
-  --listen ADDRESS  where to listen, on loopback; port 0, the default, takes a free one
-  --seed FILE       the state to start with, as JSON; without it there is one access key and nothing else
-  --help            this text";
+  --listen ADDRESS  the address to listen on, on loopback; port 0, the default, selects a free port
+  --seed FILE       the initial state, as JSON; without it, the state is one access key and nothing else
+  --help            print this text";
 
-/// The exit status for a command line that makes no sense, as most programs have it.
+/// The exit status for an invalid command line, which is 2 in most programs.
 const USAGE_STATUS: u8 = 2;
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     };
     match run(arguments).await {
         Ok(server) => {
-            greet(&server);
+            print_address(&server);
             future::pending().await
         }
         Err(error @ RunError::Listen { .. }) => {
@@ -63,17 +63,16 @@ async fn run(arguments: Arguments) -> Result<Server, RunError> {
     Server::start(cloud, address).await.map_err(|source| RunError::Listen { address, source })
 }
 
-fn greet(server: &Server) {
+fn print_address(server: &Server) {
     let AccessKey { access_key_id, access_key_secret, .. } = AccessKey::default();
     println!("PrivateLink is simulated at {url}", url = server.url());
     println!();
-    println!("Point a client there by its endpoint override, over plain HTTP:");
-    println!("  endpoint  {address}", address = server.address());
-    println!("  key       {access_key_id} / {access_key_secret} (unless the seed names others)");
+    println!("Override the client's endpoint and use plain HTTP:");
+    println!("  endpoint    {address}", address = server.address());
+    println!("  access key  {access_key_id} / {access_key_secret} (unless the seed defines others)");
     println!("State, faults and counts: {url}/_simulator/state, faults, counts, journal", url = server.url());
 }
 
-/// The command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Arguments {
     listen: SocketAddr,
@@ -81,7 +80,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// `None` if only help is asked for.
+    /// Returns `None` if the arguments contain `--help`.
     fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Self>, ArgumentError> {
         let mut arguments = arguments.into_iter();
         let (mut listen, mut seed) = (None, None);
@@ -96,11 +95,11 @@ impl Arguments {
                 "--listen" => {
                     let text = value().ok_or(ArgumentError::NoValue("--listen"))?;
                     let address = text.parse().map_err(|source| ArgumentError::Address { text, source })?;
-                    once(&mut listen, address, "--listen")?;
+                    set_once(&mut listen, address, "--listen")?;
                 }
                 "--seed" => {
                     let path = value().ok_or(ArgumentError::NoValue("--seed"))?;
-                    once(&mut seed, PathBuf::from(path), "--seed")?;
+                    set_once(&mut seed, PathBuf::from(path), "--seed")?;
                 }
                 _ => return Err(ArgumentError::Unknown(name)),
             }
@@ -113,32 +112,30 @@ impl Arguments {
     }
 }
 
-fn once<T>(place: &mut Option<T>, value: T, name: &'static str) -> Result<(), ArgumentError> {
+fn set_once<T>(place: &mut Option<T>, value: T, name: &'static str) -> Result<(), ArgumentError> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(ArgumentError::Twice(name)),
     }
 }
 
-/// Why the command line makes no sense.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum ArgumentError {
-    #[error("{0:?} is not known")]
+    #[error("unknown argument {0:?}")]
     Unknown(String),
     #[error("{0} needs a value")]
     NoValue(&'static str),
-    #[error("{0} is given twice")]
+    #[error("{0} is given more than once")]
     Twice(&'static str),
-    #[error("{text:?} is no address: {source}; expected one like 127.0.0.1:4010")]
+    #[error("{text:?} is not a valid address: {source}; expected an address like 127.0.0.1:4010")]
     Address { text: String, source: AddrParseError },
-    #[error("{0} is not on loopback, and nobody else shall reach a simulator")]
+    #[error("{0} is not a loopback address; the simulator listens only on loopback")]
     NotLoopback(SocketAddr),
 }
 
-/// Why the program could not start.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
-    #[error("{path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{path}: {source}", path = path.display())]
     Seed { path: PathBuf, source: SeedError },
@@ -151,25 +148,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_is_a_free_port_on_loopback() {
+    fn default_address_is_a_free_loopback_port() {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         assert_eq!(parse(&[]), Ok(Some(Arguments { listen, seed: None })));
     }
 
     #[test]
-    fn both_spellings_of_an_argument_are_read() {
+    fn argument_value_follows_a_space_or_an_equals_sign() {
         let arguments = Arguments { listen: ([127, 0, 0, 1], 4010).into(), seed: Some("seed.json".into()) };
         assert_eq!(parse(&["--listen", "127.0.0.1:4010", "--seed=seed.json"]), Ok(Some(arguments)));
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_argument_is_rejected() {
         assert_eq!(parse(&["--port", "1"]), Err(ArgumentError::Unknown("--port".to_owned())));
         assert_eq!(parse(&["--seed"]), Err(ArgumentError::NoValue("--seed")));
         assert_eq!(parse(&["--seed=a", "--seed=b"]), Err(ArgumentError::Twice("--seed")));
         assert!(matches!(parse(&["--listen", "4010"]), Err(ArgumentError::Address { .. })));
-        let open = SocketAddr::from(([0, 0, 0, 0], 80));
-        assert_eq!(parse(&["--listen", "0.0.0.0:80"]), Err(ArgumentError::NotLoopback(open)));
+        let all_interfaces = SocketAddr::from(([0, 0, 0, 0], 80));
+        assert_eq!(parse(&["--listen", "0.0.0.0:80"]), Err(ArgumentError::NotLoopback(all_interfaces)));
     }
 
     fn parse(arguments: &[&str]) -> Result<Option<Arguments>, ArgumentError> {

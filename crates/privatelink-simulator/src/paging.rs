@@ -1,30 +1,30 @@
-//! Pages: `MaxResults`, `NextToken`, `TotalCount`, and the ways in which they can be wrong.
+//! Pages: `MaxResults`, `NextToken`, `TotalCount`, and the faults that make them wrong.
 //!
-//! A token says after which item the next page starts, so a list that changes between two pages neither repeats nor
-//! skips an item. What the real service does then is unknown.
+//! A token identifies the item after which the next page starts, so a list that changes between two pages neither
+//! repeats nor skips an item. The real service's behavior in this case is unknown.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
 use crate::{
-    answer::Refusal,
     call::{Call, invalid},
     fault::Effect,
+    response::Refusal,
 };
 
-/// What a list allows.
+/// The page sizes that a list permits.
 #[derive(Clone, Debug)]
 pub(crate) struct PageLimits {
-    /// What `MaxResults` may be.
+    /// The valid values of `MaxResults`.
     pub(crate) results: RangeInclusive<u32>,
-    /// What it is if the caller says nothing.
+    /// The value of `MaxResults` if the caller sends none.
     pub(crate) default: u32,
-    /// The server's own cap.
+    /// The server's own limit.
     pub(crate) server_max: u32,
 }
 
-/// The page that a call asks for, as the fields of its answer. `items` are in the order of their ids, which come first.
+/// Returns the requested page as the fields of a response. `items` are pairs of id and JSON, sorted by id.
 pub(crate) fn page(
     items: &[(String, Value)],
     name: &str,
@@ -32,19 +32,19 @@ pub(crate) fn page(
     limits: &PageLimits,
     fault: Option<&Effect>,
 ) -> Result<Value, Refusal> {
-    let asked_for = match call.get("MaxResults") {
+    let max_results = match call.get("MaxResults") {
         None => limits.default,
         Some(text) => text
             .parse()
             .ok()
             .filter(|results| limits.results.contains(results))
-            .ok_or_else(|| invalid("MaxResults", "it is out of range"))?,
+            .ok_or_else(|| invalid("MaxResults", "out of range"))?,
     };
     let after =
         call.get("NextToken").map(|token| item_before(token).ok_or_else(|| invalid("NextToken", "unknown")));
     let after = after.transpose()?;
     let start = after.as_ref().map_or(0, |after| items.partition_point(|(id, _)| id <= after));
-    let length = usize::try_from(asked_for.min(limits.server_max)).unwrap_or(usize::MAX);
+    let length = usize::try_from(max_results.min(limits.server_max)).unwrap_or(usize::MAX);
     let end = items.len().min(start.saturating_add(length));
     let mut listed: Vec<_> = items[start..end].iter().map(|(_, item)| item.clone()).collect();
     let mut next = (end < items.len()).then(|| token_after(&items[end - 1].0));
@@ -63,15 +63,15 @@ pub(crate) fn page(
         }
         _ => {}
     }
-    let mut answer = json!({ "MaxResults": asked_for, "TotalCount": total });
-    answer[name] = listed.into();
+    let mut response = json!({ "MaxResults": max_results, "TotalCount": total });
+    response[name] = listed.into();
     if let Some(next) = next {
-        answer["NextToken"] = next.into();
+        response["NextToken"] = next.into();
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// The token of the page after this item; callers must not read it, so it does not look like an id.
+/// The token of the page after this item. It is encoded, because callers must not interpret it.
 fn token_after(id: &str) -> String {
     let digits = id.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
     let digits = digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pages_together_hold_every_item_once() {
+    fn pages_together_contain_every_item_once() {
         let (mut seen, mut query) = (Vec::new(), "MaxResults=2".to_owned());
         for _ in 0..3 {
             let page = read(&query, None).unwrap();
@@ -112,22 +112,22 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_never_longer_than_the_server_allows() {
+    fn server_limits_the_page_size() {
         assert_eq!(read("", None).unwrap()["Items"], json!(["a", "b", "c"]));
     }
 
     #[test]
-    fn limits_and_tokens_that_make_no_sense_are_refused() {
+    fn invalid_limit_or_token_is_refused() {
         for query in ["MaxResults=0", "MaxResults=51", "MaxResults=many", "NextToken=FFx", "NextToken=2"] {
             assert_eq!(read(query, None).unwrap_err().code, "InvalidParameter", "{query}");
         }
     }
 
     #[test]
-    fn each_page_fault_spoils_the_page_in_its_way() {
+    fn each_page_fault_changes_the_page() {
         let repeated = read("MaxResults=2", Some(&Effect::RepeatNextToken)).unwrap();
-        let again = format!("MaxResults=2&NextToken={}", repeated["NextToken"].as_str().unwrap());
-        assert_eq!(read(&again, Some(&Effect::RepeatNextToken)).unwrap(), repeated);
+        let second = format!("MaxResults=2&NextToken={}", repeated["NextToken"].as_str().unwrap());
+        assert_eq!(read(&second, Some(&Effect::RepeatNextToken)).unwrap(), repeated);
         assert_eq!(read("", Some(&Effect::OverstatedTotal { by: 2 })).unwrap()["TotalCount"], 7);
         assert_eq!(read("MaxResults=2", Some(&Effect::RepeatedItem)).unwrap()["Items"], json!(["a", "a"]));
     }

@@ -1,4 +1,4 @@
-//! How often an action may be called in a region, and for how long a caller above that has to wait.
+//! Call quotas per action and region, and the time that a throttled caller must wait.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,13 @@ use crate::{
     wire_time::{later, millis},
 };
 
-/// So many calls in any window, which opens with its first call.
+/// A maximum number of calls per window. A window starts with its first call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
-    /// How many.
+    /// The maximum number of calls in a window.
     pub calls: u32,
-    /// In how long.
+    /// The length of a window.
     #[serde(rename = "window_ms", with = "millis")]
     pub window: Duration,
 }
@@ -35,15 +35,14 @@ pub fn documented() -> BTreeMap<Action, Quota> {
     ])
 }
 
-/// A call above its quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exceeded {
     pub(crate) quota: Quota,
-    /// Until the window closes.
-    pub(crate) left: Duration,
+    /// The time until the window closes.
+    pub(crate) remaining: Duration,
 }
 
-/// Counts the calls against the quotas.
+/// Counts calls against the quotas.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
     pub(crate) quotas: BTreeMap<Action, Quota>,
@@ -61,7 +60,7 @@ impl Meter {
         Self { quotas, windows: BTreeMap::new() }
     }
 
-    /// Counts one call. `region` must be one that exists: the windows are kept for good.
+    /// Counts one call. `region` must exist, because windows are never removed.
     pub(crate) fn admit(
         &mut self,
         region: &RegionId,
@@ -76,8 +75,8 @@ impl Meter {
             *window = Window { opened: now, used: 0 };
         }
         if window.used >= quota.calls {
-            let left = later(window.opened, quota.window).duration_since(now).unwrap_or_default();
-            return Err(Exceeded { quota, left });
+            let remaining = later(window.opened, quota.window).duration_since(now).unwrap_or_default();
+            return Err(Exceeded { quota, remaining });
         }
         window.used += 1;
         Ok(())
@@ -89,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_above_the_quota_waits_for_the_window_to_close() {
+    fn call_above_the_quota_waits_until_the_window_closes() {
         let (region, action) = (RegionId::from("eu-west-1"), Action::ListVpcEndpoints);
         let quota = Quota { calls: 2, window: Duration::from_mins(1) };
         let mut meter = Meter::new(BTreeMap::from([(action, quota)]));
         let second = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(meter.admit(&region, action, second(0)), Ok(()));
         assert_eq!(meter.admit(&region, action, second(20)), Ok(()));
-        let exceeded = Exceeded { quota, left: Duration::from_secs(35) };
+        let exceeded = Exceeded { quota, remaining: Duration::from_secs(35) };
         assert_eq!(meter.admit(&region, action, second(25)), Err(exceeded));
         assert_eq!(meter.admit(&RegionId::from("us-east-1"), action, second(25)), Ok(()));
         assert_eq!(meter.admit(&region, action, second(60)), Ok(()));

@@ -1,5 +1,5 @@
-//! The state of a cloud as data: what it starts with, and what a snapshot of it looks like. One shape for both, so that
-//! a snapshot is the seed of another cloud.
+//! The state of a cloud as data. A seed and a snapshot have the same format, so a snapshot can be the seed of
+//! another cloud.
 
 mod access_key;
 mod endpoint;
@@ -22,10 +22,10 @@ pub use endpoint::{Endpoint, SecurityGroup, Task, Work};
 pub use federation::{OidcProvider, ProviderState, Role};
 pub(crate) use federation::{SESSION_SECONDS_MAX, SESSION_SECONDS_MIN, check as check_federation};
 
-/// The most groups on one endpoint, by the product's own quota.
+/// The maximum number of groups of one endpoint, by the product's quota.
 pub const GROUPS_PER_ENDPOINT_MAX: usize = 10;
 
-/// The regions of a seed that names none.
+/// The regions of a seed that defines none.
 pub const REGIONS: [&str; 8] = [
     "ap-southeast-1",
     "cn-beijing",
@@ -37,29 +37,26 @@ pub const REGIONS: [&str; 8] = [
     "us-west-1",
 ];
 
-/// Everything that a cloud starts with.
+/// The initial state of a cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Seed {
-    /// How the service behaves.
     pub settings: Settings,
-    /// The regions that exist.
     pub regions: Vec<RegionId>,
-    /// Who may call. The default is one key, [`AccessKey::default`].
+    /// The access keys that are accepted. The default is one key, [`AccessKey::default`].
     pub access_keys: Vec<AccessKey>,
-    /// Whose tokens STS takes for a session. There are none by default.
+    /// The OIDC providers whose tokens STS accepts; none by default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub oidc_providers: Vec<OidcProvider>,
-    /// Whose sessions STS gives for a token. There are none by default.
+    /// The roles that STS can assume; none by default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// Groups that exist without being attached; an attached group exists in any case.
+    /// Groups that exist without being attached. Attached groups always exist.
     pub security_groups: BTreeSet<SecurityGroupId>,
-    /// The endpoints.
     pub endpoints: Vec<Endpoint>,
-    /// How often each action may be called in a region; an action without a quota is free.
+    /// The quotas per action and region. An action without an entry has no quota.
     pub quotas: BTreeMap<Action, Quota>,
-    /// The faults that wait for their call.
+    /// The faults that have not applied yet.
     pub faults: Vec<Fault>,
 }
 
@@ -80,19 +77,19 @@ impl Default for Seed {
 }
 
 impl Seed {
-    /// Reads a seed from JSON and checks it.
+    /// Parses a seed from JSON and checks it.
     pub fn from_json(text: &[u8]) -> Result<Self, SeedError> {
         let seed: Self = serde_json::from_slice(text)?;
         seed.check()?;
         Ok(seed)
     }
 
-    /// Whether the parts fit together.
+    /// Checks that the parts are valid and consistent.
     pub fn check(&self) -> Result<(), SeedError> {
         let mut keys = BTreeSet::new();
         for key in &self.access_keys {
             if key.access_key_id.as_str().is_empty() || key.access_key_secret.is_empty() {
-                return Err(SeedError::EmptyAccessKey);
+                return Err(SeedError::IncompleteAccessKey);
             }
             if !keys.insert(&key.access_key_id) {
                 return Err(SeedError::AccessKeyTwice(key.access_key_id.clone()));
@@ -122,116 +119,90 @@ impl Seed {
     }
 }
 
-/// Whether a fault can strike at all.
+/// Checks that a fault can apply to a call.
 pub(crate) fn check_fault(fault: &Fault) -> Result<(), SeedError> {
     match (&fault.fault, fault.call) {
         (Effect::Oversized { bytes }, _) if *bytes > OVERSIZED_MAX => Err(SeedError::Oversized(*bytes)),
-        (_, Calls::Nth(0) | Calls::Next(0)) => Err(SeedError::NoCall),
+        (_, Calls::Nth(0) | Calls::Next(0)) => Err(SeedError::CallNumber),
         _ => Ok(()),
     }
 }
 
-/// Why a seed, or a part of one, cannot be used.
+/// Why a seed, or a part of one, is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
-    /// Not JSON, or not of the seed's shape.
-    #[error("the seed cannot be read: {0}")]
+    /// Not JSON, or not the format of a seed.
+    #[error("the seed is not valid JSON or has an invalid field: {0}")]
     Json(#[from] serde_json::Error),
-    /// An access key without an id or a secret.
     #[error("an access key needs an id and a secret")]
-    EmptyAccessKey,
-    /// Two access keys of one id.
+    IncompleteAccessKey,
+    /// Two access keys with the same id.
     #[error("access key {0} is listed twice")]
     AccessKeyTwice(AccessKeyId),
-    /// An OIDC provider whose ARN is none.
-    #[error("{arn:?} is no OIDC provider: expected an ARN like acs:ram::1234567890123456:oidc-provider/name", arn = .0.as_str())]
+    #[error("{arn:?} is not an OIDC provider: expected an ARN like acs:ram::1234567890123456:oidc-provider/name", arn = .0.as_str())]
     OidcProviderArn(OidcProviderArn),
-    /// Two OIDC providers of one ARN.
+    /// Two OIDC providers with the same ARN.
     #[error("OIDC provider {0} is listed twice")]
     OidcProviderTwice(OidcProviderArn),
-    /// An issuer that RAM would not take.
-    #[error("the issuer_url of {0} is none: expected https, no ?, # or @, and at most 255 characters")]
+    /// An issuer URL that RAM does not accept.
+    #[error("the issuer_url of {0} is not valid: expected https, no ?, # or @, and at most 255 characters")]
     Issuer(OidcProviderArn),
-    /// Two OIDC providers of one account for one issuer.
-    #[error("the issuer of {0} has another OIDC provider in the same account")]
+    /// Two OIDC providers of one account for the same issuer.
+    #[error("another OIDC provider in the account of {0} has the same issuer")]
     IssuerTwice(OidcProviderArn),
-    /// No client id, or more than RAM takes.
-    #[error("the client_ids of {0} must be 1 to 50, none of them empty")]
+    /// No client id, or more than RAM accepts.
+    #[error("the client_ids of {0} must be 1 to 50 nonempty ids")]
     ClientIds(OidcProviderArn),
-    /// An issuance limit that RAM would not take.
+    /// An issuance limit that RAM does not accept.
     #[error("the issuance_limit_hours of {0} must be 1 to 168")]
     IssuanceLimit(OidcProviderArn),
-    /// A JWKS with which no token could be verified.
+    /// A JWKS that cannot verify any token.
     #[error("the jwks of {provider} cannot be used: {source}")]
-    Jwks {
-        /// The provider.
-        provider: OidcProviderArn,
-        /// What is wrong.
-        source: JwksError,
-    },
-    /// A role whose ARN is none.
-    #[error("{arn:?} is no role: expected an ARN like acs:ram::1234567890123456:role/name", arn = .0.as_str())]
+    Jwks { provider: OidcProviderArn, source: JwksError },
+    #[error("{arn:?} is not a role: expected an ARN like acs:ram::1234567890123456:role/name", arn = .0.as_str())]
     RoleArn(RoleArn),
-    /// Two roles of one ARN.
+    /// Two roles with the same ARN.
     #[error("role {0} is listed twice")]
     RoleTwice(RoleArn),
-    /// A role whose sessions RAM would not let be as long, or as short.
+    /// A maximum session duration that RAM does not accept.
     #[error("the max_session_duration_seconds of {0} must be 3600 to 43200")]
     SessionDuration(RoleArn),
-    /// A role that trusts a provider which does not exist.
+    /// A role that trusts a provider that does not exist.
     #[error("role {role} trusts {provider}, which is not among the oidc_providers")]
-    UnknownProvider {
-        /// The role.
-        role: RoleArn,
-        /// Whom it trusts.
-        provider: OidcProviderArn,
-    },
-    /// A region whose name could not be one.
-    #[error("{id:?} is no region: expected a name like eu-west-1", id = .0.as_str())]
+    UnknownProvider { role: RoleArn, provider: OidcProviderArn },
+    #[error("{id:?} is not a region: expected a name like eu-west-1", id = .0.as_str())]
     Region(RegionId),
     /// An endpoint in a region that does not exist.
     #[error("endpoint {endpoint} is in region {region}, which is not among the regions")]
-    UnknownRegion {
-        /// The endpoint.
-        endpoint: EndpointId,
-        /// Its region.
-        region: RegionId,
-    },
-    /// Two endpoints of one id.
-    #[error("endpoint {0} is listed twice; an id is used once, whatever the region")]
+    UnknownRegion { endpoint: EndpointId, region: RegionId },
+    /// Two endpoints with the same id.
+    #[error("endpoint {0} is listed twice; an id must be unique across all regions")]
     EndpointTwice(EndpointId),
-    /// An endpoint id that is none.
-    #[error("{id:?} is no endpoint id: expected ep- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
+    #[error("{id:?} is not an endpoint id: expected ep- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
     EndpointId(EndpointId),
-    /// A group id that is none.
-    #[error("{id:?} is no security group id: expected sg- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
+    #[error("{id:?} is not a security group id: expected sg- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
     SecurityGroup(SecurityGroupId),
-    /// One group twice on one endpoint.
+    /// One group listed twice on one endpoint.
     #[error("endpoint {endpoint} lists group {group} twice")]
-    GroupTwice {
-        /// The endpoint.
-        endpoint: EndpointId,
-        /// The group.
-        group: SecurityGroupId,
-    },
+    GroupTwice { endpoint: EndpointId, group: SecurityGroupId },
     /// More groups on an endpoint than the product allows.
     #[error("endpoint {0} has more than {GROUPS_PER_ENDPOINT_MAX} groups")]
     TooManyGroups(EndpointId),
-    /// No page would ever hold an item.
+    /// A page size of 0.
     #[error("page_size_max must be at least 1")]
     PageSize,
-    /// A quota over no time at all.
-    #[error("the quota of {0} needs a window_ms above 0")]
+    /// A quota with a window of 0.
+    #[error("the window_ms of the quota of {0} must be above 0")]
     QuotaWindow(Action),
-    /// A fault for no call.
-    #[error("a fault's calls are counted from 1")]
-    NoCall,
-    /// An oversized body that would hurt the machine it runs on.
-    #[error("an oversized body may have {OVERSIZED_MAX} bytes, not {0}")]
+    /// A fault that applies to no call.
+    #[error("the call number or count of a fault must be at least 1")]
+    CallNumber,
+    /// An oversized body that needs too much memory.
+    #[error("an oversized body must be at most {OVERSIZED_MAX} bytes, not {0}")]
     Oversized(usize),
 }
 
-/// A pattern and no list, as the regions grow.
+/// Whether a name has the format of a region. A pattern, not a list, because Alibaba adds regions.
 fn is_region(name: &str) -> bool {
     let mut parts = name.split('-');
     let continent =
@@ -257,27 +228,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_seed_can_be_read_and_written_and_read_again() {
+    fn example_seed_survives_serialization() {
         let seed = Seed::from_json(include_bytes!("../seeds/example.json")).unwrap();
-        let again = Seed::from_json(&serde_json::to_vec(&seed).unwrap()).unwrap();
-        assert_eq!(again, seed);
+        let reparsed = Seed::from_json(&serde_json::to_vec(&seed).unwrap()).unwrap();
+        assert_eq!(reparsed, seed);
     }
 
     #[test]
-    fn an_empty_seed_is_the_default() {
+    fn empty_seed_is_the_default() {
         assert_eq!(Seed::from_json(b"{}").unwrap(), Seed::default());
     }
 
     #[test]
-    fn a_seed_that_cannot_be_meant_is_refused_with_the_reason() {
+    fn invalid_seed_is_rejected_with_the_reason() {
         for (text, reason) in [
             (r#"{"endpoint": []}"#, "unknown field `endpoint`"),
             (
                 r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "vpc-1"}]}"#,
-                "\"vpc-1\" is no endpoint id",
+                "\"vpc-1\" is not an endpoint id",
             ),
             (r#"{"endpoints": [{"region_id": "mars-1", "endpoint_id": "ep-1"}]}"#, "not among the regions"),
-            (r#"{"regions": ["eu west"]}"#, "\"eu west\" is no region"),
+            (r#"{"regions": ["eu west"]}"#, "\"eu west\" is not a region"),
             (
                 r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "ep-1", "security_groups": ["sg-a", "sg-a"]}]}"#,
                 "lists group sg-a twice",
@@ -288,7 +259,7 @@ mod tests {
                 r#"{"access_keys": [{"access_key_id": "a", "access_key_secret": ""}]}"#,
                 "needs an id and a secret",
             ),
-            (r#"{"faults": [{"call": 0, "fault": {"kind": "hang"}}]}"#, "counted from 1"),
+            (r#"{"faults": [{"call": 0, "fault": {"kind": "hang"}}]}"#, "must be at least 1"),
             (
                 r#"{"access_keys": [{"access_key_id": "a", "access_key_secret": "b", "session":
                     {"role_arn": "acs:ram::1:role/r", "session_name": "n", "policy": {"Version": "1"}}}]}"#,

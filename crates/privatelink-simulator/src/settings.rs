@@ -1,5 +1,5 @@
-//! The switches of the simulated service: how long its work takes, and which of several answers it gives where nobody
-//! knows what the real one says.
+//! The switches of the simulated service: how long its tasks take, and which of several possible responses it gives
+//! where the real service's behavior is not known.
 
 use std::time::Duration;
 
@@ -10,55 +10,57 @@ use crate::{
     wire_time::millis,
 };
 
-/// How the service behaves. Everything has a default; in JSON durations are milliseconds in fields named `…_ms`.
+/// The behavior of the service. Every field has a default. In JSON, durations are milliseconds in fields named
+/// `…_ms`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, and in JSON a bool")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent switch and a bool in JSON")]
 pub struct Settings {
-    /// Whether signatures are verified. Off, every caller is let in: for clients that sign in an older way.
+    /// Whether signatures are verified. If off, every caller is accepted, including clients that sign in an older
+    /// way.
     pub verify_signatures: bool,
-    /// How far the server's own clock runs ahead of the true time (negative: behind it), in milliseconds.
+    /// The offset of the server's own clock from the actual time, in milliseconds; negative if the clock is behind.
     pub clock_offset_ms: i64,
-    /// Request ids are counted up from this number, so that two runs with one seed show the same ids.
+    /// The seed of the request ids. Two runs with the same seed produce the same ids.
     pub request_id_seed: u64,
-    /// From the acceptance of a detach until the group is gone.
+    /// The time from the acceptance of a detach until the group is detached.
     #[serde(rename = "detach_takes_ms", with = "millis")]
     pub detach_takes: Duration,
-    /// From the acceptance of an attach until the group is `Attached`.
+    /// The time from the acceptance of an attach until the group is `Attached`.
     #[serde(rename = "attach_takes_ms", with = "millis")]
     pub attach_takes: Duration,
     /// How long an endpoint stays `Pending`, and locked, after its task has ended.
     #[serde(rename = "pending_after_ms", with = "millis")]
     pub pending_after: Duration,
-    /// How long `ListVpcEndpointSecurityGroups` goes on to show the state before a change.
+    /// How long `ListVpcEndpointSecurityGroups` continues to return the state before a change.
     #[serde(rename = "read_lag_ms", with = "millis")]
     pub read_lag: Duration,
-    /// The same for the records in `ListVpcEndpoints` and `GetVpcEndpointAttribute`.
+    /// How long `ListVpcEndpoints` and `GetVpcEndpointAttribute` continue to return the record before a change.
     #[serde(rename = "record_lag_ms", with = "millis")]
     pub record_lag: Duration,
-    /// What an accepted detach comes to.
+    /// The effect of an accepted detach.
     pub detach_effect: DetachEffect,
-    /// The code of a call that meets another one's lock.
+    /// The code returned to a call while another operation holds the endpoint's lock.
     pub lock_code: LockCode,
-    /// The code of a call that RAM denies.
+    /// The code returned to a call that RAM denies.
     pub denial_code: DenialCode,
-    /// What a detach answers for a group that exists, but is not attached.
+    /// The response to a detach of a group that exists but is not attached.
     pub absent_group: AbsentGroup,
-    /// Whether a client token remembers a refusal, too, and not only an acceptance.
+    /// Whether a refusal, too, is stored under its client token and returned to later calls with the token.
     pub client_token_remembers_refusals: bool,
-    /// Leaves `SecurityGroupStatus` out of the answers, as the API did before 2024.
+    /// Omits `SecurityGroupStatus` from responses, as the API did before 2024.
     pub omit_group_status: bool,
-    /// The server's own cap on the items of a page, whatever `MaxResults` asks for.
+    /// The server's own limit on the number of items in a page, regardless of `MaxResults`.
     pub page_size_max: u32,
-    /// The code of a call above its quota.
+    /// The code returned to a call above its quota.
     pub throttle_code: String,
-    /// How a throttled caller is told when to come back.
+    /// The form of the retry hint in a response to a throttled call.
     pub throttle_hint: ThrottleHint,
-    /// How an error body is written.
+    /// The format of an error body.
     pub error_format: ErrorFormat,
-    /// Whether STS, too, refuses a call whose `Timestamp` is 15 minutes off, though nobody has signed it.
+    /// Whether STS rejects a call whose `Timestamp` is more than 15 minutes off, although the call is not signed.
     pub sts_checks_timestamp: bool,
-    /// The longest session, whatever was asked for.
+    /// The maximum session duration; it shortens requested durations above it.
     #[serde(rename = "session_max_ms", with = "millis::option", skip_serializing_if = "Option::is_none")]
     pub session_max: Option<Duration>,
 }
@@ -90,30 +92,30 @@ impl Default for Settings {
     }
 }
 
-/// What an accepted detach comes to.
+/// The effect of an accepted detach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DetachEffect {
-    /// The group is gone after a while.
+    /// The group is detached after `detach_takes`.
     #[default]
     Done,
-    /// Accepted, and nothing happens at all.
+    /// The call is accepted, and nothing changes.
     Nothing,
-    /// `Detaching` for a while, then `Attached` again.
+    /// The group is `Detaching` for `detach_takes`, then `Attached` again.
     FailsLater,
 }
 
-/// The code for a lock that another call holds.
+/// The code returned while another operation holds the endpoint's lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LockCode {
-    /// The code in the actions' own tables.
+    /// The code documented for the two actions.
     #[default]
     EndpointLocked,
-    /// The code that Terraform's provider waits for.
+    /// The code that Alibaba Cloud's Terraform provider retries.
     ConcurrentCallNotSupported,
-    /// A code of the endpoint's state.
+    /// A code for an endpoint state that does not permit the operation.
     EndpointOperationDenied,
-    /// The other code of the endpoint's state.
+    /// Another code for an endpoint state that does not permit the operation.
     #[serde(rename = "IncorrectStatus.VpcEndpoint")]
     IncorrectStatus,
 }
@@ -149,38 +151,38 @@ impl DenialCode {
     }
 }
 
-/// What a detach answers for a group that exists, but is not attached.
+/// The response to a detach of a group that exists but is not attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AbsentGroup {
     /// `SecurityGroupNotFound`.
     #[default]
     NotFound,
-    /// HTTP 200, and nothing happens.
+    /// HTTP 200, without an effect.
     Accepted,
 }
 
-/// How a throttled caller is told when to come back.
+/// The form of the retry hint in a response to a throttled call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThrottleHint {
-    /// Not at all.
+    /// No hint.
     None,
     /// `x-acs-retry-after`, in milliseconds.
     #[default]
     RetryAfter,
-    /// The older `x-ratelimit-user-api` and `x-ratelimit-user`.
+    /// The older headers `x-ratelimit-user-api` and `x-ratelimit-user`.
     RateLimit,
 }
 
-/// How an error body is written.
+/// The format of an error body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorFormat {
-    /// JSON with `Code`, `Message` and so on.
+    /// JSON with the keys `Code`, `Message` and so on.
     #[default]
     Json,
-    /// JSON with `code`, `message` and so on.
+    /// JSON with the keys `code`, `message` and so on.
     JsonLowerCamel,
     /// An XML document.
     Xml,

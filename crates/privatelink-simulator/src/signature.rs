@@ -1,5 +1,5 @@
-//! ACS3-HMAC-SHA256, computed from what arrived. This code shares nothing with any client: a client that signs wrongly
-//! must not find a server that errs in the same way.
+//! ACS3-HMAC-SHA256, computed from the received request. This code shares nothing with any client, so that a
+//! client's signing error cannot be repeated in the verification.
 
 use std::fmt::Write as _;
 
@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::call;
 
-/// The only algorithm that is accepted.
+/// The only accepted algorithm.
 pub const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// Everything but RFC 3986's unreserved characters is encoded.
+/// All characters except RFC 3986's unreserved ones are percent-encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What an `Authorization` header says.
+/// A parsed `Authorization` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authorization {
     pub(crate) access_key_id: String,
@@ -26,7 +26,7 @@ pub(crate) struct Authorization {
 }
 
 impl Authorization {
-    /// `None` if the algorithm is another one, or a part is missing, empty or unknown.
+    /// Returns `None` for another algorithm, or if a part is missing, empty or unknown.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (algorithm, rest) = text.trim().split_once(' ')?;
         if algorithm != ALGORITHM {
@@ -45,10 +45,10 @@ impl Authorization {
         Some(Self { access_key_id: access_key_id?, signed_headers: signed_headers?, signature: signature? })
     }
 
-    /// Whether every header that must be signed is: `host`, each `x-acs-*`, and `content-type` if there is one. An empty
-    /// body's is let pass: HTTP clients add it after the signing, such as the one below the official Python SDK's
-    /// asynchronous calls.
-    pub(crate) fn covers(&self, request: &Request<Bytes>) -> bool {
+    /// Whether every header that must be signed is signed: `host`, each `x-acs-*`, and `content-type` if present.
+    /// The `content-type` of an empty body may be unsigned: some HTTP clients add it after the signing, such as the
+    /// one that the official Python SDK uses for asynchronous calls.
+    pub(crate) fn signs_required_headers(&self, request: &Request<Bytes>) -> bool {
         let signed = |name: &str| {
             self.signed_headers.iter().any(|header| header == name)
                 || (name == "content-type" && request.body().is_empty())
@@ -56,9 +56,9 @@ impl Authorization {
         signed("host") && names_to_sign(request).iter().all(|name| signed(name))
     }
 
-    /// Whether the owner of this secret signed this request.
-    pub(crate) fn is_by(&self, secret: &str, request: &Request<Bytes>) -> bool {
-        // The comparison takes its time whatever the answer, which costs nothing and is the habit to keep.
+    /// Whether the signature was made with this secret for this request.
+    pub(crate) fn is_signed_with(&self, secret: &str, request: &Request<Bytes>) -> bool {
+        // A constant-time comparison; the simulator does not need it, but it is the correct practice.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
             return false;
         };
@@ -67,8 +67,8 @@ impl Authorization {
     }
 }
 
-/// Signs a request as a right client does: sets `x-acs-content-sha256` and `Authorization`. For tests that have no SDK
-/// at hand; every other header must be in place before.
+/// Signs a request as a correct client does: sets `x-acs-content-sha256` and `Authorization`. For tests without an
+/// SDK. All other headers must be set first.
 pub fn sign(request: &mut Request<Bytes>, access_key_id: &str, access_key_secret: &str) {
     let hash = hex(&Sha256::digest(request.body()));
     if let Ok(hash) = HeaderValue::try_from(hash) {
@@ -90,7 +90,7 @@ pub fn sign(request: &mut Request<Bytes>, access_key_id: &str, access_key_secret
     }
 }
 
-/// The hash of the body, as `x-acs-content-sha256` has to state it.
+/// The hash of the body, for comparison with `x-acs-content-sha256`.
 pub(crate) fn content_hash(request: &Request<Bytes>) -> String {
     hex(&Sha256::digest(request.body()))
 }
@@ -145,7 +145,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Lower-case digits only, as the signature is specified.
+/// Decodes lowercase hexadecimal digits, the only form that the signature's specification permits.
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn the_known_signatures_are_the_ones_computed() {
+    fn test_vectors_match() {
         for vector in vectors() {
             let mut request = vector.request();
             sign(&mut request, &vector.access_key_id, &vector.access_key_secret);
             let authorization = call::header_of(&request, "authorization").unwrap();
             let parsed = Authorization::parse(&authorization).unwrap();
-            assert!(parsed.covers(&request), "{}", vector.name);
-            assert!(parsed.is_by(&vector.access_key_secret, &request), "{}", vector.name);
+            assert!(parsed.signs_required_headers(&request), "{}", vector.name);
+            assert!(parsed.is_signed_with(&vector.access_key_secret, &request), "{}", vector.name);
             let canonical = canonical_request(&request, &parsed.signed_headers);
             if let Some(hash) = vector.hashed_canonical_request {
                 assert_eq!(hex(&Sha256::digest(&canonical)), hash, "{}", vector.name);
@@ -212,10 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn any_change_on_the_way_breaks_the_signature() {
+    fn any_change_of_the_request_breaks_the_signature() {
         let vector = vectors().remove(1);
         let authorization = Authorization::parse(vector.authorization.as_deref().unwrap()).unwrap();
-        let is_by_owner = |request: &Request<Bytes>| authorization.is_by(&vector.access_key_secret, request);
+        let is_by_owner =
+            |request: &Request<Bytes>| authorization.is_signed_with(&vector.access_key_secret, request);
         assert!(is_by_owner(&vector.request()));
         let mut other_method = vector.request();
         *other_method.method_mut() = http::Method::GET;
@@ -230,21 +231,21 @@ mod tests {
         for request in [other_method, other_query, other_host, other_body] {
             assert!(!is_by_owner(&request), "{request:?}");
         }
-        assert!(!authorization.is_by("AnotherSecret", &vector.request()));
+        assert!(!authorization.is_signed_with("AnotherSecret", &vector.request()));
     }
 
     #[test]
-    fn a_header_that_is_not_signed_is_noticed() {
+    fn unsigned_header_is_detected() {
         let vector = vectors().remove(1);
         let authorization = Authorization::parse(vector.authorization.as_deref().unwrap()).unwrap();
         let mut request = vector.request();
-        assert!(authorization.covers(&request));
-        request.headers_mut().insert("x-acs-security-token", HeaderValue::from_static("slipped in"));
-        assert!(!authorization.covers(&request));
+        assert!(authorization.signs_required_headers(&request));
+        request.headers_mut().insert("x-acs-security-token", HeaderValue::from_static("unsigned"));
+        assert!(!authorization.signs_required_headers(&request));
     }
 
     #[test]
-    fn the_query_is_put_in_order_and_encoded_by_rfc_3986() {
+    fn canonical_query_is_sorted_and_encoded_by_rfc_3986() {
         let request =
             Request::builder().uri("/?b=a+b%2a%2B&a=%C3%A4%20~&empty=&b=1").body(Bytes::new()).unwrap();
         assert_eq!(canonical_query(&request), "a=%C3%A4%20~&b=1&b=a%20b%2A%2B&empty=");

@@ -1,13 +1,13 @@
-//! Alibaba Cloud's STS as far as `AssumeRoleWithOIDC` goes: whose token is believed, which role it opens, and the session
-//! that comes of it.
+//! Alibaba Cloud's STS, limited to `AssumeRoleWithOIDC`: verifies a token, checks the role's trust policy, and
+//! issues a session.
 //!
-//! What is asked for is checked first, then the token, then the role. Nothing here remembers anything: the sessions belong
-//! to whoever lets their keys in.
+//! The parameters are checked first, then the token, then the role. This module stores no sessions; [`crate::Cloud`]
+//! does.
 
-mod asked;
 mod jwks;
+mod parameters;
 mod policy;
-mod session_keys;
+mod session_credentials;
 mod token;
 
 use std::{
@@ -18,31 +18,31 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    answer::Refusal,
     call::Call,
     codes,
     ids::{OidcProviderArn, RoleArn},
+    response::Refusal,
     seed::{AccessKey, OidcProvider, ProviderState, Role, SESSION_SECONDS_MAX, Session},
     settings::Settings,
     wire_time::{acs_date, later},
 };
-use asked::{Asked, check_timestamp};
 pub use jwks::JwksError;
 pub(crate) use jwks::check as check_jwks;
+use parameters::{Parameters, check_timestamp};
+pub(crate) use policy::Decision;
 pub use policy::SessionPolicy;
-pub(crate) use policy::Verdict;
-use session_keys::SessionKeys;
+use session_credentials::SessionCredentials;
 use token::{Claims, Token};
 
-/// Who may become whom.
+/// The registered OIDC providers and roles.
 #[derive(Clone, Debug)]
 pub(crate) struct Sts {
     pub(crate) providers: BTreeMap<OidcProviderArn, OidcProvider>,
     pub(crate) roles: BTreeMap<RoleArn, Role>,
 }
 
-/// A session that is given: its key, and what the caller is told.
-pub(crate) struct Granted {
+/// An issued session: its access key, and the fields of the response.
+pub(crate) struct IssuedSession {
     pub(crate) key: AccessKey,
     pub(crate) fields: Value,
 }
@@ -55,48 +55,52 @@ impl Sts {
         }
     }
 
-    /// The session for a token. `now` is the server's own time; the keys are a function of the request id.
+    /// Issues a session for a token. `now` is the server's own time; the credentials are derived from the request
+    /// id.
     pub(crate) fn assume_role(
         &self,
         call: &Call,
         settings: &Settings,
         request_id: &str,
         now: SystemTime,
-    ) -> Result<Granted, Refusal> {
-        let longest = |role: &RoleArn| {
+    ) -> Result<IssuedSession, Refusal> {
+        let seconds_max = |role: &RoleArn| {
             self.roles.get(role).map_or(SESSION_SECONDS_MAX, |role| role.max_session_duration_seconds)
         };
-        let asked = Asked::read(call, longest)?;
+        let parameters = Parameters::read(call, seconds_max)?;
         if settings.sts_checks_timestamp {
             check_timestamp(call, now)?;
         }
-        let provider = self.provider(&asked.provider)?;
-        let token = Token::read(asked.token)?;
+        let provider = self.provider(&parameters.provider)?;
+        let token = Token::read(parameters.token)?;
         token.check(provider, now)?;
-        let role = self.trusting(&asked.role, provider, &token.claims)?;
-        let lifetime = settings.session_max.unwrap_or(Duration::MAX).min(asked.lifetime);
-        let keys = SessionKeys::of(request_id);
+        let role = self.trusting(&parameters.role, provider, &token.claims)?;
+        let lifetime = settings.session_max.unwrap_or(Duration::MAX).min(parameters.lifetime);
+        let credentials = SessionCredentials::derive(request_id);
         let key = AccessKey {
-            security_token: Some(keys.security_token),
+            security_token: Some(credentials.security_token),
             security_token_expires_at: Some(later(now, lifetime)),
             denied_actions: role.denied_actions.clone(),
             session: Some(Session {
                 role_arn: role.arn.clone(),
-                session_name: asked.session_name.to_owned(),
-                policy: asked.policy,
+                session_name: parameters.session_name.to_owned(),
+                policy: parameters.policy,
             }),
-            ..AccessKey::new(keys.access_key_id, keys.access_key_secret)
+            ..AccessKey::new(credentials.access_key_id, credentials.access_key_secret)
         };
-        let fields = answer(role, &key, &token.claims, later(now, lifetime));
-        Ok(Granted { key, fields })
+        let fields = response_fields(role, &key, &token.claims, later(now, lifetime));
+        Ok(IssuedSession { key, fields })
     }
 
-    /// The provider, if its keys can be fetched.
+    /// Returns the provider if its keys can be fetched.
     fn provider(&self, arn: &OidcProviderArn) -> Result<&OidcProvider, Refusal> {
-        let no_such = || {
-            Refusal::because(codes::AUTHENTICATION_FAIL_NO_PERMISSION, "No such OIDC Provider registered.")
+        let not_found = || {
+            Refusal::with_message(
+                codes::AUTHENTICATION_FAIL_NO_PERMISSION,
+                "No such OIDC Provider registered.",
+            )
         };
-        let provider = self.providers.get(arn).ok_or_else(no_such)?;
+        let provider = self.providers.get(arn).ok_or_else(not_found)?;
         match provider.state {
             ProviderState::Reachable => Ok(provider),
             ProviderState::FingerprintMismatch => Err(codes::OIDC_TOKEN_FINGERPRINT_MISMATCH.into()),
@@ -104,17 +108,17 @@ impl Sts {
             ProviderState::IssuerUnreachable => {
                 let issuer = &provider.issuer_url;
                 let message = format!("Get public keys from OIDC Provider failed, the issuer is {issuer}.");
-                Err(Refusal::because(codes::OIDC_TOKEN_ISSUER_CONFIGURATION_BROKEN, message))
+                Err(Refusal::with_message(codes::OIDC_TOKEN_ISSUER_CONFIGURATION_BROKEN, message))
             }
         }
     }
 
-    /// The role, if its trust policy lets in whoever these claims are about.
+    /// Returns the role if its trust policy accepts these claims.
     fn trusting(&self, arn: &RoleArn, provider: &OidcProvider, claims: &Claims) -> Result<&Role, Refusal> {
-        // With the space at the end, as it is documented.
-        let no_such =
-            || Refusal::because(codes::ENTITY_NOT_EXIST_ROLE, format!("The role not exists: {arn}. "));
-        let role = self.roles.get(arn).ok_or_else(no_such)?;
+        // The documented message ends with a space.
+        let not_found =
+            || Refusal::with_message(codes::ENTITY_NOT_EXIST_ROLE, format!("The role not exists: {arn}. "));
+        let role = self.roles.get(arn).ok_or_else(not_found)?;
         let trusts_audience =
             role.audience.as_ref().is_none_or(|audience| claims.audiences.contains(audience));
         let trusts_subject = role.subject.as_ref().is_none_or(|subject| *subject == claims.subject);
@@ -125,12 +129,12 @@ impl Sts {
     }
 }
 
-fn answer(role: &Role, key: &AccessKey, claims: &Claims, ends_at: SystemTime) -> Value {
+fn response_fields(role: &Role, key: &AccessKey, claims: &Claims, ends_at: SystemTime) -> Value {
     let (account, name) = (role.arn.account(), role.arn.name());
     let session_name = key.session.as_ref().map_or("", |session| &session.session_name);
     json!({
         "AssumedRoleUser": {
-            "AssumedRoleId": format!("{}:{session_name}", session_keys::role_id(&role.arn)),
+            "AssumedRoleId": format!("{}:{session_name}", session_credentials::role_id(&role.arn)),
             "Arn": format!("acs:ram::{account}:assumed-role/{name}/{session_name}"),
         },
         "OIDCTokenInfo": {

@@ -1,41 +1,41 @@
-//! Client tokens: the first result of a token is the result of every later call with it.
+//! Client tokens: the first result of a call with a token is returned to every later call with the same token.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, SystemTime},
 };
 
-use crate::{answer::Outcome, ids::AccessKeyId, wire_time::later};
+use crate::{ids::AccessKeyId, response::Outcome, wire_time::later};
 
-/// How long a token is remembered. Nobody documents it for this product; a day is what others of the family say.
-const TOKEN_KEPT: Duration = Duration::from_hours(24);
+/// How long a token is kept. Not documented for this product; other Alibaba products document 24 hours.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
-/// How many tokens are remembered: a bound for memory, beyond what any scenario sends in a day.
+/// The maximum number of tokens kept; a memory bound that no test scenario reaches within a day.
 const TOKENS_MAX: usize = 100_000;
 
-/// A token belongs to the key that sent it.
+/// A token is scoped to the access key that sent it.
 pub(crate) type Key = (AccessKeyId, String);
 
-/// What is known about a token that comes in.
+/// The stored state of a client token.
 #[derive(Debug)]
-pub(crate) enum Known {
-    /// Nothing.
-    No,
-    /// The same call was answered like this.
+pub(crate) enum Lookup {
+    /// The token was not used before.
+    New,
+    /// The same call was sent before, with this result.
     Same(Outcome),
-    /// It was sent with something else.
-    Other,
+    /// The token was sent before with other parameters.
+    OtherParameters,
 }
 
-/// The tokens of the last day.
+/// The tokens of the last 24 hours.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
-    remembered: BTreeMap<Key, Remembered>,
+    stored: BTreeMap<Key, StoredCall>,
     order: VecDeque<(SystemTime, Key)>,
 }
 
 #[derive(Clone, Debug)]
-struct Remembered {
+struct StoredCall {
     fingerprint: BTreeMap<String, String>,
     outcome: Outcome,
 }
@@ -46,16 +46,16 @@ impl Tokens {
         key: &Key,
         fingerprint: &BTreeMap<String, String>,
         now: SystemTime,
-    ) -> Known {
-        self.forget(now);
-        match self.remembered.get(key) {
-            None => Known::No,
-            Some(first) if first.fingerprint == *fingerprint => Known::Same(first.outcome.clone()),
-            Some(_) => Known::Other,
+    ) -> Lookup {
+        self.remove_expired(now);
+        match self.stored.get(key) {
+            None => Lookup::New,
+            Some(first) if first.fingerprint == *fingerprint => Lookup::Same(first.outcome.clone()),
+            Some(_) => Lookup::OtherParameters,
         }
     }
 
-    pub(crate) fn remember(
+    pub(crate) fn store(
         &mut self,
         key: Key,
         fingerprint: BTreeMap<String, String>,
@@ -63,15 +63,15 @@ impl Tokens {
         now: SystemTime,
     ) {
         self.order.push_back((now, key.clone()));
-        self.remembered.insert(key, Remembered { fingerprint, outcome });
+        self.stored.insert(key, StoredCall { fingerprint, outcome });
     }
 
-    fn forget(&mut self, now: SystemTime) {
+    fn remove_expired(&mut self, now: SystemTime) {
         while let Some((at, oldest)) = self.order.front() {
-            if self.order.len() <= TOKENS_MAX && later(*at, TOKEN_KEPT) > now {
+            if self.order.len() <= TOKENS_MAX && later(*at, TOKEN_LIFETIME) > now {
                 break;
             }
-            self.remembered.remove(oldest);
+            self.stored.remove(oldest);
             self.order.pop_front();
         }
     }

@@ -1,4 +1,5 @@
-//! Times and durations as they travel: RFC 3339 and milliseconds in JSON, the formats of `x-acs-date` and `Date`.
+//! Times and durations in their wire formats: RFC 3339 and milliseconds in JSON, and the formats of `x-acs-date` and
+//! `Date`.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +7,7 @@ use time::{
     OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description,
 };
 
-/// The longest duration that a setting or a fault may name: far beyond any test, and far from overflowing a time.
+/// The longest duration in a setting or a fault: longer than any test needs, and too short to overflow a time.
 pub const DURATION_MAX: Duration = Duration::from_hours(7 * 24);
 
 const ACS_DATE: &[BorrowedFormatItem<'_>] =
@@ -14,32 +15,32 @@ const ACS_DATE: &[BorrowedFormatItem<'_>] =
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// `at` and `duration` later, the duration held to [`DURATION_MAX`].
+/// Returns `at` plus `duration`, with the duration limited to [`DURATION_MAX`].
 pub(crate) fn later(at: SystemTime, duration: Duration) -> SystemTime {
     at + duration.min(DURATION_MAX)
 }
 
-/// How far two times are apart, whichever comes first.
+/// The absolute difference between two times.
 pub(crate) fn distance(one: SystemTime, other: SystemTime) -> Duration {
     one.duration_since(other).unwrap_or_else(|backwards| backwards.duration())
 }
 
-/// The time in an `x-acs-date` header.
+/// Parses the value of an `x-acs-date` header.
 pub(crate) fn parse_acs_date(text: &str) -> Option<SystemTime> {
     PrimitiveDateTime::parse(text, ACS_DATE).ok().map(|date| date.assume_utc().into())
 }
 
-/// The value of an `x-acs-date` header.
+/// Formats the value of an `x-acs-date` header.
 pub(crate) fn acs_date(at: SystemTime) -> String {
     OffsetDateTime::from(at).format(ACS_DATE).unwrap_or_default()
 }
 
-/// The value of a `Date` header.
+/// Formats the value of a `Date` header.
 pub(crate) fn http_date(at: SystemTime) -> String {
     OffsetDateTime::from(at).format(HTTP_DATE).unwrap_or_default()
 }
 
-/// A duration as a whole number of milliseconds.
+/// Serializes a duration as a whole number of milliseconds.
 pub(crate) mod millis {
     use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(crate) mod millis {
         let duration = Duration::from_millis(u64::deserialize(deserializer)?);
         if duration > DURATION_MAX {
             return Err(D::Error::custom(format_args!(
-                "{} ms is too long: at most {}",
+                "{} ms is too long: the maximum is {} ms",
                 duration.as_millis(),
                 DURATION_MAX.as_millis()
             )));
@@ -63,14 +64,14 @@ pub(crate) mod millis {
         Ok(duration)
     }
 
-    /// The same for a duration that may be missing.
+    /// Serializes an optional duration as a whole number of milliseconds.
     pub(crate) mod option {
         use super::{Deserialize, Deserializer, Duration, Serializer};
 
         #[derive(Deserialize)]
         struct Millis(#[serde(with = "super")] Duration);
 
-        #[expect(clippy::ref_option, reason = "serde calls it with the field's own type")]
+        #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
         pub(crate) fn serialize<S: Serializer>(
             duration: &Option<Duration>,
             serializer: S,
@@ -89,7 +90,7 @@ pub(crate) mod millis {
     }
 }
 
-/// A time as RFC 3339 text.
+/// Serializes a time as RFC 3339 text.
 pub(crate) mod rfc3339 {
     use std::time::SystemTime;
 
@@ -108,14 +109,14 @@ pub(crate) mod rfc3339 {
         Ok(date.into())
     }
 
-    /// The same for a time that may be missing.
+    /// Serializes an optional time as RFC 3339 text.
     pub(crate) mod option {
         use super::{Deserialize, Deserializer, Serializer, SystemTime};
 
         #[derive(Deserialize)]
         struct Timestamp(#[serde(with = "super")] SystemTime);
 
-        #[expect(clippy::ref_option, reason = "serde calls it with the field's own type")]
+        #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
         pub(crate) fn serialize<S: Serializer>(
             at: &Option<SystemTime>,
             serializer: S,

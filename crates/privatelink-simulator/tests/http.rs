@@ -1,9 +1,9 @@
-//! The simulator as a client meets it: signed HTTP over a socket, with a client that knows only bytes.
+//! The simulator over a socket: signed HTTP from a client that works on bytes.
 
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a failed unwrap is a failed test, and a real socket lives in real time"
+    reason = "a test fails by panicking, and real sockets need real time"
 )]
 
 mod issuer;
@@ -34,11 +34,11 @@ const GROUPS: Action = Action::ListVpcEndpointSecurityGroups;
 const SHOP: &str = "RegionId=eu-west-1&EndpointId=ep-shop";
 const DETACH_OLD: &str = "RegionId=eu-west-1&EndpointId=ep-shop&SecurityGroupId=sg-old";
 
-/// Longer than any call of these tests takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A timeout longer than any call in these tests takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_signed_detach_is_carried_out_and_seen_in_the_list() {
+async fn signed_detach_is_executed_and_visible_in_the_list() {
     let server = server().await;
     server.cloud().change_settings(|settings| settings.detach_takes = Duration::ZERO);
     let accepted = call(&server, DETACH, DETACH_OLD).await;
@@ -63,7 +63,7 @@ async fn several_calls_share_a_connection() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_replayed_or_changed_is_refused() {
+async fn replayed_or_changed_request_is_refused() {
     let server = server().await;
     let request = signed(&server, GROUPS, SHOP);
     assert_eq!(exchange(&server, &request).await.unwrap().status, 200);
@@ -76,7 +76,7 @@ async fn a_request_that_is_replayed_or_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_can_be_set_by_the_date_of_the_refusal() {
+async fn client_can_correct_its_clock_by_the_date_header() {
     let server = server().await;
     server.cloud().change_settings(|settings| settings.clock_offset_ms = -3_600_000);
     let refused = call(&server, GROUPS, SHOP).await;
@@ -91,13 +91,13 @@ async fn a_clock_that_is_off_can_be_set_by_the_date_of_the_refusal() {
 }
 
 #[tokio::test]
-async fn a_token_is_exchanged_for_a_session_that_signs() {
+async fn session_from_a_token_signs_calls() {
     let server = server().await;
     server.cloud().set_oidc_provider(issuer::provider()).unwrap();
     server.cloud().set_role(issuer::role()).unwrap();
-    let assumed = exchange(&server, &assuming(&server, SystemTime::now())).await.unwrap();
-    assert_eq!(assumed.status, 200, "{assumed:?}");
-    let credentials = assumed.json()["Credentials"].clone();
+    let response = exchange(&server, &assume_role_request(&server, SystemTime::now())).await.unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
+    let credentials = response.json()["Credentials"].clone();
     let key = |name: &str| credentials[name].as_str().unwrap();
 
     let mut request = signed(&server, GROUPS, SHOP);
@@ -115,7 +115,7 @@ async fn a_token_is_exchanged_for_a_session_that_signs() {
 }
 
 #[tokio::test]
-async fn a_reset_reaches_the_caller_as_a_reset() {
+async fn reset_fault_resets_the_connection() {
     let server = server().await;
     server.cloud().inject(Fault::on(DETACH, Effect::Reset).nth(1).after_execution());
     let error = exchange(&server, &signed(&server, DETACH, DETACH_OLD)).await.unwrap_err();
@@ -124,36 +124,36 @@ async fn a_reset_reaches_the_caller_as_a_reset() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_ends_before_its_announced_length() {
+async fn truncated_response_ends_before_its_content_length() {
     let server = server().await;
     server.cloud().inject(Fault::on(GROUPS, Effect::Truncated).nth(1));
     let mut stream = connect(&server).await;
     send(&mut stream, &signed(&server, GROUPS, SHOP)).await;
     let mut bytes = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    timeout(TIMEOUT, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let announced: usize =
+    let content_length: usize =
         head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
-    assert!(!body.is_empty() && body.len() < announced, "{text}");
+    assert!(!body.is_empty() && body.len() < content_length, "{text}");
 }
 
 #[tokio::test]
-async fn a_hung_call_is_never_answered_and_holds_up_nobody_else() {
+async fn hung_call_gets_no_response_and_blocks_no_other_call() {
     let server = server().await;
     server.cloud().inject(Fault::on(GROUPS, Effect::Hang).nth(1));
     let mut hung = connect(&server).await;
     send(&mut hung, &signed(&server, GROUPS, SHOP)).await;
-    assert_eq!(journal_of(&server, 1).await, 1);
+    assert_eq!(wait_for_journal(&server, 1).await, 1);
     assert_eq!(call(&server, GROUPS, SHOP).await.status, 200);
     let mut byte = [0];
     assert_eq!(hung.try_read(&mut byte).unwrap_err().kind(), ErrorKind::WouldBlock);
     drop(server);
-    assert!(matches!(timeout(PATIENCE, hung.read(&mut byte)).await.unwrap(), Ok(0) | Err(_)));
+    assert!(matches!(timeout(TIMEOUT, hung.read(&mut byte)).await.unwrap(), Ok(0) | Err(_)));
 }
 
 #[tokio::test]
-async fn the_other_faults_travel_as_they_were_made() {
+async fn response_faults_reach_the_client() {
     let server = server().await;
     let location = HeaderValue::from_static("https://elsewhere.example/");
     for effect in [
@@ -186,7 +186,7 @@ async fn the_other_faults_travel_as_they_were_made() {
 }
 
 #[tokio::test]
-async fn the_control_endpoints_read_and_write_the_state() {
+async fn control_endpoints_read_and_write_the_state() {
     let server = server().await;
     let state = control(&server, "GET", "state", "").await;
     assert_eq!(state.json()["endpoints"][0]["endpoint_id"], "ep-shop");
@@ -208,27 +208,27 @@ async fn the_control_endpoints_read_and_write_the_state() {
         ("POST", "counts", "", 405),
         ("GET", "nothing", "", 404),
     ] {
-        let answer = control(&server, method, path, body).await;
-        assert_eq!(answer.status, status, "{method} {path}");
-        assert!(answer.json()["error"].is_string());
+        let response = control(&server, method, path, body).await;
+        assert_eq!(response.status, status, "{method} {path}");
+        assert!(response.json()["error"].is_string());
     }
 }
 
 #[tokio::test]
-async fn an_address_that_others_can_reach_is_refused() {
+async fn non_loopback_address_is_rejected() {
     let cloud = Cloud::new(Seed::default()).unwrap();
     let error = Server::start(cloud, ([0, 0, 0, 0], 0).into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
-async fn a_dropped_server_closes_its_port() {
+async fn dropped_server_closes_its_port() {
     let server = server().await;
     let address = server.address();
     drop(server);
-    // The port is closed when the runtime next looks at the aborted task.
+    // The port is closed when the runtime next polls the aborted task.
     let closed = async { while TcpStream::connect(address).await.is_ok() {} };
-    timeout(PATIENCE, closed).await.unwrap();
+    timeout(TIMEOUT, closed).await.unwrap();
 }
 
 #[derive(Debug)]
@@ -278,7 +278,7 @@ async fn exchange(server: &Server, request: &Request<Bytes>) -> std::io::Result<
 }
 
 async fn connect(server: &Server) -> TcpStream {
-    timeout(PATIENCE, TcpStream::connect(server.address())).await.unwrap().unwrap()
+    timeout(TIMEOUT, TcpStream::connect(server.address())).await.unwrap().unwrap()
 }
 
 async fn send(stream: &mut TcpStream, request: &Request<Bytes>) {
@@ -292,7 +292,7 @@ async fn send(stream: &mut TcpStream, request: &Request<Bytes>) {
 }
 
 async fn receive(stream: &mut TcpStream) -> std::io::Result<Received> {
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
             bytes.push(stream.read_u8().await?);
@@ -310,9 +310,9 @@ async fn receive(stream: &mut TcpStream) -> std::io::Result<Received> {
     .unwrap()
 }
 
-/// How many calls the journal shows, once there are as many as expected.
-async fn journal_of(server: &Server, calls: usize) -> usize {
-    timeout(PATIENCE, async {
+/// Waits until the journal contains this number of calls, and returns the actual number.
+async fn wait_for_journal(server: &Server, calls: usize) -> usize {
+    timeout(TIMEOUT, async {
         while server.cloud().journal().len() < calls {
             tokio::task::yield_now().await;
         }
@@ -322,8 +322,8 @@ async fn journal_of(server: &Server, calls: usize) -> usize {
     server.cloud().journal().len()
 }
 
-/// A right call for a session, as a client sends it at this time.
-fn assuming(server: &Server, at: SystemTime) -> Request<Bytes> {
+/// A correct `AssumeRoleWithOIDC` call, sent at this time.
+fn assume_role_request(server: &Server, at: SystemTime) -> Request<Bytes> {
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let token = issuer::token(&issuer::header(), &issuer::claims(seconds));
     let form = [

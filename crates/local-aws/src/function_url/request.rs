@@ -1,4 +1,4 @@
-//! The event that Lambda makes of an HTTP request, in payload format 2.0.
+//! Converts an HTTP request to the event that Lambda passes to the function, in payload format 2.0.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -16,13 +16,13 @@ use time::macros::format_description;
 use super::FunctionUrlSettings;
 use crate::wire::{ACCOUNT, REGION};
 
-/// The id in the name of every function URL.
+/// The id in the host name of every function URL.
 const URL_ID: &str = "localfunctionurl0000000000000000";
 
-/// The id in the name of every HTTP API.
+/// The id in the host name of every HTTP API.
 const API_ID: &str = "localapi00";
 
-/// Who sent every request, as far as the network knows.
+/// The source IP address of every request.
 const SOURCE_IP: &str = "127.0.0.1";
 
 /// The unique id of every IAM user.
@@ -31,17 +31,17 @@ const USER_ID: &str = "AIDALOCALLOCALLOCAL00";
 /// The unique id of every IAM role.
 const ROLE_ID: &str = "AROALOCALLOCALLOCAL00";
 
-/// The access key of every caller.
+/// The access key id of every caller.
 const ACCESS_KEY: &str = "ASIALOCALLOCALLOCAL0";
 
-/// As in `12/Mar/2020:19:03:58 +0000`.
+/// The format of `12/Mar/2020:19:03:58 +0000`.
 const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
 
-/// The event of a request that came now.
+/// The event of a request that arrives at `now`.
 ///
-/// The two kinds differ in more than names: a function URL leaves the path encoded in `rawPath` and the cookies among the
-/// headers too, and it names no account unless there is a caller.
+/// Function URLs and HTTP APIs differ beyond names: with a function URL, `rawPath` is percent-encoded, the headers
+/// include the cookies, and the event has no account id unless there is a caller.
 #[must_use]
 pub fn event(
     settings: &FunctionUrlSettings,
@@ -115,7 +115,7 @@ fn context(
     context
 }
 
-/// What IAM knows of a caller: a user, or somebody who assumed a role and named a session.
+/// The caller's identity as IAM reports it: a user, or a session of an assumed role.
 fn iam(arn: &str) -> Value {
     let id = match arn.split_once(":assumed-role/").and_then(|(_, role)| role.rsplit_once('/')) {
         Some((_, session)) => format!("{ROLE_ID}:{session}"),
@@ -132,7 +132,7 @@ fn iam(arn: &str) -> Value {
     })
 }
 
-/// Every header under its name in lower case; the values of one that came more than once are joined by commas.
+/// Every header by its lowercase name. The values of a repeated header are joined by commas.
 fn headers(headers: &HeaderMap, has_cookies: bool) -> BTreeMap<&str, String> {
     let names = headers.keys().filter(|name| has_cookies || *name != header::COOKIE);
     names.map(|name| (name.as_str(), joined(headers, name))).collect()
@@ -144,7 +144,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
     cookies.filter(|cookie| !cookie.is_empty()).map(str::to_owned).collect()
 }
 
-/// The query's parameters, decoded; the values of one that came more than once are joined by commas.
+/// The decoded query parameters. The values of a repeated parameter are joined by commas.
 fn parameters(query: &str) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::<String, String>::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -162,10 +162,10 @@ fn form_decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
-/// A body as text, if it is UTF-8 and of a content type that AWS takes for text.
+/// A body as text, if it is valid UTF-8 and has a content type that AWS treats as text.
 ///
-/// AWS does not say which these are. The list is what others found out by trying, on an HTTP API; a body without a type,
-/// or of a form, is not on it.
+/// AWS does not document these content types. The list comes from published experiments with an HTTP API; it does
+/// not include bodies without a content type or forms.
 fn text<'a>(headers: &HeaderMap, body: &'a [u8]) -> Option<&'a str> {
     let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -178,7 +178,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     headers.get_all(name).iter().map(as_text).collect::<Vec<_>>().join(",")
 }
 
-/// A header's value; what of it is not UTF-8 is replaced, since JSON has no place for it.
+/// A header's value. Invalid UTF-8 is replaced, because JSON cannot represent it.
 fn as_text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn event_has_the_shape_that_a_function_url_gives_it() {
+    fn event_has_the_format_of_a_function_url() {
         let head = request(
             "/my/path%20x?b=1&a=x+y%2B&b=2&empty=&bare",
             &[
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn http_api_decodes_the_path_and_takes_the_cookies_out_of_the_headers() {
+    fn http_api_decodes_the_path_and_removes_the_cookies_from_the_headers() {
         let event = event(&prod(), &request("/prod/a%20b", &[("cookie", b"one=1")]), b"", ID, now());
 
         assert_eq!(event["rawPath"], "/prod/a b");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_does_not_have_its_event_does_not_have() {
+    fn event_omits_what_the_request_lacks() {
         let event = event(&FunctionUrlSettings::default(), &request("/", &[]), b"", ID, now());
 
         for absent in ["body", "cookies", "queryStringParameters"] {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn caller_is_known_by_arn_and_account() {
+    fn event_contains_the_arn_and_account_of_the_caller() {
         for (caller, id) in [
             ("arn:aws:iam::111122223333:user/operators/nightly", USER_ID.to_owned()),
             ("arn:aws:sts::111122223333:assumed-role/deploy/run-7", format!("{ROLE_ID}:run-7")),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn body_is_text_only_if_its_type_and_its_bytes_are() {
+    fn body_is_text_only_if_its_type_and_bytes_are_text() {
         let settings = FunctionUrlSettings::default();
         for text in
             ["application/json", "Application/XML;charset=utf-8", "application/javascript", "text/csv"]

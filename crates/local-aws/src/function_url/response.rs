@@ -1,4 +1,4 @@
-//! The HTTP response that Lambda makes of a function's answer, in payload format 2.0.
+//! Converts the function's response to the HTTP response that Lambda sends, in payload format 2.0.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use serde_json::Value;
 use super::{FunctionUrlSettings, refusal};
 use crate::runtime_api::InvocationAnswer;
 
-/// What a function URL calls the header that a browser would react to with a dialogue.
+/// The name under which a function URL sends `WWW-Authenticate`, to which a browser would react with a dialog.
 const REMAPPED_WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("x-amzn-remapped-www-authenticate");
 
-/// Headers that concern the connection and the length: whoever writes the response writes them.
+/// Headers of the connection and of the body's length, which the HTTP server sets itself.
 const WRITTEN_BY_SERVER: [HeaderName; 4] =
     [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE];
 
-/// An answer of the full form. Other members, `multiValueHeaders` among them, mean nothing in this format.
+/// A response with a status code. Other fields, such as `multiValueHeaders`, have no meaning in this format.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct FunctionResponse {
     status_code: u16,
     headers: Option<BTreeMap<String, String>>,
     cookies: Option<Vec<String>>,
@@ -32,12 +32,12 @@ struct Answer {
 
 /// The response to the client.
 ///
-/// An answer without a status code is the body of a 200. An error of the function, and an answer that cannot be made a
-/// response, is a 502.
+/// If the function's response has no status code, it becomes the body of a response with the status 200. An error of
+/// the function, or a response that cannot be converted, becomes a 502.
 #[must_use]
-pub fn http_response(settings: &FunctionUrlSettings, answer: &InvocationAnswer) -> Response<Bytes> {
-    let InvocationAnswer::Response(answer) = answer else { return bad_gateway() };
-    match serde_json::from_slice::<Value>(answer) {
+pub fn http_response(settings: &FunctionUrlSettings, result: &InvocationAnswer) -> Response<Bytes> {
+    let InvocationAnswer::Response(response) = result else { return bad_gateway() };
+    match serde_json::from_slice::<Value>(response) {
         Ok(full @ Value::Object(_)) if full.get("statusCode").is_some() => {
             full_response(settings, full).unwrap_or_else(bad_gateway)
         }
@@ -46,7 +46,7 @@ pub fn http_response(settings: &FunctionUrlSettings, answer: &InvocationAnswer) 
     }
 }
 
-/// A response of this server's own, or inferred for the function.
+/// A response that this server creates itself or infers from a function's response without a status code.
 pub(super) fn json(status: StatusCode, body: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
     *response.status_mut() = status;
@@ -58,19 +58,19 @@ fn bad_gateway() -> Response<Bytes> {
     refusal(StatusCode::BAD_GATEWAY, "Internal Server Error")
 }
 
-/// Nothing if the answer cannot be made a response.
-fn full_response(settings: &FunctionUrlSettings, answer: Value) -> Option<Response<Bytes>> {
-    let answer: Answer = serde_json::from_value(answer).ok()?;
-    let body = answer.body.unwrap_or_default();
-    let body = match answer.is_base64_encoded {
+/// Returns `None` if the function's response cannot be converted.
+fn full_response(settings: &FunctionUrlSettings, function_response: Value) -> Option<Response<Bytes>> {
+    let function_response: FunctionResponse = serde_json::from_value(function_response).ok()?;
+    let body = function_response.body.unwrap_or_default();
+    let body = match function_response.is_base64_encoded {
         Some(true) => STANDARD.decode(body).ok()?,
         Some(false) | None => body.into_bytes(),
     };
     let mut response = Response::new(body.into());
-    // A status below 200 would not be the last word on the request.
-    let status = StatusCode::from_u16(answer.status_code).ok();
+    // An informational status is not a final response.
+    let status = StatusCode::from_u16(function_response.status_code).ok();
     *response.status_mut() = status.filter(|status| !status.is_informational())?;
-    for (name, value) in answer.headers.unwrap_or_default() {
+    for (name, value) in function_response.headers.unwrap_or_default() {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let is_remapped = settings.stage.is_none() && name == header::WWW_AUTHENTICATE;
         let name = if is_remapped { REMAPPED_WWW_AUTHENTICATE } else { name };
@@ -78,7 +78,7 @@ fn full_response(settings: &FunctionUrlSettings, answer: Value) -> Option<Respon
             response.headers_mut().append(name, HeaderValue::from_str(&value).ok()?);
         }
     }
-    for cookie in answer.cookies.unwrap_or_default() {
+    for cookie in function_response.cookies.unwrap_or_default() {
         response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_str(&cookie).ok()?);
     }
     Some(response)
@@ -90,12 +90,12 @@ mod tests {
 
     use super::*;
 
-    fn respond(settings: &FunctionUrlSettings, answer: &str) -> Response<Bytes> {
-        http_response(settings, &InvocationAnswer::Response(answer.to_owned().into()))
+    fn respond(settings: &FunctionUrlSettings, function_response: &str) -> Response<Bytes> {
+        http_response(settings, &InvocationAnswer::Response(function_response.to_owned().into()))
     }
 
     /// Status, headers by name and value, and body.
-    fn seen(response: &Response<Bytes>) -> (u16, Vec<(&str, &str)>, &[u8]) {
+    fn parts(response: &Response<Bytes>) -> (u16, Vec<(&str, &str)>, &[u8]) {
         let mut headers: Vec<_> =
             response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         headers.sort_unstable();
@@ -103,8 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn full_answer_becomes_status_headers_cookies_and_body() {
-        let answer = json!({
+    fn full_response_is_converted() {
+        let function_response = json!({
             "statusCode": 201,
             "headers": { "Content-Type": "text/plain", "X-One": "1", "Content-Length": "99" },
             "multiValueHeaders": { "x-two": ["2"] },
@@ -113,7 +113,7 @@ mod tests {
             "isBase64Encoded": true,
         });
 
-        let response = respond(&FunctionUrlSettings::default(), &answer.to_string());
+        let response = respond(&FunctionUrlSettings::default(), &function_response.to_string());
 
         let headers = vec![
             ("content-type", "text/plain"),
@@ -121,46 +121,46 @@ mod tests {
             ("set-cookie", "b=2"),
             ("x-one", "1"),
         ];
-        assert_eq!(seen(&response), (201, headers, b"hi".as_slice()));
+        assert_eq!(parts(&response), (201, headers, b"hi".as_slice()));
     }
 
     #[test]
-    fn absent_and_null_members_are_left_out_of_the_response() {
-        for answer in [
+    fn absent_and_null_fields_are_omitted() {
+        for function_response in [
             r#"{"statusCode": 204}"#,
             r#"{"statusCode": 204, "headers": null, "cookies": null, "body": null, "isBase64Encoded": null}"#,
         ] {
-            let response = respond(&FunctionUrlSettings::default(), answer);
-            assert_eq!(seen(&response), (204, vec![], b"".as_slice()));
+            let response = respond(&FunctionUrlSettings::default(), function_response);
+            assert_eq!(parts(&response), (204, vec![], b"".as_slice()));
         }
     }
 
     #[test]
-    fn only_a_function_url_renames_the_challenge() {
-        let answer = r#"{"statusCode": 401, "headers": {"WWW-Authenticate": "StandardWebhooks"}}"#;
+    fn only_a_function_url_renames_www_authenticate() {
+        let function_response = r#"{"statusCode": 401, "headers": {"WWW-Authenticate": "StandardWebhooks"}}"#;
         let prod = FunctionUrlSettings { stage: Some("prod".to_owned()), ..FunctionUrlSettings::default() };
         for (settings, name) in
             [(FunctionUrlSettings::default(), "x-amzn-remapped-www-authenticate"), (prod, "www-authenticate")]
         {
-            let response = respond(&settings, answer);
-            assert_eq!(seen(&response), (401, vec![(name, "StandardWebhooks")], b"".as_slice()));
+            let response = respond(&settings, function_response);
+            assert_eq!(parts(&response), (401, vec![(name, "StandardWebhooks")], b"".as_slice()));
         }
     }
 
     #[test]
-    fn answer_without_a_status_is_the_body_of_a_200() {
-        for answer in [r#"{"body":"x"}"#, r#""text""#, "null", r#"[{"statusCode":404}]"#] {
-            let response = respond(&FunctionUrlSettings::default(), answer);
+    fn response_without_a_status_becomes_the_body_of_a_200() {
+        for function_response in [r#"{"body":"x"}"#, r#""text""#, "null", r#"[{"statusCode":404}]"#] {
+            let response = respond(&FunctionUrlSettings::default(), function_response);
             let headers = vec![("content-type", "application/json")];
-            assert_eq!(seen(&response), (200, headers, answer.as_bytes()));
+            assert_eq!(parts(&response), (200, headers, function_response.as_bytes()));
         }
     }
 
     #[test]
-    fn error_and_unusable_answer_are_a_bad_gateway() {
+    fn error_or_invalid_response_becomes_a_502() {
         let settings = FunctionUrlSettings::default();
         let mut responses = vec![http_response(&settings, &InvocationAnswer::Error("{}".into()))];
-        for unusable in [
+        for invalid in [
             "",
             "{",
             r#"{"statusCode": "200"}"#,
@@ -174,12 +174,12 @@ mod tests {
             r#"{"statusCode": 200, "body": {}}"#,
             r#"{"statusCode": 200, "body": "?", "isBase64Encoded": true}"#,
         ] {
-            responses.push(respond(&settings, unusable));
+            responses.push(respond(&settings, invalid));
         }
         for response in responses {
             let headers = vec![("content-type", "application/json")];
             let body = br#"{"message":"Internal Server Error"}"#.as_slice();
-            assert_eq!(seen(&response), (502, headers, body));
+            assert_eq!(parts(&response), (502, headers, body));
         }
     }
 }

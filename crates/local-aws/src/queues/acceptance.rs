@@ -1,28 +1,26 @@
-//! What SQS takes: the rules for a message that need no knowledge of the queue's state.
+//! The rules for messages that SQS accepts, as far as they do not depend on the queue's state.
 
 use std::time::Duration;
 
 use super::{AttributeValue, MessageAttribute, NewMessage, QueueError};
 
-/// The largest message, body and attributes together, in bytes.
-///
-/// SQS quota "Message size": 1 MiB.
+/// The maximum size of a message, body and attributes together, in bytes. SQS quota "Message size": 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// The most user attributes of one message. SQS quota "Message attributes".
+/// The maximum number of user attributes of a message. SQS quota "Message attributes".
 pub const ATTRIBUTES_MAX: usize = 10;
 
-/// The longest name of an attribute. SQS developer guide, "Message attribute components".
+/// The maximum length of an attribute name. Source: SQS developer guide, "Message attribute components".
 const ATTRIBUTE_NAME_MAX: usize = 256;
 
-/// The longest message group id and deduplication id. SQS API reference, `SendMessage`.
+/// The maximum length of a message group id and of a deduplication id. Source: SQS API reference, `SendMessage`.
 const FIFO_ID_MAX: usize = 128;
 
-/// The longest delay of one message. SQS quota "Message timers": 15 minutes.
+/// The maximum delay of a message. SQS quota "Message timers": 15 minutes.
 const DELAY_MAX: Duration = Duration::from_mins(15);
 
 impl NewMessage {
-    /// Checks everything that can be checked without the queue's state.
+    /// Checks everything that does not depend on the queue's state.
     pub(super) fn check(&self, fifo: bool) -> Result<(), QueueError> {
         if self.body.is_empty() {
             return Err(QueueError::MissingParameter("MessageBody"));
@@ -121,12 +119,12 @@ impl MessageAttribute {
     }
 }
 
-/// The characters that SQS takes: those of XML 1.0.
+/// Whether SQS accepts a character: the set is that of XML 1.0.
 fn is_allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// The rule for group and deduplication ids: 1 to 128 printable ASCII characters without the space.
+/// Checks a group or deduplication id: 1 to 128 printable ASCII characters without the space.
 fn check_fifo_id(parameter: &'static str, id: Option<&str>) -> Result<(), QueueError> {
     let id = id.ok_or(QueueError::MissingParameter(parameter))?;
     if (1..=FIFO_ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -154,29 +152,29 @@ mod tests {
     fn assert_invalid(message: &NewMessage, explanation: &str) {
         match message.check(true) {
             Err(QueueError::InvalidParameterValue(text)) if text.contains(explanation) => {}
-            other => panic!("{other:?} does not say {explanation:?}"),
+            other => panic!("{other:?} does not contain {explanation:?}"),
         }
     }
 
     #[test]
-    fn plain_message_is_taken() {
+    fn valid_message_is_accepted() {
         assert_eq!(fifo("{}\t\r\n😀").attribute("trigger", "webhook").check(true), Ok(()));
         assert_eq!(NewMessage::new("{}").check(false), Ok(()));
     }
 
     #[test]
-    fn empty_body_is_refused() {
+    fn empty_body_is_rejected() {
         assert_eq!(fifo("").check(true), Err(QueueError::MissingParameter("MessageBody")));
     }
 
     #[test]
-    fn control_character_is_refused() {
+    fn control_character_is_rejected() {
         assert_eq!(fifo("a\u{1}").check(true), Err(QueueError::InvalidMessageContents));
         assert_eq!(fifo("a\u{FFFE}").check(true), Err(QueueError::InvalidMessageContents));
     }
 
     #[test]
-    fn empty_attribute_value_is_refused() {
+    fn empty_attribute_value_is_rejected() {
         assert_invalid(
             &fifo("a").attribute("reason", ""),
             "'reason' must contain a non-empty value of type 'String'",
@@ -184,21 +182,21 @@ mod tests {
     }
 
     #[test]
-    fn eleventh_attribute_is_refused() {
+    fn eleventh_attribute_is_rejected() {
         let ten = (0..10).fold(fifo("a"), |message, n| message.attribute(&format!("a{n}"), "1"));
         assert_eq!(ten.check(true), Ok(()));
         assert_invalid(&ten.attribute("a10", "1"), "exceeds the allowed maximum [10]");
     }
 
     #[test]
-    fn attributes_count_against_the_size() {
+    fn attributes_count_toward_the_size() {
         let largest = fifo(&"x".repeat(MESSAGE_BYTES_MAX));
         assert_eq!(largest.check(true), Ok(()));
         assert_invalid(&largest.attribute("a", "b"), "must be shorter than 1048576 bytes");
     }
 
     #[test]
-    fn fifo_message_needs_group_and_deduplication_id() {
+    fn fifo_message_requires_group_and_deduplication_id() {
         let message = NewMessage { group: None, ..fifo("a") };
         assert_eq!(message.check(true), Err(QueueError::MissingParameter("MessageGroupId")));
         assert_invalid(&NewMessage { deduplication_id: None, ..fifo("a") }, "ContentBasedDeduplication");
@@ -207,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn fifo_message_takes_no_delay() {
+    fn fifo_message_with_a_delay_is_rejected() {
         assert_invalid(&NewMessage { delay: Some(Duration::from_secs(1)), ..fifo("a") }, "DelaySeconds");
     }
 
     #[test]
-    fn reserved_and_malformed_attributes_are_refused() {
+    fn reserved_or_malformed_attribute_is_rejected() {
         assert_invalid(&fifo("a").attribute("AWS.trace", "1"), "name 'AWS.trace' is invalid");
         assert_invalid(&fifo("a").attribute("two words", "1"), "name 'two words' is invalid");
         let mut message = fifo("a").attribute("n", "seven");

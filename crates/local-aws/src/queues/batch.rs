@@ -1,52 +1,50 @@
-//! Batch calls: up to ten entries, each with its own end inside one answer.
+//! Batch calls: up to ten entries, each with its own result in one response.
 
 use std::collections::HashSet;
 
 use super::QueueError;
 
-/// The most entries of one batch call, and the most messages of one receive. SQS API reference.
+/// The maximum number of entries in a batch call, and of messages in a receive. Source: SQS API reference.
 pub const BATCH_ENTRIES_MAX: usize = 10;
 
-/// The longest id of an entry. SQS API reference.
+/// The maximum length of an entry's id. Source: SQS API reference.
 const ENTRY_ID_MAX: usize = 80;
 
-/// One entry of a batch call or of its answer.
+/// One entry of a batch call or of its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchEntry<T> {
-    /// The id that the caller gave the entry.
+    /// The id that the caller assigned to the entry.
     pub id: String,
-    /// What it asks for, or how it ended.
+    /// The entry's parameters or result.
     pub entry: T,
 }
 
-/// How the entries of a batch call ended.
+/// The results of a batch call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchOutcome<T> {
-    /// The entries that were carried out.
     pub successful: Vec<BatchEntry<T>>,
-    /// The entries that were not, and why.
     pub failed: Vec<BatchEntry<QueueError>>,
 }
 
 impl<T> BatchEntry<T> {
-    /// An entry under an id.
     pub fn new(id: impl Into<String>, entry: T) -> Self {
         Self { id: id.into(), entry }
     }
 }
 
-/// Carries out each entry by itself, after the rules that concern the batch as a whole.
+/// Checks the rules for the whole batch, then carries out each entry.
 ///
-/// The entry at position `broken` (from 0) fails as if the service had stumbled over it.
+/// The entry at position `failed_entry` (from 0) fails with `InternalFailure`.
 pub(super) fn run<T, R>(
     entries: Vec<BatchEntry<T>>,
-    broken: Option<usize>,
+    failed_entry: Option<usize>,
     mut each: impl FnMut(T) -> Result<R, QueueError>,
 ) -> Result<BatchOutcome<R>, QueueError> {
     check(&entries)?;
     let mut outcome = BatchOutcome { successful: Vec::new(), failed: Vec::new() };
     for (position, BatchEntry { id, entry }) in entries.into_iter().enumerate() {
-        let result = if broken == Some(position) { Err(QueueError::InternalFailure) } else { each(entry) };
+        let result =
+            if failed_entry == Some(position) { Err(QueueError::InternalFailure) } else { each(entry) };
         match result {
             Ok(entry) => outcome.successful.push(BatchEntry { id, entry }),
             Err(entry) => outcome.failed.push(BatchEntry { id, entry }),
@@ -62,13 +60,13 @@ fn check<T>(entries: &[BatchEntry<T>]) -> Result<(), QueueError> {
     if entries.len() > BATCH_ENTRIES_MAX {
         return Err(QueueError::TooManyEntriesInBatchRequest(entries.len()));
     }
-    let mut seen = HashSet::new();
+    let mut ids = HashSet::new();
     for BatchEntry { id, .. } in entries {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if !(1..=ENTRY_ID_MAX).contains(&id.len()) || !id.bytes().all(allowed) {
             return Err(QueueError::InvalidBatchEntryId);
         }
-        if !seen.insert(id) {
+        if !ids.insert(id) {
             return Err(QueueError::BatchEntryIdsNotDistinct(id.clone()));
         }
     }
@@ -84,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_for_the_whole_batch_come_before_any_entry() {
+    fn rules_for_the_whole_batch_are_checked_first() {
         assert_eq!(batch(&[]), Err(QueueError::EmptyBatchRequest));
         assert_eq!(batch(&["a"; 11]), Err(QueueError::TooManyEntriesInBatchRequest(11)));
         assert_eq!(batch(&["a", "b", "a"]), Err(QueueError::BatchEntryIdsNotDistinct("a".to_owned())));
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failed_entry_leaves_the_others_alone() {
+    fn failed_entry_does_not_affect_the_others() {
         let entries = vec![BatchEntry::new("a", 1), BatchEntry::new("b", 2), BatchEntry::new("c", 3)];
         let each = |n| {
             if n == 1 { Err(QueueError::MessageNotInflight) } else { Ok(n) }

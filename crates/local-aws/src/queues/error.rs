@@ -1,61 +1,61 @@
-//! Why SQS says no, with the codes and the status a client sees.
+//! The errors of SQS, with the codes and statuses that a client sees.
 //!
-//! The codes and shapes are those of the SQS API reference and of the service model behind the AWS SDKs: every
-//! error has a JSON shape and, for clients that grew up with the older query protocol, a query code.
+//! Codes and shapes are those of the SQS API reference and of the service model of the AWS SDKs: every error has a
+//! JSON shape and a query code, for clients of the older query protocol.
 
 use thiserror::Error;
 
-/// A call, or one entry of a batch, that SQS refuses.
+/// Why SQS refuses a call or one entry of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QueueError {
-    /// No queue has this name.
+    /// There is no queue with this name.
     #[error("The specified queue does not exist.")]
     NonExistentQueue,
-    /// A queue of this name exists already.
+    /// A queue with this name already exists.
     #[error("A queue already exists with this name.")]
     QueueNameExists,
-    /// A parameter that must be given is absent or empty.
+    /// A required parameter is absent or empty.
     #[error("The request must contain the parameter {0}.")]
     MissingParameter(&'static str),
-    /// A parameter has a value that SQS does not take.
+    /// A parameter's value is not valid.
     #[error("{0}")]
     InvalidParameterValue(String),
-    /// The body holds a character outside the set that SQS allows.
+    /// The body contains a character that SQS does not permit.
     #[error("The message contains characters outside the allowed set.")]
     InvalidMessageContents,
-    /// SQS never issued this receipt handle for this queue.
+    /// SQS did not issue this receipt handle for this queue.
     #[error("The input receipt handle is invalid.")]
     ReceiptHandleIsInvalid,
     /// The message is visible, so its visibility cannot be changed.
     #[error("The message referred to isn't in flight.")]
     MessageNotInflight,
-    /// A batch without entries.
+    /// The batch has no entries.
     #[error("There should be at least one entry in the request.")]
     EmptyBatchRequest,
-    /// A batch of more than ten entries.
+    /// The batch has more than ten entries.
     #[error("Maximum number of entries per request are 10. You have sent {0}.")]
     TooManyEntriesInBatchRequest(usize),
-    /// Two entries of a batch share an id.
+    /// Two entries of the batch have the same id.
     #[error("Id {0} repeated.")]
     BatchEntryIdsNotDistinct(String),
-    /// An entry's id is empty, too long or holds a character that is not allowed.
+    /// An entry's id is empty, too long or contains a character that is not permitted.
     #[error(
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long."
     )]
     InvalidBatchEntryId,
-    /// The messages of a batch together are larger than one message may be.
+    /// The messages of the batch are together larger than the maximum size of one message.
     #[error("Batch requests cannot be longer than 1048576 bytes. You have sent {0} bytes.")]
     BatchRequestTooLong(usize),
-    /// A fault on demand: the service itself failed.
+    /// An injected fault: the service failed.
     #[error("We encountered an internal error. Please try again.")]
     InternalFailure,
-    /// A fault on demand: too many calls.
+    /// An injected fault: the call was throttled.
     #[error("Request is throttled.")]
     RequestThrottled,
 }
 
 impl QueueError {
-    /// The code of the query protocol, which the SDKs prefer and which a failed batch entry carries.
+    /// The code of the query protocol, which the SDKs prefer, and of a failed batch entry.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -76,7 +76,7 @@ impl QueueError {
         }
     }
 
-    /// The JSON protocol's `__type`.
+    /// The value of `__type` in the JSON protocol.
     #[must_use]
     pub fn shape(&self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl QueueError {
         }
     }
 
-    /// The HTTP status of an answer that carries this error.
+    /// The HTTP status of the error response.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -107,9 +107,9 @@ impl QueueError {
         }
     }
 
-    /// Whether the caller is to blame, rather than the service.
+    /// Whether the caller, not the service, caused the error.
     #[must_use]
-    pub fn is_senders_fault(&self) -> bool {
+    pub fn is_sender_fault(&self) -> bool {
         !matches!(self, Self::InternalFailure)
     }
 }

@@ -1,99 +1,91 @@
-//! Messages: what a sender gives, what a queue keeps, what a receiver gets.
+//! Messages: as sent, as stored in a queue, and as received.
 //!
-//! What a queue takes is in `acceptance`, in what order it delivers in `queue`.
+//! The rules for accepted messages are in `acceptance`, the order of delivery is in `queue`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// The id that SQS gives a message, for its whole life and in every queue it moves to.
+/// A message's id. It does not change when the message moves to another queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub(super) String);
 
-/// What a receiver shows to delete a message or to change its visibility; new with every receive.
+/// The handle with which a receiver deletes a message or changes its visibility. Every receive issues a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReceiptHandle(String);
 
-/// A message on its way to a queue.
+/// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The body; never empty.
+    /// Must not be empty.
     pub body: String,
     /// The sender's attributes by name.
     pub attributes: BTreeMap<String, MessageAttribute>,
-    /// The message group: required on a FIFO queue.
+    /// Required on a FIFO queue.
     pub group: Option<String>,
-    /// The deduplication id: required on a FIFO queue, refused on a standard one.
+    /// Required on a FIFO queue, refused on a standard queue.
     pub deduplication_id: Option<String>,
-    /// How long the message stays hidden at first; a FIFO queue takes none.
+    /// How long the message stays hidden after it was sent. Refused on a FIFO queue.
     pub delay: Option<Duration>,
 }
 
-/// One attribute that a sender gave a message.
+/// A message attribute set by the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageAttribute {
-    /// `String`, `Number` or `Binary`, possibly with a custom suffix after a dot.
+    /// `String`, `Number` or `Binary`, optionally followed by a dot and a custom suffix.
     pub data_type: String,
-    /// The value.
     pub value: AttributeValue,
 }
 
-/// The value of a message attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
-    /// Text, also of a number.
+    /// Text; also the form of a number.
     Text(String),
-    /// Bytes, in the base64 form in which both SQS and Lambda show them.
+    /// Bytes in base64, the form in which both SQS and Lambda transfer them.
     Binary(String),
 }
 
-/// A message in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The id.
     pub id: MessageId,
-    /// The body.
     pub body: String,
     /// The sender's attributes by name.
     pub attributes: BTreeMap<String, MessageAttribute>,
-    /// The message group, always present on a FIFO queue.
+    /// Always set on a FIFO queue.
     pub group: Option<String>,
-    /// The deduplication id, always present on a FIFO queue.
+    /// Always set on a FIFO queue.
     pub deduplication_id: Option<String>,
-    /// The position on a FIFO queue; a standard queue has none.
+    /// Set on a FIFO queue only.
     pub sequence_number: Option<u64>,
-    /// When the queue accepted the message.
+    /// The time at which the queue accepted the message.
     pub sent_at: SystemTime,
-    /// When it was first received.
+    /// The time of the first receive.
     pub first_received_at: Option<SystemTime>,
-    /// How often it was received.
+    /// The number of receives.
     pub receive_count: u32,
-    /// The queue whose redrive policy moved it here.
+    /// The name of the queue whose redrive policy moved the message to this queue.
     pub dead_letter_source: Option<String>,
-    /// From when on it may be delivered.
+    /// The time from which the message can be delivered.
     pub visible_at: SystemTime,
-    /// The latest receive in this queue.
+    /// The latest receive from this queue.
     pub(super) receipt: Option<Receipt>,
 }
 
-/// One receive of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Receipt {
     pub(super) number: u64,
     pub(super) at: SystemTime,
 }
 
-/// A message as one receive delivered it.
+/// A message as one receive returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
-    /// What the receiver shows to settle this delivery.
     pub receipt_handle: ReceiptHandle,
-    /// The message as it was then.
+    /// The state of the message at the time of the receive.
     pub message: Message,
 }
 
 impl MessageId {
-    /// The id as SQS writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -125,7 +117,6 @@ impl PartialEq<&str> for MessageId {
 }
 
 impl ReceiptHandle {
-    /// The handle as SQS writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -135,7 +126,7 @@ impl ReceiptHandle {
         Self(format!("{queue}/{message}/{receipt}"))
     }
 
-    /// The queue, the message and the number of the receive, if the handle has the shape that [`Self::new`] gives it.
+    /// The queue, the message and the number of the receive, if the handle has the format of [`Self::new`].
     pub(super) fn parts(&self) -> Option<(&str, &str, u64)> {
         let (rest, receipt) = self.0.rsplit_once('/')?;
         let (queue, message) = rest.split_once('/')?;
@@ -150,12 +141,10 @@ impl From<&str> for ReceiptHandle {
 }
 
 impl NewMessage {
-    /// A message for a standard queue.
     pub fn new(body: impl Into<String>) -> Self {
         Self { body: body.into(), ..Self::default() }
     }
 
-    /// A message for a FIFO queue.
     pub fn fifo(body: impl Into<String>, group: &str, deduplication_id: &str) -> Self {
         Self {
             group: Some(group.to_owned()),
@@ -164,14 +153,14 @@ impl NewMessage {
         }
     }
 
-    /// The same message with one more attribute of type `String`.
+    /// Adds an attribute of type `String`.
     #[must_use]
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.insert(name.to_owned(), MessageAttribute::text(value));
         self
     }
 
-    /// The size that counts against [`MESSAGE_BYTES_MAX`](super::MESSAGE_BYTES_MAX).
+    /// The size that counts toward [`MESSAGE_BYTES_MAX`](super::MESSAGE_BYTES_MAX).
     #[must_use]
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter();
@@ -180,7 +169,6 @@ impl NewMessage {
 }
 
 impl MessageAttribute {
-    /// An attribute of type `String`.
     #[must_use]
     pub fn text(value: &str) -> Self {
         Self { data_type: "String".to_owned(), value: AttributeValue::Text(value.to_owned()) }
@@ -190,7 +178,7 @@ impl MessageAttribute {
         self.data_type.len()
             + match &self.value {
                 AttributeValue::Text(text) => text.len(),
-                // Four characters of base64 stand for three bytes.
+                // Four characters of base64 represent three bytes.
                 AttributeValue::Binary(base64) => base64.trim_end_matches('=').len() * 3 / 4,
             }
     }

@@ -1,7 +1,6 @@
 //! One queue: the order of delivery, visibility, receipts and deduplication.
 //!
-//! Time is whatever the caller says it is. Nothing here knows other queues; moving a message to a dead-letter queue is
-//! the caller's part.
+//! The caller passes the time. A queue does not know other queues: the caller moves messages to a dead-letter queue.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -10,7 +9,7 @@ use super::acceptance::invalid;
 use super::message::{Message, MessageId, NewMessage, Receipt, ReceiptHandle, ReceivedMessage};
 use super::{Counts, DeduplicationScope, Deleted, QueueError, QueueSettings, Sent, VISIBILITY_TIMEOUT_MAX};
 
-/// How long a FIFO queue remembers a deduplication id, also after the message was deleted. SQS developer guide.
+/// How long a FIFO queue keeps a deduplication id, even after the message was deleted. Source: SQS developer guide.
 const DEDUPLICATION_WINDOW: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
@@ -19,10 +18,10 @@ pub(super) struct Queue {
     pub(super) settings: QueueSettings,
     /// In the order of arrival.
     messages: Vec<Message>,
-    /// What was sent within [`DEDUPLICATION_WINDOW`], by scope and deduplication id.
-    remembered: HashMap<DeduplicationKey, (SystemTime, Sent)>,
-    /// The same in the order of sending, which is that of forgetting.
-    to_forget: VecDeque<(SystemTime, DeduplicationKey)>,
+    /// The messages sent within [`DEDUPLICATION_WINDOW`], by scope and deduplication id.
+    deduplicated: HashMap<DeduplicationKey, (SystemTime, Sent)>,
+    /// The keys of `deduplicated` in the order of sending, which is the order of their removal.
+    expiry_order: VecDeque<(SystemTime, DeduplicationKey)>,
     receipts_issued: u64,
     sequence_number: u64,
 }
@@ -30,11 +29,11 @@ pub(super) struct Queue {
 /// The scope of a deduplication id, and the id.
 type DeduplicationKey = (Option<String>, String);
 
-/// What one receive took out of a queue.
+/// The messages that one receive removed or delivered.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct Received {
     pub(super) delivered: Vec<ReceivedMessage>,
-    /// Messages that had used up their receives: no longer in this queue.
+    /// Messages that have reached the maximum receive count; they are no longer in this queue.
     pub(super) exhausted: Vec<Message>,
 }
 
@@ -44,8 +43,8 @@ impl Queue {
             name: name.to_owned(),
             settings,
             messages: Vec::new(),
-            remembered: HashMap::new(),
-            to_forget: VecDeque::new(),
+            deduplicated: HashMap::new(),
+            expiry_order: VecDeque::new(),
             receipts_issued: 0,
             sequence_number: 0,
         }
@@ -55,7 +54,7 @@ impl Queue {
         &self.messages
     }
 
-    /// The caller has checked the message. A repeat within the window is accepted and not delivered again.
+    /// Sends a message that the caller has checked. A duplicate within the window is accepted and not delivered.
     pub(super) fn send(&mut self, id: MessageId, message: NewMessage, now: SystemTime) -> Sent {
         let key = message.deduplication_id.clone().map(|deduplication_id| {
             let scope = match self.settings.deduplication {
@@ -64,18 +63,19 @@ impl Queue {
             };
             (scope, deduplication_id)
         });
-        while let Some((_, key)) = self.to_forget.pop_front_if(|(at, _)| *at + DEDUPLICATION_WINDOW <= now) {
-            self.remembered.remove(&key);
+        while let Some((_, key)) = self.expiry_order.pop_front_if(|(at, _)| *at + DEDUPLICATION_WINDOW <= now)
+        {
+            self.deduplicated.remove(&key);
         }
-        if let Some((_, sent)) = key.as_ref().and_then(|key| self.remembered.get(key)) {
+        if let Some((_, sent)) = key.as_ref().and_then(|key| self.deduplicated.get(key)) {
             return Sent { is_duplicate: true, ..sent.clone() };
         }
 
         let sequence_number = self.next_sequence_number();
         let sent = Sent { message_id: id.clone(), sequence_number, is_duplicate: false };
         if let Some(key) = key {
-            self.to_forget.push_back((now, key.clone()));
-            self.remembered.insert(key, (now, sent.clone()));
+            self.expiry_order.push_back((now, key.clone()));
+            self.deduplicated.insert(key, (now, sent.clone()));
         }
         self.messages.push(Message {
             id,
@@ -94,15 +94,15 @@ impl Queue {
         sent
     }
 
-    /// Takes in a message that a redrive policy moved here.
-    pub(super) fn take_in(&mut self, mut message: Message, source: &str, now: SystemTime) {
+    /// Adds a message that a redrive policy moved to this queue.
+    pub(super) fn receive_redriven(&mut self, mut message: Message, source: &str, now: SystemTime) {
         message.dead_letter_source = Some(source.to_owned());
         message.sequence_number = self.next_sequence_number();
         message.receipt = None;
         message.visible_at = now;
         if self.settings.fifo {
-            // A standard queue keeps the first time of sending, a FIFO queue starts anew: SQS developer guide,
-            // "Message retention periods for dead-letter queues".
+            // A standard queue keeps the original timestamp, a FIFO queue sets a new one. Source: SQS developer
+            // guide, "Message retention periods for dead-letter queues".
             message.sent_at = now;
         }
         self.messages.push(message);
@@ -113,19 +113,19 @@ impl Queue {
         count_max: usize,
         visibility_timeout: Duration,
         now: SystemTime,
-    ) -> Taken {
-        let mut taken = Taken::default();
-        let mut gone = HashSet::new();
+    ) -> Received {
+        let mut received = Received::default();
+        let mut exhausted_ids = HashSet::new();
         for index in self.deliverable(now) {
-            if taken.delivered.len() == count_max {
+            if received.delivered.len() == count_max {
                 break;
             }
             let receives_max =
                 self.settings.redrive.as_ref().map_or(u32::MAX, |redrive| redrive.receive_count_max);
             let message = &mut self.messages[index];
             if message.receive_count >= receives_max {
-                taken.exhausted.push(message.clone());
-                gone.insert(message.id.clone());
+                received.exhausted.push(message.clone());
+                exhausted_ids.insert(message.id.clone());
                 continue;
             }
             self.receipts_issued += 1;
@@ -133,21 +133,21 @@ impl Queue {
             message.first_received_at.get_or_insert(now);
             message.visible_at = now + visibility_timeout;
             message.receipt = Some(Receipt { number: self.receipts_issued, at: now });
-            taken.delivered.push(ReceivedMessage {
+            received.delivered.push(ReceivedMessage {
                 receipt_handle: ReceiptHandle::new(&self.name, &message.id, self.receipts_issued),
                 message: message.clone(),
             });
         }
-        if !gone.is_empty() {
-            self.messages.retain(|message| !gone.contains(&message.id));
+        if !exhausted_ids.is_empty() {
+            self.messages.retain(|message| !exhausted_ids.contains(&message.id));
         }
-        taken
+        received
     }
 
     pub(super) fn delete(&mut self, handle: &ReceiptHandle, now: SystemTime) -> Result<Deleted, QueueError> {
         let (id, receipt) = self.issued(handle)?;
         let Some(index) = self.messages.iter().position(|message| message.id == id) else {
-            return Ok(Deleted::Gone(id));
+            return Ok(Deleted::AlreadyDeleted(id));
         };
         let message = &self.messages[index];
         let is_latest = message.receipt.is_some_and(|latest| latest.number == receipt);
@@ -158,7 +158,7 @@ impl Queue {
             ));
         }
         if !is_latest {
-            return Ok(Deleted::Kept(id));
+            return Ok(Deleted::NotDeleted(id));
         }
         self.messages.remove(index);
         Ok(Deleted::Deleted(id))
@@ -215,15 +215,15 @@ impl Queue {
         !self.deliverable(now).is_empty()
     }
 
-    /// The next moment after `now` at which a message becomes visible by itself.
+    /// The next time after `now` at which a message becomes visible.
     pub(super) fn next_visible_at(&self, now: SystemTime) -> Option<SystemTime> {
         self.messages.iter().map(|message| message.visible_at).filter(|at| *at > now).min()
     }
 
-    /// What could be delivered now, by index, in the order of delivery.
+    /// The indexes of the messages that can be delivered now, in the order of delivery.
     ///
-    /// A FIFO queue with a message in flight holds back that message's whole group. It fills an answer group by group,
-    /// the group that waited longest first, as the SQS developer guide says ("FIFO delivery logic").
+    /// A message in flight blocks its whole message group on a FIFO queue. A receive returns messages group by
+    /// group, starting with the group that has waited longest. Source: SQS developer guide, "FIFO delivery logic".
     fn deliverable(&self, now: SystemTime) -> Vec<usize> {
         let visible = |message: &Message| message.visible_at <= now;
         let indexes = 0..self.messages.len();
@@ -242,7 +242,7 @@ impl Queue {
         indexes
     }
 
-    /// The message and the receive a handle speaks of, if this queue can have issued it.
+    /// The message and the number of the receive in a handle, if this queue may have issued it.
     fn issued(&self, handle: &ReceiptHandle) -> Result<(MessageId, u64), QueueError> {
         match handle.parts() {
             Some((queue, message, receipt))
@@ -260,7 +260,7 @@ impl Queue {
     }
 }
 
-/// The rule for every visibility timeout: at most twelve hours.
+/// Checks that a visibility timeout is at most 12 hours.
 pub(super) fn check_visibility_timeout(timeout: Duration) -> Result<(), QueueError> {
     if timeout <= VISIBILITY_TIMEOUT_MAX {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The queues on made-up times.
+//! The queues, with synthetic times.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
 }
 
-/// A FIFO queue that hides messages for 30 s and gives up after three receives.
+/// A FIFO queue with a visibility timeout of 30 s that redrives messages after three receives.
 fn fifo() -> Queues {
     let mut queues = Queues::default();
     queues.create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
@@ -18,7 +18,7 @@ fn fifo() -> Queues {
     queues
 }
 
-/// Sends a message whose body is its deduplication id.
+/// Sends a message that has its body as deduplication id.
 fn send(queues: &mut Queues, group: &str, body: &str, now: SystemTime) -> Sent {
     queues.send(QUEUE, NewMessage::fifo(body, group, body), now).unwrap()
 }
@@ -43,7 +43,7 @@ fn one_receive_returns_consecutive_messages_of_a_group_and_mixes_groups() {
 }
 
 #[test]
-fn message_in_flight_blocks_its_group_and_no_other() {
+fn message_in_flight_blocks_only_its_group() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     receive(&mut queues, at(0));
@@ -68,7 +68,7 @@ fn later_message_in_flight_blocks_an_earlier_visible_one() {
 }
 
 #[test]
-fn delete_opens_the_group_for_the_next_message() {
+fn delete_unblocks_the_group() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     let sent = send(&mut queues, "a", "a2", at(0));
@@ -81,7 +81,7 @@ fn delete_opens_the_group_for_the_next_message() {
 }
 
 #[test]
-fn message_comes_back_when_its_visibility_timeout_has_passed() {
+fn message_is_redelivered_after_its_visibility_timeout() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     let first = receive(&mut queues, at(5)).remove(0);
@@ -96,7 +96,7 @@ fn message_comes_back_when_its_visibility_timeout_has_passed() {
 }
 
 #[test]
-fn receive_can_replace_the_visibility_timeout() {
+fn receive_can_override_the_visibility_timeout() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     queues.receive(QUEUE, 1, Some(Duration::from_secs(5)), at(0)).unwrap();
@@ -105,7 +105,7 @@ fn receive_can_replace_the_visibility_timeout() {
 }
 
 #[test]
-fn repeat_within_five_minutes_is_accepted_and_not_delivered() {
+fn duplicate_within_five_minutes_is_accepted_and_not_delivered() {
     let mut queues = fifo();
     let first = send(&mut queues, "a", "a1", at(0));
     let received = receive(&mut queues, at(1));
@@ -121,7 +121,7 @@ fn repeat_within_five_minutes_is_accepted_and_not_delivered() {
 }
 
 #[test]
-fn deduplication_by_group_lets_another_group_repeat_an_id() {
+fn deduplication_by_group_accepts_the_same_id_in_another_group() {
     let mut queues = Queues::default();
     let settings = QueueSettings { deduplication: DeduplicationScope::MessageGroup, ..QueueSettings::fifo() };
     queues.create(QUEUE, settings).unwrap();
@@ -132,7 +132,7 @@ fn deduplication_by_group_lets_another_group_repeat_an_id() {
 }
 
 #[test]
-fn message_received_too_often_moves_and_its_group_goes_on() {
+fn message_above_the_receive_count_moves_and_unblocks_its_group() {
     let mut queues = fifo();
     let sent = send(&mut queues, "a", "a1", at(0));
     for receive in 0..3 {
@@ -150,7 +150,7 @@ fn message_received_too_often_moves_and_its_group_goes_on() {
 }
 
 #[test]
-fn stale_handle_is_refused_by_a_fifo_queue() {
+fn fifo_queue_refuses_a_stale_handle() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     let handle = receive(&mut queues, at(0)).remove(0).receipt_handle;
@@ -165,20 +165,20 @@ fn stale_handle_is_refused_by_a_fifo_queue() {
 }
 
 #[test]
-fn stale_handle_deletes_nothing_from_a_standard_queue_and_is_no_error() {
+fn standard_queue_accepts_a_stale_handle_without_deleting() {
     let mut queues = Queues::default();
     queues.create("requests", QueueSettings::standard()).unwrap();
     let id = queues.send("requests", NewMessage::new("a1"), at(0)).unwrap().message_id;
     let stale = queues.receive("requests", 1, None, at(0)).unwrap().remove(0).receipt_handle;
     let latest = queues.receive("requests", 1, None, at(30)).unwrap().remove(0).receipt_handle;
 
-    assert_eq!(queues.delete("requests", &stale, at(31)), Ok(Deleted::Kept(id.clone())));
+    assert_eq!(queues.delete("requests", &stale, at(31)), Ok(Deleted::NotDeleted(id.clone())));
     assert_eq!(queues.delete("requests", &latest, at(90)), Ok(Deleted::Deleted(id.clone())));
-    assert_eq!(queues.delete("requests", &latest, at(91)), Ok(Deleted::Gone(id)));
+    assert_eq!(queues.delete("requests", &latest, at(91)), Ok(Deleted::AlreadyDeleted(id)));
 }
 
 #[test]
-fn visibility_changes_only_while_the_message_is_in_flight() {
+fn visibility_can_change_only_in_flight() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     let handle = receive(&mut queues, at(0)).remove(0).receipt_handle;
@@ -190,7 +190,7 @@ fn visibility_changes_only_while_the_message_is_in_flight() {
 }
 
 #[test]
-fn visibility_ends_twelve_hours_after_the_receive() {
+fn visibility_timeout_ends_at_most_twelve_hours_after_the_receive() {
     let mut queues = fifo();
     send(&mut queues, "a", "a1", at(0));
     let handle = receive(&mut queues, at(0)).remove(0).receipt_handle;
@@ -206,10 +206,10 @@ fn visibility_ends_twelve_hours_after_the_receive() {
 }
 
 #[test]
-fn handle_that_was_never_issued_is_refused() {
+fn unknown_handle_is_refused() {
     let mut queues = fifo();
     for unknown in
-        ["", "nonsense", "dead-letter.fifo/00000000-0000-4000-8000-000000000001/1", "requests.fifo/x/1"]
+        ["", "unknown", "dead-letter.fifo/00000000-0000-4000-8000-000000000001/1", "requests.fifo/x/1"]
     {
         let handle = ReceiptHandle::from(unknown);
         assert_eq!(queues.delete(QUEUE, &handle, at(0)), Err(QueueError::ReceiptHandleIsInvalid));
@@ -219,7 +219,7 @@ fn handle_that_was_never_issued_is_refused() {
 }
 
 #[test]
-fn batch_settles_each_entry_by_itself() {
+fn batch_entries_have_separate_results() {
     let mut queues = fifo();
     for body in ["a1", "a2", "a3"] {
         send(&mut queues, body, body, at(0));
@@ -229,7 +229,7 @@ fn batch_settles_each_entry_by_itself() {
 
     let entries = vec![
         BatchEntry::new("first", handle(0)),
-        BatchEntry::new("unknown", ReceiptHandle::from("nonsense")),
+        BatchEntry::new("unknown", ReceiptHandle::from("unknown")),
         BatchEntry::new("broken", handle(1)),
     ];
     let outcome = queues.delete_batch(QUEUE, entries, Some(2), at(1)).unwrap();
@@ -249,28 +249,28 @@ fn batch_settles_each_entry_by_itself() {
         receipt_handle: handle(index),
         timeout: Duration::from_secs(seconds),
     };
-    let entries = vec![BatchEntry::new("gone", change(0, 5)), BatchEntry::new("kept", change(1, 5))];
+    let entries = vec![BatchEntry::new("deleted", change(0, 5)), BatchEntry::new("present", change(1, 5))];
     let outcome = queues.change_visibility_batch(QUEUE, entries, None, at(1)).unwrap();
 
-    assert_eq!(outcome.successful, [BatchEntry::new("kept", received[1].message.id.clone())]);
+    assert_eq!(outcome.successful, [BatchEntry::new("present", received[1].message.id.clone())]);
     assert_eq!(outcome.failed[0].entry.code(), "InvalidParameterValue");
     assert_eq!(queues.next_visible_at(QUEUE, at(1)).unwrap(), Some(at(6)));
 }
 
 #[test]
-fn batch_of_messages_may_not_be_larger_than_one_message() {
+fn batch_size_limit_is_that_of_one_message() {
     let mut queues = fifo();
     let half =
         |id: &str| BatchEntry::new(id, NewMessage::fifo("x".repeat(MESSAGE_BYTES_MAX / 2 + 1), "a", id));
 
     let refused = queues.send_batch(QUEUE, vec![half("one"), half("two")], None, at(0));
     assert_eq!(refused, Err(QueueError::BatchRequestTooLong(MESSAGE_BYTES_MAX + 2)));
-    let taken = queues.send_batch(QUEUE, vec![half("one")], None, at(0)).unwrap();
-    assert_eq!(taken.successful.len(), 1);
+    let accepted = queues.send_batch(QUEUE, vec![half("one")], None, at(0)).unwrap();
+    assert_eq!(accepted.successful.len(), 1);
 }
 
 #[test]
-fn delayed_message_waits_on_a_standard_queue() {
+fn delayed_message_is_hidden_until_its_delay_has_passed() {
     let mut queues = Queues::default();
     queues.create("requests", QueueSettings::standard()).unwrap();
     let message = NewMessage { delay: Some(Duration::from_secs(10)), ..NewMessage::new("later") };
@@ -283,7 +283,7 @@ fn delayed_message_waits_on_a_standard_queue() {
 }
 
 #[test]
-fn queue_is_created_only_if_aws_would() {
+fn invalid_queue_is_not_created() {
     let mut queues = fifo();
     assert_eq!(queues.create(QUEUE, QueueSettings::fifo()), Err(QueueError::QueueNameExists));
     let code = |result: Result<(), QueueError>| result.unwrap_err().code();

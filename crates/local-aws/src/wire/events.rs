@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, Carried, REGION, Reaction, Refusal, json_1_1, malformed, refusal, settle};
+use super::{ACCOUNT, Executed, REGION, Reaction, Refusal, finish, json_1_1, malformed, refusal};
 use crate::bus::{Bus, BusError, Entry};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
@@ -27,8 +27,8 @@ pub fn put_events(bus: &mut Bus, journal: &mut Vec<JournalEntry>, body: &[u8], n
     let call = serde_json::from_slice::<PutEvents>(body);
     let first = call.as_ref().ok().and_then(|call| call.entries.first());
     let target = first.and_then(|entry| entry.event_bus_name.clone()).unwrap_or_default();
-    carry_out(bus, journal, Action::PutEvents, &target, now, |bus, broken| {
-        call.map_err(|error| malformed(&error)).and_then(|call| put(bus, &call.entries, broken, now))
+    carry_out(bus, journal, Action::PutEvents, &target, now, |bus, failed_entry| {
+        call.map_err(|error| malformed(&error)).and_then(|call| put(bus, &call.entries, failed_entry, now))
     })
 }
 
@@ -50,22 +50,22 @@ pub fn describe_event_bus(
             ));
         }
         let arn = format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{}", bus_name(&name));
-        Ok(Carried {
-            answer: json!({ "Name": bus_name(&name), "Arn": arn }),
+        Ok(Executed {
+            response: json!({ "Name": bus_name(&name), "Arn": arn }),
             message_ids: Vec::new(),
             failed: 0,
         })
     })
 }
 
-/// Suffers the fault that is planned for a call, or lets it be carried out.
+/// Takes the fault planned for a call, and applies it or carries out the call.
 fn carry_out(
     bus: &mut Bus,
     journal: &mut Vec<JournalEntry>,
     action: Action,
     target: &str,
     now: SystemTime,
-    call: impl FnOnce(&mut Bus, Option<usize>) -> Result<Carried, Refusal>,
+    call: impl FnOnce(&mut Bus, Option<usize>) -> Result<Executed, Refusal>,
 ) -> Reaction {
     let fault = bus.faults().take(action);
     let target = bus_name(target).to_owned();
@@ -76,19 +76,24 @@ fn carry_out(
         }
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
         Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => {
-            call(bus, fault.and_then(Fault::broken_entry))
+            call(bus, fault.and_then(Fault::failed_entry))
         }
     };
-    json_1_1(settle(journal, entry, fault, result))
+    json_1_1(finish(journal, entry, fault, result))
 }
 
-/// A bus goes by its name or its ARN.
+/// Extracts the name from an ARN; returns a name unchanged.
 fn bus_name(name_or_arn: &str) -> &str {
     name_or_arn.rsplit_once(":event-bus/").map_or(name_or_arn, |(_, name)| name)
 }
 
-fn put(bus: &mut Bus, entries: &[Entry], broken: Option<usize>, now: SystemTime) -> Result<Carried, Refusal> {
-    let results = bus.put(entries, broken, now).map_err(|error| match error {
+fn put(
+    bus: &mut Bus,
+    entries: &[Entry],
+    failed_entry: Option<usize>,
+    now: SystemTime,
+) -> Result<Executed, Refusal> {
+    let results = bus.put(entries, failed_entry, now).map_err(|error| match error {
         BusError::EntryCount(_) | BusError::TooLarge(_) => {
             refusal(400, "ValidationException", &error.to_string())
         }
@@ -101,8 +106,8 @@ fn put(bus: &mut Bus, entries: &[Entry], broken: Option<usize>, now: SystemTime)
             Err(error) => json!({ "ErrorCode": error.code(), "ErrorMessage": error.to_string() }),
         })
         .collect();
-    Ok(Carried {
-        answer: json!({ "FailedEntryCount": failed, "Entries": entries }),
+    Ok(Executed {
+        response: json!({ "FailedEntryCount": failed, "Entries": entries }),
         message_ids: results.into_iter().flatten().collect(),
         failed,
     })

@@ -5,12 +5,12 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Carried, Reaction, Refusal, json_1_1, malformed, refusal, settle};
+use super::{Executed, Reaction, Refusal, finish, json_1_1, malformed, refusal};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
 use crate::secrets::{Secrets, name_of};
 
-/// The label of the version that a call gets if it asks for none.
+/// The staging label of the version that a call without one reads.
 const CURRENT: &str = "AWSCURRENT";
 
 #[derive(Deserialize)]
@@ -42,10 +42,10 @@ pub fn get_secret_value(
             call.map_err(|error| malformed(&error)).and_then(|call| get(secrets, &call))
         }
     };
-    json_1_1(settle(journal, entry, fault, result))
+    json_1_1(finish(journal, entry, fault, result))
 }
 
-fn get(secrets: &Secrets, call: &GetSecretValue) -> Result<Carried, Refusal> {
+fn get(secrets: &Secrets, call: &GetSecretValue) -> Result<Executed, Refusal> {
     let Some(secret) = secrets.get(&call.secret_id) else {
         return Err(not_found("Secrets Manager can't find the specified secret."));
     };
@@ -59,8 +59,8 @@ fn get(secrets: &Secrets, call: &GetSecretValue) -> Result<Carried, Refusal> {
         return Err(not_found(&message));
     }
     let created_at = secret.created_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(Carried {
-        answer: json!({
+    Ok(Executed {
+        response: json!({
             "ARN": secret.arn(),
             "Name": secret.name,
             "VersionId": secret.version_id,
@@ -93,17 +93,17 @@ mod tests {
         secrets
     }
 
-    /// The status and the body of the answer to a call, and what the journal says of it.
+    /// The status and body of the response to a call, and its journal entry.
     fn get(secrets: &mut Secrets, call: &Value) -> (u16, Value, JournalEntry) {
         let mut journal = Vec::new();
         let reaction = get_secret_value(secrets, &mut journal, call.to_string().as_bytes(), NOW);
-        let Reaction::Answer(answer) = reaction else { panic!("{reaction:?}") };
-        assert_eq!(answer.headers()[CONTENT_TYPE], "application/x-amz-json-1.1");
-        (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap(), journal.remove(0))
+        let Reaction::Answer(response) = reaction else { panic!("{reaction:?}") };
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/x-amz-json-1.1");
+        (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap(), journal.remove(0))
     }
 
     #[test]
-    fn value_is_answered_to_name_and_arn() {
+    fn secret_can_be_read_by_name_and_arn() {
         let mut secrets = secrets();
         let version = secrets.get("webhooks").unwrap().version_id.clone();
         for call in [
@@ -134,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused_as_aws_refuses_it() {
+    fn missing_secret_or_version_is_refused() {
         for (call, message) in [
-            (json!({ "SecretId": "elsewhere" }), "Secrets Manager can't find the specified secret."),
+            (json!({ "SecretId": "missing" }), "Secrets Manager can't find the specified secret."),
             (
                 json!({ "SecretId": "webhooks", "VersionId": "other" }),
                 "Secrets Manager can't find the specified secret value for VersionId: other",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_decides_what_the_reader_sees() {
+    fn fault_determines_the_response() {
         for (fault, status, code) in [
             (Fault::ServerError, 500, "InternalServiceError"),
             (Fault::Throttled, 400, "ThrottlingException"),
@@ -171,21 +171,24 @@ mod tests {
             let mut secrets = secrets();
             secrets.faults().plan(Action::GetSecretValue, 1, fault);
 
-            let (answered, body, entry) = get(&mut secrets, &json!({ "SecretId": "webhooks" }));
+            let (response_status, body, entry) = get(&mut secrets, &json!({ "SecretId": "webhooks" }));
 
-            assert_eq!((answered, body["__type"].as_str()), (status, Some(code)));
+            assert_eq!((response_status, body["__type"].as_str()), (status, Some(code)));
             assert_eq!((entry.message_ids.len(), entry.ending), (0, Ending::Faulted(fault)));
             assert_eq!(get(&mut secrets, &json!({ "SecretId": "webhooks" })).0, 200);
         }
-        for (fault, read) in [(Fault::Hang, 0), (Fault::AnswerLost, 1)] {
+        for (fault, versions_read) in [(Fault::Hang, 0), (Fault::AnswerLost, 1)] {
             let (mut secrets, mut journal) = (secrets(), Vec::new());
             secrets.faults().plan(Action::GetSecretValue, 1, fault);
 
             let reaction = get_secret_value(&mut secrets, &mut journal, br#"{"SecretId": "webhooks"}"#, NOW);
 
             assert_eq!(matches!(reaction, Reaction::Hang), fault == Fault::Hang);
-            assert_eq!(matches!(reaction, Reaction::Lost), fault == Fault::AnswerLost);
-            assert_eq!((journal[0].message_ids.len(), &journal[0].ending), (read, &Ending::Faulted(fault)));
+            assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::AnswerLost);
+            assert_eq!(
+                (journal[0].message_ids.len(), &journal[0].ending),
+                (versions_read, &Ending::Faulted(fault))
+            );
         }
     }
 }

@@ -1,24 +1,24 @@
 //! The JSON protocol of SQS.
 //!
-//! Checksums (`MD5OfMessageBody` and the like) are left out of the answers, and `WaitTimeSeconds` is not waited for: a
-//! receive that finds nothing answers at once.
+//! Responses omit checksums (`MD5OfMessageBody` and the like). `WaitTimeSeconds` is ignored: a receive that finds
+//! nothing returns immediately.
 
 mod call;
-mod shown;
+mod response;
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
 use self::call::{Call, Entry};
-pub(crate) use self::shown::system_attributes;
-use self::shown::{is_wanted, sent_answer, show_message};
-use super::{ACCOUNT, Carried, Reaction, Refusal, malformed, queue_arn, settle, unknown_operation};
+pub(crate) use self::response::system_attributes;
+use self::response::{is_requested, message_json, sent_json};
+use super::{ACCOUNT, Executed, Reaction, Refusal, finish, malformed, queue_arn, unknown_operation};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
 use crate::queues::{BatchEntry, BatchOutcome, QueueError, Queues, ReceiptHandle};
 
-/// Carries out one SQS call; `action` is what follows [`super::SQS_PREFIX`], `url` the server's own.
+/// Carries out one SQS call. `action` is the part after [`super::SQS_PREFIX`], `url` the server's own URL.
 pub fn call(
     queues: &mut Queues,
     journal: &mut Vec<JournalEntry>,
@@ -46,7 +46,7 @@ pub fn call(
             .map_err(|error| malformed(&error))
             .and_then(|call| carry_out(queues, url, action, call, fault, now).map_err(Refusal::from)),
     };
-    settle(journal, entry, fault, result)
+    finish(journal, entry, fault, result)
 }
 
 fn carry_out(
@@ -56,48 +56,54 @@ fn carry_out(
     call: Call,
     fault: Option<Fault>,
     now: SystemTime,
-) -> Result<Carried, QueueError> {
-    let broken = fault.and_then(Fault::broken_entry);
+) -> Result<Executed, QueueError> {
+    let failed_entry = fault.and_then(Fault::failed_entry);
     let queue = call.queue().to_owned();
     match action {
         Action::SendMessage => {
             let sent = queues.send(&queue, call.one.message(), now)?;
-            Ok(carried(sent_answer(&sent), vec![sent.message_id.to_string()]))
+            Ok(executed(sent_json(&sent), vec![sent.message_id.to_string()]))
         }
         Action::SendMessageBatch => {
-            let outcome = queues.send_batch(&queue, entries(call.entries, Entry::message), broken, now)?;
-            Ok(batch_carried(&outcome, |sent| (sent_answer(sent), sent.message_id.to_string())))
+            let outcome =
+                queues.send_batch(&queue, entries(call.entries, Entry::message), failed_entry, now)?;
+            Ok(batch_executed(&outcome, |sent| (sent_json(sent), sent.message_id.to_string())))
         }
         Action::ReceiveMessage => receive(queues, &queue, &call, now),
         Action::DeleteMessage => {
             let deleted = queues.delete(&queue, &call.one.handle()?, now)?;
-            Ok(carried(json!({}), vec![deleted.message_id().to_string()]))
+            Ok(executed(json!({}), vec![deleted.message_id().to_string()]))
         }
         Action::DeleteMessageBatch => {
             let entries = entries(call.entries, |entry| ReceiptHandle::from(entry.receipt_handle.as_str()));
-            let outcome = queues.delete_batch(&queue, entries, broken, now)?;
-            Ok(batch_carried(&outcome, |deleted| (json!({}), deleted.message_id().to_string())))
+            let outcome = queues.delete_batch(&queue, entries, failed_entry, now)?;
+            Ok(batch_executed(&outcome, |deleted| (json!({}), deleted.message_id().to_string())))
         }
         Action::ChangeMessageVisibility => {
             let timeout =
                 call.one.visibility_timeout.ok_or(QueueError::MissingParameter("VisibilityTimeout"))?;
             let handle = call.one.handle()?;
             let id = queues.change_visibility(&queue, &handle, Duration::from_secs(timeout), now)?;
-            Ok(carried(json!({}), vec![id.to_string()]))
+            Ok(executed(json!({}), vec![id.to_string()]))
         }
         Action::ChangeMessageVisibilityBatch => {
-            let outcome =
-                queues.change_visibility_batch(&queue, entries(call.entries, Entry::change), broken, now)?;
-            Ok(batch_carried(&outcome, |id| (json!({}), id.to_string())))
+            let outcome = queues.change_visibility_batch(
+                &queue,
+                entries(call.entries, Entry::change),
+                failed_entry,
+                now,
+            )?;
+            Ok(batch_executed(&outcome, |id| (json!({}), id.to_string())))
         }
         Action::GetQueueAttributes => {
             let attributes = queue_attributes(queues, &queue, now)?;
-            let wanted = attributes.into_iter().filter(|(name, _)| is_wanted(&call.attribute_names, name));
-            Ok(carried(json!({ "Attributes": wanted.collect::<Map<_, _>>() }), Vec::new()))
+            let requested =
+                attributes.into_iter().filter(|(name, _)| is_requested(&call.attribute_names, name));
+            Ok(executed(json!({ "Attributes": requested.collect::<Map<_, _>>() }), Vec::new()))
         }
         Action::GetQueueUrl => {
             queues.settings(&queue)?;
-            Ok(carried(json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }), Vec::new()))
+            Ok(executed(json!({ "QueueUrl": format!("{url}/{ACCOUNT}/{queue}") }), Vec::new()))
         }
         // Not actions of SQS.
         Action::PutEvents
@@ -107,12 +113,12 @@ fn carry_out(
     }
 }
 
-fn receive(queues: &mut Queues, queue: &str, call: &Call, now: SystemTime) -> Result<Carried, QueueError> {
+fn receive(queues: &mut Queues, queue: &str, call: &Call, now: SystemTime) -> Result<Executed, QueueError> {
     let timeout = call.one.visibility_timeout.map(Duration::from_secs);
     let received = queues.receive(queue, call.max_number_of_messages.unwrap_or(1), timeout, now)?;
     let ids = received.iter().map(|received| received.message.id.to_string()).collect();
-    let messages: Vec<Value> = received.iter().map(|received| show_message(call, received)).collect();
-    Ok(carried(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) }, ids))
+    let messages: Vec<Value> = received.iter().map(|received| message_json(call, received)).collect();
+    Ok(executed(if messages.is_empty() { json!({}) } else { json!({ "Messages": messages }) }, ids))
 }
 
 fn queue_attributes(
@@ -150,7 +156,7 @@ impl From<QueueError> for Refusal {
             code: error.code(),
             shape: error.shape(),
             message: error.to_string(),
-            party: Some(if error.is_senders_fault() { "Sender" } else { "Receiver" }),
+            party: Some(if error.is_sender_fault() { "Sender" } else { "Receiver" }),
         }
     }
 }
@@ -159,17 +165,17 @@ fn entries<T>(entries: Vec<Entry>, each: impl Fn(Entry) -> T) -> Vec<BatchEntry<
     entries.into_iter().map(|mut entry| BatchEntry::new(std::mem::take(&mut entry.id), each(entry))).collect()
 }
 
-fn carried(answer: Value, message_ids: Vec<String>) -> Carried {
-    Carried { answer, message_ids, failed: 0 }
+fn executed(response: Value, message_ids: Vec<String>) -> Executed {
+    Executed { response, message_ids, failed: 0 }
 }
 
-fn batch_carried<T>(outcome: &BatchOutcome<T>, show: impl Fn(&T) -> (Value, String)) -> Carried {
+fn batch_executed<T>(outcome: &BatchOutcome<T>, to_json: impl Fn(&T) -> (Value, String)) -> Executed {
     let mut message_ids = Vec::new();
     let mut successful = Vec::new();
     for BatchEntry { id, entry } in &outcome.successful {
-        let (mut answer, message_id) = show(entry);
-        answer["Id"] = id.as_str().into();
-        successful.push(answer);
+        let (mut response, message_id) = to_json(entry);
+        response["Id"] = id.as_str().into();
+        successful.push(response);
         message_ids.push(message_id);
     }
     let failed: Vec<Value> = outcome
@@ -178,15 +184,15 @@ fn batch_carried<T>(outcome: &BatchOutcome<T>, show: impl Fn(&T) -> (Value, Stri
         .map(|BatchEntry { id, entry }| {
             json!({
                 "Id": id,
-                "SenderFault": entry.is_senders_fault(),
+                "SenderFault": entry.is_sender_fault(),
                 "Code": entry.code(),
                 "Message": entry.to_string(),
             })
         })
         .collect();
-    Carried {
+    Executed {
         message_ids,
         failed: failed.len(),
-        answer: json!({ "Successful": successful, "Failed": failed }),
+        response: json!({ "Successful": successful, "Failed": failed }),
     }
 }

@@ -1,4 +1,5 @@
-//! One endpoint through time: what is true of it now, what a lagging read still shows, and when its groups went.
+//! The state of one endpoint over time: its current state, the past states that lagging reads return, and the times
+//! at which groups were removed.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,86 +11,89 @@ use crate::{
     seed::{Endpoint, SecurityGroup, Task, Work},
 };
 
-/// How many past states are kept for lagging reads. A detach makes three, so this is some twenty of them within one lag.
-const VIEWS_MAX: usize = 64;
+/// The maximum number of past states kept for lagging reads. A detach produces three states, so this covers about 20
+/// detaches within one lag.
+const STATES_MAX: usize = 64;
 
-/// An endpoint, and its past.
+/// An endpoint and its past states.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracked {
-    truth: Option<Endpoint>,
-    gone: BTreeMap<SecurityGroupId, SystemTime>,
-    /// Each state with the time from which it held, oldest first, never empty.
-    views: VecDeque<(SystemTime, Option<Endpoint>)>,
+    current: Option<Endpoint>,
+    absent: BTreeMap<SecurityGroupId, SystemTime>,
+    /// Each state with the time from which it applied, oldest first; never empty.
+    states: VecDeque<(SystemTime, Option<Endpoint>)>,
 }
 
 impl Tracked {
-    /// An endpoint that has been there for ever, or (`None`) has not been there yet.
-    pub(crate) fn since_ever(truth: Option<Endpoint>) -> Self {
-        let views = VecDeque::from([(SystemTime::UNIX_EPOCH, truth.clone())]);
-        Self { truth, gone: BTreeMap::new(), views }
+    /// Tracks an endpoint that has always existed, or (`None`) one that does not exist yet.
+    pub(crate) fn new(current: Option<Endpoint>) -> Self {
+        let states = VecDeque::from([(SystemTime::UNIX_EPOCH, current.clone())]);
+        Self { current, absent: BTreeMap::new(), states }
     }
 
-    /// What is true, as of the last [`Self::settle`].
-    pub(crate) fn truth(&self) -> Option<&Endpoint> {
-        self.truth.as_ref()
+    /// The current state, as of the last [`Self::advance`].
+    pub(crate) fn current(&self) -> Option<&Endpoint> {
+        self.current.as_ref()
     }
 
-    /// What was true at that time.
-    pub(crate) fn view(&self, at: SystemTime) -> Option<&Endpoint> {
-        let held = self.views.iter().rev().find(|(since, _)| *since <= at);
-        held.or(self.views.front()).and_then(|(_, view)| view.as_ref())
+    /// The state at a past time.
+    pub(crate) fn state(&self, at: SystemTime) -> Option<&Endpoint> {
+        let found = self.states.iter().rev().find(|(since, _)| *since <= at);
+        found.or(self.states.front()).and_then(|(_, state)| state.as_ref())
     }
 
-    /// Since when the group has been off the endpoint, if it was on it before.
-    pub(crate) fn gone_since(&self, group: &SecurityGroupId) -> Option<SystemTime> {
-        self.gone.get(group).copied()
+    /// The time since which the group has been absent, if it was on the endpoint before.
+    pub(crate) fn absent_since(&self, group: &SecurityGroupId) -> Option<SystemTime> {
+        self.absent.get(group).copied()
     }
 
-    /// Whether nothing will change by itself: no task runs, and no read shows an older state.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.views.len() == 1 && self.truth.as_ref().is_none_or(|endpoint| endpoint.task.is_none())
+    /// Whether the endpoint cannot change by the passage of time: no task runs, and no read returns an older state.
+    pub(crate) fn is_stable(&self) -> bool {
+        self.states.len() == 1 && self.current.as_ref().is_none_or(|endpoint| endpoint.task.is_none())
     }
 
-    /// Changes what is true from `at` on.
+    /// Changes the current state from `at` on.
     pub(crate) fn change(&mut self, at: SystemTime, change: impl FnOnce(&mut Option<Endpoint>)) {
-        let before: Vec<_> = groups(self.truth.as_ref()).map(|group| group.id.clone()).collect();
-        change(&mut self.truth);
-        for group in groups(self.truth.as_ref()) {
-            self.gone.remove(&group.id);
+        let before: Vec<_> = groups(self.current.as_ref()).map(|group| group.id.clone()).collect();
+        change(&mut self.current);
+        for group in groups(self.current.as_ref()) {
+            self.absent.remove(&group.id);
         }
         for id in before {
-            if !groups(self.truth.as_ref()).any(|group| group.id == id) {
-                self.gone.insert(id, at);
+            if !groups(self.current.as_ref()).any(|group| group.id == id) {
+                self.absent.insert(id, at);
             }
         }
-        self.views.push_back((at, self.truth.clone()));
+        self.states.push_back((at, self.current.clone()));
     }
 
-    /// Ends what is due by `now`, each thing at its own time, and forgets the states that no read since `horizon` shows.
-    pub(crate) fn settle(&mut self, now: SystemTime, horizon: SystemTime) {
-        // A task has two ends at most: that of its work and that of its lock.
+    /// Applies every task step due by `now` at its own time, and removes the states that only reads before `horizon`
+    /// would return.
+    pub(crate) fn advance(&mut self, now: SystemTime, horizon: SystemTime) {
+        // A task has at most two steps: the end of its work and the end of its lock.
         for _ in 0..2 {
-            let Some(task) = self.truth.as_ref().and_then(|endpoint| endpoint.task.clone()) else {
+            let Some(task) = self.current.as_ref().and_then(|endpoint| endpoint.task.clone()) else {
                 break;
             };
             match task.work {
                 Work::Hold {} if task.free_at <= now => {
-                    self.change(task.free_at, |truth| release(truth.as_mut()));
+                    self.change(task.free_at, |current| release(current.as_mut()));
                 }
                 Work::Attach { .. } | Work::Detach { .. } if task.ends_at <= now => {
-                    self.change(task.ends_at, |truth| finish(truth.as_mut(), &task));
+                    self.change(task.ends_at, |current| finish(current.as_mut(), &task));
                 }
                 _ => break,
             }
         }
-        while self.views.len() > VIEWS_MAX || self.views.get(1).is_some_and(|(since, _)| *since <= horizon) {
-            self.views.pop_front();
+        while self.states.len() > STATES_MAX || self.states.get(1).is_some_and(|(since, _)| *since <= horizon)
+        {
+            self.states.pop_front();
         }
     }
 }
 
-/// Starts a task: the endpoint is `Pending`, and the group in between.
-pub(crate) fn begin(endpoint: &mut Endpoint, task: Task) {
+/// Starts a task: sets the endpoint to `Pending`, and the group to `Attaching` or `Detaching`.
+pub(crate) fn start(endpoint: &mut Endpoint, task: Task) {
     "Pending".clone_into(&mut endpoint.endpoint_status);
     match &task.work {
         Work::Attach { security_group_id } => {
@@ -123,7 +127,7 @@ fn finish(endpoint: Option<&mut Endpoint>, task: &Task) {
 fn release(endpoint: Option<&mut Endpoint>) {
     let Some(endpoint) = endpoint else { return };
     endpoint.task = None;
-    // Whatever else somebody has made of the endpoint in the meantime stays.
+    // Keep another status that a test has set in the meantime.
     if endpoint.endpoint_status == "Pending" {
         "Active".clone_into(&mut endpoint.endpoint_status);
     }

@@ -1,77 +1,77 @@
-//! The actions: the checks that all share, and the reads. Attach and detach have a file of their own.
+//! The actions: the checks common to all, and the reads. Attach and detach are in `writes`.
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use serde_json::{Value, json};
 
-use super::{Cloud, Errand, writes::Write};
+use super::{CallContext, Cloud, writes::Write};
 use crate::{
     action::Action,
-    answer::{Outcome, Refusal},
     call::Call,
     codes,
     fault::Effect,
     ids::{EndpointId, RegionId},
     paging::{PageLimits, page},
     quota::Exceeded,
+    response::{Outcome, Refusal},
     seed::Endpoint,
     settings::ThrottleHint,
 };
 
-/// Where STS's calls are counted: it has one quota for all regions.
-const EVERYWHERE: &str = "*";
+/// The region under which STS calls are counted: STS has one quota for all regions.
+const ALL_REGIONS: &str = "*";
 
 impl Cloud {
-    /// Carries out a call that was let in.
-    pub(super) fn carry_out(&mut self, errand: Errand<'_>) -> Outcome {
-        let Errand { action, call, effect, now, .. } = errand;
+    /// Carries out an authenticated call.
+    pub(super) fn carry_out(&mut self, context: CallContext<'_>) -> Outcome {
+        let CallContext { action, call, effect, now, .. } = context;
         match action {
             Action::AssumeRoleWithOIDC => {
-                self.meter(&RegionId::from(EVERYWHERE), errand)?;
-                self.assume_role(errand)
+                self.meter(&RegionId::from(ALL_REGIONS), context)?;
+                self.assume_role(context)
             }
             Action::DescribeRegions => {
-                self.permit(errand, None)?;
+                self.check_permissions(context, None)?;
                 Ok(self.regions())
             }
             Action::ListVpcEndpointSecurityGroups => {
-                let region = self.enter(errand)?;
+                let region = self.check_call(context)?;
                 self.list_groups(&region, call, effect, now)
             }
             Action::ListVpcEndpoints => {
-                let region = self.enter(errand)?;
+                let region = self.check_call(context)?;
                 self.list_endpoints(&region, call, effect, now)
             }
             Action::GetVpcEndpointAttribute => {
-                let region = self.enter(errand)?;
-                let endpoint = self.seen(&region, &call.endpoint_id()?, now);
+                let region = self.check_call(context)?;
+                let endpoint = self.visible_endpoint(&region, &call.endpoint_id()?, now);
                 let mut record = record(endpoint.ok_or(codes::ENDPOINT_NOT_FOUND)?);
-                // Only the list shows them.
+                // Only `ListVpcEndpoints` returns the tags.
                 record.as_object_mut().and_then(|fields| fields.remove("Tags"));
                 Ok(record)
             }
             Action::AttachSecurityGroupToVpcEndpoint => {
-                let region = self.enter(errand)?;
-                self.write_once(Write::Attach, region, errand)
+                let region = self.check_call(context)?;
+                self.write_once(Write::Attach, region, context)
             }
             Action::DetachSecurityGroupFromVpcEndpoint => {
-                let region = self.enter(errand)?;
-                self.write_once(Write::Detach, region, errand)
+                let region = self.check_call(context)?;
+                self.write_once(Write::Detach, region, context)
             }
         }
     }
 
-    /// The region of a call that has one, once the quota and RAM let it pass.
-    fn enter(&mut self, errand: Errand<'_>) -> Result<RegionId, Refusal> {
-        let region = self.region_of(errand.call)?;
-        self.meter(&region, errand)?;
-        self.permit(errand, Some(&region))?;
+    /// Checks region, quota and permissions of a call, and returns the region.
+    fn check_call(&mut self, context: CallContext<'_>) -> Result<RegionId, Refusal> {
+        let region = self.region_of(context.call)?;
+        self.meter(&region, context)?;
+        self.check_permissions(context, Some(&region))?;
         Ok(region)
     }
 
-    fn meter(&mut self, region: &RegionId, errand: Errand<'_>) -> Result<(), Refusal> {
-        let admitted = self.meter.admit(region, errand.action, errand.now);
+    fn meter(&mut self, region: &RegionId, context: CallContext<'_>) -> Result<(), Refusal> {
+        let admitted = self.meter.admit(region, context.action, context.now);
         admitted.map_err(|exceeded| self.throttled(exceeded))
     }
 
@@ -91,12 +91,12 @@ impl Cloud {
         now: SystemTime,
     ) -> Outcome {
         let endpoint = call.endpoint_id()?;
-        let view = self
+        let state = self
             .endpoints
             .get(&endpoint)
-            .and_then(|tracked| tracked.view(before(now, self.settings.read_lag)));
-        let view = view.filter(|view| view.region_id == *region).ok_or(codes::ENDPOINT_NOT_FOUND)?;
-        let mut items: Vec<_> = view
+            .and_then(|tracked| tracked.state(before(now, self.settings.read_lag)));
+        let state = state.filter(|state| state.region_id == *region).ok_or(codes::ENDPOINT_NOT_FOUND)?;
+        let mut items: Vec<_> = state
             .security_groups
             .iter()
             .map(|group| {
@@ -119,7 +119,7 @@ impl Cloud {
         effect: Option<&Effect>,
         now: SystemTime,
     ) -> Outcome {
-        // An endpoint that is named is looked up: accounts have thousands, and most calls name one.
+        // A named endpoint is looked up directly: accounts have thousands, and most calls name one.
         let named = call.get("EndpointId").map(EndpointId::from);
         let ids: Vec<_> = match &named {
             Some(id) => vec![id],
@@ -127,18 +127,23 @@ impl Cloud {
         };
         let items: Vec<_> = ids
             .into_iter()
-            .filter_map(|id| self.seen(region, id, now))
-            .filter(|endpoint| is_asked_for(endpoint, call))
+            .filter_map(|id| self.visible_endpoint(region, id, now))
+            .filter(|endpoint| matches_filters(endpoint, call))
             .map(|endpoint| (endpoint.endpoint_id.to_string(), record(endpoint)))
             .collect();
         let limits = PageLimits { results: 1..=1000, default: 50, server_max: self.settings.page_size_max };
         page(&items, "Endpoints", call, &limits, effect)
     }
 
-    /// The record that a read shows.
-    fn seen(&self, region: &RegionId, endpoint: &EndpointId, now: SystemTime) -> Option<&Endpoint> {
-        let view = self.endpoints.get(endpoint)?.view(before(now, self.settings.record_lag))?;
-        (view.region_id == *region).then_some(view)
+    /// The endpoint as a read returns it.
+    fn visible_endpoint(
+        &self,
+        region: &RegionId,
+        endpoint: &EndpointId,
+        now: SystemTime,
+    ) -> Option<&Endpoint> {
+        let state = self.endpoints.get(endpoint)?.state(before(now, self.settings.record_lag))?;
+        (state.region_id == *region).then_some(state)
     }
 
     fn regions(&self) -> Value {
@@ -156,29 +161,29 @@ impl Cloud {
     fn throttled(&mut self, exceeded: Exceeded) -> Refusal {
         self.counts.throttled += 1;
         let code = self.settings.throttle_code.clone();
-        let known = codes::find(&code).unwrap_or(codes::THROTTLING);
-        let refusal = Refusal { code, ..Refusal::from(known) };
-        let left = u64::try_from(exceeded.left.as_millis()).unwrap_or(u64::MAX);
+        let template = codes::find(&code).unwrap_or(codes::THROTTLING);
+        let refusal = Refusal { code, ..Refusal::from(template) };
+        let remaining_ms = u64::try_from(exceeded.remaining.as_millis()).unwrap_or(u64::MAX);
         match self.settings.throttle_hint {
             ThrottleHint::None => refusal,
-            ThrottleHint::RetryAfter => refusal.with_header("x-acs-retry-after", left),
+            ThrottleHint::RetryAfter => refusal.with_header("x-acs-retry-after", remaining_ms),
             ThrottleHint::RateLimit => {
                 let limit = exceeded.quota.calls;
-                // The account's own window is told, too; of the two the longer one counts.
-                let hint = |left: u64| {
-                    let text = format!("Limit:{limit},Remain:0,TimeLeft:{left},Reset:{left}");
+                // The account's own window is reported too; the client must wait for the longer of the two.
+                let hint = |remaining_ms: u64| {
+                    let text = format!("Limit:{limit},Remain:0,TimeLeft:{remaining_ms},Reset:{remaining_ms}");
                     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
                 };
-                let api = hint(left);
+                let api = hint(remaining_ms);
                 refusal
                     .with_header("x-ratelimit-user-api", api)
-                    .with_header("x-ratelimit-user", hint(left / 2))
+                    .with_header("x-ratelimit-user", hint(remaining_ms / 2))
             }
         }
     }
 }
 
-fn is_asked_for(endpoint: &Endpoint, call: &Call) -> bool {
+fn matches_filters(endpoint: &Endpoint, call: &Call) -> bool {
     [
         ("EndpointId", Some(endpoint.endpoint_id.as_str())),
         ("EndpointName", endpoint.endpoint_name.as_deref()),
@@ -188,7 +193,7 @@ fn is_asked_for(endpoint: &Endpoint, call: &Call) -> bool {
         ("VpcId", endpoint.vpc_id.as_deref()),
     ]
     .into_iter()
-    .all(|(filter, value)| call.get(filter).is_none_or(|wanted| value == Some(wanted)))
+    .all(|(filter, value)| call.get(filter).is_none_or(|expected| value == Some(expected)))
 }
 
 fn record(endpoint: &Endpoint) -> Value {

@@ -1,20 +1,20 @@
-//! The sessions that STS hands out, and what their policies permit.
+//! The sessions that STS issues, and the permissions of their policies.
 
 use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::{Cloud, Errand};
+use super::{CallContext, Cloud};
 use crate::{
     action::Action,
-    answer::{Outcome, Refusal},
     ids::{OidcProviderArn, RegionId, RoleArn},
+    response::{Outcome, Refusal},
     seed::{self, AccessKey, OidcProvider, Role, SeedError},
-    sts::{Granted, Verdict},
+    sts::{Decision, IssuedSession},
 };
 
 impl Cloud {
-    /// Puts an OIDC provider there, or in the place of the one with its ARN.
+    /// Adds an OIDC provider, or replaces the one with the same ARN.
     pub fn set_oidc_provider(&mut self, provider: OidcProvider) -> Result<(), SeedError> {
         let mut sts = self.sts.clone();
         sts.providers.insert(provider.arn.clone(), provider);
@@ -23,7 +23,7 @@ impl Cloud {
         Ok(())
     }
 
-    /// Puts a role there, or in the place of the one with its ARN. The sessions that it has stay as they are.
+    /// Adds a role, or replaces the one with the same ARN. The role's existing sessions do not change.
     pub fn set_role(&mut self, role: Role) -> Result<(), SeedError> {
         let mut sts = self.sts.clone();
         sts.roles.insert(role.arn.clone(), role);
@@ -32,45 +32,47 @@ impl Cloud {
         Ok(())
     }
 
-    /// The provider of this ARN.
     #[must_use]
     pub fn oidc_provider(&self, arn: impl Into<OidcProviderArn>) -> Option<&OidcProvider> {
         self.sts.providers.get(&arn.into())
     }
 
-    /// The role of this ARN.
     #[must_use]
     pub fn role(&self, arn: impl Into<RoleArn>) -> Option<&Role> {
         self.sts.roles.get(&arn.into())
     }
 
-    /// The sessions that were handed out, ended ones included, in the order of their keys' ids. At least the
-    /// [`crate::SESSIONS_KEPT`] that end last are there.
+    /// The issued sessions, ended ones included, sorted by access key id. If more than [`crate::SESSIONS_MAX`] were
+    /// issued, those that expire first were removed.
     pub fn sessions(&self) -> impl Iterator<Item = &AccessKey> {
-        self.gate.keys.values().filter(|key| key.session.is_some())
+        self.authenticator.access_keys.values().filter(|key| key.session.is_some())
     }
 
-    /// Ends every session that was handed out so far: the next call with one is refused as expired.
+    /// Ends every session issued so far: the next call with one is refused as expired.
     pub fn expire_sessions(&mut self, now: SystemTime) {
         let now = self.server_time(now);
-        for key in self.gate.keys.values_mut().filter(|key| key.session.is_some()) {
+        for key in self.authenticator.access_keys.values_mut().filter(|key| key.session.is_some()) {
             let end = key.security_token_expires_at.map_or(now, |end| end.min(now));
             key.security_token_expires_at = Some(end);
         }
     }
 
-    /// Gives a role's session for a token.
-    pub(super) fn assume_role(&mut self, errand: Errand<'_>) -> Outcome {
-        let Errand { call, request_id, now, .. } = errand;
+    /// Issues credentials of a role's session in exchange for a token.
+    pub(super) fn assume_role(&mut self, context: CallContext<'_>) -> Outcome {
+        let CallContext { call, request_id, now, .. } = context;
         let now = self.server_time(now);
-        let Granted { key, fields } = self.sts.assume_role(call, &self.settings, request_id, now)?;
-        self.gate.add_session(key);
+        let IssuedSession { key, fields } = self.sts.assume_role(call, &self.settings, request_id, now)?;
+        self.authenticator.add_session(key);
         Ok(fields)
     }
 
-    /// Whether RAM lets the key do this. Without a region, all regions are meant.
-    pub(super) fn permit(&self, errand: Errand<'_>, region: Option<&RegionId>) -> Result<(), Refusal> {
-        let Errand { action, key, .. } = errand;
+    /// Checks that RAM allows the call to the key. `None` as region means all regions.
+    pub(super) fn check_permissions(
+        &self,
+        context: CallContext<'_>,
+        region: Option<&RegionId>,
+    ) -> Result<(), Refusal> {
+        let CallContext { action, key, .. } = context;
         if key.denied_actions.contains(&action) {
             return Err(self.denied(action, key, "ImplicitDeny", "AccountLevelIdentityBasedPolicy"));
         }
@@ -80,11 +82,11 @@ impl Cloud {
             return Ok(());
         };
         let name = format!("privatelink:{action}");
-        for resource in resources(errand, region, session.role_arn.account()) {
-            let kind = match policy.verdict(&name, &resource) {
-                Verdict::Allowed => continue,
-                Verdict::Denied => "ExplicitDeny",
-                Verdict::NotAllowed => "ImplicitDeny",
+        for resource in resources(context, region, session.role_arn.account()) {
+            let kind = match policy.decide(&name, &resource) {
+                Decision::Allowed => continue,
+                Decision::ExplicitDeny => "ExplicitDeny",
+                Decision::ImplicitDeny => "ImplicitDeny",
             };
             return Err(self.denied(action, key, kind, "SessionPolicy"));
         }
@@ -111,9 +113,9 @@ impl Cloud {
     }
 }
 
-/// What a call is about, as RAM names it. A policy has to allow all of it.
-fn resources(errand: Errand<'_>, region: Option<&RegionId>, account: &str) -> Vec<String> {
-    let Errand { action, call, .. } = errand;
+/// The resources of a call, as RAM names them. A policy must allow all of them.
+fn resources(context: CallContext<'_>, region: Option<&RegionId>, account: &str) -> Vec<String> {
+    let CallContext { action, call, .. } = context;
     let region = region.map_or("*", RegionId::as_str);
     let named = |parameter| call.get(parameter).unwrap_or("*");
     let endpoint = format!("acs:privatelink:{region}:{account}:vpcendpoint/{}", named("EndpointId"));

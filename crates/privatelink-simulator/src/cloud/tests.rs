@@ -1,4 +1,4 @@
-//! The laws of the service, on made-up times and without signatures; those have their own tests.
+//! The behavior of the service, with synthetic times and without signatures, which have their own tests.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,7 @@ const GROUPS: Action = Action::ListVpcEndpointSecurityGroups;
 const ENDPOINTS: Action = Action::ListVpcEndpoints;
 
 #[test]
-fn a_detach_is_detaching_then_absent_while_pending_then_done() {
+fn detach_passes_through_detaching_and_pending() {
     let mut cloud = cloud(|settings| {
         settings.detach_takes = Duration::from_secs(3);
         settings.pending_after = Duration::from_secs(2);
@@ -43,7 +43,7 @@ fn a_detach_is_detaching_then_absent_while_pending_then_done() {
 }
 
 #[test]
-fn a_group_that_is_attached_again_is_gone_no_more() {
+fn reattached_group_is_not_absent() {
     let mut cloud = cloud(|_| {});
     assert!(cloud.0.detach_now("ep-a", "sg-1", at(1)));
     assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(2)), Some(at(1)));
@@ -54,17 +54,17 @@ fn a_group_that_is_attached_again_is_gone_no_more() {
 }
 
 #[test]
-fn an_endpoint_can_be_put_in_the_place_of_another() {
+fn endpoint_can_be_replaced() {
     let mut cloud = cloud(|_| {});
     let another = Endpoint::new("eu-west-1", "ep-a", ["sg-9"]);
     cloud.0.set_endpoint(another, at(1)).unwrap();
     assert_eq!(cloud.groups(2), json!([["sg-9", "Attached"]]));
-    let elsewhere = Endpoint::new("mars-1", "ep-a", ["sg-9"]);
+    let elsewhere = Endpoint::new("unknown-1", "ep-a", ["sg-9"]);
     assert!(cloud.0.set_endpoint(elsewhere, at(3)).is_err());
 }
 
 #[test]
-fn a_second_call_meets_the_lock_of_the_first() {
+fn call_during_a_task_is_refused_with_the_lock_code() {
     for (lock_code, code) in [
         (LockCode::EndpointLocked, "EndpointLocked"),
         (LockCode::ConcurrentCallNotSupported, "ConcurrentCallNotSupported"),
@@ -83,7 +83,7 @@ fn a_second_call_meets_the_lock_of_the_first() {
 }
 
 #[test]
-fn an_endpoint_that_somebody_else_holds_is_pending_and_locked_until_then() {
+fn held_endpoint_is_pending_and_locked() {
     let mut cloud = cloud(|_| {});
     assert!(cloud.0.hold_endpoint("ep-a", Duration::from_secs(10), at(0)));
     assert_eq!(cloud.status(9), "Pending");
@@ -95,7 +95,7 @@ fn an_endpoint_that_somebody_else_holds_is_pending_and_locked_until_then() {
 }
 
 #[test]
-fn each_state_of_an_endpoint_has_its_refusal() {
+fn each_endpoint_state_has_its_refusal() {
     type Change = fn(&mut Endpoint);
     let cases: [(Change, &str); 8] = [
         (
@@ -119,7 +119,7 @@ fn each_state_of_an_endpoint_has_its_refusal() {
 }
 
 #[test]
-fn what_is_missing_or_unknown_is_named() {
+fn missing_or_unknown_parameter_has_its_code() {
     let mut cloud = cloud(|_| {});
     for (action, query, code) in [
         (DETACH, "EndpointId=ep-a", "MissingSecurityGroupId"),
@@ -128,7 +128,7 @@ fn what_is_missing_or_unknown_is_named() {
         (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-z", "SecurityGroupNotFound"),
         (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-9", "SecurityGroupNotFound"),
         (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&DryRun=1", "InvalidParameter"),
-        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=mars-1", "RegionNotFound"),
+        (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=unknown-1", "RegionNotFound"),
         (DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&RegionId=us-east-1", "EndpointNotFound"),
         (ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-1", "SecurityGroupAlreadyAttached"),
         (ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-z", "SecurityGroupNotFound"),
@@ -142,7 +142,7 @@ fn what_is_missing_or_unknown_is_named() {
 }
 
 #[test]
-fn an_endpoint_carries_ten_groups_and_no_more() {
+fn endpoint_has_at_most_ten_groups() {
     let mut cloud = cloud(|_| {});
     for group in 3..=10 {
         assert!(cloud.0.attach_now("ep-a", format!("sg-x{group}"), at(0)));
@@ -152,7 +152,7 @@ fn an_endpoint_carries_ten_groups_and_no_more() {
 }
 
 #[test]
-fn a_dry_run_passes_as_an_error_and_changes_nothing() {
+fn dry_run_returns_an_error_code_and_changes_nothing() {
     let mut cloud = cloud(|_| {});
     let before = cloud.0.snapshot(at(0));
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1&DryRun=true";
@@ -165,7 +165,7 @@ fn a_dry_run_passes_as_an_error_and_changes_nothing() {
 }
 
 #[test]
-fn a_token_sent_again_repeats_the_first_result_and_does_nothing_else() {
+fn repeated_client_token_returns_the_first_result() {
     let mut cloud = cloud(|_| {});
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1&ClientToken=t";
     let first = cloud.read(0, DETACH, query);
@@ -179,7 +179,7 @@ fn a_token_sent_again_repeats_the_first_result_and_does_nothing_else() {
 }
 
 #[test]
-fn a_refusal_is_forgotten_unless_tokens_remember_it() {
+fn refusal_is_stored_under_its_token_only_if_enabled() {
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1&ClientToken=t";
     for (remembers, code) in [(false, None), (true, Some("EndpointLocked"))] {
         let mut cloud = cloud(|settings| settings.client_token_remembers_refusals = remembers);
@@ -190,10 +190,10 @@ fn a_refusal_is_forgotten_unless_tokens_remember_it() {
 }
 
 #[test]
-fn lagging_reads_show_what_was_true_before() {
+fn lagging_read_returns_the_earlier_state() {
     let mut cloud = cloud(|settings| settings.read_lag = Duration::from_secs(2));
     cloud.call(10, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
-    assert_eq!(cloud.status(10), "Pending", "records do not lag by themselves");
+    assert_eq!(cloud.status(10), "Pending", "read_lag does not delay records");
     assert_eq!(cloud.groups(11), json!([["sg-1", "Attached"], ["sg-2", "Attached"]]));
     assert_eq!(cloud.groups(12), json!([["sg-1", "Detaching"], ["sg-2", "Attached"]]));
     assert_eq!(cloud.status(13), "Active");
@@ -202,12 +202,12 @@ fn lagging_reads_show_what_was_true_before() {
 }
 
 #[test]
-fn an_accepted_detach_can_come_to_nothing_or_fail() {
+fn accepted_detach_can_have_no_effect_or_fail() {
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1";
     let both = json!([["sg-1", "Attached"], ["sg-2", "Attached"]]);
-    let mut idle = cloud(|settings| settings.detach_effect = DetachEffect::Nothing);
-    assert_eq!(idle.code(0, DETACH, query), None);
-    assert_eq!((idle.groups(0), idle.status(0)), (both.clone(), "Active".to_owned()));
+    let mut without_effect = cloud(|settings| settings.detach_effect = DetachEffect::Nothing);
+    assert_eq!(without_effect.code(0, DETACH, query), None);
+    assert_eq!((without_effect.groups(0), without_effect.status(0)), (both.clone(), "Active".to_owned()));
 
     let mut failing = cloud(|_| {});
     failing.0.inject(Fault::on(DETACH, Effect::AcceptedThenFails).nth(1));
@@ -220,14 +220,14 @@ fn an_accepted_detach_can_come_to_nothing_or_fail() {
 }
 
 #[test]
-fn a_detach_of_an_absent_group_can_be_accepted() {
+fn detach_of_an_absent_group_can_be_accepted() {
     let mut cloud = cloud(|settings| settings.absent_group = AbsentGroup::Accepted);
     assert_eq!(cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-9"), None);
     assert_eq!(cloud.status(0), "Active");
 }
 
 #[test]
-fn a_removed_endpoint_is_gone_with_its_groups() {
+fn removed_endpoint_is_not_found() {
     let mut cloud = cloud(|_| {});
     cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
     assert!(cloud.0.remove_endpoint("ep-a", at(1)));
@@ -237,7 +237,7 @@ fn a_removed_endpoint_is_gone_with_its_groups() {
 }
 
 #[test]
-fn ram_denies_what_the_key_may_not_do() {
+fn ram_denies_the_denied_actions() {
     let seed = || Seed {
         access_keys: vec![AccessKey { denied_actions: [DETACH].into(), ..AccessKey::default() }],
         ..seed(|_| {})
@@ -245,18 +245,18 @@ fn ram_denies_what_the_key_may_not_do() {
     for (denial_code, code, status) in
         [(DenialCode::NoPermission, "NoPermission", 400), (DenialCode::ForbiddenRam, "Forbidden.RAM", 403)]
     {
-        let mut cloud = Driver(Cloud::new(seed()).unwrap());
+        let mut cloud = TestCloud(Cloud::new(seed()).unwrap());
         cloud.0.change_settings(|settings| settings.denial_code = denial_code);
-        let answer = cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
-        let body: Value = serde_json::from_slice(answer.body()).unwrap();
-        assert_eq!((answer.status().as_u16(), &body["Code"]), (status, &json!(code)));
+        let response = cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
+        let body: Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!((response.status().as_u16(), &body["Code"]), (status, &json!(code)));
         assert_eq!(body["AccessDeniedDetail"]["AuthAction"], format!("privatelink:{DETACH}"));
         assert_eq!(cloud.code(0, GROUPS, "EndpointId=ep-a"), None);
     }
 }
 
 #[test]
-fn a_throttled_call_is_told_when_to_come_back() {
+fn throttled_response_contains_a_retry_hint() {
     let query = "EndpointId=ep-a";
     let mut cloud = cloud(|_| {});
     let mut quotas = documented();
@@ -276,28 +276,28 @@ fn a_throttled_call_is_told_when_to_come_back() {
 }
 
 #[test]
-fn error_bodies_come_in_each_format() {
+fn error_body_has_the_configured_format() {
     let mut cloud = cloud(|_| {});
-    let answer = cloud.call(0, GROUPS, "EndpointId=ep-z");
-    let body: Value = serde_json::from_slice(answer.body()).unwrap();
+    let response = cloud.call(0, GROUPS, "EndpointId=ep-z");
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
     let mut keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["Code", "HostId", "Message", "Recommend", "RequestId"]);
     assert_eq!(body["HostId"], "privatelink.test");
-    assert_eq!(answer.headers()["date"], "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(response.headers()["date"], "Thu, 01 Jan 1970 00:00:00 GMT");
 
     cloud.0.change_settings(|settings| settings.error_format = ErrorFormat::JsonLowerCamel);
     let body: Value = serde_json::from_slice(cloud.call(0, GROUPS, "EndpointId=ep-z").body()).unwrap();
     assert_eq!(body["code"], "EndpointNotFound");
 
     cloud.0.change_settings(|settings| settings.error_format = ErrorFormat::Xml);
-    let answer = cloud.call(0, GROUPS, "EndpointId=ep-z");
-    let text = String::from_utf8(answer.into_body().into()).unwrap();
+    let response = cloud.call(0, GROUPS, "EndpointId=ep-z");
+    let text = String::from_utf8(response.into_body().into()).unwrap();
     assert!(text.contains("<Code>EndpointNotFound</Code>") && text.contains("&amp;product="), "{text}");
 }
 
 #[test]
-fn an_unknown_action_version_path_or_method_is_no_api() {
+fn unknown_action_version_path_or_method_is_refused() {
     let mut cloud = cloud(|_| {});
     let mut code = |method: &str, uri: &str, action: &str, version: &str| {
         let request = Request::builder().method(method).uri(uri).header("x-acs-action", action);
@@ -317,7 +317,7 @@ fn an_unknown_action_version_path_or_method_is_no_api() {
 }
 
 #[test]
-fn parameters_may_come_as_a_form() {
+fn parameters_can_be_sent_as_a_form() {
     let mut cloud = cloud(|_| {});
     let request = Request::post("/")
         .header("x-acs-action", GROUPS.name())
@@ -329,7 +329,7 @@ fn parameters_may_come_as_a_form() {
 }
 
 #[test]
-fn each_fault_strikes_in_its_way_and_only_after_is_anything_done() {
+fn fault_executes_the_call_only_if_set_to_after() {
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1";
     let cases = [
         (Effect::code("SystemBusy"), Manner::Whole { after: Duration::ZERO }, 400),
@@ -356,8 +356,12 @@ fn each_fault_strikes_in_its_way_and_only_after_is_anything_done() {
         ] {
             let mut cloud = cloud(|_| {});
             cloud.0.inject(fault);
-            let answer = cloud.answer(0, DETACH, query);
-            assert_eq!((answer.manner, answer.response.status().as_u16()), (manner, status), "{effect:?}");
+            let response = cloud.answer(0, DETACH, query);
+            assert_eq!(
+                (response.manner, response.response.status().as_u16()),
+                (manner, status),
+                "{effect:?}"
+            );
             assert_eq!(cloud.0.counts().endpoint("ep-a").detaches_accepted, accepted, "{effect:?}");
             assert!(cloud.0.snapshot(at(0)).faults.is_empty());
         }
@@ -365,28 +369,28 @@ fn each_fault_strikes_in_its_way_and_only_after_is_anything_done() {
 }
 
 #[test]
-fn a_truncated_answer_announces_more_than_it_brings() {
+fn truncated_response_declares_a_larger_length() {
     let mut cloud = cloud(|_| {});
     cloud.0.inject(Fault::anywhere(Effect::Truncated).next(1).delayed(Duration::from_millis(7)));
-    let Answer { response, manner } = cloud.answer(0, GROUPS, "EndpointId=ep-a");
+    let SimulatedResponse { response, manner } = cloud.answer(0, GROUPS, "EndpointId=ep-a");
     let Manner::Truncated { after, announced } = manner else { unreachable!("{manner:?}") };
     assert_eq!(after, Duration::from_millis(7));
     assert!(announced > response.body().len() as u64 && !response.body().is_empty());
 }
 
 #[test]
-fn a_fault_that_can_never_strike_is_ignored() {
+fn fault_that_no_call_can_match_is_ignored() {
     let mut cloud = cloud(|_| {});
     cloud.0.inject(Fault { call: Calls::Nth(0), ..Fault::anywhere(Effect::Hang) });
     assert!(cloud.0.snapshot(at(0)).faults.is_empty());
 }
 
 #[test]
-fn a_snapshot_is_the_seed_of_a_cloud_that_goes_on_in_the_same_way() {
+fn cloud_restored_from_a_snapshot_behaves_the_same() {
     let mut first = cloud(|settings| settings.pending_after = Duration::from_secs(2));
     first.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
     let json = serde_json::to_vec(&first.0.snapshot(at(1))).unwrap();
-    let mut second = Driver(Cloud::new(Seed::from_json(&json).unwrap()).unwrap());
+    let mut second = TestCloud(Cloud::new(Seed::from_json(&json).unwrap()).unwrap());
     for second_of_test in [1, 3, 4, 5] {
         assert_eq!(second.0.snapshot(at(second_of_test)), first.0.snapshot(at(second_of_test)));
     }
@@ -394,7 +398,7 @@ fn a_snapshot_is_the_seed_of_a_cloud_that_goes_on_in_the_same_way() {
 }
 
 #[test]
-fn the_journal_tells_each_call_and_how_it_ended() {
+fn journal_records_call_and_result() {
     let mut cloud = cloud(|_| {});
     cloud.0.inject(Fault::on(DETACH, Effect::Reset).after_execution().nth(1));
     cloud.call(1, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1&ClientToken=t&DryRun=false");
@@ -417,16 +421,16 @@ fn the_journal_tells_each_call_and_how_it_ended() {
 }
 
 #[test]
-fn the_servers_clock_can_be_wrong() {
+fn server_clock_can_be_offset() {
     let mut cloud = cloud(|settings| settings.clock_offset_ms = 20 * 60 * 1000);
     assert_eq!(cloud.call(0, GROUPS, "EndpointId=ep-a").headers()["date"], "Thu, 01 Jan 1970 00:20:00 GMT");
 }
 
-/// A cloud, and short words for talking to it.
-struct Driver(Cloud);
+/// A cloud with helper methods for calls.
+struct TestCloud(Cloud);
 
-impl Driver {
-    fn answer(&mut self, second: u64, action: Action, query: &str) -> Answer {
+impl TestCloud {
+    fn answer(&mut self, second: u64, action: Action, query: &str) -> SimulatedResponse {
         let region = if query.contains("RegionId") { "" } else { "RegionId=eu-west-1&" };
         let request = Request::post(format!("/?{region}{query}"))
             .header("host", "privatelink.test")
@@ -468,8 +472,8 @@ impl Driver {
     }
 }
 
-fn cloud(change: impl FnOnce(&mut Settings)) -> Driver {
-    Driver(Cloud::new(seed(change)).unwrap())
+fn cloud(change: impl FnOnce(&mut Settings)) -> TestCloud {
+    TestCloud(Cloud::new(seed(change)).unwrap())
 }
 
 fn seed(change: impl FnOnce(&mut Settings)) -> Seed {

@@ -1,31 +1,30 @@
-//! Attach and detach: what each checks, in which order, and the task that an accepted one starts.
+//! Attach and detach: their checks, in order, and the task that an accepted call starts.
 
 use serde_json::json;
 
 use super::{
-    Cloud, Errand,
-    endpoint::{Tracked, begin},
+    CallContext, Cloud,
+    endpoint::{Tracked, start},
 };
 use crate::{
-    answer::{Outcome, Refusal},
     codes,
     fault::Effect,
     ids::{EndpointId, RegionId, SecurityGroupId},
     journal::EndpointCounts,
+    response::{Outcome, Refusal},
     seed::{Endpoint, GROUPS_PER_ENDPOINT_MAX, Task, Work},
     settings::{AbsentGroup, DetachEffect},
-    tokens::Known,
+    tokens::Lookup,
     wire_time::later,
 };
 
-/// The two writes.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Write {
     Attach,
     Detach,
 }
 
-/// What a write is about.
+/// The parameters of a write.
 struct Target {
     region: RegionId,
     endpoint: EndpointId,
@@ -34,9 +33,9 @@ struct Target {
 }
 
 impl Cloud {
-    /// Attaches or detaches, unless the client token says that it was done before.
-    pub(super) fn write_once(&mut self, write: Write, region: RegionId, errand: Errand<'_>) -> Outcome {
-        let Errand { call, key, now, .. } = errand;
+    /// Attaches or detaches, unless the call repeats an earlier one with the same client token.
+    pub(super) fn write_once(&mut self, write: Write, region: RegionId, context: CallContext<'_>) -> Outcome {
+        let CallContext { call, key, now, .. } = context;
         let target = Target {
             region,
             endpoint: call.endpoint_id()?,
@@ -44,25 +43,25 @@ impl Cloud {
             dry_run: call.dry_run()?,
         };
         let Some(token) = call.client_token()? else {
-            return self.write(write, &target, errand);
+            return self.write(write, &target, context);
         };
         let token = (key.access_key_id.clone(), token.to_owned());
         match self.tokens.look_up(&token, &call.fingerprint(), now) {
-            Known::Same(outcome) => {
+            Lookup::Same(outcome) => {
                 self.count(&target.endpoint, |counts| counts.replays += 1);
                 return outcome;
             }
-            Known::Other => return Err(codes::IDEMPOTENT_PARAMETER_MISMATCH.into()),
-            Known::No => {}
+            Lookup::OtherParameters => return Err(codes::IDEMPOTENT_PARAMETER_MISMATCH.into()),
+            Lookup::New => {}
         }
-        let outcome = self.write(write, &target, errand);
+        let outcome = self.write(write, &target, context);
         if outcome.is_ok() || self.settings.client_token_remembers_refusals {
-            self.tokens.remember(token, call.fingerprint(), outcome.clone(), now);
+            self.tokens.store(token, call.fingerprint(), outcome.clone(), now);
         }
         outcome
     }
 
-    fn write(&mut self, write: Write, target: &Target, errand: Errand<'_>) -> Outcome {
+    fn write(&mut self, write: Write, target: &Target, context: CallContext<'_>) -> Outcome {
         if write == Write::Detach && !target.dry_run {
             self.count_in_flight(&target.endpoint);
         }
@@ -87,14 +86,14 @@ impl Cloud {
             Write::Detach => counts.detaches_accepted += 1,
         });
         if has_work {
-            self.start(write, target, errand);
+            self.start_task(write, target, context);
         }
-        Ok(json!({ "RequestId": errand.request_id }))
+        Ok(json!({ "RequestId": context.request_id }))
     }
 
-    /// Starts the task of an accepted write, unless it is to come to nothing.
-    fn start(&mut self, write: Write, target: &Target, errand: Errand<'_>) {
-        let detach_effect = match errand.effect {
+    /// Starts the task of an accepted write, unless the detach has no effect.
+    fn start_task(&mut self, write: Write, target: &Target, context: CallContext<'_>) {
+        let detach_effect = match context.effect {
             Some(Effect::AcceptedWithoutEffect) => DetachEffect::Nothing,
             Some(Effect::AcceptedThenFails) => DetachEffect::FailsLater,
             _ => self.settings.detach_effect,
@@ -110,21 +109,21 @@ impl Cloud {
                 (Work::Detach { security_group_id, fails: true }, self.settings.detach_takes)
             }
         };
-        let ends_at = later(errand.now, takes);
+        let ends_at = later(context.now, takes);
         let task = Task { work, ends_at, free_at: later(ends_at, self.settings.pending_after) };
         if let Some(tracked) = self.endpoints.get_mut(&target.endpoint) {
-            self.restless.insert(target.endpoint.clone());
-            tracked.change(errand.now, |truth| {
-                if let Some(endpoint) = truth {
-                    begin(endpoint, task);
+            self.changing.insert(target.endpoint.clone());
+            tracked.change(context.now, |current| {
+                if let Some(endpoint) = current {
+                    start(endpoint, task);
                 }
             });
         }
     }
 
-    /// The endpoint, if its state lets anyone write to it at all.
+    /// Returns the endpoint if its state permits writes.
     fn check_state(&self, target: &Target) -> Result<&Endpoint, Refusal> {
-        let endpoint = self.endpoints.get(&target.endpoint).and_then(Tracked::truth);
+        let endpoint = self.endpoints.get(&target.endpoint).and_then(Tracked::current);
         let endpoint = endpoint
             .filter(|endpoint| endpoint.region_id == target.region)
             .ok_or(codes::ENDPOINT_NOT_FOUND)?;
@@ -148,7 +147,7 @@ impl Cloud {
 
     fn count_in_flight(&mut self, endpoint: &EndpointId) {
         let task =
-            self.endpoints.get(endpoint).and_then(Tracked::truth).and_then(|truth| truth.task.as_ref());
+            self.endpoints.get(endpoint).and_then(Tracked::current).and_then(|current| current.task.as_ref());
         let running = u64::from(task.is_some_and(|task| matches!(task.work, Work::Detach { .. })));
         self.count(endpoint, |counts| {
             counts.detaches_in_flight_max = counts.detaches_in_flight_max.max(1 + running);
@@ -156,13 +155,13 @@ impl Cloud {
     }
 
     fn count(&mut self, endpoint: &EndpointId, count: impl FnOnce(&mut EndpointCounts)) {
-        if let Some(counts) = self.counts.about(endpoint) {
+        if let Some(counts) = self.counts.endpoint_mut(endpoint) {
             count(counts);
         }
     }
 }
 
-/// Whether there is something to detach.
+/// Checks a detach. Returns whether there is a group to detach.
 fn check_detach(endpoint: &Endpoint, target: &Target, absent: AbsentGroup) -> Result<bool, Refusal> {
     if endpoint.group(&target.group).is_none() {
         return match absent {
@@ -176,7 +175,7 @@ fn check_detach(endpoint: &Endpoint, target: &Target, absent: AbsentGroup) -> Re
     Ok(true)
 }
 
-/// Whether there is something to attach: always, unless the call is refused.
+/// Checks an attach. Returns whether there is a group to attach, which is always true unless the call is refused.
 fn check_attach(endpoint: &Endpoint, target: &Target) -> Result<bool, Refusal> {
     if endpoint.group(&target.group).is_some() {
         return Err(codes::SECURITY_GROUP_ALREADY_ATTACHED.into());

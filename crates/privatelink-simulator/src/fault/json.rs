@@ -1,20 +1,20 @@
-//! How the parts of a fault that are no plain JSON are written: which calls, statuses, headers and a location.
+//! The JSON forms of the parts of a fault that serde does not derive: call selection, status, headers and location.
 
 use serde::{Deserialize, Serialize};
 
 use super::Calls;
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"every\", the number of a call, or {\"next\": how many}")]
+#[serde(untagged, expecting = "expected \"every\", the number of a call, or {\"next\": a number of calls}")]
 pub(super) enum CallsJson {
     Nth(u64),
-    Word(Word),
+    Keyword(Keyword),
     Next(Next),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Word {
+pub(super) enum Keyword {
     Every,
 }
 
@@ -28,7 +28,7 @@ impl From<CallsJson> for Calls {
     fn from(json: CallsJson) -> Self {
         match json {
             CallsJson::Nth(number) => Self::Nth(number),
-            CallsJson::Word(Word::Every) => Self::Every,
+            CallsJson::Keyword(Keyword::Every) => Self::Every,
             CallsJson::Next(Next { next }) => Self::Next(next),
         }
     }
@@ -37,14 +37,14 @@ impl From<CallsJson> for Calls {
 impl From<Calls> for CallsJson {
     fn from(calls: Calls) -> Self {
         match calls {
-            Calls::Every => Self::Word(Word::Every),
+            Calls::Every => Self::Keyword(Keyword::Every),
             Calls::Nth(number) => Self::Nth(number),
             Calls::Next(next) => Self::Next(Next { next }),
         }
     }
 }
 
-/// A status as its number.
+/// A status as a number.
 pub(super) mod status {
     use http::StatusCode;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -56,9 +56,9 @@ pub(super) mod status {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::Error> {
         let number = u16::deserialize(deserializer)?;
-        // A server cannot end a call with a 1xx: that would be the announcement of another answer.
+        // A 1xx status does not end a call: another response follows it.
         if !(200..=599).contains(&number) {
-            return Err(D::Error::custom(format_args!("{number} is no HTTP status from 200 to 599")));
+            return Err(D::Error::custom(format_args!("{number} is not an HTTP status from 200 to 599")));
         }
         StatusCode::from_u16(number).map_err(D::Error::custom)
     }
@@ -109,16 +109,17 @@ pub(super) mod headers {
         BTreeMap::<String, String>::deserialize(deserializer)?
             .into_iter()
             .map(|(name, value)| {
-                let wrong = || D::Error::custom(format_args!("{name:?}: {value:?} is no HTTP header"));
-                let header = HeaderName::try_from(&name).map_err(|_| wrong())?;
-                let content = HeaderValue::try_from(&value).map_err(|_| wrong())?;
+                let invalid =
+                    || D::Error::custom(format_args!("{name:?}: {value:?} is not a valid HTTP header"));
+                let header = HeaderName::try_from(&name).map_err(|_| invalid())?;
+                let content = HeaderValue::try_from(&value).map_err(|_| invalid())?;
                 Ok((header, content))
             })
             .collect()
     }
 }
 
-/// A location as text.
+/// A location as a string.
 pub(super) mod location {
     use http::HeaderValue;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -130,6 +131,6 @@ pub(super) mod location {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderValue, D::Error> {
         let text = String::deserialize(deserializer)?;
         HeaderValue::try_from(&text)
-            .map_err(|_| D::Error::custom(format_args!("{text:?} cannot travel in a header")))
+            .map_err(|_| D::Error::custom(format_args!("{text:?} is not a valid header value")))
     }
 }

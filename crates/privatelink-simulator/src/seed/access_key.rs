@@ -1,4 +1,4 @@
-//! Who may call: long-lived keys and the keys of sessions.
+//! Access keys: long-lived ones, and those of sessions.
 
 use std::{collections::BTreeSet, fmt, time::SystemTime};
 
@@ -11,33 +11,31 @@ use crate::{
     wire_time::rfc3339,
 };
 
-/// Who may call.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessKey {
-    /// The public half.
     pub access_key_id: AccessKeyId,
-    /// The secret half. A simulator's key is never a real one.
+    /// The secret. A simulator's secret must never be a real one.
     pub access_key_secret: String,
-    /// The token that a session's key has to bring.
+    /// The security token that a call with a session's access key must contain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_token: Option<String>,
-    /// When the session ends.
+    /// The time at which the session ends.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub security_token_expires_at: Option<SystemTime>,
-    /// Switched off by its owner.
+    /// Whether the owner has disabled the key.
     #[serde(default)]
     pub inactive: bool,
-    /// What RAM denies to this key.
+    /// The actions that RAM denies to this key.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub denied_actions: BTreeSet<Action>,
-    /// Whose session it is, if STS handed it out.
+    /// The session to which the key belongs, if STS issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
 }
 
 impl AccessKey {
-    /// A long-lived key that may do everything.
+    /// Creates a long-lived key that may call every action.
     #[must_use]
     pub fn new(id: impl Into<AccessKeyId>, secret: impl Into<String>) -> Self {
         Self {
@@ -51,20 +49,20 @@ impl AccessKey {
         }
     }
 
-    /// Whoever brings no key where none is needed.
+    /// The key of a call that needs none.
     pub(crate) fn anonymous() -> Self {
         Self::new("anonymous", "none")
     }
 }
 
-/// The key that every simulator knows unless its seed says otherwise: `LTAI5tSimulatorKey`, `SimulatorSecret`.
+/// The key in the default seed: `LTAI5tSimulatorKey` with the secret `SimulatorSecret`.
 impl Default for AccessKey {
     fn default() -> Self {
         Self::new("LTAI5tSimulatorKey", "SimulatorSecret")
     }
 }
 
-/// Without the secret and the token: somebody will seed a real key one day.
+/// Omits the secret and the token, in case a user puts a real key into a seed.
 impl fmt::Debug for AccessKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -77,15 +75,13 @@ impl fmt::Debug for AccessKey {
     }
 }
 
-/// A role's session, as STS gave it.
+/// A role's session, as STS issued it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
-    /// The role.
     pub role_arn: RoleArn,
-    /// The name that the caller gave to the session.
     pub session_name: String,
-    /// What the session may do of all that its role may; everything of it if absent.
+    /// A policy that restricts the session to a part of its role's permissions; no restriction if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<SessionPolicy>,
 }

@@ -1,4 +1,4 @@
-//! An endpoint as data: its record, its groups, and what is being done to it.
+//! An endpoint as data: its record, its groups and the task that runs on it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,16 +13,14 @@ use crate::{
     wire_time::rfc3339,
 };
 
-/// One VPC endpoint. States are the API's own words and are answered as they stand, so that a state which this program
-/// does not know can be simulated, too.
+/// A VPC endpoint. Statuses are the API's own strings and are returned unchanged, so that a status that this program
+/// does not know can be simulated too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// The region that it lives in.
     pub region_id: RegionId,
-    /// Its id, used once across all regions.
+    /// Unique across all regions.
     pub endpoint_id: EndpointId,
-    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint_name: Option<String>,
     /// `Creating`, `Active`, `Pending` or `Deleting`.
@@ -37,25 +35,22 @@ pub struct Endpoint {
     /// `Interface`, `Reverse` or `GatewayLoadBalancer`.
     #[serde(default = "interface")]
     pub endpoint_type: String,
-    /// Whether managed protection is on. It is answered, and has no further effect here.
+    /// Whether managed protection is on. It is returned, and has no other effect here.
     #[serde(default)]
     pub protected_enabled: bool,
-    /// The VPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
-    /// The tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// The groups.
     #[serde(default)]
     pub security_groups: Vec<SecurityGroup>,
-    /// What is being done to the endpoint, and locks it.
+    /// The task that runs on the endpoint and locks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
 
 impl Endpoint {
-    /// An endpoint in its usual state, with these groups attached.
+    /// Creates an active endpoint with these groups attached.
     #[must_use]
     pub fn new<G: Into<SecurityGroupId>>(
         region: impl Into<RegionId>,
@@ -78,7 +73,7 @@ impl Endpoint {
         }
     }
 
-    /// The group of this id, if it is on the endpoint in any state.
+    /// The group with this id, if it is on the endpoint in any status.
     #[must_use]
     pub fn group(&self, group: &SecurityGroupId) -> Option<&SecurityGroup> {
         self.security_groups.iter().find(|present| present.id == *group)
@@ -95,12 +90,12 @@ impl Endpoint {
         if self.security_groups.len() > GROUPS_PER_ENDPOINT_MAX {
             return Err(SeedError::TooManyGroups(self.endpoint_id.clone()));
         }
-        let mut seen = BTreeSet::new();
+        let mut ids = BTreeSet::new();
         for group in &self.security_groups {
             if !is_id(group.id.as_str(), "sg-") {
                 return Err(SeedError::SecurityGroup(group.id.clone()));
             }
-            if !seen.insert(&group.id) {
+            if !ids.insert(&group.id) {
                 let (endpoint, group) = (self.endpoint_id.clone(), group.id.clone());
                 return Err(SeedError::GroupTwice { endpoint, group });
             }
@@ -109,18 +104,16 @@ impl Endpoint {
     }
 }
 
-/// One group on an endpoint. In JSON a bare id means an attached group.
+/// A group on an endpoint. In JSON, a string is the id of an attached group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "SecurityGroupJson")]
 pub struct SecurityGroup {
-    /// The group.
     pub id: SecurityGroupId,
-    /// `Attached`, `Attaching`, `Detaching`, or a word that nobody knows yet.
+    /// `Attached`, `Attaching`, `Detaching` or an unknown status.
     pub status: String,
 }
 
 impl SecurityGroup {
-    /// An attached group.
     #[must_use]
     pub fn attached(group: impl Into<SecurityGroupId>) -> Self {
         Self { id: group.into(), status: attached() }
@@ -151,38 +144,32 @@ impl From<SecurityGroupJson> for SecurityGroup {
     }
 }
 
-/// What is being done to an endpoint.
+/// An asynchronous operation on an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// The work.
     pub work: Work,
-    /// When the work ends.
+    /// The time at which the work ends.
     #[serde(with = "rfc3339")]
     pub ends_at: SystemTime,
-    /// When the endpoint is free again.
+    /// The time at which the endpoint is unlocked.
     #[serde(with = "rfc3339")]
     pub free_at: SystemTime,
 }
 
-/// The work of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Work {
-    /// A group is being attached.
-    Attach {
-        /// The group.
-        security_group_id: SecurityGroupId,
-    },
-    /// A group is being detached.
+    /// Attaches a group.
+    Attach { security_group_id: SecurityGroupId },
+    /// Detaches a group.
     Detach {
-        /// The group.
         security_group_id: SecurityGroupId,
-        /// It will fail, and the group be `Attached` again.
+        /// Whether the work fails, so that the group becomes `Attached` again.
         #[serde(default)]
         fails: bool,
     },
-    /// Nothing that shows: the work is done, or somebody else holds the endpoint.
+    /// Keeps the endpoint locked, after the work has ended or for another caller.
     Hold {},
 }
 

@@ -1,4 +1,4 @@
-//! Who may become whom: OIDC providers, and the roles that trust them.
+//! OIDC providers, and the roles that trust them.
 
 use std::collections::BTreeSet;
 
@@ -12,49 +12,48 @@ use crate::{
     sts,
 };
 
-/// The longest issuer URL that RAM takes.
+/// The longest issuer URL that RAM accepts.
 const ISSUER_URL_MAX: usize = 255;
 
-/// The most client ids of one provider in RAM.
+/// The maximum number of client ids of one provider in RAM.
 const CLIENT_IDS_MAX: usize = 50;
 
-/// RAM's own default for the age of a token.
+/// RAM's default for the maximum age of a token.
 const ISSUANCE_LIMIT_HOURS: u32 = 12;
 
-/// The longest age of a token that a provider can allow: a week.
+/// The largest maximum age of a token in RAM: one week.
 const ISSUANCE_LIMIT_HOURS_MAX: u32 = 168;
 
-/// The shortest session that STS gives: 15 minutes.
+/// The shortest session that STS issues: 15 minutes.
 pub(crate) const SESSION_SECONDS_MIN: u32 = 900;
 
-/// The default for the longest session of a role, and the least that RAM lets it be.
+/// RAM's default for a role's maximum session duration, and the smallest value that RAM accepts.
 const ROLE_SESSION_SECONDS: u32 = 3600;
 
-/// The longest session that any role can allow: 12 hours.
+/// The largest value of a role's maximum session duration: 12 hours.
 pub(crate) const SESSION_SECONDS_MAX: u32 = 43_200;
 
-/// What RAM knows about an issuer of tokens, and what the issuer shows to those who fetch its keys.
+/// A token issuer: its registration in RAM, and the key set that it publishes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OidcProvider {
-    /// Its ARN.
     pub arn: OidcProviderArn,
-    /// The issuer, exactly as in the claim `iss`.
+    /// The issuer URL, exactly as in the claim `iss`.
     pub issuer_url: String,
-    /// For whom a token may be: one of these has to be in its claim `aud`.
+    /// The accepted audiences: a token's claim `aud` must contain one of them.
     pub client_ids: Vec<String>,
-    /// The issuer's key set. Keys that are no RSA key for RS256 are passed over.
+    /// The issuer's key set. Keys other than RSA keys for RS256 are ignored.
     pub jwks: Value,
-    /// How old a token may be by its claim `iat`, in hours.
+    /// The maximum age of a token by its claim `iat`, in hours.
     #[serde(default = "issuance_limit_hours")]
     pub issuance_limit_hours: u32,
-    /// Whether STS gets at the keys.
+    /// Whether STS can fetch the issuer's keys.
     #[serde(default)]
     pub state: ProviderState,
 }
 
 impl OidcProvider {
-    /// A provider whose keys can be fetched.
+    /// Creates a provider whose keys STS can fetch.
     #[must_use]
     pub fn new<C: Into<String>>(
         arn: impl Into<OidcProviderArn>,
@@ -73,20 +72,20 @@ impl OidcProvider {
     }
 
     pub(crate) fn check(&self) -> Result<(), SeedError> {
-        let wrong = |error: fn(OidcProviderArn) -> SeedError| Err(error(self.arn.clone()));
+        let fail = |error: fn(OidcProviderArn) -> SeedError| Err(error(self.arn.clone()));
         if !self.arn.is_well_formed() {
-            return wrong(SeedError::OidcProviderArn);
+            return fail(SeedError::OidcProviderArn);
         }
         let host = self.issuer_url.strip_prefix("https://").unwrap_or_default();
         if host.is_empty() || host.contains(['?', '#', '@']) || self.issuer_url.len() > ISSUER_URL_MAX {
-            return wrong(SeedError::Issuer);
+            return fail(SeedError::Issuer);
         }
         let no_client = self.client_ids.is_empty() || self.client_ids.iter().any(String::is_empty);
         if no_client || self.client_ids.len() > CLIENT_IDS_MAX {
-            return wrong(SeedError::ClientIds);
+            return fail(SeedError::ClientIds);
         }
         if !(1..=ISSUANCE_LIMIT_HOURS_MAX).contains(&self.issuance_limit_hours) {
-            return wrong(SeedError::IssuanceLimit);
+            return fail(SeedError::IssuanceLimit);
         }
         match sts::check_jwks(&self.jwks) {
             Ok(()) => Ok(()),
@@ -95,18 +94,18 @@ impl OidcProvider {
     }
 }
 
-/// Whether STS gets at a provider's keys, and why not.
+/// Whether STS can fetch a provider's keys, and the reason if it cannot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderState {
-    /// It does.
+    /// STS can fetch the keys.
     #[default]
     Reachable,
-    /// The certificate of the issuer's host has another fingerprint than RAM was told.
+    /// The certificate of the issuer's host has a different fingerprint from the one registered in RAM.
     FingerprintMismatch,
-    /// The keys cannot be fetched.
+    /// STS cannot fetch the keys.
     IssuerUnreachable,
-    /// The certificate of the issuer's host is by nobody whom Alibaba trusts.
+    /// No authority that Alibaba trusts issued the certificate of the issuer's host.
     HttpsChainInvalid,
 }
 
@@ -114,26 +113,25 @@ pub enum ProviderState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
-    /// Its ARN.
     pub arn: RoleArn,
-    /// The provider that it trusts.
+    /// The provider that the role trusts.
     pub oidc_provider_arn: OidcProviderArn,
-    /// What the condition `oidc:aud` demands; nothing if absent.
+    /// The value that the trust policy's condition `oidc:aud` requires; no condition if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// What the condition `oidc:sub` demands; nothing if absent.
+    /// The value that the trust policy's condition `oidc:sub` requires; no condition if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The longest session that can be asked for, in seconds.
+    /// The maximum session duration, in seconds.
     #[serde(default = "role_session_seconds")]
     pub max_session_duration_seconds: u32,
-    /// What RAM denies to the role's sessions.
+    /// The actions that RAM denies to the role's sessions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub denied_actions: BTreeSet<Action>,
 }
 
 impl Role {
-    /// A role that trusts every token of a provider and may do everything.
+    /// Creates a role that trusts every token of a provider and may call every action.
     #[must_use]
     pub fn new(arn: impl Into<RoleArn>, oidc_provider_arn: impl Into<OidcProviderArn>) -> Self {
         Self {
@@ -158,7 +156,7 @@ impl Role {
     }
 }
 
-/// Whether the parts are right and fit together.
+/// Checks that providers and roles are valid and consistent.
 pub(crate) fn check<'a>(
     providers: impl IntoIterator<Item = &'a OidcProvider>,
     roles: impl IntoIterator<Item = &'a Role>,

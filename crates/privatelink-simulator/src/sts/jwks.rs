@@ -1,31 +1,31 @@
-//! A JWKS as far as RS256 goes: which keys it holds, and whether one of them made a signature.
+//! Key sets (JWKS) for RS256: parsing, and verification of signatures.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The only algorithm.
+/// The only supported algorithm.
 pub(super) const ALGORITHM: &str = "RS256";
 
-/// The sizes of a modulus with which RS256 is verified, in bytes.
+/// The permitted sizes of a modulus for RS256, in bytes.
 const MODULUS_MIN: usize = 2048 / 8;
 const MODULUS_MAX: usize = 8192 / 8;
 
-/// Why no token can be verified with a JWKS.
+/// Why a JWKS cannot verify any token.
 #[derive(Debug, thiserror::Error)]
 pub enum JwksError {
-    /// Not the shape of a JWKS.
-    #[error("it is no object with a list of keys: {0}")]
+    /// Not the format of a JWKS.
+    #[error("not an object with a list of keys: {0}")]
     Shape(serde_json::Error),
-    /// Only keys for other algorithms.
-    #[error("it has no RSA key for RS256")]
+    /// No RSA key for RS256.
+    #[error("no RSA key for RS256")]
     NoRsaKey,
-    /// An RSA key that lacks a part.
+    /// An RSA key without a required part.
     #[error("RSA key {0:?} needs kid, n and e, the latter two as base64url without padding")]
     Incomplete(String),
-    /// An RSA key with which RS256 cannot be verified.
-    #[error("RSA key {0:?} has not between 2048 and 8192 bits")]
+    /// An RSA key of a size that RS256 does not permit.
+    #[error("RSA key {0:?} must have between 2048 and 8192 bits")]
     Size(String),
 }
 
@@ -34,7 +34,7 @@ struct Jwks {
     keys: Vec<Jwk>,
 }
 
-/// One key as it stands. What is not read here does not matter.
+/// One key, as it is in the JSON. Other fields are ignored.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -51,7 +51,7 @@ struct RsaKey {
     components: RsaPublicKeyComponents<Vec<u8>>,
 }
 
-/// Whether tokens can be verified with this JWKS.
+/// Checks that the JWKS can verify tokens.
 pub(crate) fn check(jwks: &Value) -> Result<(), JwksError> {
     let keys = rsa_keys(jwks)?;
     if keys.is_empty() {
@@ -64,7 +64,7 @@ pub(crate) fn check(jwks: &Value) -> Result<(), JwksError> {
     }
 }
 
-/// Whether the key of this id in the JWKS signed the message.
+/// Whether the key with this id signed the message.
 pub(super) fn is_signed(jwks: &Value, kid: &str, message: &str, signature: &[u8]) -> bool {
     let keys = rsa_keys(jwks).unwrap_or_default();
     keys.iter().filter(|key| key.kid == kid).any(|key| {
@@ -94,7 +94,7 @@ fn rsa_keys(jwks: &Value) -> Result<Vec<RsaKey>, JwksError> {
     .collect()
 }
 
-/// A number without leading zeros, which the verification does not take.
+/// Decodes a number and removes leading zeros, which the verification rejects.
 fn unsigned(text: &str) -> Option<Vec<u8>> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let first = bytes.iter().position(|byte| *byte != 0)?;

@@ -1,11 +1,11 @@
-//! The policy of a session: a document in RAM's grammar, and what it allows.
+//! Session policies: documents in RAM's grammar.
 //!
-//! Conditions, `NotAction` and `NotResource` are outside of it: a document with one of them is refused, so that nobody
-//! takes it for enforced.
+//! Conditions, `NotAction` and `NotResource` are not supported. A document that contains one of them is rejected,
+//! because its restriction would not be enforced.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-/// What a session may do of all that its role may.
+/// A policy that restricts a session to a part of its role's permissions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct SessionPolicy {
@@ -14,7 +14,7 @@ pub struct SessionPolicy {
     statement: Vec<Statement>,
 }
 
-/// The one version of the grammar.
+/// The only version of the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Version {
     #[serde(rename = "1")]
@@ -37,24 +37,24 @@ enum Effect {
     Deny,
 }
 
-/// What a policy says about one action on one resource.
+/// The decision of a policy about one action on one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     Allowed,
-    /// A statement denies it, whatever the others allow.
-    Denied,
+    /// A statement denies it, even if others allow it.
+    ExplicitDeny,
     /// No statement allows it.
-    NotAllowed,
+    ImplicitDeny,
 }
 
 impl SessionPolicy {
-    /// Reads a document; `None` if it is none in this grammar.
+    /// Parses a document. Returns `None` if it is not in the supported grammar.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    pub(crate) fn verdict(&self, action: &str, resource: &str) -> Verdict {
+    pub(crate) fn decide(&self, action: &str, resource: &str) -> Decision {
         let has = |effect| {
             self.statement.iter().any(|statement| {
                 statement.effect == effect
@@ -63,20 +63,20 @@ impl SessionPolicy {
             })
         };
         if has(Effect::Deny) {
-            Verdict::Denied
+            Decision::ExplicitDeny
         } else if has(Effect::Allow) {
-            Verdict::Allowed
+            Decision::Allowed
         } else {
-            Verdict::NotAllowed
+            Decision::ImplicitDeny
         }
     }
 }
 
-/// Whether a pattern, in which `*` stands for any text and `?` for any one character, is this text.
+/// Whether a text matches a pattern in which `*` matches any text and `?` any single character.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at_pattern, mut at_text) = (0, 0);
-    // Where to go on if the rest does not match: the last star takes in one more character.
+    // Where to continue if the rest does not match: the last star then matches one more character.
     let mut last_star = None;
     while at_text < text.len() {
         match pattern.get(at_pattern) {
@@ -107,24 +107,24 @@ enum OneOrMany {
 }
 
 fn actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    patterns(deserializer, "an Action is * or service:action", |pattern| pattern.contains(':'))
+    patterns(deserializer, "an Action must be * or service:action", |pattern| pattern.contains(':'))
 }
 
 fn resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    patterns(deserializer, "a Resource is * or begins with acs:", |pattern| pattern.starts_with("acs:"))
+    patterns(deserializer, "a Resource must be * or start with acs:", |pattern| pattern.starts_with("acs:"))
 }
 
 fn patterns<'de, D: Deserializer<'de>>(
     deserializer: D,
-    law: &'static str,
-    is_lawful: impl Fn(&str) -> bool,
+    rule: &'static str,
+    is_valid: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, D::Error> {
     let patterns = match OneOrMany::deserialize(deserializer)? {
         OneOrMany::One(pattern) => vec![pattern],
         OneOrMany::Many(patterns) => patterns,
     };
-    if patterns.is_empty() || !patterns.iter().all(|pattern| pattern == "*" || is_lawful(pattern)) {
-        return Err(D::Error::custom(law));
+    if patterns.is_empty() || !patterns.iter().all(|pattern| pattern == "*" || is_valid(pattern)) {
+        return Err(D::Error::custom(rule));
     }
     Ok(patterns)
 }
@@ -132,7 +132,7 @@ fn patterns<'de, D: Deserializer<'de>>(
 fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Statement>, D::Error> {
     let statements = Vec::deserialize(deserializer)?;
     if statements.is_empty() {
-        return Err(D::Error::custom("a policy has at least one Statement"));
+        return Err(D::Error::custom("a policy must have at least one Statement"));
     }
     Ok(statements)
 }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stars_and_question_marks_stand_for_what_they_should() {
+    fn wildcards_match() {
         for (pattern, text, is_match) in [
             ("*", "", true),
             ("*", "acs:a:b", true),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_wins_over_what_another_statement_allows() {
+    fn deny_statement_overrides_allow_statement() {
         let policy = SessionPolicy::parse(
             r#"{"Version": "1", "Statement": [
                 {"Effect": "Allow", "Action": "privatelink:*", "Resource": ["acs:privatelink:eu-*:*:*"]},
@@ -171,15 +171,15 @@ mod tests {
             ]}"#,
         )
         .unwrap();
-        let verdict = |action, resource| policy.verdict(action, resource);
-        assert_eq!(verdict("privatelink:List", "acs:privatelink:eu-west-1:1:x"), Verdict::Allowed);
-        assert_eq!(verdict("privatelink:DetachX", "acs:privatelink:eu-west-1:1:x"), Verdict::Denied);
-        assert_eq!(verdict("privatelink:List", "acs:privatelink:us-east-1:1:x"), Verdict::NotAllowed);
-        assert_eq!(verdict("vpc:List", "acs:privatelink:eu-west-1:1:x"), Verdict::NotAllowed);
+        let decide = |action, resource| policy.decide(action, resource);
+        assert_eq!(decide("privatelink:List", "acs:privatelink:eu-west-1:1:x"), Decision::Allowed);
+        assert_eq!(decide("privatelink:DetachX", "acs:privatelink:eu-west-1:1:x"), Decision::ExplicitDeny);
+        assert_eq!(decide("privatelink:List", "acs:privatelink:us-east-1:1:x"), Decision::ImplicitDeny);
+        assert_eq!(decide("vpc:List", "acs:privatelink:eu-west-1:1:x"), Decision::ImplicitDeny);
     }
 
     #[test]
-    fn what_is_not_enforced_is_not_taken_for_a_policy() {
+    fn policy_with_an_unsupported_element_is_rejected() {
         let policy = |statement: &str| {
             SessionPolicy::parse(&format!(r#"{{"Version": "1", "Statement": [{statement}]}}"#))
         };

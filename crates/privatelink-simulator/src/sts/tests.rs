@@ -1,4 +1,4 @@
-//! Tokens and sessions as callers meet them, on made-up times. The whole table of refusals stands here.
+//! Tokens and sessions as callers see them, with synthetic times, including every refusal.
 
 #[path = "../../tests/issuer/mod.rs"]
 mod issuer;
@@ -27,24 +27,24 @@ const DETACH_OLD: &str = "RegionId=eu-west-1&EndpointId=ep-shop&SecurityGroupId=
 
 const NO_PERMISSION: &str = "AuthenticationFail.NoPermission";
 
-/// One character more than a session's name may have.
+/// One character longer than a session name can be.
 const LONG_NAME: &str = "a23456789.b23456789.c23456789.d23456789.e23456789.f23456789.g2345";
 
-/// The second at which all of this happens.
+/// The time at which the tests run, in seconds since 1970.
 const NOW: u64 = 1_767_355_200;
 
 #[test]
-fn a_token_is_exchanged_for_a_session() {
+fn token_is_exchanged_for_a_session() {
     let mut cloud = cloud(|_| {});
-    let answer = cloud.assume(NOW, &[]);
-    assert_eq!(answer.status(), 200, "{answer:?}");
-    let mut body = json_of(&answer);
+    let response = cloud.assume(NOW, &[]);
+    assert_eq!(response.status(), 200, "{response:?}");
+    let mut body = json_of(&response);
     let secrets: Vec<_> = ["AccessKeyId", "AccessKeySecret", "SecurityToken"]
         .iter()
         .map(|name| body["Credentials"][*name].take().as_str().unwrap().to_owned())
         .collect();
     assert!(secrets[0].starts_with("STS.") && secrets.iter().all(|secret| secret.len() >= 16), "{secrets:?}");
-    assert!(secrets[2].contains(['+', '/', '=']), "a token that needs no encoding hides who forgets it");
+    assert!(secrets[2].contains(['+', '/', '=']), "the token must contain characters that need encoding");
     let role_id = body["AssumedRoleUser"]["AssumedRoleId"].take();
     let (role_id, session_name) = role_id.as_str().unwrap().split_once(':').unwrap();
     assert!(role_id.len() == 18 && role_id.starts_with('3'), "{role_id}");
@@ -77,7 +77,7 @@ fn a_token_is_exchanged_for_a_session() {
 }
 
 #[test]
-fn a_session_signs_calls_until_it_ends() {
+fn session_signs_calls_until_it_ends() {
     let mut cloud = cloud(|_| {});
     let session = cloud.session(&[]);
     assert_eq!(cloud.code(NOW, &session, DETACH, DETACH_OLD), None);
@@ -91,8 +91,8 @@ fn a_session_signs_calls_until_it_ends() {
 }
 
 #[test]
-fn sessions_are_as_long_as_asked_for_and_no_longer_than_the_setting() {
-    for (setting, asked, ends_at) in [
+fn session_has_the_requested_duration_up_to_the_setting() {
+    for (setting, requested, ends_at) in [
         (None, "", NOW + 3600),
         (None, "900", NOW + 900),
         (None, "7200", NOW + 7200),
@@ -103,8 +103,8 @@ fn sessions_are_as_long_as_asked_for_and_no_longer_than_the_setting() {
             seed.settings.session_max = setting.map(Duration::from_millis);
             seed.roles[0].max_session_duration_seconds = 7200;
         });
-        let answer = json_of(&cloud.assume(NOW, &[("DurationSeconds", asked)]));
-        assert_eq!(answer["Credentials"]["Expiration"], acs_date(at(ends_at)), "{setting:?} {asked}");
+        let response = json_of(&cloud.assume(NOW, &[("DurationSeconds", requested)]));
+        assert_eq!(response["Credentials"]["Expiration"], acs_date(at(ends_at)), "{setting:?} {requested}");
         let session = cloud.0.sessions().next().unwrap().clone();
         assert_eq!(cloud.code(ends_at - 1, &session, GROUPS, SHOP), None);
         assert!(cloud.code(ends_at, &session, GROUPS, SHOP).is_some());
@@ -112,7 +112,7 @@ fn sessions_are_as_long_as_asked_for_and_no_longer_than_the_setting() {
 }
 
 #[test]
-fn sessions_can_be_ended_before_their_time_and_others_stay() {
+fn expire_sessions_ends_only_existing_sessions() {
     let mut cloud = cloud(|_| {});
     let first = cloud.session(&[]);
     cloud.0.expire_sessions(at(NOW + 5));
@@ -124,7 +124,7 @@ fn sessions_can_be_ended_before_their_time_and_others_stay() {
 }
 
 #[test]
-fn keys_depend_on_the_seed_and_the_number_of_the_call_alone() {
+fn credentials_depend_only_on_the_seed_and_the_call_number() {
     let keys = |request_id_seed| {
         let mut cloud = cloud(|seed| seed.settings.request_id_seed = request_id_seed);
         [cloud.session(&[]), cloud.session(&[("RoleSessionName", "another")])]
@@ -138,7 +138,7 @@ fn keys_depend_on_the_seed_and_the_number_of_the_call_alone() {
 }
 
 #[test]
-fn a_session_shows_its_role_and_none_of_its_secrets() {
+fn debug_output_of_a_session_contains_no_secret() {
     let mut cloud = cloud(|_| {});
     let session = cloud.session(&[]);
     let (text, cloud) = (format!("{session:?}"), format!("{cloud:?}", cloud = cloud.0));
@@ -149,7 +149,7 @@ fn a_session_shows_its_role_and_none_of_its_secrets() {
 }
 
 #[test]
-fn each_wrong_parameter_has_its_code() {
+fn each_invalid_parameter_has_its_code() {
     let long_policy = "x".repeat(2049);
     for (name, value, code) in [
         ("RoleArn", "", "MissingParameter.RoleArn"),
@@ -170,15 +170,15 @@ fn each_wrong_parameter_has_its_code() {
         ("Timestamp", "noon", "InvalidTimeStamp.Format"),
     ] {
         let mut cloud = cloud(|_| {});
-        let answer = cloud.assume(NOW, &[(name, value)]);
+        let response = cloud.assume(NOW, &[(name, value)]);
         let message = codes::find(code).unwrap().message.to_owned();
-        assert_eq!(refusal(&answer), (400, code.to_owned(), message), "{name} {value:?}");
+        assert_eq!(refusal(&response), (400, code.to_owned(), message), "{name} {value:?}");
         assert_eq!(cloud.0.sessions().count(), 0);
     }
 }
 
 #[test]
-fn a_code_for_several_things_says_which() {
+fn shared_code_has_a_specific_message() {
     let invalid = "AuthenticationFail.OIDCToken.Invalid";
     let unknown = "acs:ram::1:oidc-provider/issuer";
     for (name, value, status, code, message) in [
@@ -187,7 +187,7 @@ fn a_code_for_several_things_says_which() {
             "2026-01-02T12:15:01Z",
             400,
             "InvalidTimeStamp.Expired",
-            "The request says 2026-01-02T12:15:01Z, and the server's time is 2026-01-02T12:00:00Z.",
+            "The request's time is 2026-01-02T12:15:01Z; the server's time is 2026-01-02T12:00:00Z.",
         ),
         ("OIDCProviderArn", ROLE, 401, NO_PERMISSION, "Parameter OIDCProviderArn is not valid"),
         ("OIDCProviderArn", unknown, 401, NO_PERMISSION, "No such OIDC Provider registered."),
@@ -209,15 +209,16 @@ fn a_code_for_several_things_says_which() {
             "The role not exists: acs:ram::1:role/other. ",
         ),
     ] {
-        let answer = cloud(|_| {}).assume(NOW, &[(name, value)]);
-        assert_eq!(refusal(&answer), (status, code.to_owned(), message.to_owned()), "{name} {value:?}");
+        let response = cloud(|_| {}).assume(NOW, &[(name, value)]);
+        assert_eq!(refusal(&response), (status, code.to_owned(), message.to_owned()), "{name} {value:?}");
     }
 }
 
 #[test]
-fn a_token_of_any_length_is_read_up_to_the_limit() {
+fn token_is_accepted_up_to_the_length_limit() {
     let with_padding = |length: usize| {
-        let claims = |padding: usize| changed(issuer::claims(NOW), &json!({ "jti": "x".repeat(padding) }));
+        let claims =
+            |padding: usize| with_changes(issuer::claims(NOW), &json!({ "jti": "x".repeat(padding) }));
         let token = |padding| issuer::token(&issuer::header(), &claims(padding));
         let padding = (length - token(0).len()) * 3 / 4;
         token(padding)
@@ -230,7 +231,7 @@ fn a_token_of_any_length_is_read_up_to_the_limit() {
 }
 
 #[test]
-fn each_token_that_is_not_believed_has_its_code() {
+fn each_invalid_token_has_its_code() {
     let header = |change: Value| (change, json!({}));
     let claim = |change: Value| (json!({}), change);
     let invalid = "AuthenticationFail.OIDCToken.Invalid";
@@ -277,44 +278,44 @@ fn each_token_that_is_not_believed_has_its_code() {
             "Invalid audience.",
         ),
         (claim(json!({ "aud": [] })), "AuthenticationFail.OIDCToken.AudienceNotMatch", "Invalid audience."),
-        (claim(json!({ "sub": "intruder" })), "AuthenticationFail.NoPermission", "There is no permission"),
+        (claim(json!({ "sub": "another" })), "AuthenticationFail.NoPermission", "There is no permission"),
     ] {
         let mut cloud = cloud(|_| {});
-        let answer = cloud.assume_with(
+        let response = cloud.assume_with(
             NOW,
-            &changed(issuer::header(), &header),
-            &changed(issuer::claims(NOW), &claims),
+            &with_changes(issuer::header(), &header),
+            &with_changes(issuer::claims(NOW), &claims),
         );
-        assert_eq!(refusal(&answer), (401, code.to_owned(), message.to_owned()), "{header} {claims}");
+        assert_eq!(refusal(&response), (401, code.to_owned(), message.to_owned()), "{header} {claims}");
     }
 }
 
 #[test]
-fn a_token_is_believed_to_its_last_second_and_for_any_of_its_audiences() {
+fn token_is_valid_at_its_time_limits_and_for_any_audience() {
     for claims in [
         json!({ "exp": NOW + 1 }),
         json!({ "nbf": NOW }),
         json!({ "iat": NOW - 12 * 3600 }),
         json!({ "aud": ["another", CLIENT] }),
     ] {
-        let answer =
-            cloud(|_| {}).assume_with(NOW, &issuer::header(), &changed(issuer::claims(NOW), &claims));
-        assert_eq!(answer.status(), 200, "{claims}: {answer:?}");
+        let response =
+            cloud(|_| {}).assume_with(NOW, &issuer::header(), &with_changes(issuer::claims(NOW), &claims));
+        assert_eq!(response.status(), 200, "{claims}: {response:?}");
     }
 }
 
 #[test]
-fn a_token_that_was_changed_after_it_was_signed_is_refused() {
+fn token_changed_after_signing_is_refused() {
     let token = issuer::token(&issuer::header(), &issuer::claims(NOW));
-    let other = issuer::token(&issuer::header(), &changed(issuer::claims(NOW), &json!({ "jti": "2" })));
+    let other = issuer::token(&issuer::header(), &with_changes(issuer::claims(NOW), &json!({ "jti": "2" })));
     let (text, _) = token.rsplit_once('.').unwrap();
     let (_, signature) = other.rsplit_once('.').unwrap();
-    let answer = cloud(|_| {}).assume(NOW, &[("OIDCToken", &format!("{text}.{signature}"))]);
-    assert_eq!(refusal(&answer).1, "AuthenticationFail.OIDCToken.InvalidSignature");
+    let response = cloud(|_| {}).assume(NOW, &[("OIDCToken", &format!("{text}.{signature}"))]);
+    assert_eq!(refusal(&response).1, "AuthenticationFail.OIDCToken.InvalidSignature");
 }
 
 #[test]
-fn each_state_of_a_provider_and_each_condition_of_a_role_has_its_refusal() {
+fn each_provider_state_and_role_condition_has_its_refusal() {
     type Change = fn(&mut OidcProvider, &mut Role);
     let cases: [(Change, &str, &str); 6] = [
         (
@@ -360,34 +361,34 @@ fn each_state_of_a_provider_and_each_condition_of_a_role_has_its_refusal() {
 }
 
 #[test]
-fn a_role_trusts_its_own_provider_only() {
+fn role_trusts_only_its_own_provider() {
     let mut cloud = cloud(|_| {});
     let other = OidcProviderArn::from("acs:ram::6543210987654321:oidc-provider/other");
     cloud.0.set_oidc_provider(OidcProvider { arn: other.clone(), ..issuer::provider() }).unwrap();
-    let answer = cloud.assume(NOW, &[("OIDCProviderArn", other.as_str())]);
-    assert_eq!(refusal(&answer).1, "AuthenticationFail.NoPermission");
+    let response = cloud.assume(NOW, &[("OIDCProviderArn", other.as_str())]);
+    assert_eq!(refusal(&response).1, "AuthenticationFail.NoPermission");
     cloud.0.set_role(Role { oidc_provider_arn: other.clone(), ..issuer::role() }).unwrap();
     assert_eq!(cloud.assume(NOW, &[("OIDCProviderArn", other.as_str())]).status(), 200);
 }
 
 #[test]
-fn a_wrong_clock_can_be_set_by_the_answer_and_need_not_be_checked() {
+fn timestamp_check_reports_the_server_time_and_can_be_disabled() {
     let mut cloud = cloud(|seed| seed.settings.clock_offset_ms = 3_600_000);
     let timestamp = acs_date(at(NOW));
     let parameters = [("Timestamp", timestamp.as_str())];
-    let answer = cloud.assume(NOW, &parameters);
-    assert_eq!(refusal(&answer).1, "InvalidTimeStamp.Expired");
-    assert_eq!(answer.headers()["date"], "Fri, 02 Jan 2026 13:00:00 GMT");
+    let response = cloud.assume(NOW, &parameters);
+    assert_eq!(refusal(&response).1, "InvalidTimeStamp.Expired");
+    assert_eq!(response.headers()["date"], "Fri, 02 Jan 2026 13:00:00 GMT");
     cloud.0.change_settings(|settings| settings.sts_checks_timestamp = false);
-    // By the server's clock the token is an hour old, too.
+    // By the server's clock, the token is one hour old too.
     assert_eq!(refusal(&cloud.assume(NOW, &parameters)).1, "AuthenticationFail.OIDCToken.Expired");
     let fresh = issuer::token(&issuer::header(), &issuer::claims(NOW + 3600));
-    let answer = cloud.assume(NOW, &[("Timestamp", &timestamp), ("OIDCToken", &fresh)]);
-    assert_eq!(json_of(&answer)["Credentials"]["Expiration"], "2026-01-02T14:00:00Z");
+    let response = cloud.assume(NOW, &[("Timestamp", &timestamp), ("OIDCToken", &fresh)]);
+    assert_eq!(json_of(&response)["Credentials"]["Expiration"], "2026-01-02T14:00:00Z");
 }
 
 #[test]
-fn a_session_policy_narrows_what_the_session_may_do() {
+fn session_policy_restricts_the_session() {
     let cases = [
         ("privatelink:*", r#""*""#, None, None),
         ("privatelink:List*", r#""*""#, None, Some("ImplicitDeny")),
@@ -422,7 +423,7 @@ fn a_session_policy_narrows_what_the_session_may_do() {
         let mut cloud = cloud(|_| {});
         let session = cloud.session(&[("Policy", &policy)]);
         for (action, query, kind) in [(GROUPS, SHOP, listing), (DETACH, DETACH_OLD, detaching)] {
-            let answer = json_of(&cloud.call(NOW, &session, action, query));
+            let response = json_of(&cloud.call(NOW, &session, action, query));
             let expected = kind.map_or(Value::Null, |kind| {
                 json!({
                     "AuthAction": format!("privatelink:{action}"),
@@ -433,14 +434,14 @@ fn a_session_policy_narrows_what_the_session_may_do() {
                     "EncodedDiagnosticMessage": "simulated",
                 })
             });
-            assert_eq!(answer["AccessDeniedDetail"], expected, "{policy}");
-            assert_eq!(answer["Code"].as_str(), kind.map(|_| "NoPermission"), "{policy}");
+            assert_eq!(response["AccessDeniedDetail"], expected, "{policy}");
+            assert_eq!(response["Code"].as_str(), kind.map(|_| "NoPermission"), "{policy}");
         }
     }
 }
 
 #[test]
-fn what_a_policy_says_about_all_endpoints_is_needed_to_list_them() {
+fn listing_all_endpoints_needs_permission_for_all_endpoints() {
     for (endpoint, action, query, code) in [
         ("ep-shop", Action::ListVpcEndpoints, "RegionId=eu-west-1", Some("NoPermission")),
         ("ep-shop", Action::ListVpcEndpoints, SHOP, None),
@@ -458,7 +459,7 @@ fn what_a_policy_says_about_all_endpoints_is_needed_to_list_them() {
 }
 
 #[test]
-fn what_is_denied_to_a_role_is_denied_to_its_sessions() {
+fn actions_denied_to_a_role_are_denied_to_its_sessions() {
     let mut cloud = cloud(|seed| seed.roles[0].denied_actions = [DETACH].into());
     let session = cloud.session(&[]);
     assert_eq!(cloud.code(NOW, &session, DETACH, DETACH_OLD).as_deref(), Some("NoPermission"));
@@ -467,7 +468,7 @@ fn what_is_denied_to_a_role_is_denied_to_its_sessions() {
 }
 
 #[test]
-fn a_version_belongs_to_its_product() {
+fn version_must_match_the_product() {
     let mut cloud = cloud(|_| {});
     let mut code = |request: &Request<Bytes>| {
         json_of(&cloud.0.answer(request, at(NOW)).response)["Code"].as_str().unwrap().to_owned()
@@ -479,19 +480,19 @@ fn a_version_belongs_to_its_product() {
         "MissingParameter.RoleArn"
     );
     assert_eq!(code(&signed(NOW, &AccessKey::default(), GROUPS, SHOP, "2015-04-01")), "InvalidApi.NotFound");
-    // Only the one action is let in without a signature.
+    // Only `AssumeRoleWithOIDC` is accepted without a signature.
     let other = "/?Action=AssumeRole&Version=2015-04-01";
     assert_eq!(code(&Request::get(other).body(Bytes::new()).unwrap()), "IncompleteSignature");
 }
 
 #[test]
-fn calls_for_a_session_are_counted_journalled_faulted_and_metered_like_others() {
+fn assume_role_call_is_subject_to_counts_journal_faults_and_quotas() {
     let mut cloud = cloud(|seed| {
         let window = Duration::from_mins(1);
         seed.quotas = BTreeMap::from([(ASSUME, Quota { calls: 1, window })]);
     });
     cloud.0.inject(Fault::on(ASSUME, Effect::code("InternalError")).nth(1));
-    let code = |answer: &Response<Bytes>| json_of(answer)["Code"].as_str().map(str::to_owned);
+    let code = |response: &Response<Bytes>| json_of(response)["Code"].as_str().map(str::to_owned);
     assert_eq!(code(&cloud.assume(NOW, &[])).as_deref(), Some("InternalError"));
     assert_eq!(code(&cloud.assume(NOW, &[])), None);
     assert_eq!(code(&cloud.assume(NOW, &[])).as_deref(), Some("Throttling.User"));
@@ -522,12 +523,12 @@ fn calls_for_a_session_are_counted_journalled_faulted_and_metered_like_others() 
 }
 
 #[test]
-fn a_token_in_the_url_is_accepted_and_told() {
+fn token_in_the_url_is_accepted_and_recorded() {
     let mut cloud = cloud(|_| {});
     let form = form(NOW, &[]);
     for request in [
-        Request::get(format!("/?{ASSUMING}&{form}")).body(Bytes::new()).unwrap(),
-        Request::post(format!("/?{ASSUMING}&{form}")).body(Bytes::new()).unwrap(),
+        Request::get(format!("/?{ASSUME_QUERY}&{form}")).body(Bytes::new()).unwrap(),
+        Request::post(format!("/?{ASSUME_QUERY}&{form}")).body(Bytes::new()).unwrap(),
     ] {
         assert_eq!(cloud.0.answer(&request, at(NOW)).response.status(), 200);
         assert!(cloud.0.journal().last().unwrap().token_in_url);
@@ -537,8 +538,8 @@ fn a_token_in_the_url_is_accepted_and_told() {
 }
 
 #[test]
-fn a_refusal_leads_to_the_troubleshooter_of_sts_and_says_nothing_of_the_token() {
-    let token = issuer::token(&issuer::header(), &changed(issuer::claims(NOW), &json!({ "aud": "x" })));
+fn refusal_names_the_sts_troubleshooter_and_contains_no_token() {
+    let token = issuer::token(&issuer::header(), &with_changes(issuer::claims(NOW), &json!({ "aud": "x" })));
     let body = json_of(&cloud(|_| {}).assume(NOW, &[("OIDCToken", &token)]));
     let request_id = body["RequestId"].as_str().unwrap();
     assert_eq!(
@@ -551,24 +552,24 @@ fn a_refusal_leads_to_the_troubleshooter_of_sts_and_says_nothing_of_the_token() 
 }
 
 #[test]
-fn a_snapshot_keeps_providers_roles_and_sessions() {
+fn snapshot_contains_providers_roles_and_sessions() {
     let mut first = cloud(|_| {});
     let policy =
         r#"{"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "acs:ecs:*"}]}"#;
     let session = first.session(&[("Policy", policy)]);
     assert_eq!(session.session.as_ref().unwrap().policy, SessionPolicy::parse(policy));
     let json = serde_json::to_vec(&first.0.snapshot(at(NOW))).unwrap();
-    let mut second = Driver(Cloud::new(Seed::from_json(&json).unwrap()).unwrap());
+    let mut second = TestCloud(Cloud::new(Seed::from_json(&json).unwrap()).unwrap());
     assert_eq!(second.0.snapshot(at(NOW)), first.0.snapshot(at(NOW)));
     assert_eq!(second.code(NOW, &session, GROUPS, SHOP).as_deref(), Some("NoPermission"));
     assert_eq!(second.assume(NOW, &[]).status(), 200);
 }
 
 #[test]
-fn a_provider_or_role_that_cannot_be_meant_is_refused_with_the_reason() {
+fn invalid_provider_or_role_is_rejected_with_the_reason() {
     type Change = fn(&mut Seed);
     let cases: [(Change, &str); 15] = [
-        (|seed| seed.oidc_providers[0].arn = ROLE.into(), "is no OIDC provider"),
+        (|seed| seed.oidc_providers[0].arn = ROLE.into(), "is not an OIDC provider"),
         (|seed| seed.oidc_providers[0].issuer_url = "http://a".to_owned(), "issuer_url"),
         (|seed| seed.oidc_providers[0].issuer_url = "https://a?b".to_owned(), "issuer_url"),
         (|seed| seed.oidc_providers[0].client_ids.clear(), "client_ids"),
@@ -583,9 +584,9 @@ fn a_provider_or_role_that_cannot_be_meant_is_refused_with_the_reason() {
                 let arn = "acs:ram::1234567890123456:oidc-provider/second".into();
                 seed.oidc_providers.push(OidcProvider { arn, ..issuer::provider() });
             },
-            "has another OIDC provider in the same account",
+            "has the same issuer",
         ),
-        (|seed| seed.roles[0].arn = PROVIDER.into(), "is no role"),
+        (|seed| seed.roles[0].arn = PROVIDER.into(), "is not a role"),
         (|seed| seed.roles[0].max_session_duration_seconds = 900, "3600 to 43200"),
         (|seed| seed.roles.push(issuer::role()), "detach is listed twice"),
         (|seed| seed.oidc_providers.clear(), "not among the oidc_providers"),
@@ -602,12 +603,12 @@ fn a_provider_or_role_that_cannot_be_meant_is_refused_with_the_reason() {
     assert_eq!(cloud.assume(NOW, &[]).status(), 200);
 }
 
-/// A cloud, and short words for talking to it.
-struct Driver(Cloud);
+/// A cloud with helper methods for calls.
+struct TestCloud(Cloud);
 
-impl Driver {
+impl TestCloud {
     fn assume(&mut self, second: u64, parameters: &[(&str, &str)]) -> Response<Bytes> {
-        let request = Request::post(format!("/?{ASSUMING}"))
+        let request = Request::post(format!("/?{ASSUME_QUERY}"))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Bytes::from(form(second, parameters)))
             .unwrap();
@@ -618,11 +619,11 @@ impl Driver {
         self.assume(second, &[("OIDCToken", &issuer::token(header, claims))])
     }
 
-    /// The newest session's key, by the id in the answer.
+    /// Assumes the role and returns the access key of the new session.
     fn session(&mut self, parameters: &[(&str, &str)]) -> AccessKey {
-        let answer = self.assume(NOW, parameters);
-        assert_eq!(answer.status(), 200, "{answer:?}");
-        let id = json_of(&answer)["Credentials"]["AccessKeyId"].clone();
+        let response = self.assume(NOW, parameters);
+        assert_eq!(response.status(), 200, "{response:?}");
+        let id = json_of(&response)["Credentials"]["AccessKeyId"].clone();
         self.0.sessions().find(|key| key.access_key_id.as_str() == id).unwrap().clone()
     }
 
@@ -635,23 +636,23 @@ impl Driver {
     }
 }
 
-const ASSUMING: &str = "Action=AssumeRoleWithOIDC&Version=2015-04-01&Format=JSON";
+const ASSUME_QUERY: &str = "Action=AssumeRoleWithOIDC&Version=2015-04-01&Format=JSON";
 
-/// The form of a right call with these parameters in the place of its own; `-` leaves one out.
+/// The form of a correct call, with these parameters instead of the defaults; `-` omits one.
 fn form(second: u64, parameters: &[(&str, &str)]) -> String {
     let (token, timestamp) =
         (issuer::token(&issuer::header(), &issuer::claims(second)), acs_date(at(second)));
-    let mut all = BTreeMap::from([
+    let mut values = BTreeMap::from([
         ("Timestamp", timestamp.as_str()),
         ("RoleArn", ROLE),
         ("OIDCProviderArn", PROVIDER),
         ("OIDCToken", &token),
         ("RoleSessionName", "worker@test"),
     ]);
-    all.extend(parameters.iter().copied());
+    values.extend(parameters.iter().copied());
     let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let all = all.into_iter().filter(|(_, value)| *value != "-");
-    let pairs: Vec<_> = all.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    let values = values.into_iter().filter(|(_, value)| *value != "-");
+    let pairs: Vec<_> = values.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     pairs.join("&")
 }
 
@@ -671,10 +672,10 @@ fn signed(second: u64, key: &AccessKey, action: Action, query: &str, version: &s
     request
 }
 
-fn cloud(change: impl FnOnce(&mut Seed)) -> Driver {
+fn cloud(change: impl FnOnce(&mut Seed)) -> TestCloud {
     let mut seed = seed();
     change(&mut seed);
-    Driver(Cloud::new(seed).unwrap())
+    TestCloud(Cloud::new(seed).unwrap())
 }
 
 fn seed() -> Seed {
@@ -687,21 +688,21 @@ fn seed() -> Seed {
     }
 }
 
-fn changed(mut value: Value, change: &Value) -> Value {
+fn with_changes(mut value: Value, change: &Value) -> Value {
     for (name, new) in change.as_object().unwrap() {
         value[name] = new.clone();
     }
     value
 }
 
-fn refusal(answer: &Response<Bytes>) -> (u16, String, String) {
-    let body = json_of(answer);
+fn refusal(response: &Response<Bytes>) -> (u16, String, String) {
+    let body = json_of(response);
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    (answer.status().as_u16(), text("Code"), text("Message"))
+    (response.status().as_u16(), text("Code"), text("Message"))
 }
 
-fn json_of(answer: &Response<Bytes>) -> Value {
-    serde_json::from_slice(answer.body()).unwrap()
+fn json_of(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
 }
 
 fn at(second: u64) -> SystemTime {

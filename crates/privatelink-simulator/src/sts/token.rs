@@ -1,4 +1,4 @@
-//! A JSON Web Token: its three parts, its claims and what makes it invalid by itself.
+//! A JSON Web Token: its three parts, its claims and its validation.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 
 use super::jwks::{self, ALGORITHM};
-use crate::{answer::Refusal, codes, seed::OidcProvider, wire_time::later};
+use crate::{codes, response::Refusal, seed::OidcProvider, wire_time::later};
 
-/// The longest token that STS takes.
+/// The longest token that STS accepts.
 const LENGTH_MAX: usize = 20_000;
 
-/// A token that can be read. It has no `Debug`: whoever has its text can use it.
+/// A parsed token. The type does not implement `Debug`, because the token's text is a credential.
 pub(super) struct Token<'a> {
     kid: String,
     signed: &'a str,
@@ -20,7 +20,6 @@ pub(super) struct Token<'a> {
     pub(super) claims: Claims,
 }
 
-/// What a token says.
 pub(super) struct Claims {
     pub(super) issuer: String,
     pub(super) subject: String,
@@ -55,7 +54,7 @@ enum Audience {
 }
 
 impl<'a> Token<'a> {
-    /// Reads a token without believing it.
+    /// Parses a token without verifying it.
     pub(super) fn read(text: &'a str) -> Result<Self, Refusal> {
         if text.len() > LENGTH_MAX {
             return Err(codes::OIDC_TOKEN_INVALID.into());
@@ -74,8 +73,8 @@ impl<'a> Token<'a> {
         Ok(Self { kid, signed, signature, claims })
     }
 
-    /// Whether the token is by this provider's issuer, of its time, and for one of the provider's clients. `now` is the
-    /// server's own time.
+    /// Checks that the provider's issuer signed the token, that it is valid now, and that its audience is one of the
+    /// provider's clients. `now` is the server's own time.
     pub(super) fn check(&self, provider: &OidcProvider, now: SystemTime) -> Result<(), Refusal> {
         let claims = &self.claims;
         if claims.issuer != provider.issuer_url {
@@ -103,7 +102,7 @@ impl<'a> Token<'a> {
 
 impl Claims {
     fn read(json: ClaimsJson) -> Option<Self> {
-        // Beyond the years that can be written there is no time.
+        // Returns `None` for a time outside the supported years.
         let at = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok().map(SystemTime::from);
         let not_before = match json.nbf {
             Some(seconds) => Some(at(seconds)?),
@@ -134,5 +133,5 @@ fn parsed<T: DeserializeOwned>(part: &[u8]) -> Result<T, Refusal> {
 }
 
 fn invalid(message: impl Into<String>) -> Refusal {
-    Refusal::because(codes::OIDC_TOKEN_INVALID, message)
+    Refusal::with_message(codes::OIDC_TOKEN_INVALID, message)
 }

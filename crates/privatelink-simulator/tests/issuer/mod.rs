@@ -1,4 +1,4 @@
-//! An issuer of tokens that every test may be. Its key protects nothing.
+//! A token issuer for tests. Its key protects nothing.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
@@ -9,7 +9,7 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-// Of whoever includes this file: the crate itself, or its users.
+// Imported from the including file, so that both the crate's own tests and its integration tests can use this one.
 use super::{OidcProvider, Role};
 
 pub(crate) const URL: &str = "https://issuer.example";
@@ -19,7 +19,7 @@ pub(crate) const KEY_ID: &str = "key-1";
 pub(crate) const PROVIDER: &str = "acs:ram::1234567890123456:oidc-provider/issuer";
 pub(crate) const ROLE: &str = "acs:ram::1234567890123456:role/detach";
 
-/// The issuer as RAM knows it. The JWKS has a second key, of a kind that nobody here signs with.
+/// The issuer as registered in RAM. The JWKS has a second key, of a type that the tests do not sign with.
 pub(crate) fn provider() -> OidcProvider {
     let public: PublicKeyComponents<Vec<u8>> = key().public().into();
     let jwks = json!({ "keys": [
@@ -29,22 +29,22 @@ pub(crate) fn provider() -> OidcProvider {
     OidcProvider::new(PROVIDER, URL, [CLIENT], jwks)
 }
 
-/// A role for this issuer's one subject.
+/// A role that trusts the issuer's only subject.
 pub(crate) fn role() -> Role {
     Role { audience: Some(CLIENT.to_owned()), subject: Some(SUBJECT.to_owned()), ..Role::new(ROLE, PROVIDER) }
 }
 
-/// What a right token says, if it was issued at this second.
+/// The claims of a valid token issued at this time, in seconds since 1970.
 pub(crate) fn claims(issued_at: u64) -> Value {
     json!({ "iss": URL, "sub": SUBJECT, "aud": CLIENT, "iat": issued_at, "exp": issued_at + 300 })
 }
 
-/// The header of a right token.
+/// The header of a valid token.
 pub(crate) fn header() -> Value {
     json!({ "alg": "RS256", "kid": KEY_ID, "typ": "JWT" })
 }
 
-/// A token that is well signed, whatever it says.
+/// A correctly signed token with any header and claims.
 pub(crate) fn token(header: &Value, claims: &Value) -> String {
     let signed =
         format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));

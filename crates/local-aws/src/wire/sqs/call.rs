@@ -1,4 +1,4 @@
-//! What a client can ask of SQS, as it stands in the request's body.
+//! The parameters of SQS calls, as they are in the request's body.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::queues::{
 };
 use crate::wire::ACCOUNT;
 
-/// What an action can be asked. Each action reads its own part.
+/// The parameters of all actions; each action reads its own.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Call {
@@ -30,7 +30,7 @@ pub(super) struct Call {
     pub(super) message_attribute_names: Vec<String>,
 }
 
-/// One entry of a batch call, or a call of one.
+/// One entry of a batch call, or the parameters of a single call.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Entry {
@@ -58,7 +58,7 @@ struct Attribute {
 }
 
 impl Call {
-    /// The queue's name: the last part of its URL, whatever the host.
+    /// The queue's name: the last segment of its URL, with any host.
     pub(super) fn queue(&self) -> &str {
         match (&self.queue_name, self.queue_url.rsplit_once('/')) {
             (Some(name), _) => name,
@@ -91,7 +91,7 @@ impl Entry {
     pub(super) fn change(self) -> VisibilityChange {
         VisibilityChange {
             receipt_handle: ReceiptHandle::from(self.receipt_handle.as_str()),
-            // The API makes it optional and does not say what its absence means: taken as zero.
+            // The parameter is optional, and the API does not define its default; the model uses zero.
             timeout: Duration::from_secs(self.visibility_timeout.unwrap_or_default()),
         }
     }

@@ -1,29 +1,29 @@
-//! What a call asks for, checked as far as it can be without the token.
+//! The parameters of a call, and the checks that do not need the token.
 
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    answer::Refusal,
+    authentication::check_time,
     call::Call,
     codes,
-    gate::check_time,
     ids::{OidcProviderArn, RoleArn},
+    response::Refusal,
     seed::SESSION_SECONDS_MIN,
 };
 
 use super::policy::SessionPolicy;
 
-/// The most characters of a session policy.
+/// The maximum length of a session policy, in characters.
 const POLICY_CHARACTERS_MAX: usize = 2048;
 
-/// How long a session's name is.
+/// The permitted lengths of a session name.
 const SESSION_NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 2..=64;
 
-/// The session that is asked for when nothing is said about its length.
+/// The default session duration.
 const SESSION_SECONDS: u32 = 3600;
 
 /// A call's parameters.
-pub(super) struct Asked<'a> {
+pub(super) struct Parameters<'a> {
     pub(super) role: RoleArn,
     pub(super) provider: OidcProviderArn,
     pub(super) token: &'a str,
@@ -32,8 +32,8 @@ pub(super) struct Asked<'a> {
     pub(super) policy: Option<SessionPolicy>,
 }
 
-impl<'a> Asked<'a> {
-    /// `seconds_max` gives the longest session of a role.
+impl<'a> Parameters<'a> {
+    /// Reads and checks the parameters. `seconds_max` returns a role's maximum session duration.
     pub(super) fn read(call: &'a Call, seconds_max: impl FnOnce(&RoleArn) -> u32) -> Result<Self, Refusal> {
         let required = |name, code| call.get(name).ok_or(code);
         let role = RoleArn::from(required("RoleArn", codes::MISSING_PARAMETER_ROLE_ARN)?);
@@ -41,7 +41,7 @@ impl<'a> Asked<'a> {
         let provider = OidcProviderArn::from(provider);
         if call.has("OIDCToken") && call.get("OIDCToken").is_none() {
             let message = "The OIDCToken can not empty.";
-            return Err(Refusal::because(codes::OIDC_TOKEN_INVALID, message));
+            return Err(Refusal::with_message(codes::OIDC_TOKEN_INVALID, message));
         }
         let token = required("OIDCToken", codes::MISSING_PARAMETER_OIDC_TOKEN)?;
         let session_name = required("RoleSessionName", codes::MISSING_PARAMETER_ROLE_SESSION_NAME)?;
@@ -50,7 +50,7 @@ impl<'a> Asked<'a> {
         }
         if !provider.is_well_formed() {
             let message = "Parameter OIDCProviderArn is not valid";
-            return Err(Refusal::because(codes::AUTHENTICATION_FAIL_NO_PERMISSION, message));
+            return Err(Refusal::with_message(codes::AUTHENTICATION_FAIL_NO_PERMISSION, message));
         }
         if !is_session_name(session_name) {
             return Err(codes::INVALID_PARAMETER_ROLE_SESSION_NAME.into());
@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Whether the call says a time that is near the server's.
+/// Checks that the call has a timestamp close to the server's time.
 pub(super) fn check_timestamp(call: &Call, now: SystemTime) -> Result<(), Refusal> {
     check_time(call.get("Timestamp").ok_or(codes::MISSING_PARAMETER)?, now)
 }
@@ -71,8 +71,8 @@ fn is_session_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'))
 }
 
-fn lifetime(asked: Option<&str>, seconds_max: u32) -> Result<Duration, Refusal> {
-    let seconds = asked.map_or(Ok(SESSION_SECONDS), str::parse);
+fn lifetime(requested: Option<&str>, seconds_max: u32) -> Result<Duration, Refusal> {
+    let seconds = requested.map_or(Ok(SESSION_SECONDS), str::parse);
     let seconds = seconds.ok().filter(|seconds| (SESSION_SECONDS_MIN..=seconds_max).contains(seconds));
     let seconds = seconds.ok_or(codes::INVALID_PARAMETER_DURATION_SECONDS)?;
     Ok(Duration::from_secs(seconds.into()))

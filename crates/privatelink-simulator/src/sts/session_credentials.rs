@@ -1,5 +1,5 @@
-//! The keys of a session. They are a function of the call that asked for them, so that two runs with one seed hand out
-//! the same ones; they look like Alibaba's and open nothing but this simulator.
+//! The credentials of a session. They are derived from the request id of the call, so that two runs with the same
+//! seed issue the same credentials. They have Alibaba's format and are valid only in this simulator.
 
 use std::fmt::Write as _;
 
@@ -8,22 +8,23 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::RoleArn;
 
-/// How many hashes make a token: with its `+`, `/` and `=` it has to be encoded and quoted as carefully as a real one.
+/// The number of hashes in a token. The token contains `+`, `/` and `=`, so clients must encode it as carefully as a
+/// real one.
 const TOKEN_HASHES: u8 = 8;
 
-/// The smallest id of a role: such ids have eighteen digits and begin with a 3.
+/// The smallest id of a role: role ids have 18 digits and start with 3.
 const ROLE_ID_MIN: u64 = 300_000_000_000_000_000;
 
-/// The three parts. There is no `Debug`.
-pub(super) struct SessionKeys {
+/// The credentials. The type does not implement `Debug`.
+pub(super) struct SessionCredentials {
     pub(super) access_key_id: String,
     pub(super) access_key_secret: String,
     pub(super) security_token: String,
 }
 
-impl SessionKeys {
-    /// The keys of the call with this request id.
-    pub(super) fn of(request_id: &str) -> Self {
+impl SessionCredentials {
+    /// Derives the credentials from a call's request id.
+    pub(super) fn derive(request_id: &str) -> Self {
         let hash = |part: &str| Sha256::digest(format!("{part} of {request_id}"));
         let token: Vec<u8> = (0..TOKEN_HASHES).flat_map(|part| hash(&format!("token {part}"))).collect();
         Self {
@@ -34,17 +35,17 @@ impl SessionKeys {
     }
 }
 
-/// A role's id: 18 digits that begin with a 3, as Alibaba's do.
+/// A role's id: 18 digits that start with 3, as Alibaba's do.
 pub(super) fn role_id(role: &RoleArn) -> u64 {
     let hash = Sha256::digest(role.as_str());
     let number = hash.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
-    // A third more still begins with a 3.
+    // One third more still starts with 3.
     ROLE_ID_MIN + number % (ROLE_ID_MIN / 3)
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // A string takes everything.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -1,4 +1,4 @@
-//! What a call comes to: a response, and the manner in which it reaches the caller, if it does.
+//! The result of a call: a response, and how the server sends it.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,53 +13,53 @@ use crate::{
     wire_time,
 };
 
-/// What a call comes to.
+/// The result of a call.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The response, as far as there is one: it is empty for a hang and a reset.
+pub struct SimulatedResponse {
+    /// The response; empty for a hang and a reset.
     pub response: Response<Bytes>,
-    /// How it reaches the caller.
+    /// How the server sends the response.
     pub manner: Manner,
 }
 
-/// How an answer reaches the caller.
+/// How the server sends a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// The whole response.
+    /// Sends the whole response.
     Whole {
-        /// How long it is held back.
+        /// The delay before it is sent.
         after: Duration,
     },
-    /// Nothing ever comes, and the connection stays open.
+    /// Sends nothing and keeps the connection open.
     Hang,
-    /// The connection is reset.
+    /// Resets the connection.
     Reset {
-        /// How long that takes.
+        /// The delay before the reset.
         after: Duration,
     },
-    /// The head announces more than the body of the response, which is all that comes before the connection closes.
+    /// Sends a header with a content length above that of the body, then the body, then closes the connection.
     Truncated {
-        /// How long it is held back.
+        /// The delay before it is sent.
         after: Duration,
-        /// The length that the head announces.
+        /// The value of the header `Content-Length`.
         announced: u64,
     },
 }
 
-/// A call that was not carried out, and why.
+/// The error response to a call that was not carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) code: String,
     pub(crate) status: StatusCode,
     pub(crate) message: String,
-    /// Further headers; a list, because a map would make every `Result` here large.
+    /// Additional headers; a list, because a map would make every `Result` here large.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// What RAM adds to a denial.
+    /// The details that RAM adds to a denial.
     pub(crate) access_denied_detail: Option<Value>,
 }
 
 impl Refusal {
-    pub(crate) fn because(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn with_message(code: Code, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::from(code) }
     }
 
@@ -81,33 +81,37 @@ impl From<Code> for Refusal {
     }
 }
 
-/// How a call ended on the server's side; the fields of a success lack only the request id.
+/// The result of a call on the server's side. The fields of a success lack only the request id.
 pub(crate) type Outcome = Result<Value, Refusal>;
 
-/// What every answer of one call shares.
+/// The values that every response to one call needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Letterhead<'a> {
+pub(crate) struct ResponseContext<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) host: &'a str,
-    /// The server's own time.
+    /// The time that the server's own clock shows.
     pub(crate) date: SystemTime,
     pub(crate) error_format: ErrorFormat,
-    /// The product, as the troubleshooter's address names it.
+    /// The product's name in the URL of Alibaba's troubleshooter.
     pub(crate) product: &'static str,
 }
 
-impl Letterhead<'_> {
-    /// The answer to a call that no fault struck.
-    pub(crate) fn plain(self, outcome: &Outcome) -> Answer {
-        Answer { response: self.response(outcome), manner: Manner::Whole { after: Duration::ZERO } }
+impl ResponseContext<'_> {
+    /// The response to a call to which no fault applied.
+    pub(crate) fn without_fault(self, outcome: &Outcome) -> SimulatedResponse {
+        SimulatedResponse {
+            response: self.response(outcome),
+            manner: Manner::Whole { after: Duration::ZERO },
+        }
     }
 
-    /// The answer to a call that this fault struck, whose true outcome, if it was carried out, is `outcome`.
-    pub(crate) fn struck(self, fault: &Fault, outcome: Option<&Outcome>) -> Answer {
+    /// The response to a call to which this fault applied. `outcome` is the actual result of the call, if it was
+    /// carried out.
+    pub(crate) fn with_fault(self, fault: &Fault, outcome: Option<&Outcome>) -> SimulatedResponse {
         let after = fault.delay;
-        let nothing = Ok(json!({}));
-        let outcome = outcome.unwrap_or(&nothing);
-        let whole = |response| Answer { response, manner: Manner::Whole { after } };
+        let no_fields = Ok(json!({}));
+        let outcome = outcome.unwrap_or(&no_fields);
+        let whole = |response| SimulatedResponse { response, manner: Manner::Whole { after } };
         match &fault.fault {
             Effect::TrueAnswer
             | Effect::RepeatNextToken
@@ -126,29 +130,32 @@ impl Letterhead<'_> {
                     access_denied_detail: None,
                 })))
             }
-            Effect::Hang => Answer { response: Response::default(), manner: Manner::Hang },
-            Effect::Reset => Answer { response: Response::default(), manner: Manner::Reset { after } },
+            Effect::Hang => SimulatedResponse { response: Response::default(), manner: Manner::Hang },
+            Effect::Reset => {
+                SimulatedResponse { response: Response::default(), manner: Manner::Reset { after } }
+            }
             Effect::Truncated => {
                 let whole = self.response(outcome);
                 let announced = whole.body().len() as u64;
                 let response = whole.map(|body| body.slice(..body.len() / 2));
-                Answer { response, manner: Manner::Truncated { after, announced } }
+                SimulatedResponse { response, manner: Manner::Truncated { after, announced } }
             }
             Effect::NonJson { status, body } => {
                 let body = body.clone().unwrap_or_else(|| html(*status));
-                whole(self.write(*status, "text/html", body))
+                whole(self.http_response(*status, "text/html", body))
             }
             Effect::Oversized { bytes } => {
                 let padding = "x".repeat((*bytes).min(OVERSIZED_MAX));
                 whole(self.response(&Ok(json!({ "Padding": padding }))))
             }
             Effect::Redirect { location } => {
-                let mut response = self.write(StatusCode::FOUND, "text/html", html(StatusCode::FOUND));
+                let mut response =
+                    self.http_response(StatusCode::FOUND, "text/html", html(StatusCode::FOUND));
                 response.headers_mut().insert(header::LOCATION, location.clone());
                 whole(response)
             }
             Effect::Empty => {
-                whole(self.write(StatusCode::OK, "application/json;charset=utf-8", String::new()))
+                whole(self.http_response(StatusCode::OK, "application/json;charset=utf-8", String::new()))
             }
         }
     }
@@ -157,22 +164,22 @@ impl Letterhead<'_> {
         match outcome {
             Ok(fields) => {
                 let mut fields = fields.clone();
-                // A replayed result brings the request id of the first call.
+                // A replayed result contains the request id of the first call.
                 if fields.get("RequestId").is_none() {
                     fields["RequestId"] = self.request_id.into();
                 }
-                self.write(StatusCode::OK, "application/json;charset=utf-8", fields.to_string())
+                self.http_response(StatusCode::OK, "application/json;charset=utf-8", fields.to_string())
             }
             Err(refusal) => {
-                let (kind, body) = self.error(refusal);
-                let mut response = self.write(refusal.status, kind, body);
+                let (kind, body) = self.error_body(refusal);
+                let mut response = self.http_response(refusal.status, kind, body);
                 response.headers_mut().extend(refusal.headers.clone());
                 response
             }
         }
     }
 
-    fn error(self, refusal: &Refusal) -> (&'static str, String) {
+    fn error_body(self, refusal: &Refusal) -> (&'static str, String) {
         let recommend = format!(
             "https://api.alibabacloud.com/troubleshoot?q={}&product={}&requestId={}",
             refusal.code, self.product, self.request_id
@@ -185,14 +192,15 @@ impl Letterhead<'_> {
             ("Recommend", &recommend),
         ];
         if self.error_format == ErrorFormat::Xml {
-            let fields = fields.map(|(name, text)| format!("<{name}>{}</{name}>", escaped(text))).concat();
+            let fields =
+                fields.map(|(name, text)| format!("<{name}>{}</{name}>", xml_escaped(text))).concat();
             return (
                 "text/xml;charset=utf-8",
                 format!("<?xml version='1.0' encoding='UTF-8'?><Error>{fields}</Error>"),
             );
         }
-        let lower = self.error_format == ErrorFormat::JsonLowerCamel;
-        let key = |name: &str| if lower { lower_camel(name) } else { name.to_owned() };
+        let is_lower_camel = self.error_format == ErrorFormat::JsonLowerCamel;
+        let key = |name: &str| if is_lower_camel { lower_camel(name) } else { name.to_owned() };
         let mut body = serde_json::Map::new();
         for (name, text) in fields {
             body.insert(key(name), text.into());
@@ -203,7 +211,7 @@ impl Letterhead<'_> {
         ("application/json;charset=utf-8", Value::Object(body).to_string())
     }
 
-    fn write(self, status: StatusCode, kind: &'static str, body: String) -> Response<Bytes> {
+    fn http_response(self, status: StatusCode, kind: &'static str, body: String) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -224,7 +232,7 @@ fn html(status: StatusCode) -> String {
     format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>\n")
 }
 
-fn escaped(text: &str) -> String {
+fn xml_escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -1,5 +1,5 @@
-//! What reaches into a cloud without calling it: other people who change endpoints, and a test that sets switches, keys
-//! and faults and looks at the truth.
+//! Access to a cloud without API calls: tests read the current state, change endpoints as another user of the
+//! account would, and set switches, keys and faults.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Cloud,
-    endpoint::{Tracked, begin},
+    endpoint::{Tracked, start},
 };
 use crate::{
     action::Action,
@@ -21,71 +21,72 @@ use crate::{
 };
 
 impl Cloud {
-    /// The truth about one endpoint at `now`.
+    /// The current state of one endpoint at `now`, regardless of read lag.
     pub fn endpoint(&mut self, endpoint: impl Into<EndpointId>, now: SystemTime) -> Option<Endpoint> {
-        self.settle(now);
-        self.endpoints.get(&endpoint.into()).and_then(Tracked::truth).cloned()
+        self.advance(now);
+        self.endpoints.get(&endpoint.into()).and_then(Tracked::current).cloned()
     }
 
-    /// Since when the group has truly been off the endpoint, as of `now`. `None` if it is on it, or never was.
+    /// The time since which the group has been absent from the endpoint, as of `now`. `None` if it is on the
+    /// endpoint or never was.
     pub fn gone_since(
         &mut self,
         endpoint: impl Into<EndpointId>,
         group: impl Into<SecurityGroupId>,
         now: SystemTime,
     ) -> Option<SystemTime> {
-        self.settle(now);
-        self.endpoints.get(&endpoint.into())?.gone_since(&group.into())
+        self.advance(now);
+        self.endpoints.get(&endpoint.into())?.absent_since(&group.into())
     }
 
-    /// Puts an endpoint there, or in the place of the one with its id.
+    /// Adds an endpoint, or replaces the one with the same id.
     pub fn set_endpoint(&mut self, endpoint: Endpoint, now: SystemTime) -> Result<(), SeedError> {
         endpoint.check(&self.regions)?;
-        self.settle(now);
+        self.advance(now);
         self.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
-        self.restless.insert(endpoint.endpoint_id.clone());
+        self.changing.insert(endpoint.endpoint_id.clone());
         let tracked =
-            self.endpoints.entry(endpoint.endpoint_id.clone()).or_insert_with(|| Tracked::since_ever(None));
-        tracked.change(now, |truth| *truth = Some(endpoint));
+            self.endpoints.entry(endpoint.endpoint_id.clone()).or_insert_with(|| Tracked::new(None));
+        tracked.change(now, |current| *current = Some(endpoint));
         Ok(())
     }
 
-    /// Changes an endpoint behind everyone's back. Answers whether there is one. The result is not checked, so that
-    /// states which should not exist can be made.
+    /// Changes an endpoint without an API call. Returns whether the endpoint exists. The result is not validated, so
+    /// that a test can create invalid states.
     pub fn change_endpoint(
         &mut self,
         endpoint: impl Into<EndpointId>,
         now: SystemTime,
         change: impl FnOnce(&mut Endpoint),
     ) -> bool {
-        self.settle(now);
+        self.advance(now);
         let endpoint = endpoint.into();
-        let tracked = self.endpoints.get_mut(&endpoint).filter(|tracked| tracked.truth().is_some());
+        let tracked = self.endpoints.get_mut(&endpoint).filter(|tracked| tracked.current().is_some());
         let Some(tracked) = tracked else { return false };
-        self.restless.insert(endpoint);
-        tracked.change(now, |truth| {
-            if let Some(endpoint) = truth {
+        self.changing.insert(endpoint);
+        tracked.change(now, |current| {
+            if let Some(endpoint) = current {
                 change(endpoint);
             }
         });
-        if let Some(endpoint) = tracked.truth() {
+        if let Some(endpoint) = tracked.current() {
             self.security_groups.extend(endpoint.security_groups.iter().map(|group| group.id.clone()));
         }
         true
     }
 
-    /// Takes an endpoint away, whatever runs on it. Answers whether there was one.
+    /// Removes an endpoint, even if a task runs on it. Returns whether it existed.
     pub fn remove_endpoint(&mut self, endpoint: impl Into<EndpointId>, now: SystemTime) -> bool {
-        self.settle(now);
+        self.advance(now);
         let endpoint = endpoint.into();
-        let tracked = self.endpoints.get_mut(&endpoint).filter(|tracked| tracked.truth().is_some());
+        let tracked = self.endpoints.get_mut(&endpoint).filter(|tracked| tracked.current().is_some());
         let Some(tracked) = tracked else { return false };
-        self.restless.insert(endpoint);
-        tracked.change(now, |truth| *truth = None);
+        self.changing.insert(endpoint);
+        tracked.change(now, |current| *current = None);
         true
     }
 
-    /// Somebody else attaches a group, and it takes no time. Answers whether there is such an endpoint.
+    /// Attaches a group immediately, as another user of the account would. Returns whether the endpoint exists.
     pub fn attach_now(
         &mut self,
         endpoint: impl Into<EndpointId>,
@@ -99,20 +100,21 @@ impl Cloud {
         })
     }
 
-    /// Somebody else detaches a group, and it takes no time. Answers whether there is such an endpoint.
+    /// Detaches a group immediately, as another user of the account would. Returns whether the endpoint exists.
     pub fn detach_now(
         &mut self,
         endpoint: impl Into<EndpointId>,
         group: impl Into<SecurityGroupId>,
         now: SystemTime,
     ) -> bool {
-        let gone = group.into();
+        let detached = group.into();
         self.change_endpoint(endpoint, now, |endpoint| {
-            endpoint.security_groups.retain(|group| group.id != gone);
+            endpoint.security_groups.retain(|group| group.id != detached);
         })
     }
 
-    /// Somebody else holds the endpoint for a while: it is `Pending` and locked. Answers whether it was free to be held.
+    /// Sets the endpoint to `Pending` and locks it for a duration, as another user's operation would. Returns `false`
+    /// if the endpoint does not exist or is already locked.
     pub fn hold_endpoint(
         &mut self,
         endpoint: impl Into<EndpointId>,
@@ -120,49 +122,48 @@ impl Cloud {
         now: SystemTime,
     ) -> bool {
         let free_at = later(now, duration);
-        let mut held = false;
+        let mut is_locked = false;
         self.change_endpoint(endpoint, now, |endpoint| {
-            held = endpoint.task.is_none();
-            if held {
-                begin(endpoint, Task { work: Work::Hold {}, ends_at: now, free_at });
+            is_locked = endpoint.task.is_none();
+            if is_locked {
+                start(endpoint, Task { work: Work::Hold {}, ends_at: now, free_at });
             }
         });
-        held
+        is_locked
     }
 
-    /// The switches.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Changes the switches. What was accepted before keeps the times that it was given.
+    /// Changes the settings. Tasks that have started keep their times.
     pub fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.settings);
-        // No page would ever hold an item otherwise.
+        // With 0, pages would contain no items.
         self.settings.page_size_max = self.settings.page_size_max.max(1);
     }
 
-    /// Sets the quotas; those of Alibaba's documentation are in [`crate::documented_quotas`].
+    /// Sets the quotas. [`crate::documented_quotas`] returns those that Alibaba documents.
     pub fn set_quotas(&mut self, quotas: BTreeMap<Action, Quota>) {
         self.meter = Meter::new(quotas);
     }
 
-    /// Adds an access key, or replaces the one with its id.
+    /// Adds an access key, or replaces the one with the same id.
     pub fn set_access_key(&mut self, key: AccessKey) {
-        self.gate.keys.insert(key.access_key_id.clone(), key);
+        self.authenticator.access_keys.insert(key.access_key_id.clone(), key);
     }
 
-    /// Adds a fault behind those that wait. The first that matches a call strikes it.
+    /// Adds a fault after those that are pending. The first one that matches a call applies to it.
     ///
-    /// A fault that no call can meet, such as the 0th, is ignored here; in a seed it is an error.
+    /// A fault that no call can match, such as one for call number 0, is ignored here; in a seed it is an error.
     pub fn inject(&mut self, fault: Fault) {
         if check_fault(&fault).is_ok() {
             self.faults.inject(fault);
         }
     }
 
-    /// Takes back every fault that waits.
+    /// Removes all pending faults.
     pub fn clear_faults(&mut self) {
         self.faults.clear();
     }
