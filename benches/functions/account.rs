@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use local_aws::mapping::{Success, Verdict, event, judge};
+use local_aws::mapping::{Success, Verdict, evaluate_response, event};
 use local_aws::queues::{Message, ReceivedMessage};
 use local_aws::wire::{REGION, secret_arn};
 use local_aws::{Action, LocalAws, NewMessage, QueueSettings, Queues};
@@ -154,7 +154,9 @@ impl Account {
         response: &Value,
         outcome: &str,
     ) -> io::Result<Vec<Completion>> {
-        if judge(batch, response.to_string().as_bytes()) != Verdict::AllSucceeded(Success::EmptyList) {
+        if evaluate_response(batch, response.to_string().as_bytes())
+            != Verdict::AllSucceeded(Success::EmptyList)
+        {
             return Err(io::Error::other(format!("unexpected batch response {response}")));
         }
         let bus = self.aws.bus();
@@ -191,7 +193,7 @@ impl Account {
     /// The time from the detach in Alibaba Cloud to its completion event.
     pub(crate) fn lag(&self, completion: &Completion) -> io::Result<Duration> {
         let detached =
-            self.alibaba.cloud().gone_since(completion.endpoint_id.as_str(), VENDOR, SystemTime::now());
+            self.alibaba.cloud().absent_since(completion.endpoint_id.as_str(), VENDOR, SystemTime::now());
         let detached = detached
             .ok_or_else(|| io::Error::other("a completion event reports a detach that did not happen"))?;
         completion.at.duration_since(detached).map_err(io::Error::other)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use local_aws::{InvocationAnswer, RuntimeApi};
+use local_aws::{InvocationResult, RuntimeApi};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -129,8 +129,8 @@ impl Process {
         let took = began.elapsed();
         self.responses += 1;
         match response {
-            InvocationAnswer::Response(body) => Ok((serde_json::from_slice(&body)?, took)),
-            InvocationAnswer::Error(body) => {
+            InvocationResult::Response(body) => Ok((serde_json::from_slice(&body)?, took)),
+            InvocationResult::Error(body) => {
                 Err(io::Error::other(String::from_utf8_lossy(&body).into_owned()))
             }
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use lambda_runtime::Diagnostic;
-use local_aws::{FunctionUrl, InvocationAnswer};
+use local_aws::{FunctionUrl, InvocationResult};
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::intake::{Intake, IntakeError, Invocation};
@@ -128,14 +128,14 @@ pub(crate) async fn event(
     }
 }
 
-async fn invoke(intake: &Intake, event: &[u8]) -> InvocationAnswer {
+async fn invoke(intake: &Intake, event: &[u8]) -> InvocationResult {
     let answered = match serde_json::from_slice::<Box<RawValue>>(event) {
         Ok(payload) => intake.handle(&payload, &invocation("local-call".to_owned())).await,
         Err(error) => Err(IntakeError::UnwritableAnswer(error)),
     };
     match answered {
-        Ok(answer) => InvocationAnswer::Response(answer.to_string().into()),
-        Err(error) => InvocationAnswer::Error(error.to_string().into()),
+        Ok(answer) => InvocationResult::Response(answer.to_string().into()),
+        Err(error) => InvocationResult::Error(error.to_string().into()),
     }
 }
 

@@ -258,7 +258,7 @@ async fn work_on(stage: &Stage, timeline: &Timeline, batch: Vec<ReceivedMessage>
         Err(error) => Err(error.to_string()),
     };
     let verdict = match answer {
-        Ok(answer) => mapping::judge(&batch, answer.to_string().as_bytes()),
+        Ok(answer) => mapping::evaluate_response(&batch, answer.to_string().as_bytes()),
         Err(error) => {
             timeline.say(&format!("the invocation failed: {error}"));
             mapping::Verdict::BatchFailed(mapping::Failure::FunctionError)

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use local_aws::function_url::FunctionUrlSettings;
 use local_aws::queues::{AttributeValue, Message};
-use local_aws::{Action, FunctionUrl, InvocationAnswer, LocalAws, QueueSettings, RuntimeApi};
+use local_aws::{Action, FunctionUrl, InvocationResult, LocalAws, QueueSettings, RuntimeApi};
 use privatelink_detach::alibaba::transport::{Https, Transport};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -194,8 +194,8 @@ impl Account {
     pub(crate) async fn invoke(&self, payload: &str) -> Result<Value, Value> {
         let answer = self.runtime_api.invoke(payload.to_owned(), FUNCTION_TIMEOUT);
         match tokio::time::timeout(PATIENCE, answer).await.expect("the process answers") {
-            InvocationAnswer::Response(body) => Ok(serde_json::from_slice(&body).unwrap()),
-            InvocationAnswer::Error(body) => Err(serde_json::from_slice(&body).unwrap()),
+            InvocationResult::Response(body) => Ok(serde_json::from_slice(&body).unwrap()),
+            InvocationResult::Error(body) => Err(serde_json::from_slice(&body).unwrap()),
         }
     }
 

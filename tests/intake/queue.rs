@@ -77,7 +77,7 @@ async fn a_queue_that_takes_nothing_is_told_as_such() {
 #[tokio::test]
 async fn an_answer_that_is_lost_is_asked_for_again_and_nothing_lies_there_twice() {
     let account = Account::new().await;
-    plan(&account, 1, Fault::AnswerLost);
+    plan(&account, 1, Fault::ResponseLost);
     assert_eq!(account.post(&requests(10)).await.status, 202);
     assert_eq!((sends(&account), account.messages().len()), (2, 10));
 }

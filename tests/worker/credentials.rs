@@ -298,7 +298,7 @@ async fn a_secret_that_cannot_be_read_or_used_keeps_the_request_and_says_what_to
 
 #[tokio::test]
 async fn a_moment_without_secrets_manager_is_waited_out_and_told_to_nobody() {
-    for fault in [AwsFault::ServerError, AwsFault::Throttled, AwsFault::AnswerLost] {
+    for fault in [AwsFault::ServerError, AwsFault::Throttled, AwsFault::ResponseLost] {
         let mut setting =
             Setting { keys: Keys::Secret, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
         // The SDK's own attempts take their time, as in production.
@@ -376,7 +376,7 @@ async fn lanes_that_need_a_session_at_the_same_time_cause_one_exchange() {
     let endpoints = ["ep-a", "ep-b", "ep-c", "ep-d", "ep-e"];
     let stage = stage_with(Keys::Keyless, &endpoints).await;
     // Slow enough for every lane to ask before the first exchange is over.
-    let slow = Fault::on(EXCHANGE, Effect::TrueAnswer).delayed(Duration::from_millis(300));
+    let slow = Fault::on(EXCHANGE, Effect::ActualResponse).delayed(Duration::from_millis(300));
     stage.cloud.cloud().inject(slow);
     for endpoint in endpoints {
         stage.send(&request(endpoint, "sg-a"));
@@ -515,7 +515,7 @@ fn mistakes() -> Vec<(&'static str, Spoil, &'static str)> {
         ),
         (
             "AuthenticationFail.OIDCToken.InvalidSignature",
-            Box::new(|stage| stage.aws.sts().signed_with = SigningKey::Hidden),
+            Box::new(|stage| stage.aws.sts().signed_with = SigningKey::Unpublished),
             "issuer URL",
         ),
         (

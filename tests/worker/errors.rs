@@ -195,7 +195,7 @@ async fn an_answer_lost_after_the_detach_was_carried_out_makes_no_second_detach(
 #[tokio::test]
 async fn a_slow_answer_is_still_an_answer() {
     for call in CALLS {
-        let slow = Fault::on(call, Effect::TrueAnswer).delayed(Duration::from_millis(100)).nth(1);
+        let slow = Fault::on(call, Effect::ActualResponse).delayed(Duration::from_millis(100)).nth(1);
         let (_, event) = after(slow).await;
         assert_eq!(
             (&event["outcome"], &event["effort"]["retries"]),

@@ -162,7 +162,8 @@ async fn a_throttled_region_is_left_alone_by_every_lane_as_long_as_it_asks() {
     let throttled = Effect::throttled(Duration::from_secs(90));
     stage.cloud.cloud().inject(Fault::on(DETACH, throttled).for_endpoint("ep-a").nth(1));
     // The other lane is held up until the first has met the quota.
-    let slow = Fault::on(Action::ListVpcEndpoints, Effect::TrueAnswer).delayed(Duration::from_millis(200));
+    let slow =
+        Fault::on(Action::ListVpcEndpoints, Effect::ActualResponse).delayed(Duration::from_millis(200));
     stage.cloud.cloud().inject(slow.for_endpoint("ep-b").nth(1));
     stage.send(&request("ep-a", "sg-a"));
     stage.send(&request("ep-b", "sg-a"));

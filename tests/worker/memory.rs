@@ -92,7 +92,7 @@ async fn the_event_leaves_within_two_seconds_of_the_truth() {
         let world = world(endpoints(1), Duration::from_millis(1_000 + 137 * n));
         world.send(&request("ep-0", "sg-a"));
         run(&world, Sandbox::new(&world, n)).await;
-        let gone = world.cloud.borrow_mut().gone_since("ep-0", "sg-a", world.now()).unwrap();
+        let gone = world.cloud.borrow_mut().absent_since("ep-0", "sg-a", world.now()).unwrap();
         lags.push(world.events.borrow()[0].at.duration_since(gone).unwrap());
     }
     lags.sort();
@@ -107,7 +107,8 @@ async fn a_write_that_its_region_held_back_looks_again_and_respects_the_deadline
     let throttled = Effect::throttled(Duration::from_secs(45));
     world.cloud.borrow_mut().inject(Fault::on(DETACH, throttled).for_endpoint("ep-0").nth(1));
     // Its record is read while the other lane meets the quota, so that its write is due when the region is closed.
-    let slow = Fault::on(Action::ListVpcEndpoints, Effect::TrueAnswer).delayed(Duration::from_millis(300));
+    let slow =
+        Fault::on(Action::ListVpcEndpoints, Effect::ActualResponse).delayed(Duration::from_millis(300));
     world.cloud.borrow_mut().inject(slow.for_endpoint("ep-1").nth(1));
     world.send(&request("ep-0", "sg-a"));
     let mut brief = request("ep-1", "sg-a");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use local_aws::server::View;
 use local_aws::{
-    Action as Aws, Ending, Fault as AwsFault, InvocationAnswer, LocalAws, NewMessage, Poller, QueueSettings,
+    Action as Aws, Ending, Fault as AwsFault, InvocationResult, LocalAws, NewMessage, Poller, QueueSettings,
     Round, RuntimeApi,
 };
 use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, Seed, Server};
@@ -271,7 +271,7 @@ async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
         change_keys();
     };
     let (round, ()) = tokio::join!(account.round(), change);
-    assert!(matches!(round.answer, Some(InvocationAnswer::Response(_))), "{round:?}");
+    assert!(matches!(round.result, Some(InvocationResult::Response(_))), "{round:?}");
     // One that nobody can answer, so that there is a dead letter, too.
     account.send(&json!({ "region_id": "eu-west-1" }));
     account.round().await;
@@ -279,7 +279,7 @@ async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
     assert_eq!(events[0]["outcome"], "detached", "{events:#?}");
     let letters = account.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec();
     assert_eq!(letters.len(), 1);
-    let answer = round.answer;
+    let answer = round.result;
     format!("{}{events:?}{letters:?}{answer:?}", process.kill())
 }
 
@@ -360,7 +360,7 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
     account.aws.bus().faults().plan(Aws::PutEvents, 1, AwsFault::ServerError);
     let process = account.start(&[("RUST_LOG", "trace")]);
     let round = account.round().await;
-    assert!(matches!(round.answer, Some(InvocationAnswer::Response(_))), "{round:?}");
+    assert!(matches!(round.result, Some(InvocationResult::Response(_))), "{round:?}");
     for payload in [
         r#"{"Records":[{"eventSource":"aws:s3"}]}"#,
         r#"{"Records":[{"eventSource":"body-t3xt"}]}"#,
@@ -369,7 +369,7 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
         r#"{"Records":[{"eventSource":"aws:sqs","messageId":"m","attributes":"body-t3xt"}]}"#,
     ] {
         let answer = account.runtime_api.invoke(payload, Duration::from_secs(90)).await;
-        let InvocationAnswer::Error(error) = answer else { panic!("{payload}: {answer:?}") };
+        let InvocationResult::Error(error) = answer else { panic!("{payload}: {answer:?}") };
         assert!(!String::from_utf8_lossy(&error).contains("body-t3xt"), "{payload}");
     }
     for (number, body) in [r#"{"body-t3xt":"body-t3xt"}"#, "body-t3xt is not JSON"].into_iter().enumerate() {

@@ -15,7 +15,7 @@ const ALL_ATTEMPTS: usize = 9;
 
 /// Every way in which an event is not known to be published.
 const UNPUBLISHED: [AwsFault; 4] =
-    [AwsFault::ServerError, AwsFault::EntryFails(0), AwsFault::AnswerLost, AwsFault::Hang];
+    [AwsFault::ServerError, AwsFault::EntryFails(0), AwsFault::ResponseLost, AwsFault::Hang];
 
 fn brief(endpoint: &str, group: &str) -> Value {
     let mut body = request(endpoint, group);

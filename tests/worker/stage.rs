@@ -243,7 +243,7 @@ impl Stage {
         assert!(!batch.is_empty(), "there is something to deliver");
         let event = mapping::event(self.queue_name, &batch).to_string();
         let answer = self.invoke(&event).await.unwrap();
-        let verdict = mapping::judge(&batch, answer.to_string().as_bytes());
+        let verdict = mapping::evaluate_response(&batch, answer.to_string().as_bytes());
         let now = self.aws.now();
         for message in verdict.deleted(&batch) {
             let _ = self.aws.queues().delete(self.queue_name, &message.receipt_handle, now);

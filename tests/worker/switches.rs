@@ -29,7 +29,7 @@ async fn detached_with(change: impl FnOnce(&mut Settings)) -> (Stage, Value) {
 
 /// How long after the truth the event was accepted.
 fn lag(stage: &Stage) -> Duration {
-    let gone = stage.cloud.cloud().gone_since("ep-a", "sg-a", SystemTime::now()).unwrap();
+    let gone = stage.cloud.cloud().absent_since("ep-a", "sg-a", SystemTime::now()).unwrap();
     stage.aws.bus().events()[0].accepted_at.duration_since(gone).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{join_all, select};
-use local_aws::mapping::{Failure, Verdict, judge};
+use local_aws::mapping::{Failure, Verdict, evaluate_response};
 use local_aws::queues::ReceivedMessage;
 
 use crate::record::{Change, Operation, What};
@@ -103,7 +103,7 @@ fn receive(world: &World) -> (Vec<ReceivedMessage>, Option<SystemTime>) {
 /// Deletes what succeeded. A delete that comes too late changes nothing: the message is delivered again.
 async fn settle(world: &World, batch: &[ReceivedMessage], ending: Ending) {
     let verdict = match ending {
-        Ending::Answered(answer) => judge(batch, answer.as_bytes()),
+        Ending::Answered(answer) => evaluate_response(batch, answer.as_bytes()),
         Ending::Failed(_) | Ending::Killed => Verdict::BatchFailed(Failure::FunctionError),
     };
     let deletes: Vec<Change> = verdict
@@ -122,7 +122,7 @@ async fn settle(world: &World, batch: &[ReceivedMessage], ending: Ending) {
                 Fate::Late(delay) => {
                     world.at(world.now() + delay, Act::Change { by, asked_at, change: delete });
                 }
-                Fate::Done | Fate::Repeated | Fate::AnswerLost => {
+                Fate::Done | Fate::Repeated | Fate::ResponseLost => {
                     let _ = world.change(by, asked_at, &delete);
                 }
             }

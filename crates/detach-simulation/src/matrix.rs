@@ -108,9 +108,9 @@ impl Case<'_> {
             Some("a read is not accepted")
         } else if self.attempt == Attempt::LaterPage && self.action != LIST {
             Some("it comes in one page")
-        } else if effect.spoils_a_true_answer() && self.moment == Moment::BeforeExecution {
+        } else if effect.modifies_response() && self.moment == Moment::BeforeExecution {
             Some("a true answer is spoilt only after the call was carried out")
-        } else if !effect.spoils_a_true_answer() && !is_write && self.moment == Moment::AfterExecution {
+        } else if !effect.modifies_response() && !is_write && self.moment == Moment::AfterExecution {
             Some("a read changes nothing, so a lost answer is a call that was not carried out")
         } else if is_write && self.attempt == Attempt::Last && self.moment == Moment::AfterAnswer {
             Some("after the accepted write the redelivery makes no other")

@@ -14,7 +14,7 @@ use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::completion::Completion;
 use privatelink_detach::worker::bus::{Bus, PublishError};
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
-use privatelink_simulator::Manner;
+use privatelink_simulator::Transmission;
 
 use crate::record::{Asked, CallNumber, Change, InvocationNumber, Operation, What};
 use crate::trouble::Fate;
@@ -96,13 +96,13 @@ impl Seam {
         };
         let answer = world.serve(call, &asked, &request);
         let left = timeout.saturating_sub(there);
-        let (back, result) = match answer.manner {
-            Manner::Whole { after } if answer.response.body().len() > BODY_BYTES_MAX => {
+        let (back, result) = match answer.transmission {
+            Transmission::Whole { after } if answer.response.body().len() > BODY_BYTES_MAX => {
                 (half + after, Err(NoResponse::UnreadableAnswer))
             }
-            Manner::Whole { after } => (half + after, Ok(answer.response)),
-            Manner::Hang => (left, Err(NoResponse::Timeout)),
-            Manner::Reset { after } | Manner::Truncated { after, .. } => {
+            Transmission::Whole { after } => (half + after, Ok(answer.response)),
+            Transmission::Hang => (left, Err(NoResponse::Timeout)),
+            Transmission::Reset { after } | Transmission::Truncated { after, .. } => {
                 (half + after, Err(NoResponse::ConnectionLost))
             }
         };
@@ -123,7 +123,7 @@ impl Seam {
                 world.call_aws(|world| world.change(by, asked_at, &change)).await
             }
             Fate::Refused => world.call_aws(|_| Err("refused".to_owned())).await,
-            Fate::AnswerLost => {
+            Fate::ResponseLost => {
                 let _ = world.call_aws(|world| world.change(by, asked_at, &change)).await;
                 world.time.pass(OPERATION_TIMEOUT).await;
                 Err("the answer was lost".to_owned())

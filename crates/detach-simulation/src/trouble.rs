@@ -89,7 +89,7 @@ pub enum Fate {
     /// It is refused and changes nothing.
     Refused,
     /// It takes effect, and its answer is lost.
-    AnswerLost,
+    ResponseLost,
     /// It takes effect so much later.
     Late(Duration),
 }
@@ -133,7 +133,7 @@ impl Chance {
         if self.strikes(refused) {
             Fate::Refused
         } else if self.strikes(answer_lost) {
-            Fate::AnswerLost
+            Fate::ResponseLost
         } else if self.strikes(late) {
             Fate::Late(LATE_MAX.mul_f64(self.rng.f64()))
         } else if self.strikes(repeated) {

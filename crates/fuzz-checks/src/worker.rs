@@ -23,7 +23,7 @@ use privatelink_detach::worker::deferral::DeferralLimits;
 use privatelink_detach::worker::handler::{self, HandlerError};
 use privatelink_detach::worker::queue::Sqs;
 use privatelink_detach::worker::{Settings, Worker};
-use privatelink_simulator::{AccessKey, Cloud, Endpoint, Manner, Seed};
+use privatelink_simulator::{AccessKey, Cloud, Endpoint, Seed, Transmission};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -54,17 +54,17 @@ struct Alibaba {
 
 impl Transport for &Alibaba {
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, NoResponse> {
-        let answer = self.cloud.borrow_mut().answer(&request, self.clock.wall());
-        match answer.manner {
-            Manner::Whole { after } => {
+        let answer = self.cloud.borrow_mut().handle(&request, self.clock.wall());
+        match answer.transmission {
+            Transmission::Whole { after } => {
                 self.clock.sleep_until(self.clock.now() + after).await;
                 Ok(answer.response)
             }
-            Manner::Hang => {
+            Transmission::Hang => {
                 self.clock.sleep_until(self.clock.now() + timeout).await;
                 Err(NoResponse::Timeout)
             }
-            Manner::Reset { .. } | Manner::Truncated { .. } => Err(NoResponse::ConnectionLost),
+            Transmission::Reset { .. } | Transmission::Truncated { .. } => Err(NoResponse::ConnectionLost),
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Fault {
     /// The call is not carried out, and no response is sent.
     Hang,
     /// The call is carried out, but the connection is reset before the response.
-    AnswerLost,
+    ResponseLost,
     /// The entry at this position (from 0) of a batch fails, although the response's status is 200. The other
     /// entries are carried out.
     ///
@@ -77,7 +77,7 @@ impl Fault {
     pub fn failed_entry(self) -> Option<usize> {
         match self {
             Self::EntryFails(position) => Some(position),
-            Self::ServerError | Self::Throttled | Self::Hang | Self::AnswerLost => None,
+            Self::ServerError | Self::Throttled | Self::Hang | Self::ResponseLost => None,
         }
     }
 }

@@ -23,7 +23,7 @@ pub use request::event;
 pub use response::http_response;
 
 use crate::loopback::Loopback;
-use crate::runtime_api::InvocationAnswer;
+use crate::runtime_api::InvocationResult;
 use crate::wire::Reaction;
 
 /// The maximum size of an event, in bytes. Lambda quota: 6 MB for a synchronous invocation. The event contains the
@@ -59,7 +59,7 @@ impl FunctionUrl {
     pub async fn start<I, F>(settings: FunctionUrlSettings, invoke: I) -> io::Result<Self>
     where
         I: Fn(Bytes) -> F + Clone + Send + 'static,
-        F: Future<Output = InvocationAnswer> + Send + 'static,
+        F: Future<Output = InvocationResult> + Send + 'static,
     {
         let stage = settings.stage.clone();
         let settings = Arc::new(settings);
@@ -67,7 +67,7 @@ impl FunctionUrl {
             let settings = Arc::clone(&settings);
             let invocation = payload(&settings, &head, &body).map(&invoke);
             async move {
-                Reaction::Answer(match invocation {
+                Reaction::Respond(match invocation {
                     Ok(invocation) => http_response(&settings, &invocation.await),
                     Err((status, message)) => refusal(status, message),
                 })

@@ -33,7 +33,7 @@ pub enum Ending {
     },
     /// The call was refused with this error code.
     Refused(String),
-    /// A fault was injected. For [`Fault::AnswerLost`] and [`Fault::EntryFails`], `message_ids` lists what was
+    /// A fault was injected. For [`Fault::ResponseLost`] and [`Fault::EntryFails`], `message_ids` lists what was
     /// carried out.
     Faulted(Fault),
 }

@@ -41,7 +41,7 @@ pub use function_url::{FunctionUrl, FunctionUrlSettings};
 pub use journal::{Ending, JournalEntry};
 pub use poller::{Poller, Round};
 pub use queues::{NewMessage, QueueSettings, Queues};
-pub use runtime_api::{InvocationAnswer, RuntimeApi};
+pub use runtime_api::{InvocationResult, RuntimeApi};
 pub use secrets::Secrets;
 pub use server::LocalAws;
 pub use web_identity::WebIdentity;

@@ -110,7 +110,7 @@ where
                 return Ok(response);
             };
             match respond(head, body).await {
-                Reaction::Answer(response) => {
+                Reaction::Respond(response) => {
                     Ok::<Response<Full<Bytes>>, ConnectionError>(response.map(Full::new))
                 }
                 Reaction::Hang => match std::future::pending::<Infallible>().await {},

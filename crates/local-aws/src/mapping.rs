@@ -68,7 +68,7 @@ pub fn event(queue: &str, batch: &[ReceivedMessage]) -> Value {
 
 /// Evaluates the function's response as Lambda does for a mapping with `ReportBatchItemFailures`.
 #[must_use]
-pub fn judge(batch: &[ReceivedMessage], answer: &[u8]) -> Verdict {
+pub fn evaluate_response(batch: &[ReceivedMessage], answer: &[u8]) -> Verdict {
     if answer.is_empty() {
         return Verdict::AllSucceeded(Success::NoAnswer);
     }
@@ -177,7 +177,7 @@ mod tests {
 
     #[track_caller]
     fn assert_verdict(answer: &str, verdict: &Verdict) {
-        assert_eq!(judge(&batch(), answer.as_bytes()), *verdict, "{answer}");
+        assert_eq!(evaluate_response(&batch(), answer.as_bytes()), *verdict, "{answer}");
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn failed_messages_are_kept_and_the_others_deleted() {
         let batch = batch();
-        let verdict = judge(
+        let verdict = evaluate_response(
             &batch,
             format!(r#"{{"batchItemFailures": [{{"itemIdentifier": "{SECOND}"}}]}}"#).as_bytes(),
         );

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::mapping::{Failure, Verdict, event, judge};
+use crate::mapping::{Failure, Verdict, evaluate_response, event};
 use crate::queues::{QueueError, ReceivedMessage};
-use crate::runtime_api::{InvocationAnswer, RuntimeApi};
+use crate::runtime_api::{InvocationResult, RuntimeApi};
 use crate::server::LocalAws;
 
 /// An event source mapping of one queue to one function process.
@@ -26,7 +26,7 @@ pub struct Poller<'a> {
 pub struct Round {
     pub batch: Vec<ReceivedMessage>,
     /// The function's result. `None` if the timeout passed, after which Lambda would end the process.
-    pub answer: Option<InvocationAnswer>,
+    pub result: Option<InvocationResult>,
     pub verdict: Verdict,
 }
 
@@ -39,10 +39,10 @@ impl Poller<'_> {
     pub async fn round(&self) -> Result<Round, QueueError> {
         let batch = self.batch().await?;
         let invocation = self.runtime_api.invoke(event(&self.queue, &batch).to_string(), self.timeout);
-        let answer = tokio::time::timeout(self.timeout, invocation).await.ok();
-        let verdict = match &answer {
-            Some(InvocationAnswer::Response(body)) => judge(&batch, body),
-            Some(InvocationAnswer::Error(_)) | None => Verdict::BatchFailed(Failure::FunctionError),
+        let result = tokio::time::timeout(self.timeout, invocation).await.ok();
+        let verdict = match &result {
+            Some(InvocationResult::Response(body)) => evaluate_response(&batch, body),
+            Some(InvocationResult::Error(_)) | None => Verdict::BatchFailed(Failure::FunctionError),
         };
         let now = self.aws.now();
         let mut queues = self.aws.queues();
@@ -51,7 +51,7 @@ impl Poller<'_> {
             let _ = queues.delete(&self.queue, &received.receipt_handle, now);
         }
         drop(queues);
-        Ok(Round { batch, answer, verdict })
+        Ok(Round { batch, result, verdict })
     }
 
     /// Receives until there is a batch to deliver: after each change, and when a message becomes visible.

@@ -20,7 +20,7 @@ const PREFIX: &str = "/2018-06-01/runtime/";
 
 /// The result of an invocation, as the function reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InvocationAnswer {
+pub enum InvocationResult {
     /// The function's response.
     Response(Bytes),
     /// The function's error report.
@@ -42,14 +42,14 @@ struct State {
     /// The time of each request for the next invocation.
     requests: watch::Sender<Vec<Instant>>,
     init_errors: watch::Sender<Vec<Bytes>>,
-    answers: watch::Sender<Vec<(String, InvocationAnswer)>>,
+    results: watch::Sender<Vec<(String, InvocationResult)>>,
 }
 
 #[derive(Debug, Default)]
 struct Invocations {
     count: u64,
     waiting: VecDeque<Invocation>,
-    running: HashMap<String, oneshot::Sender<InvocationAnswer>>,
+    running: HashMap<String, oneshot::Sender<InvocationResult>>,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ struct Invocation {
     id: String,
     payload: Bytes,
     timeout: Duration,
-    answer: oneshot::Sender<InvocationAnswer>,
+    answer: oneshot::Sender<InvocationResult>,
 }
 
 impl RuntimeApi {
@@ -67,12 +67,12 @@ impl RuntimeApi {
             queued: Notify::new(),
             requests: watch::Sender::default(),
             init_errors: watch::Sender::default(),
-            answers: watch::Sender::default(),
+            results: watch::Sender::default(),
         });
         let serving = Arc::clone(&state);
         let http = Loopback::serve(move |head, body| {
             let serving = Arc::clone(&serving);
-            async move { Reaction::Answer(serving.call(&head, body).await) }
+            async move { Reaction::Respond(serving.call(&head, body).await) }
         });
         Ok(Self { http: http.await?, state })
     }
@@ -92,7 +92,7 @@ impl RuntimeApi {
         &self,
         payload: impl Into<Bytes>,
         timeout: Duration,
-    ) -> impl Future<Output = InvocationAnswer> + Send + 'static {
+    ) -> impl Future<Output = InvocationResult> + Send + 'static {
         let (answer, answered) = oneshot::channel();
         let mut invocations = self.state.invocations();
         invocations.count += 1;
@@ -133,8 +133,8 @@ impl RuntimeApi {
 
     /// Every result by request id, in order, including those whose caller no longer waits.
     #[must_use]
-    pub fn answers(&self) -> Vec<(String, InvocationAnswer)> {
-        self.state.answers.borrow().clone()
+    pub fn results(&self) -> Vec<(String, InvocationResult)> {
+        self.state.results.borrow().clone()
     }
 }
 
@@ -144,9 +144,9 @@ impl State {
         match (&head.method, path.as_slice()) {
             (&Method::GET, ["invocation", "next"]) => self.next().await,
             (&Method::POST, ["invocation", id, "response"]) => {
-                self.answer(id, InvocationAnswer::Response(body))
+                self.answer(id, InvocationResult::Response(body))
             }
-            (&Method::POST, ["invocation", id, "error"]) => self.answer(id, InvocationAnswer::Error(body)),
+            (&Method::POST, ["invocation", id, "error"]) => self.answer(id, InvocationResult::Error(body)),
             (&Method::POST, ["init", "error"]) => {
                 self.init_errors.send_modify(|reports| reports.push(body));
                 status(StatusCode::ACCEPTED)
@@ -205,7 +205,7 @@ impl State {
         started.unwrap_or_else(|_| status(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
-    fn answer(&self, id: &str, answer: InvocationAnswer) -> Response<Bytes> {
+    fn answer(&self, id: &str, answer: InvocationResult) -> Response<Bytes> {
         let Some(waiting) = self.invocations().running.remove(id) else {
             let mut refusal = status(StatusCode::BAD_REQUEST);
             *refusal.body_mut() = Bytes::from_static(
@@ -213,7 +213,7 @@ impl State {
             );
             return refusal;
         };
-        self.answers.send_modify(|answers| answers.push((id.to_owned(), answer.clone())));
+        self.results.send_modify(|results| results.push((id.to_owned(), answer.clone())));
         // This fails if the caller no longer waits; the result is then not needed.
         let _ = waiting.send(answer);
         status(StatusCode::ACCEPTED)

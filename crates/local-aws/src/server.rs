@@ -225,7 +225,7 @@ impl State {
             let mut sts = lock(&self.sts);
             wire::call_sts(&mut sts, &mut lock(&self.journal), body, now)
         } else {
-            Reaction::Answer(wire::unknown_operation())
+            Reaction::Respond(wire::unknown_operation())
         };
         self.notify_changed();
         reaction

@@ -63,7 +63,7 @@ pub enum SigningKey {
     /// The key in [`WebIdentity::jwks`].
     Published,
     /// A key that is not published. Its tokens have the published key's id, so that only the signature differs.
-    Hidden,
+    Unpublished,
 }
 
 /// An issued token.
@@ -139,7 +139,7 @@ impl WebIdentity {
         let signed = format!("{header}.{claims}");
         let key = match self.signed_with {
             SigningKey::Published => &self.published,
-            SigningKey::Hidden => &self.unpublished,
+            SigningKey::Unpublished => &self.unpublished,
         };
         let mut signature = vec![0; key.public().modulus_len()];
         // PKCS #1 v1.5 padding is deterministic: the same claims always produce the same token.
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn token_of_the_unpublished_key_differs_only_in_the_signature() {
         let published = WebIdentity::new().unwrap();
-        let mut unpublished = WebIdentity { signed_with: SigningKey::Hidden, ..published.clone() };
+        let mut unpublished = WebIdentity { signed_with: SigningKey::Unpublished, ..published.clone() };
 
         let token = issue(&mut unpublished);
 

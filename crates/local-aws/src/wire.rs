@@ -46,7 +46,7 @@ pub const QUERY_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 #[derive(Debug)]
 pub enum Reaction {
     /// Sends this response.
-    Answer(Response<Bytes>),
+    Respond(Response<Bytes>),
     /// Sends nothing and keeps the connection open.
     Hang,
     /// Resets the connection.
@@ -131,9 +131,9 @@ fn finish_with<A>(
     journal.push(entry);
     match fault {
         Some(Fault::Hang) => Reaction::Hang,
-        Some(Fault::AnswerLost) => Reaction::Reset,
+        Some(Fault::ResponseLost) => Reaction::Reset,
         Some(Fault::ServerError | Fault::Throttled | Fault::EntryFails(_)) | None => {
-            Reaction::Answer(response)
+            Reaction::Respond(response)
         }
     }
 }
@@ -170,10 +170,10 @@ fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
 /// Sets the content type of JSON protocol version 1.1. SQS uses version 1.0.
 fn json_1_1(reaction: Reaction) -> Reaction {
     match reaction {
-        Reaction::Answer(mut response) => {
+        Reaction::Respond(mut response) => {
             let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            Reaction::Answer(response)
+            Reaction::Respond(response)
         }
         other => other,
     }
@@ -216,7 +216,7 @@ mod tests {
 
     #[track_caller]
     fn response_of(reaction: Reaction) -> (u16, Option<String>, Value) {
-        let Reaction::Answer(response) = reaction else { panic!("{reaction:?}") };
+        let Reaction::Respond(response) = reaction else { panic!("{reaction:?}") };
         let query_error = response.headers().get("x-amzn-query-error");
         let query_error = query_error.map(|value| value.to_str().unwrap().to_owned());
         (response.status().as_u16(), query_error, serde_json::from_slice(response.body()).unwrap())
@@ -253,7 +253,7 @@ mod tests {
             (Fault::ServerError, 0),
             (Fault::Throttled, 0),
             (Fault::Hang, 0),
-            (Fault::AnswerLost, 1),
+            (Fault::ResponseLost, 1),
             (Fault::EntryFails(0), 1),
         ] {
             let (mut queues, mut journal) = (queues(), Vec::new());
@@ -267,7 +267,7 @@ mod tests {
                 (messages, &Ending::Faulted(fault))
             );
             assert_eq!(matches!(reaction, Reaction::Hang), fault == Fault::Hang);
-            assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::AnswerLost);
+            assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::ResponseLost);
         }
     }
 }

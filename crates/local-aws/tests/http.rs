@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use local_aws::wire::{GET_SECRET_VALUE, secret_arn};
 use local_aws::{
-    Action, Ending, Fault, FunctionUrl, FunctionUrlSettings, InvocationAnswer, LocalAws, RuntimeApi,
+    Action, Ending, Fault, FunctionUrl, FunctionUrlSettings, InvocationResult, LocalAws, RuntimeApi,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,7 +61,7 @@ async fn echo(settings: FunctionUrlSettings) -> (FunctionUrl, Arc<Mutex<Vec<Byte
     let received = Arc::clone(&events);
     let url = FunctionUrl::start(settings, move |event| {
         received.lock().unwrap().push(event.clone());
-        ready(InvocationAnswer::Response(event))
+        ready(InvocationResult::Response(event))
     });
     (url.await.unwrap(), events)
 }
@@ -175,7 +175,7 @@ async fn dropped_function_url_closes_its_port() {
 async fn every_read_of_a_secret_is_journaled() {
     let aws = LocalAws::start().await.unwrap();
     aws.secrets().put("webhooks", "old");
-    aws.secrets().faults().plan(Action::GetSecretValue, 1, Fault::AnswerLost);
+    aws.secrets().faults().plan(Action::GetSecretValue, 1, Fault::ResponseLost);
     let target = format!("x-amz-target: {GET_SECRET_VALUE}");
     let lines = [target.as_bytes()];
     let to = format!("{}/", aws.url());
@@ -197,7 +197,7 @@ async fn every_read_of_a_secret_is_journaled() {
     assert_eq!(
         endings,
         [
-            each(Ending::Faulted(Fault::AnswerLost)),
+            each(Ending::Faulted(Fault::ResponseLost)),
             each(Ending::Done),
             each(Ending::Done),
             each(Ending::Refused("ResourceNotFoundException".to_owned())),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use local_aws::mapping::{Failure, Success, Verdict};
 use local_aws::queues::Counts;
-use local_aws::{InvocationAnswer, LocalAws, NewMessage, Poller, QueueSettings, RuntimeApi};
+use local_aws::{InvocationResult, LocalAws, NewMessage, Poller, QueueSettings, RuntimeApi};
 use serde_json::{Value, json};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -59,8 +59,8 @@ fn spawnable<F: Future + Send>(future: F) -> F {
     future
 }
 
-fn response(result: InvocationAnswer) -> Value {
-    let (InvocationAnswer::Response(body) | InvocationAnswer::Error(body)) = result;
+fn response(result: InvocationResult) -> Value {
+    let (InvocationResult::Response(body) | InvocationResult::Error(body)) = result;
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -78,7 +78,7 @@ async fn process_handles_consecutive_invocations() {
     assert_eq!((&first["payload"], &second["payload"]), (&json!(1), &json!(2)));
     assert!(first["deadline"].as_u64() <= second["deadline"].as_u64());
     api.nth_request(3).await;
-    assert_eq!((api.request_count(), api.answers().len()), (3, 2));
+    assert_eq!((api.request_count(), api.results().len()), (3, 2));
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn function_error_does_not_affect_the_next_invocation() {
     let _function = Function::start(&api).unwrap();
 
     let failed = api.invoke(r#""fail""#, TIMEOUT).await;
-    assert!(matches!(failed, InvocationAnswer::Error(_)));
+    assert!(matches!(failed, InvocationResult::Error(_)));
     assert_eq!(response(failed)["errorMessage"], "requested failure");
     assert_eq!(response(api.invoke("7", TIMEOUT).await)["payload"], 7);
 }

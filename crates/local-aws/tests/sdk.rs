@@ -313,14 +313,14 @@ async fn client_retries_after_server_error_and_throttling() {
 #[tokio::test]
 async fn call_is_executed_although_its_response_is_lost() {
     let environment = environment(1).await;
-    environment.aws.bus().faults().plan(Action::PutEvents, 1, Fault::AnswerLost);
+    environment.aws.bus().faults().plan(Action::PutEvents, 1, Fault::ResponseLost);
 
     let put = environment.events.put_events().entries(completion("{}"));
     let error = put.clone().send().await.unwrap_err();
     assert!(matches!(error, aws_sdk_eventbridge::error::SdkError::DispatchFailure(_)), "{error:?}");
     put.send().await.unwrap();
 
-    let lost = (Action::PutEvents, Ending::Faulted(Fault::AnswerLost));
+    let lost = (Action::PutEvents, Ending::Faulted(Fault::ResponseLost));
     assert_eq!(environment.calls(), [lost, (Action::PutEvents, Ending::Done)]);
     assert_eq!(environment.aws.bus().events().len(), 2);
 }

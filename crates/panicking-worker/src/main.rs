@@ -43,7 +43,7 @@ impl Transport for &Outside {
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let query = request.uri().query().unwrap_or_default();
         assert!(!query.contains(CURSED), "cursed");
-        Ok(self.0.borrow_mut().answer(&request, SystemTime::now()).response)
+        Ok(self.0.borrow_mut().handle(&request, SystemTime::now()).response)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     ids::{EndpointId, RegionId, SecurityGroupId},
     journal::{Counts, Journal, JournalEntry},
     quota::Meter,
-    response::{Manner, Outcome, Refusal, ResponseContext, SimulatedResponse},
+    response::{Outcome, Refusal, ResponseContext, SimulatedResponse, Transmission},
     seed::{AccessKey, Seed, SeedError},
     settings::Settings,
     sts::Sts,
@@ -101,7 +101,7 @@ impl Cloud {
 
     /// Handles one request that arrives at `now`. The body must be complete, and the `Host` header as the caller
     /// sent it.
-    pub fn answer(&mut self, request: &Request<Bytes>, now: SystemTime) -> SimulatedResponse {
+    pub fn handle(&mut self, request: &Request<Bytes>, now: SystemTime) -> SimulatedResponse {
         self.advance(now);
         let call = Call::read(request);
         let position = self.counts.record_arrival(&call);
@@ -178,7 +178,7 @@ impl Cloud {
         let fault = self.faults.take(action, call.get("EndpointId"), position);
         if let Some(fault) = &fault {
             self.counts.faults += 1;
-            if fault.when == When::Before && !fault.fault.spoils_a_true_answer() {
+            if fault.when == When::Before && !fault.fault.modifies_response() {
                 return Attempt { fault: Some(fault.clone()), outcome: None, executed: false };
             }
         }
@@ -230,9 +230,9 @@ fn entry(call: &Call, attempt: &Attempt, response: &SimulatedResponse, now: Syst
         Some(Err(refusal)) => Some(refusal.code.clone()),
         _ => None,
     };
-    let status = match response.manner {
-        Manner::Whole { .. } | Manner::Truncated { .. } => Some(response.response.status()),
-        Manner::Hang | Manner::Reset { .. } => None,
+    let status = match response.transmission {
+        Transmission::Whole { .. } | Transmission::Truncated { .. } => Some(response.response.status()),
+        Transmission::Hang | Transmission::Reset { .. } => None,
     };
     JournalEntry {
         at: now,

@@ -26,7 +26,7 @@ pub struct Fault {
     /// The calls, of those that match the action and the endpoint, to which the fault applies.
     #[serde(default)]
     pub call: Calls,
-    /// Whether the call is executed first. It always is for an effect that [`Effect::spoils_a_true_answer`].
+    /// Whether the call is executed first. It always is for an effect that [`Effect::modifies_response`].
     #[serde(default)]
     pub when: When,
     /// The delay of the response or the reset. The call itself is executed when it arrives.
@@ -118,7 +118,7 @@ pub enum Effect {
     /// The actual response; useful together with a delay.
     #[default]
     #[serde(rename = "true_answer")]
-    TrueAnswer,
+    ActualResponse,
     /// An error with this code.
     Code {
         /// The code; it need not be in [`codes`].
@@ -208,9 +208,9 @@ impl Effect {
 
     /// Whether the effect modifies the actual response, so that the call is executed regardless of [`When`].
     #[must_use]
-    pub fn spoils_a_true_answer(&self) -> bool {
+    pub fn modifies_response(&self) -> bool {
         match self {
-            Self::TrueAnswer
+            Self::ActualResponse
             | Self::RepeatNextToken
             | Self::OverstatedTotal { .. }
             | Self::RepeatedItem
@@ -342,7 +342,7 @@ mod tests {
         let faults: Vec<Fault> = serde_json::from_str(text).unwrap();
         let reparsed: Vec<Fault> = serde_json::from_str(&serde_json::to_string(&faults).unwrap()).unwrap();
         assert_eq!(reparsed, faults);
-        assert_eq!(faults[3], Fault::anywhere(Effect::TrueAnswer).delayed(Duration::from_millis(5)));
+        assert_eq!(faults[3], Fault::anywhere(Effect::ActualResponse).delayed(Duration::from_millis(5)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use fault::{Calls, Effect, Fault, OVERSIZED_MAX, When};
 pub use ids::{AccessKeyId, EndpointId, OidcProviderArn, RegionId, RoleArn, SecurityGroupId};
 pub use journal::{Counts, EndpointCounts, JOURNAL_ENTRIES_MIN, JournalEntry};
 pub use quota::{Quota, documented as documented_quotas};
-pub use response::{Manner, SimulatedResponse, SimulatedResponse as Answer};
+pub use response::{SimulatedResponse, Transmission};
 pub use seed::{
     AccessKey, Endpoint, GROUPS_PER_ENDPOINT_MAX, OidcProvider, ProviderState, REGIONS, Role, SecurityGroup,
     Seed, SeedError, Session, Task, Work,

@@ -19,12 +19,12 @@ pub struct SimulatedResponse {
     /// The response; empty for a hang and a reset.
     pub response: Response<Bytes>,
     /// How the server sends the response.
-    pub manner: Manner,
+    pub transmission: Transmission,
 }
 
 /// How the server sends a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Transmission {
     /// Sends the whole response.
     Whole {
         /// The delay before it is sent.
@@ -101,7 +101,7 @@ impl ResponseContext<'_> {
     pub(crate) fn without_fault(self, outcome: &Outcome) -> SimulatedResponse {
         SimulatedResponse {
             response: self.response(outcome),
-            manner: Manner::Whole { after: Duration::ZERO },
+            transmission: Transmission::Whole { after: Duration::ZERO },
         }
     }
 
@@ -111,9 +111,9 @@ impl ResponseContext<'_> {
         let after = fault.delay;
         let no_fields = Ok(json!({}));
         let outcome = outcome.unwrap_or(&no_fields);
-        let whole = |response| SimulatedResponse { response, manner: Manner::Whole { after } };
+        let whole = |response| SimulatedResponse { response, transmission: Transmission::Whole { after } };
         match &fault.fault {
-            Effect::TrueAnswer
+            Effect::ActualResponse
             | Effect::RepeatNextToken
             | Effect::OverstatedTotal { .. }
             | Effect::RepeatedItem
@@ -130,15 +130,18 @@ impl ResponseContext<'_> {
                     access_denied_detail: None,
                 })))
             }
-            Effect::Hang => SimulatedResponse { response: Response::default(), manner: Manner::Hang },
-            Effect::Reset => {
-                SimulatedResponse { response: Response::default(), manner: Manner::Reset { after } }
+            Effect::Hang => {
+                SimulatedResponse { response: Response::default(), transmission: Transmission::Hang }
             }
+            Effect::Reset => SimulatedResponse {
+                response: Response::default(),
+                transmission: Transmission::Reset { after },
+            },
             Effect::Truncated => {
                 let whole = self.response(outcome);
                 let announced = whole.body().len() as u64;
                 let response = whole.map(|body| body.slice(..body.len() / 2));
-                SimulatedResponse { response, manner: Manner::Truncated { after, announced } }
+                SimulatedResponse { response, transmission: Transmission::Truncated { after, announced } }
             }
             Effect::NonJson { status, body } => {
                 let body = body.clone().unwrap_or_else(|| html(*status));

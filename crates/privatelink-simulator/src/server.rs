@@ -34,7 +34,7 @@ use tokio::{
 use crate::{
     cloud::Cloud,
     control,
-    response::{Manner, SimulatedResponse},
+    response::{SimulatedResponse, Transmission},
 };
 use body::ResponseBody;
 use connection::Connection;
@@ -168,20 +168,21 @@ async fn handle(
         // The client only opens a connection; there is no call to handle.
         return Ok(Response::new(ResponseBody::whole(Bytes::new())));
     }
-    let SimulatedResponse { response, manner } = lock(&shared.cloud).answer(&request, SystemTime::now());
+    let SimulatedResponse { response, transmission } =
+        lock(&shared.cloud).handle(&request, SystemTime::now());
     shared.call_handled.notify_waiters();
-    match manner {
-        Manner::Whole { after } => {
+    match transmission {
+        Transmission::Whole { after } => {
             wait(after).await;
             Ok(response.map(ResponseBody::whole))
         }
-        Manner::Hang => future::pending().await,
-        Manner::Reset { after } => {
+        Transmission::Hang => future::pending().await,
+        Transmission::Reset { after } => {
             wait(after).await;
             reset.store(true, Ordering::Relaxed);
             Err(ConnectionReset)
         }
-        Manner::Truncated { after, announced } => {
+        Transmission::Truncated { after, announced } => {
             wait(after).await;
             let mut response = response.map(ResponseBody::truncated);
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(announced));

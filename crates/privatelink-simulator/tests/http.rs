@@ -166,7 +166,7 @@ async fn response_faults_reach_the_client() {
         server.cloud().inject(Fault::on(GROUPS, effect).next(1));
     }
     let delay = Duration::from_millis(30);
-    server.cloud().inject(Fault::on(GROUPS, Effect::TrueAnswer).next(1).delayed(delay));
+    server.cloud().inject(Fault::on(GROUPS, Effect::ActualResponse).next(1).delayed(delay));
 
     assert!(call(&server, GROUPS, SHOP).await.body.len() > 1_500_000);
     let html = call(&server, GROUPS, SHOP).await;

@@ -66,12 +66,12 @@ def test_second_detach_is_rejected_by_the_lock(simulator):
         (
             {"endpoint_id": "ep-single", "security_group_id": "sg-only"},
             "EndpointMustContainSecurityGroup",
-            "An endpoint keeps at least one security group.",
+            "An endpoint must have at least one security group.",
         ),
         (
             {"client_token": "x" * 65},
             "InvalidParameter",
-            "The parameter ClientToken is not valid: it is not ASCII of at most 64 characters.",
+            "The parameter ClientToken is not valid: must be at most 64 ASCII characters.",
         ),
         ({"security_group_id": None}, "MissingSecurityGroupId", "SecurityGroupId is mandatory for this action."),
         ({"endpoint_id": ""}, "MissingEndpointId", "EndpointId is mandatory for this action."),
@@ -85,7 +85,7 @@ def test_impossible_detach_is_rejected(simulator, fields, code, message):
 
 def test_passed_dry_run_raises_an_exception(simulator):
     simulator.start_over(endpoints=[SHOP])
-    message = "The request would have succeeded; nothing was done because it is a dry run."
+    message = "The request would have succeeded; it was not executed because it is a dry run."
     check(rejected(simulator, dry_run=True), simulator, "DryRunOperation", 400, message)
     entry = simulator.journal()[0]
     assert (entry["dry_run"], entry["code"]) == (True, "DryRunOperation")
@@ -97,7 +97,7 @@ def test_denied_call_names_the_missing_permission(simulator, code, status):
     settings = {"denial_code": code}
     simulator.start_over(endpoints=[SHOP], settings=settings, access_keys=[{**ACCESS_KEY, "denied_actions": [DETACH]}])
     error = rejected(simulator)
-    check(error, simulator, code, status, "The caller is not authorized to do this on the resource.")
+    check(error, simulator, code, status, "The caller is not authorized to perform this operation on the resource.")
     assert error.access_denied_detail == {
         "AuthAction": f"privatelink:{DETACH}",
         "AuthPrincipalDisplayName": ACCESS_KEY["access_key_id"],
@@ -116,7 +116,7 @@ def test_denied_call_names_the_missing_permission(simulator, code, status):
             {**ACCESS_KEY, "access_key_secret": "AnotherSecret"},
             "SignatureDoesNotMatch",
             400,
-            "The signature is not the one calculated from what arrived.",
+            "The signature does not match the one calculated from the received request.",
         ),
         (
             {**ACCESS_KEY, "access_key_id": "LTAI5tUnknown"},
@@ -128,7 +128,7 @@ def test_denied_call_names_the_missing_permission(simulator, code, status):
             {**ACCESS_KEY, "security_token": "unknown-token"},
             "InvalidSecurityToken.Malformed",
             400,
-            "The security token is not one of ours.",
+            "The security token was not issued by this service.",
         ),
     ],
 )
@@ -178,8 +178,8 @@ def test_sdk_ignores_the_older_retry_headers(simulator, hint):
 @pytest.mark.parametrize(
     "code, status, message",
     [
-        ("ServiceUnavailable", 503, "The service is unavailable at the moment."),
-        ("InternalError", 500, "The request failed for an internal reason."),
+        ("ServiceUnavailable", 503, "The service is temporarily unavailable."),
+        ("InternalError", 500, "The request failed because of an internal error."),
     ],
 )
 def test_server_error_raises_server_exception(simulator, code, status, message):

@@ -23,7 +23,7 @@ const OPERATIONS: [Operation; 4] =
 
 /// What becomes of it.
 const FATES: [Fate; 4] =
-    [Fate::Refused, Fate::AnswerLost, Fate::Late(Duration::from_secs(10)), Fate::Repeated];
+    [Fate::Refused, Fate::ResponseLost, Fate::Late(Duration::from_secs(10)), Fate::Repeated];
 
 /// When whatever is broken is mended: after several tries, and before any deadline.
 const MENDED: Duration = Duration::from_secs(100);
@@ -81,9 +81,9 @@ impl Case {
         match (self.operation, self.fate, self.is_lasting) {
             // It was published, and nobody knows: the next delivery publishes its own. Deliveries are 5, 10, 20, 40 and 60 s
             // apart, so there are some until everything is mended.
-            (Operation::Publish, Fate::AnswerLost | Fate::Late(_), true) => 2..=7,
+            (Operation::Publish, Fate::ResponseLost | Fate::Late(_), true) => 2..=7,
             // And a message that neither the worker nor the mapping can delete is delivered again.
-            (Operation::Publish, Fate::AnswerLost | Fate::Late(_) | Fate::Repeated, _)
+            (Operation::Publish, Fate::ResponseLost | Fate::Late(_) | Fate::Repeated, _)
             | (Operation::Delete, Fate::Refused, true) => 2..=2,
             _ => 1..=1,
         }

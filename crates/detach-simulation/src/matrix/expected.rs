@@ -29,7 +29,9 @@ pub(super) struct End {
 pub(super) fn meaning(effect: &Effect) -> Meaning {
     let passes = |name: &str| Meaning::Passes(name.to_owned());
     match effect {
-        Effect::TrueAnswer | Effect::AcceptedWithoutEffect | Effect::AcceptedThenFails => Meaning::Deceives,
+        Effect::ActualResponse | Effect::AcceptedWithoutEffect | Effect::AcceptedThenFails => {
+            Meaning::Deceives
+        }
         Effect::Hang => passes("Timeout"),
         Effect::Reset | Effect::Truncated => passes("ConnectionLost"),
         Effect::NonJson { status, .. } if *status == StatusCode::OK => passes("UnreadableAnswer"),

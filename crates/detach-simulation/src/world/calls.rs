@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use local_aws::NewMessage;
 use local_aws::queues::{Deleted, Message};
-use privatelink_simulator::Answer;
+use privatelink_simulator::SimulatedResponse;
 use serde_json::Value;
 
 use super::{Event, QueueKind, World};
@@ -31,11 +31,16 @@ impl World {
     }
 
     /// Alibaba Cloud gets a call.
-    pub(crate) fn serve(&self, call: CallNumber, asked: &Asked, request: &http::Request<Bytes>) -> Answer {
+    pub(crate) fn serve(
+        &self,
+        call: CallNumber,
+        asked: &Asked,
+        request: &http::Request<Bytes>,
+    ) -> SimulatedResponse {
         let now = self.now();
         let mut cloud = self.cloud.borrow_mut();
         let truth = cloud.endpoint(asked.endpoint.as_str(), now);
-        let answer = cloud.answer(request, now);
+        let answer = cloud.handle(request, now);
         let entry = cloud.journal().last().expect("the call that it answered");
         let served = Served {
             status: entry.status,

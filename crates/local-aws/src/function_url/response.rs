@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{FunctionUrlSettings, refusal};
-use crate::runtime_api::InvocationAnswer;
+use crate::runtime_api::InvocationResult;
 
 /// The name under which a function URL sends `WWW-Authenticate`, to which a browser would react with a dialog.
 const REMAPPED_WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("x-amzn-remapped-www-authenticate");
@@ -35,8 +35,8 @@ struct FunctionResponse {
 /// If the function's response has no status code, it becomes the body of a response with the status 200. An error of
 /// the function, or a response that cannot be converted, becomes a 502.
 #[must_use]
-pub fn http_response(settings: &FunctionUrlSettings, result: &InvocationAnswer) -> Response<Bytes> {
-    let InvocationAnswer::Response(response) = result else { return bad_gateway() };
+pub fn http_response(settings: &FunctionUrlSettings, result: &InvocationResult) -> Response<Bytes> {
+    let InvocationResult::Response(response) = result else { return bad_gateway() };
     match serde_json::from_slice::<Value>(response) {
         Ok(full @ Value::Object(_)) if full.get("statusCode").is_some() => {
             full_response(settings, full).unwrap_or_else(bad_gateway)
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn respond(settings: &FunctionUrlSettings, function_response: &str) -> Response<Bytes> {
-        http_response(settings, &InvocationAnswer::Response(function_response.to_owned().into()))
+        http_response(settings, &InvocationResult::Response(function_response.to_owned().into()))
     }
 
     /// Status, headers by name and value, and body.
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn error_or_invalid_response_becomes_a_502() {
         let settings = FunctionUrlSettings::default();
-        let mut responses = vec![http_response(&settings, &InvocationAnswer::Error("{}".into()))];
+        let mut responses = vec![http_response(&settings, &InvocationResult::Error("{}".into()))];
         for invalid in [
             "",
             "{",

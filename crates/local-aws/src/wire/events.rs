@@ -75,7 +75,7 @@ fn carry_out(
             Err(refusal(500, "InternalException", "An unexpected error occurred."))
         }
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => {
             call(bus, fault.and_then(Fault::failed_entry))
         }
     };

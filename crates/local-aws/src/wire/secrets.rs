@@ -38,7 +38,7 @@ pub fn get_secret_value(
             Err(refusal(500, "InternalServiceError", "An error occurred on the server side."))
         }
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => {
             call.map_err(|error| malformed(&error)).and_then(|call| get(secrets, &call))
         }
     };
@@ -97,7 +97,7 @@ mod tests {
     fn get(secrets: &mut Secrets, call: &Value) -> (u16, Value, JournalEntry) {
         let mut journal = Vec::new();
         let reaction = get_secret_value(secrets, &mut journal, call.to_string().as_bytes(), NOW);
-        let Reaction::Answer(response) = reaction else { panic!("{reaction:?}") };
+        let Reaction::Respond(response) = reaction else { panic!("{reaction:?}") };
         assert_eq!(response.headers()[CONTENT_TYPE], "application/x-amz-json-1.1");
         (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap(), journal.remove(0))
     }
@@ -177,14 +177,14 @@ mod tests {
             assert_eq!((entry.message_ids.len(), entry.ending), (0, Ending::Faulted(fault)));
             assert_eq!(get(&mut secrets, &json!({ "SecretId": "webhooks" })).0, 200);
         }
-        for (fault, versions_read) in [(Fault::Hang, 0), (Fault::AnswerLost, 1)] {
+        for (fault, versions_read) in [(Fault::Hang, 0), (Fault::ResponseLost, 1)] {
             let (mut secrets, mut journal) = (secrets(), Vec::new());
             secrets.faults().plan(Action::GetSecretValue, 1, fault);
 
             let reaction = get_secret_value(&mut secrets, &mut journal, br#"{"SecretId": "webhooks"}"#, NOW);
 
             assert_eq!(matches!(reaction, Reaction::Hang), fault == Fault::Hang);
-            assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::AnswerLost);
+            assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::ResponseLost);
             assert_eq!(
                 (journal[0].message_ids.len(), &journal[0].ending),
                 (versions_read, &Ending::Faulted(fault))

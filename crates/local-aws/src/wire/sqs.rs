@@ -28,7 +28,7 @@ pub fn call(
     now: SystemTime,
 ) -> Reaction {
     let Some(action) = Action::of_sqs(action) else {
-        return Reaction::Answer(unknown_operation());
+        return Reaction::Respond(unknown_operation());
     };
     let fault = queues.faults().take(action);
     let call = serde_json::from_slice::<Call>(body);
@@ -42,7 +42,7 @@ pub fn call(
     let result = match fault {
         Some(Fault::ServerError | Fault::Hang) => Err(QueueError::InternalFailure.into()),
         Some(Fault::Throttled) => Err(QueueError::RequestThrottled.into()),
-        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => call
+        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => call
             .map_err(|error| malformed(&error))
             .and_then(|call| carry_out(queues, url, action, call, fault, now).map_err(Refusal::from)),
     };

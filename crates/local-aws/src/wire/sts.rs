@@ -54,7 +54,7 @@ pub fn call(
     // The request id matches the position of the call's entry in the journal.
     let request_id = format!("00000000-0000-4000-8000-{:012x}", journal.len() + 1);
     if (form.get("Action"), form.get("Version")) != (Some(ACTION), Some(VERSION)) {
-        return Reaction::Answer(error_response(&unknown_action(&form), &request_id));
+        return Reaction::Respond(error_response(&unknown_action(&form), &request_id));
     }
     let action = Action::GetWebIdentityToken;
     let target = form.audiences().and_then(|audiences| audiences.into_iter().next()).unwrap_or_default();
@@ -63,7 +63,7 @@ pub fn call(
     let result = match fault {
         Some(Fault::ServerError | Fault::Hang) => Err(internal_failure()),
         Some(Fault::Throttled) => Err(refusal(400, "Throttling", "Rate exceeded")),
-        Some(Fault::AnswerLost | Fault::EntryFails(_)) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => {
             Call::read(&form).and_then(|call| issue(sts, &call, now))
         }
     };

@@ -29,7 +29,7 @@ impl Cloud {
 
     /// The time since which the group has been absent from the endpoint, as of `now`. `None` if it is on the
     /// endpoint or never was.
-    pub fn gone_since(
+    pub fn absent_since(
         &mut self,
         endpoint: impl Into<EndpointId>,
         group: impl Into<SecurityGroupId>,

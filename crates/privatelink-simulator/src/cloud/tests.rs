@@ -37,8 +37,8 @@ fn detach_passes_through_detaching_and_pending() {
         assert_eq!(cloud.groups(second), groups, "at {second}");
         assert_eq!(cloud.status(second), status, "at {second}");
     }
-    assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(9)), Some(at(3)));
-    assert_eq!(cloud.0.gone_since("ep-a", "sg-2", at(9)), None);
+    assert_eq!(cloud.0.absent_since("ep-a", "sg-1", at(9)), Some(at(3)));
+    assert_eq!(cloud.0.absent_since("ep-a", "sg-2", at(9)), None);
     assert_eq!(cloud.0.counts().endpoint("ep-a").detaches_accepted, 1);
 }
 
@@ -46,11 +46,11 @@ fn detach_passes_through_detaching_and_pending() {
 fn reattached_group_is_not_absent() {
     let mut cloud = cloud(|_| {});
     assert!(cloud.0.detach_now("ep-a", "sg-1", at(1)));
-    assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(2)), Some(at(1)));
+    assert_eq!(cloud.0.absent_since("ep-a", "sg-1", at(2)), Some(at(1)));
     assert_eq!(cloud.call(2, ATTACH, "EndpointId=ep-a&SecurityGroupId=sg-1").status(), 200);
     assert_eq!(cloud.groups(3), json!([["sg-1", "Attaching"], ["sg-2", "Attached"]]));
     assert_eq!(cloud.groups(5), json!([["sg-1", "Attached"], ["sg-2", "Attached"]]));
-    assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(5)), None);
+    assert_eq!(cloud.0.absent_since("ep-a", "sg-1", at(5)), None);
 }
 
 #[test]
@@ -214,9 +214,9 @@ fn accepted_detach_can_have_no_effect_or_fail() {
     assert_eq!(failing.code(0, DETACH, query), None);
     assert_eq!(failing.groups(2)[0], json!(["sg-1", "Detaching"]));
     assert_eq!((failing.groups(3), failing.status(3)), (both, "Active".to_owned()));
-    assert_eq!(failing.0.gone_since("ep-a", "sg-1", at(9)), None);
+    assert_eq!(failing.0.absent_since("ep-a", "sg-1", at(9)), None);
     assert_eq!(failing.code(9, DETACH, query), None);
-    assert_eq!(failing.0.gone_since("ep-a", "sg-1", at(12)), Some(at(12)));
+    assert_eq!(failing.0.absent_since("ep-a", "sg-1", at(12)), Some(at(12)));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn removed_endpoint_is_not_found() {
     cloud.call(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1");
     assert!(cloud.0.remove_endpoint("ep-a", at(1)));
     assert_eq!(cloud.code(1, GROUPS, "EndpointId=ep-a").as_deref(), Some("EndpointNotFound"));
-    assert_eq!(cloud.0.gone_since("ep-a", "sg-1", at(9)), Some(at(1)));
+    assert_eq!(cloud.0.absent_since("ep-a", "sg-1", at(9)), Some(at(1)));
     assert!(!cloud.0.remove_endpoint("ep-a", at(9)));
 }
 
@@ -302,7 +302,7 @@ fn unknown_action_version_path_or_method_is_refused() {
     let mut code = |method: &str, uri: &str, action: &str, version: &str| {
         let request = Request::builder().method(method).uri(uri).header("x-acs-action", action);
         let request = request.header("x-acs-version", version).body(Bytes::new()).unwrap();
-        let body: Value = serde_json::from_slice(cloud.0.answer(&request, at(0)).response.body()).unwrap();
+        let body: Value = serde_json::from_slice(cloud.0.handle(&request, at(0)).response.body()).unwrap();
         body["Code"].as_str().map(str::to_owned)
     };
     assert_eq!(code("GET", "/", "DescribeRegions", VERSION), None);
@@ -325,31 +325,31 @@ fn parameters_can_be_sent_as_a_form() {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(Bytes::from_static(b"RegionId=eu-west-1&EndpointId=ep-a"))
         .unwrap();
-    assert_eq!(cloud.0.answer(&request, at(0)).response.status(), 200);
+    assert_eq!(cloud.0.handle(&request, at(0)).response.status(), 200);
 }
 
 #[test]
 fn fault_executes_the_call_only_if_set_to_after() {
     let query = "EndpointId=ep-a&SecurityGroupId=sg-1";
     let cases = [
-        (Effect::code("SystemBusy"), Manner::Whole { after: Duration::ZERO }, 400),
+        (Effect::code("SystemBusy"), Transmission::Whole { after: Duration::ZERO }, 400),
         (
             Effect::code_with_status("Odd", StatusCode::IM_A_TEAPOT),
-            Manner::Whole { after: Duration::ZERO },
+            Transmission::Whole { after: Duration::ZERO },
             418,
         ),
-        (Effect::Hang, Manner::Hang, 200),
-        (Effect::Reset, Manner::Reset { after: Duration::ZERO }, 200),
-        (Effect::html(StatusCode::BAD_GATEWAY), Manner::Whole { after: Duration::ZERO }, 502),
-        (Effect::Oversized { bytes: 2_000_000 }, Manner::Whole { after: Duration::ZERO }, 200),
+        (Effect::Hang, Transmission::Hang, 200),
+        (Effect::Reset, Transmission::Reset { after: Duration::ZERO }, 200),
+        (Effect::html(StatusCode::BAD_GATEWAY), Transmission::Whole { after: Duration::ZERO }, 502),
+        (Effect::Oversized { bytes: 2_000_000 }, Transmission::Whole { after: Duration::ZERO }, 200),
         (
             Effect::Redirect { location: "https://e.com/".parse().unwrap() },
-            Manner::Whole { after: Duration::ZERO },
+            Transmission::Whole { after: Duration::ZERO },
             302,
         ),
-        (Effect::Empty, Manner::Whole { after: Duration::ZERO }, 200),
+        (Effect::Empty, Transmission::Whole { after: Duration::ZERO }, 200),
     ];
-    for (effect, manner, status) in cases {
+    for (effect, transmission, status) in cases {
         for (fault, accepted) in [
             (Fault::on(DETACH, effect.clone()).nth(1), 0),
             (Fault::on(DETACH, effect.clone()).nth(1).after_execution(), 1),
@@ -358,8 +358,8 @@ fn fault_executes_the_call_only_if_set_to_after() {
             cloud.0.inject(fault);
             let response = cloud.answer(0, DETACH, query);
             assert_eq!(
-                (response.manner, response.response.status().as_u16()),
-                (manner, status),
+                (response.transmission, response.response.status().as_u16()),
+                (transmission, status),
                 "{effect:?}"
             );
             assert_eq!(cloud.0.counts().endpoint("ep-a").detaches_accepted, accepted, "{effect:?}");
@@ -372,8 +372,8 @@ fn fault_executes_the_call_only_if_set_to_after() {
 fn truncated_response_declares_a_larger_length() {
     let mut cloud = cloud(|_| {});
     cloud.0.inject(Fault::anywhere(Effect::Truncated).next(1).delayed(Duration::from_millis(7)));
-    let SimulatedResponse { response, manner } = cloud.answer(0, GROUPS, "EndpointId=ep-a");
-    let Manner::Truncated { after, announced } = manner else { unreachable!("{manner:?}") };
+    let SimulatedResponse { response, transmission } = cloud.answer(0, GROUPS, "EndpointId=ep-a");
+    let Transmission::Truncated { after, announced } = transmission else { unreachable!("{transmission:?}") };
     assert_eq!(after, Duration::from_millis(7));
     assert!(announced > response.body().len() as u64 && !response.body().is_empty());
 }
@@ -442,7 +442,7 @@ impl TestCloud {
             )
             .body(Bytes::new())
             .unwrap();
-        self.0.answer(&request, at(second))
+        self.0.handle(&request, at(second))
     }
 
     fn call(&mut self, second: u64, action: Action, query: &str) -> http::Response<Bytes> {

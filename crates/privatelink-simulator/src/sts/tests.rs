@@ -471,7 +471,7 @@ fn actions_denied_to_a_role_are_denied_to_its_sessions() {
 fn version_must_match_the_product() {
     let mut cloud = cloud(|_| {});
     let mut code = |request: &Request<Bytes>| {
-        json_of(&cloud.0.answer(request, at(NOW)).response)["Code"].as_str().unwrap().to_owned()
+        json_of(&cloud.0.handle(request, at(NOW)).response)["Code"].as_str().unwrap().to_owned()
     };
     let oidc = |version| format!("/?Action=AssumeRoleWithOIDC&Version={version}");
     assert_eq!(code(&Request::get(oidc(VERSION)).body(Bytes::new()).unwrap()), "InvalidApi.NotFound");
@@ -530,7 +530,7 @@ fn token_in_the_url_is_accepted_and_recorded() {
         Request::get(format!("/?{ASSUME_QUERY}&{form}")).body(Bytes::new()).unwrap(),
         Request::post(format!("/?{ASSUME_QUERY}&{form}")).body(Bytes::new()).unwrap(),
     ] {
-        assert_eq!(cloud.0.answer(&request, at(NOW)).response.status(), 200);
+        assert_eq!(cloud.0.handle(&request, at(NOW)).response.status(), 200);
         assert!(cloud.0.journal().last().unwrap().token_in_url);
     }
     cloud.assume(NOW, &[]);
@@ -612,7 +612,7 @@ impl TestCloud {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Bytes::from(form(second, parameters)))
             .unwrap();
-        self.0.answer(&request, at(second)).response
+        self.0.handle(&request, at(second)).response
     }
 
     fn assume_with(&mut self, second: u64, header: &Value, claims: &Value) -> Response<Bytes> {
@@ -628,7 +628,7 @@ impl TestCloud {
     }
 
     fn call(&mut self, second: u64, key: &AccessKey, action: Action, query: &str) -> Response<Bytes> {
-        self.0.answer(&signed(second, key, action, query, VERSION), at(second)).response
+        self.0.handle(&signed(second, key, action, query, VERSION), at(second)).response
     }
 
     fn code(&mut self, second: u64, key: &AccessKey, action: Action, query: &str) -> Option<String> {

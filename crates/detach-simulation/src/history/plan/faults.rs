@@ -92,7 +92,7 @@ fn effect(dice: &mut Dice) -> Effect {
         16 => Effect::RepeatNextToken,
         17 => dice.one_of(&[Effect::RepeatedItem, Effect::OverstatedTotal { by: 1 }]),
         18 => dice.one_of(&[Effect::AcceptedWithoutEffect, Effect::AcceptedThenFails]),
-        _ => Effect::TrueAnswer,
+        _ => Effect::ActualResponse,
     }
 }
 

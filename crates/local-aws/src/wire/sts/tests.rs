@@ -17,7 +17,7 @@ fn call_once(sts: &mut WebIdentity, body: &str) -> (Reaction, JournalEntry) {
 
 #[track_caller]
 fn response_of(reaction: Reaction) -> (u16, String) {
-    let Reaction::Answer(response) = reaction else { panic!("{reaction:?}") };
+    let Reaction::Respond(response) = reaction else { panic!("{reaction:?}") };
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/xml");
     assert_eq!(response.headers()["x-amzn-requestid"], REQUEST_ID);
     (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
@@ -254,14 +254,14 @@ fn fault_determines_the_response() {
         assert_eq!((entry.message_ids.len(), entry.ending), (0, Ending::Faulted(fault)));
         assert_eq!(respond_to(&mut sts, PARAMETERS).0, 200);
     }
-    for (fault, issued) in [(Fault::Hang, 0), (Fault::AnswerLost, 1)] {
+    for (fault, issued) in [(Fault::Hang, 0), (Fault::ResponseLost, 1)] {
         let mut sts = WebIdentity::new().unwrap();
         sts.faults().plan(Action::GetWebIdentityToken, 1, fault);
 
         let (reaction, entry) = call_once(&mut sts, &format!("{CALL}{PARAMETERS}"));
 
         assert_eq!(matches!(reaction, Reaction::Hang), fault == Fault::Hang);
-        assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::AnswerLost);
+        assert_eq!(matches!(reaction, Reaction::Reset), fault == Fault::ResponseLost);
         assert_eq!((entry.message_ids.len(), entry.ending), (issued, Ending::Faulted(fault)));
     }
 }
