@@ -1,7 +1,4 @@
-//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one; and how a
-//! message gets there ([`sender`]).
-
-pub mod sender;
+//! The request queue and the dead-letter queue: what a delivery is, and the three things done with one.
 
 use std::time::{Duration, SystemTime};
 

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use local_aws::queues;
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
-use privatelink_detach::queue::QueueFault;
-use privatelink_detach::queue::sender::{Message, SEND_TIME_MAX, Sender};
+use privatelink_detach::intake::sender::{Message, SEND_TIME_MAX, SendError, Sender};
 use privatelink_detach::request::Trigger;
 use serde_json::Value;
 use standardwebhooks::Webhook;
@@ -56,7 +55,7 @@ struct Turn {
 struct OtherSender(mpsc::UnboundedSender<(Message, oneshot::Sender<Sent>)>);
 
 /// How long the queue took to take a message.
-type Sent = Result<Duration, QueueFault>;
+type Sent = Result<Duration, SendError>;
 
 /// Prints the times without and with pauses, and at a small function's share of a processor if that can be had.
 pub(crate) async fn measure() -> io::Result<()> {

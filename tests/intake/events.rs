@@ -129,8 +129,8 @@ async fn an_invalid_event_fails_the_invocation_and_enqueues_nothing() {
         (unreplaced.to_string(), invalid, "id must be 1 to 64"),
         (mistyped.to_string(), invalid, "dryRun is not a field"),
         ("{}".to_owned(), invalid, "region_id is required"),
-        ("[]".to_owned(), unsupported, "no event that the intake knows"),
-        ("\"text\"".to_owned(), unsupported, "no event that the intake knows"),
+        ("[]".to_owned(), unsupported, "not an event that the intake supports"),
+        ("\"text\"".to_owned(), unsupported, "not an event that the intake supports"),
         (other_type.to_string(), unsupported, "detail-type"),
         (json!({ "Records": [] }).to_string(), unsupported, "not SNS"),
         (

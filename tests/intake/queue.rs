@@ -2,7 +2,7 @@
 
 use local_aws::{Action, Fault, LocalAws};
 use privatelink_detach::clock::Clock;
-use privatelink_detach::queue::sender::{Message, Sender};
+use privatelink_detach::intake::sender::{Message, Sender};
 use privatelink_detach::request::Trigger;
 use serde_json::json;
 

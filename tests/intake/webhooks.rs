@@ -250,8 +250,13 @@ async fn what_only_looks_like_a_call_is_answered_and_told_to_the_operator() {
     let event = json!({ "requestContext": { "http": { "method": "POST" } }, "headers": { "a b": "c" } });
     let answer = account.invoke(&event.to_string()).await.unwrap();
     assert_eq!(answer["statusCode"], 400);
-    assert!(answer["body"].as_str().unwrap().contains("comes with a call that is not HTTP"), "{answer}");
-    assert!(account.output().contains(r#""level":"ERROR","message":"a call that is not HTTP""#));
+    assert!(
+        answer["body"].as_str().unwrap().contains("belongs to a call that is not valid HTTP"),
+        "{answer}"
+    );
+    assert!(account.output().contains(
+        r#""level":"ERROR","message":"the payload looks like an HTTP call and is not valid HTTP""#
+    ));
 }
 
 #[tokio::test]

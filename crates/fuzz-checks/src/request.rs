@@ -2,7 +2,7 @@
 
 use http::Uri;
 use privatelink_detach::alibaba::error::Code;
-use privatelink_detach::intake::submission::{self, Fault, REQUESTS_MAX, Source};
+use privatelink_detach::intake::submission::{self, IdSource, REQUESTS_MAX, SubmissionError};
 use privatelink_detach::request::{
     ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldFault, RegionId, Rejection, RejectionCode,
     RequestId, Rules, SecurityGroupId,
@@ -54,7 +54,7 @@ pub(crate) fn check(input: &[u8]) {
         Ok(request) => check_request(&request, text, &rules),
         Err(rejection) => check_rejection(&rejection, text),
     }
-    let source = Source::OwnIdOr("lambda-request");
+    let source = IdSource::ListIdOr("lambda-request");
     match bounded(&MEMORY, text.len(), || submission::parse(text, source, &rules)) {
         Ok(submissions) => check_submissions(&submissions, &rules),
         Err(faults) => check_faults(&faults),
@@ -92,7 +92,7 @@ fn check_request(request: &DetachRequest, text: &str, rules: &Rules) {
     let named = DetachRequest { request_id: Some(request_id.clone()), ..request.clone() };
     assert_eq!(DetachRequest::parse(&written, rules).as_ref(), Ok(&named));
     check_message(&written);
-    let submissions = submission::parse(text, Source::Id("message"), rules).expect("one request");
+    let submissions = submission::parse(text, IdSource::Delivery("message"), rules).expect("one request");
     assert_eq!(submissions.len(), 1);
     assert_eq!((&submissions[0].request, &submissions[0].request_id), (request, &request_id));
 }
@@ -135,11 +135,11 @@ fn check_fault(fault: &FieldFault) {
 }
 
 /// What holds for everything that is wrong with a body.
-pub(crate) fn check_faults(faults: &[Fault]) {
+pub(crate) fn check_faults(faults: &[SubmissionError]) {
     assert!(!faults.is_empty());
     // Of the list itself as many as of one request.
     assert!(faults.len() <= FAULTS_MAX * REQUESTS_MAX, "{} faults", faults.len());
-    for Fault { index, fault } in faults {
+    for SubmissionError { index, fault } in faults {
         assert!(index.is_none_or(|index| index < REQUESTS_MAX), "{index:?}");
         check_fault(fault);
     }

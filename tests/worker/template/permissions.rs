@@ -13,9 +13,9 @@ const CALLERS: [(&str, Function); 6] = [
     ("src/alibaba/credentials/keyless.rs", WORKER),
     ("src/alibaba/credentials/secret.rs", WORKER),
     ("src/intake/secrets.rs", INTAKE),
+    ("src/intake/sender.rs", INTAKE),
     ("src/publisher.rs", WORKER),
     ("src/queue.rs", WORKER),
-    ("src/queue/sender.rs", INTAKE),
 ];
 
 const WORKER: Function = Function {

@@ -6,7 +6,7 @@ use privatelink_detach::aws;
 use privatelink_detach::completion::SOURCE;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::intake::payload::DETAIL_TYPE;
-use privatelink_detach::queue::sender::SEND_TIME_MAX;
+use privatelink_detach::intake::sender::SEND_TIME_MAX;
 use privatelink_detach::request::DEADLINE_SECONDS;
 use privatelink_detach::worker::InvocationLimits;
 use serde_json::{Value, json};
