@@ -37,7 +37,7 @@ use routes::{Handler, ParseCall, VerifiedCall};
 use secrets::{SecretsUnavailable, SigningSecrets};
 use sender::{Message, SEND_TIME_MAX, Sender};
 use signature::{Signed, Unauthorized};
-use submission::{IdSource, Submission, SubmissionError};
+use submission::{IdSource, Submission};
 
 /// The authentication scheme of AWS IAM, AWS Signature Version 4.
 const IAM_SCHEME: &str = "AWS4-HMAC-SHA256";
@@ -139,13 +139,10 @@ impl Intake {
         match Payload::parse(payload)? {
             Payload::Call(call) => Ok(self.handle_call(&call, invocation).await.into_payload()),
             Payload::InvalidCall => {
-                let error = SubmissionError::of_body("belongs to a call that is not valid HTTP");
-                let response = response::problem(&HttpError::InvalidRequests(vec![error]));
+                let response = response::problem(&HttpError::InvalidCall);
                 // AWS sends no such call: a direct invocation made it.
-                error!(
-                    status = response.status.as_u16(),
-                    "the payload looks like an HTTP call and is not valid HTTP"
-                );
+                let status = response.status.as_u16();
+                error!(status, "the payload looks like an HTTP call and is not valid HTTP");
                 Ok(response.into_payload())
             }
             Payload::Events { trigger, events } => self.handle_events(trigger, &events, invocation).await,
@@ -290,8 +287,8 @@ fn iam_call_id(call: &HttpCall) -> Option<Cow<'_, str>> {
 /// Logs the response to a call. The webhook's id is logged in the form of a `request_id`, so that untrusted text stays out
 /// of the log.
 fn log_response(call: &HttpCall, response: &HttpResponse, error: Option<&HttpError>) {
-    let (status, source_ip, user_arn) =
-        (response.status.as_u16(), call.source_ip.as_deref(), call.caller_arn.as_deref());
+    let HttpCall { source_ip, caller_arn: user_arn, .. } = call;
+    let status = response.status.as_u16();
     let webhook_id = signature::webhook_id(&call.headers).map(|id| RequestId::from_source(&id));
     let webhook_id = webhook_id.as_ref().map(RequestId::as_str);
     if let Some(HttpError::InvalidRequests(errors)) = error {

@@ -19,6 +19,8 @@ const RETRY_AFTER_SECONDS: &str = "10";
 /// Why a call did not succeed. Unless [`Self::QueueUnavailable`] says otherwise, nothing was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpError {
+    /// The payload has the shape of a call, but is not valid HTTP.
+    InvalidCall,
     /// No route has the path.
     NotFound,
     /// The path has only this method.
@@ -94,6 +96,9 @@ pub fn problem(error: &HttpError) -> HttpResponse {
     let with_header =
         |status, name, value, detail: &'static str| Problem::new(status, Some((name, value)), detail);
     let problem = match error {
+        HttpError::InvalidCall => {
+            invalid_requests(&[SubmissionError::of_body("belongs to a call that is not valid HTTP")])
+        }
         HttpError::NotFound => plain(StatusCode::NOT_FOUND, "No resource has this path."),
         HttpError::MethodNotAllowed(allowed) => with_header(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -211,6 +216,7 @@ mod tests {
     #[test]
     fn every_error_has_its_status_and_header() {
         for (error, status, header) in [
+            (HttpError::InvalidCall, 400, None),
             (HttpError::NotFound, 404, None),
             (HttpError::MethodNotAllowed("POST"), 405, Some((ALLOW, "POST"))),
             (BodyError::TooLarge.into(), 413, None),
