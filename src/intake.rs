@@ -1,88 +1,76 @@
-//! The front door: webhooks, schedules and events are verified, validated, put into the request queue and answered.
+//! The intake function: verifies webhooks, accepts events and schedules, and puts their requests into the request queue.
 //!
-//! It never calls Alibaba Cloud and has no keys for it. What it does not take is answered to whoever sent it and makes no
-//! completion event, because it was never accepted.
+//! It never calls Alibaba Cloud and has no credentials for it. A request that it does not accept is reported to its sender
+//! and causes no completion event.
 //!
-//! In reading order: [`payload`] tells what came, [`webhook`] checks an HTTP call, [`signature`] and [`secrets`] who sent
-//! it, [`submission`] what it asks for, and [`answer`] has every answer. All of them are pure but the secrets' reading.
+//! In reading order: [`payload`] recognizes what an invocation contains, [`http`] has a call and its response as values,
+//! [`routes`] is the table of HTTP entry points, [`signature`] and [`secrets`] authenticate a sender, [`submission`] parses
+//! the requests, [`response`] has every HTTP response, and [`sender`] writes to the queue. Only [`secrets`], [`sender`] and
+//! this file perform I/O.
 
-pub mod answer;
+pub mod http;
 pub mod payload;
+pub mod response;
+pub mod routes;
 pub mod secrets;
 pub mod sender;
 pub mod signature;
 pub mod submission;
-pub mod webhook;
 
 use std::borrow::Cow;
 
-use aws_lambda_events::event::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use aws_types::SdkConfig;
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use thiserror::Error;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{error, info, info_span, warn};
 
+use crate::aws;
 use crate::clock::Clock;
 use crate::config::IntakeConfig;
-use crate::intake::sender::{Message, SEND_TIME_MAX, Sender};
+use crate::lambda::{self, Invocation};
 use crate::request::{RequestId, Rules, Trigger};
-use answer::Answer;
-use payload::{Event, Payload, Unsupported};
+use http::{HttpCall, HttpResponse};
+use payload::{Event, Payload, UnsupportedPayload};
+use response::HttpError;
+use routes::{Handler, ParseCall, VerifiedCall};
 use secrets::{SecretsUnavailable, SigningSecrets};
+use sender::{Message, SEND_TIME_MAX, Sender};
 use signature::{Signed, Unauthorized};
-use submission::{Fault, Source, Submission};
-use webhook::Route;
+use submission::{IdSource, Submission};
 
-/// Most faults of a body that a log line or an error message lists. An answer over HTTP has them all.
-const FAULTS_LISTED_MAX: usize = 20;
-
-/// How a caller shows to AWS IAM who it is, as AWS names it.
+/// The authentication scheme of AWS IAM, AWS Signature Version 4.
 const IAM_SCHEME: &str = "AWS4-HMAC-SHA256";
 
-/// The intake with everything that it uses.
+/// The intake and what it uses.
 #[derive(Debug)]
 pub struct Intake {
     rules: Rules,
-    /// Without them, webhooks are let in by AWS IAM alone.
+    /// `None`: AWS IAM alone authenticates webhooks.
     secrets: Option<SigningSecrets>,
     queue: Sender,
 }
 
-/// One invocation of the intake.
-#[derive(Debug, Clone)]
-pub struct Invocation {
-    /// Started with the invocation.
-    pub clock: Clock,
-    /// Lambda's id of it, which asynchronous repetitions keep.
-    pub lambda_request_id: String,
-    /// Its trace.
-    pub xray_trace_id: Option<String>,
-}
-
-/// Why an invocation by an event failed. Lambda repeats it twice, and then its failure destination keeps the event.
+/// Why an invocation by an event failed. Lambda retries it twice and then sends the event to the failure destination.
 #[derive(Debug, Error)]
 pub enum IntakeError {
-    /// The payload is nothing that the intake takes.
+    /// The payload is not one that the intake supports.
     #[error(transparent)]
-    Unsupported(#[from] Unsupported),
-    /// The event asks for something that is not valid or not allowed.
-    #[error("nothing of the event was accepted: {0}")]
+    Unsupported(#[from] UnsupportedPayload),
+    /// A request of the event is not valid, or not allowed in this deployment.
+    #[error("no request of the event was accepted: {0}")]
     InvalidEvent(String),
-    /// The queue did not take all of it.
+    /// The queue did not accept every request.
     #[error(
-        "the queue took {accepted} of {of} requests; a repetition sends the others, and does not repeat these"
+        "the queue accepted {accepted} of {of} requests; a retry sends the remaining ones and creates no duplicates"
     )]
     QueueUnavailable {
-        /// Requests that the queue has.
+        /// The number of requests that are in the queue.
         accepted: usize,
-        /// Requests of the event.
+        /// The number of requests in the event.
         of: usize,
     },
-    /// The answer could not be written as JSON.
-    #[error("the answer is not JSON: {0}")]
-    UnwritableAnswer(#[source] serde_json::Error),
 }
 
 impl From<IntakeError> for Diagnostic {
@@ -91,14 +79,19 @@ impl From<IntakeError> for Diagnostic {
             IntakeError::Unsupported(_) => "UnsupportedEvent",
             IntakeError::InvalidEvent(_) => "InvalidEvent",
             IntakeError::QueueUnavailable { .. } => "QueueUnavailable",
-            IntakeError::UnwritableAnswer(_) => "UnwritableAnswer",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }
 }
 
+/// Which requests the queue has, and which it has not. Both keep the order of the requests.
+struct Enqueued {
+    accepted: Vec<Submission>,
+    send_again: Vec<Submission>,
+}
+
 impl Intake {
-    /// The intake of this configuration.
+    /// Sets up the intake; makes no call yet.
     #[must_use]
     pub fn new(config: IntakeConfig, aws: &SdkConfig) -> Self {
         let secrets = config
@@ -108,97 +101,98 @@ impl Intake {
         Self { rules: config.rules, secrets, queue }
     }
 
-    /// Reads the signing secrets before anybody waits for them. A failure is logged, and is no reason not to start:
-    /// schedules and events need none.
+    /// Reads the signing secrets before the first call needs them. A failure is logged and does not prevent the start,
+    /// because schedules and events need no secrets.
     pub async fn prepare(&self, clock: &Clock) {
         if let Some(secrets) = &self.secrets {
             let _ = secrets.current(clock).await;
         }
     }
 
-    /// Answers one invocation. An HTTP call always has an answer; an event that is not wholly accepted fails.
+    /// Handles one invocation. An HTTP call always gets a response; an event of which any request is not accepted fails.
     pub async fn handle(&self, payload: &RawValue, invocation: &Invocation) -> Result<Value, IntakeError> {
-        let span = info_span!(
-            "invocation",
-            lambda_request_id = invocation.lambda_request_id,
-            xray_trace_id = invocation.xray_trace_id
-        );
-        let answered = self.answer(payload, invocation).instrument(span.clone()).await;
-        // The runtime tells Lambda; its own line for the log is a debugger's and is switched off.
-        answered.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {error}")))
+        lambda::traced(invocation, self.handle_payload(payload, invocation)).await
     }
 
-    async fn answer(&self, payload: &RawValue, invocation: &Invocation) -> Result<Value, IntakeError> {
-        match Payload::read(payload)? {
-            Payload::Call { request, path } => {
-                let taken = self.take_call(&request, &path, invocation).await;
-                let answer = taken.unwrap_or_else(|answer| answer);
-                note(&answer, &request);
-                respond(&answer)
-            }
-            Payload::UnreadableCall => {
-                let answer = Answer::Faulty(vec![Fault::of_body("comes with a call that is not HTTP")]);
-                // AWS sends none: somebody invokes the function with what looks like a call.
-                error!(status = answer.status().as_u16(), "a call that is not HTTP");
-                respond(&answer)
-            }
-            Payload::Events { trigger, events } => self.take_events(trigger, &events, invocation).await,
-        }
-    }
-
-    /// The answer to a call; as an error if the call came to nothing.
-    async fn take_call(
+    async fn handle_payload(
         &self,
-        request: &LambdaFunctionUrlRequest,
-        path: &str,
+        payload: &RawValue,
         invocation: &Invocation,
-    ) -> Result<Answer, Answer> {
-        match webhook::route(request, path)? {
-            Route::Health => return Ok(Answer::Healthy),
-            Route::Detachments => {}
-        }
-        let body = webhook::body(request)?;
-        let id = self.authenticate(request, &body, &invocation.clock).await?;
-        webhook::check_media_type(&request.headers)?;
-        let body =
-            std::str::from_utf8(&body).map_err(|_| Answer::Faulty(vec![Fault::of_body("is not UTF-8")]))?;
-        let submissions = submission::parse(body, Source::Id(&id), &self.rules).map_err(Answer::Faulty)?;
-        let (accepted, send_again) = self.enqueue(submissions, Trigger::Webhook, invocation).await;
-        if send_again.is_empty() {
-            Ok(Answer::Accepted(accepted))
-        } else {
-            Err(Answer::QueueUnavailable { accepted, send_again })
+    ) -> Result<Value, IntakeError> {
+        match Payload::parse(payload)? {
+            Payload::Call(call) => Ok(self.handle_call(&call, invocation).await.into_payload()),
+            Payload::InvalidCall => {
+                let response = response::problem(&HttpError::InvalidCall);
+                // AWS sends no such call: a direct invocation made it.
+                let status = response.status.as_u16();
+                error!(status, "the payload looks like an HTTP call and is not valid HTTP");
+                Ok(response.into_payload())
+            }
+            Payload::Events { trigger, events } => self.handle_events(trigger, &events, invocation).await,
         }
     }
 
-    /// The id of the webhook, if somebody who may send one has sent it.
-    async fn authenticate(
+    async fn handle_call(&self, call: &HttpCall, invocation: &Invocation) -> HttpResponse {
+        let (response, error) = match routes::find(&call.method, &call.path).map(|route| route.handler) {
+            Err(error) => (response::problem(&error), Some(error)),
+            Ok(Handler::Public { respond }) => (respond(), None),
+            Ok(Handler::SignatureOrIam { trigger, parse, respond }) => {
+                let result = self.submit(call, trigger, parse, invocation).await;
+                (respond(&result), result.err())
+            }
+        };
+        log_response(call, &response, error.as_ref());
+        response
+    }
+
+    async fn submit(
         &self,
-        request: &LambdaFunctionUrlRequest,
-        body: &[u8],
-        clock: &Clock,
-    ) -> Result<String, Answer> {
-        let refused = |why: Unauthorized, scheme| {
-            warn!(source_ip = source_ip(request), "not authenticated: {why}");
-            Answer::Unauthorized(scheme)
-        };
-        let Some(secrets) = &self.secrets else {
-            return id_by_iam(request).ok_or_else(|| refused(Unauthorized::NoIdentity, IAM_SCHEME));
-        };
-        let unsigned = |why| refused(why, signature::SCHEME);
-        let unavailable = |SecretsUnavailable| Answer::SecretsUnavailable;
-        let signed = Signed::read(&request.headers, body, clock.wall()).map_err(unsigned)?;
-        if signed.is_by_any(&secrets.current(clock).await.map_err(unavailable)?) {
-            return Ok(signed.id().to_owned());
+        call: &HttpCall,
+        trigger: Trigger,
+        parse: ParseCall,
+        invocation: &Invocation,
+    ) -> Result<Vec<Submission>, HttpError> {
+        let verified = self.authenticate(call, &invocation.clock).await?;
+        let submissions = parse(&verified, &self.rules)?;
+        let Enqueued { accepted, send_again } = self.enqueue(submissions, trigger, invocation).await;
+        if send_again.is_empty() {
+            Ok(accepted)
+        } else {
+            Err(HttpError::QueueUnavailable { accepted, send_again })
         }
-        // Perhaps the list has changed since it was read.
+    }
+
+    /// Verifies the signature, or that AWS IAM authenticated the caller where no secrets are configured.
+    async fn authenticate<'a>(
+        &self,
+        call: &'a HttpCall,
+        clock: &Clock,
+    ) -> Result<VerifiedCall<'a>, HttpError> {
+        // A body that is too large is refused before its signature is computed.
+        let body = call.body.as_deref().map_err(|error| HttpError::from(*error))?;
+        let unauthorized = |why: Unauthorized, scheme| {
+            warn!(source_ip = call.source_ip, "not authenticated: {why}");
+            HttpError::Unauthorized(scheme)
+        };
+        let verified = |id| VerifiedCall { id, headers: &call.headers, body };
+        let Some(secrets) = &self.secrets else {
+            let id = iam_call_id(call).ok_or_else(|| unauthorized(Unauthorized::NoIdentity, IAM_SCHEME))?;
+            return Ok(verified(id));
+        };
+        let unsigned = |why| unauthorized(why, signature::SCHEME);
+        let unavailable = |SecretsUnavailable| HttpError::SecretsUnavailable;
+        let signed = Signed::parse(&call.headers, body, clock.wall()).map_err(unsigned)?;
+        if signed.is_signed_by_any(&secrets.current(clock).await.map_err(unavailable)?) {
+            return Ok(verified(signed.id().into()));
+        }
+        // The secret may have been added to the list after the last read.
         match secrets.after_mismatch(clock).await.map_err(unavailable)? {
-            Some(keys) if signed.is_by_any(&keys) => Ok(signed.id().to_owned()),
+            Some(keys) if signed.is_signed_by_any(&keys) => Ok(verified(signed.id().into())),
             _ => Err(unsigned(Unauthorized::NoMatch)),
         }
     }
 
-    async fn take_events(
+    async fn handle_events(
         &self,
         trigger: Trigger,
         events: &[Event],
@@ -207,28 +201,28 @@ impl Intake {
         let mut submissions = Vec::new();
         for event in events {
             let source = match (&event.id, trigger) {
-                (Some(id), _) => Source::Id(id),
-                (None, Trigger::Schedule) => Source::OwnIdOr(&invocation.lambda_request_id),
-                (None, _) => Source::Id(&invocation.lambda_request_id),
+                (Some(id), _) => IdSource::Delivery(id),
+                (None, Trigger::Schedule) => IdSource::ListIdOr(&invocation.lambda_request_id),
+                (None, _) => IdSource::Delivery(&invocation.lambda_request_id),
             };
-            let faulty = |faults: Vec<Fault>| IntakeError::InvalidEvent(listed(&faults));
-            submissions.extend(submission::parse(&event.body, source, &self.rules).map_err(faulty)?);
+            let parsed = submission::parse(&event.body, source, &self.rules);
+            submissions
+                .extend(parsed.map_err(|errors| IntakeError::InvalidEvent(submission::summarize(&errors)))?);
         }
-        let (accepted, send_again) = self.enqueue(submissions, trigger, invocation).await;
+        let Enqueued { accepted, send_again } = self.enqueue(submissions, trigger, invocation).await;
         if !send_again.is_empty() {
             let of = accepted.len() + send_again.len();
             return Err(IntakeError::QueueUnavailable { accepted: accepted.len(), of });
         }
-        Ok(json!({ "accepted": answer::receipts(&accepted) }))
+        Ok(json!({ "accepted": response::receipts(&accepted) }))
     }
 
-    /// Puts the requests into the queue: which it has, and which not.
     async fn enqueue(
         &self,
         submissions: Vec<Submission>,
         trigger: Trigger,
         invocation: &Invocation,
-    ) -> (Vec<Submission>, Vec<Submission>) {
+    ) -> Enqueued {
         let message = |submission: &Submission| Message {
             group: submission.message_group(),
             deduplication_id: submission.deduplication_id(),
@@ -238,7 +232,7 @@ impl Intake {
         let messages: Vec<_> = submissions.iter().map(message).collect();
         let until = invocation.clock.now() + SEND_TIME_MAX;
         let results = self.queue.send(&messages, until, &invocation.clock).await;
-        let (mut accepted, mut send_again) = (Vec::new(), Vec::new());
+        let mut enqueued = Enqueued { accepted: Vec::new(), send_again: Vec::new() };
         for (submission, result) in submissions.into_iter().zip(results) {
             let request = &submission.request;
             let span = info_span!(
@@ -251,63 +245,39 @@ impl Intake {
                 security_group_id = request.security_group_id.as_str(),
             );
             let dry_run = request.dry_run;
-            span.in_scope(|| match &result {
-                Ok(()) => info!(trigger = trigger.as_str(), dry_run, "accepted"),
-                Err(fault) => error!("not accepted: {fault}"),
-            });
-            let those = if result.is_ok() { &mut accepted } else { &mut send_again };
-            those.push(submission);
+            let requests = match result {
+                Ok(()) => {
+                    span.in_scope(|| info!(trigger = trigger.as_str(), dry_run, "accepted"));
+                    &mut enqueued.accepted
+                }
+                Err(error) => {
+                    span.in_scope(|| error!("not accepted: {}", aws::cause(&error)));
+                    &mut enqueued.send_again
+                }
+            };
+            requests.push(submission);
         }
-        (accepted, send_again)
+        enqueued
     }
 }
 
-fn respond(answer: &Answer) -> Result<Value, IntakeError> {
-    serde_json::to_value(LambdaFunctionUrlResponse::from(answer)).map_err(IntakeError::UnwritableAnswer)
+/// Identifies a call that AWS IAM authenticated: its own id if it has one, otherwise AWS's.
+fn iam_call_id(call: &HttpCall) -> Option<Cow<'_, str>> {
+    call.caller_arn.as_ref()?;
+    signature::webhook_id(&call.headers).or_else(|| call.aws_request_id.as_deref().map(Cow::Borrowed))
 }
 
-/// Logs who was answered what. A webhook is named like a request of it, so that a stranger's text stays out of the log.
-fn note(answer: &Answer, request: &LambdaFunctionUrlRequest) {
-    let (status, source_ip, user_arn) = (answer.status().as_u16(), source_ip(request), user_arn(request));
-    let webhook_id = webhook_id(request).map(|id| RequestId::from_source(&id));
+/// Logs the response to a call. The webhook's id is logged in the form of a `request_id`, so that untrusted text stays out
+/// of the log.
+fn log_response(call: &HttpCall, response: &HttpResponse, error: Option<&HttpError>) {
+    let HttpCall { source_ip, caller_arn: user_arn, .. } = call;
+    let status = response.status.as_u16();
+    let webhook_id = signature::webhook_id(&call.headers).map(|id| RequestId::from_source(&id));
     let webhook_id = webhook_id.as_ref().map(RequestId::as_str);
-    if let Answer::Faulty(faults) = answer {
-        warn!(status, source_ip, user_arn, webhook_id, faults = listed(faults), "answered");
+    if let Some(HttpError::InvalidRequests(errors)) = error {
+        let faults = submission::summarize(errors);
+        warn!(status, source_ip, user_arn, webhook_id, faults, "answered");
     } else {
         info!(status, source_ip, user_arn, webhook_id, "answered");
     }
-}
-
-fn source_ip(request: &LambdaFunctionUrlRequest) -> Option<&str> {
-    request.request_context.http.source_ip.as_deref()
-}
-
-/// The name that the sender gave the call.
-fn webhook_id(request: &LambdaFunctionUrlRequest) -> Option<Cow<'_, str>> {
-    let id = request.headers.get(signature::ID).map(|id| String::from_utf8_lossy(id.as_bytes()));
-    id.filter(|id| !id.is_empty())
-}
-
-/// Whom AWS IAM let in.
-fn user_arn(request: &LambdaFunctionUrlRequest) -> Option<&str> {
-    let identity = request.request_context.authorizer.as_ref()?.iam.as_ref()?;
-    identity.user_arn.as_deref().filter(|arn| !arn.is_empty())
-}
-
-/// How a call is named that AWS IAM let in: by its own id if it has one, or by AWS's.
-fn id_by_iam(request: &LambdaFunctionUrlRequest) -> Option<String> {
-    user_arn(request)?;
-    let by_aws = || request.request_context.request_id.clone();
-    webhook_id(request).map(Cow::into_owned).or_else(by_aws)
-}
-
-/// The faults in one line: as many as somebody reads.
-fn listed(faults: &[Fault]) -> String {
-    let place = |index: Option<usize>| index.map_or(String::new(), |index| format!("request {index}: "));
-    let shown = faults.iter().take(FAULTS_LISTED_MAX);
-    let mut lines: Vec<_> = shown.map(|Fault { index, fault }| format!("{}{fault}", place(*index))).collect();
-    if faults.len() > FAULTS_LISTED_MAX {
-        lines.push(format!("and {} more", faults.len() - FAULTS_LISTED_MAX));
-    }
-    lines.join("; ")
 }

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use local_aws::queues;
 use privatelink_detach::aws;
-use privatelink_detach::aws::sqs::QueueFault;
 use privatelink_detach::clock::Clock;
-use privatelink_detach::intake::sender::{Message, SEND_TIME_MAX, Sender};
+use privatelink_detach::intake::sender::{Message, SEND_TIME_MAX, SendError, Sender};
 use privatelink_detach::request::Trigger;
 use serde_json::Value;
 use standardwebhooks::Webhook;
@@ -56,7 +55,7 @@ struct Turn {
 struct QueueSender(mpsc::UnboundedSender<(Message, oneshot::Sender<Sent>)>);
 
 /// The time to send a message.
-type Sent = Result<Duration, QueueFault>;
+type Sent = Result<Duration, SendError>;
 
 /// Prints the times without and with pauses, and with the CPU limit of a small function if this machine supports it.
 pub(crate) async fn measure() -> io::Result<()> {

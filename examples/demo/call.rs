@@ -5,13 +5,12 @@
 
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, InvalidHeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use local_aws::FunctionUrlSettings;
-use privatelink_detach::intake::payload::{Payload, STAGE_DEFAULT};
+use privatelink_detach::intake::http::{BodyError, STAGE_DEFAULT};
+use privatelink_detach::intake::payload::Payload;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
@@ -58,8 +57,8 @@ pub(crate) enum CallError {
     Event(#[from] serde_json::Error),
     #[error("it has the shape of an HTTP call, but a part of it is not what HTTP has")]
     Unreadable,
-    #[error("the body is not base64: {0}")]
-    Body(#[from] base64::DecodeError),
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("it is no HTTP call: {0}")]
     Http(#[from] http::Error),
     #[error("it cannot be signed: {0}")]
@@ -72,28 +71,26 @@ impl Call {
     /// The call in an event of payload format 2.0. A forged one keeps its signature.
     pub(crate) fn read(event: &str, is_forged: bool) -> Result<Self, CallError> {
         let payload: Box<RawValue> = serde_json::from_str(event)?;
-        let Ok(Payload::Call { request: call, path }) = Payload::read(&payload) else {
+        let Ok(Payload::Call(call)) = Payload::parse(&payload) else {
             return Err(CallError::Unreadable);
         };
         let whole: Value = serde_json::from_str(event)?;
         let stage = whole["requestContext"]["stage"].as_str().filter(|stage| *stage != STAGE_DEFAULT);
-        let query = call.raw_query_string.filter(|query| !query.is_empty());
-        let body = call.body.unwrap_or_default();
-        let iam = call.request_context.authorizer.and_then(|authorizer| authorizer.iam);
-        let caller_arn = iam.and_then(|iam| iam.user_arn);
+        let query = whole["rawQueryString"].as_str().filter(|query| !query.is_empty());
+        let (path, caller_arn) = (call.path, call.caller_arn);
         let mut headers = call.headers;
         for name in OF_THE_CONNECTION {
             headers.remove(name);
         }
         Ok(Self {
-            method: call.request_context.http.method.unwrap_or_default(),
+            method: call.method,
             target: query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")),
             proof: Proof::of(&headers, caller_arn.as_deref(), is_forged),
             headers,
-            body: if call.is_base64_encoded { BASE64_STANDARD.decode(&body)?.into() } else { body.into() },
+            body: call.body?.into(),
             settings: FunctionUrlSettings {
                 caller_arn,
-                is_base64_forced: call.is_base64_encoded,
+                is_base64_forced: whole["isBase64Encoded"] == true,
                 stage: stage.map(str::to_owned),
             },
         })

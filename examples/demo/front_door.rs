@@ -131,7 +131,7 @@ pub(crate) async fn event(
 async fn invoke(intake: &Intake, event: &[u8]) -> InvocationResult {
     let answered = match serde_json::from_slice::<Box<RawValue>>(event) {
         Ok(payload) => intake.handle(&payload, &invocation("local-call".to_owned())).await,
-        Err(error) => Err(IntakeError::UnwritableAnswer(error)),
+        Err(error) => Err(IntakeError::InvalidEvent(error.to_string())),
     };
     match answered {
         Ok(answer) => InvocationResult::Response(answer.to_string().into()),

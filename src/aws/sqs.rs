@@ -29,15 +29,3 @@ impl QueueError {
         Self::Call { operation, source: source.into() }
     }
 }
-
-/// TEMPORARY for the intake's sender until merged.
-#[derive(Debug, Error)]
-#[error("{operation} failed: {cause}")]
-pub struct QueueFault {
-    pub operation: &'static str,
-    pub cause: String,
-}
-
-pub(crate) fn fault(operation: &'static str, error: &dyn std::error::Error) -> QueueFault {
-    QueueFault { operation, cause: super::cause(error) }
-}

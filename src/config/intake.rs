@@ -1,22 +1,23 @@
-//! The intake's variables.
+//! The environment variables of the intake. It must not read the environment itself.
 
 use super::ConfigFault;
 use super::reader::Reader;
 use crate::request::Rules;
 
-/// All that the intake is told from outside.
+/// The configuration of the intake.
 #[derive(Debug, Clone)]
 pub struct IntakeConfig {
     /// `DETACH_QUEUE_URL`
     pub request_queue_url: String,
     /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`
     pub rules: Rules,
-    /// `WEBHOOK_SECRETS_ARN`: where the live signing secrets are. Without it, webhooks are let in by AWS IAM alone.
+    /// `WEBHOOK_SECRETS_ARN`: the secret with the signing secrets. Without it, AWS IAM alone authenticates
+    /// webhooks.
     pub webhook_secrets_arn: Option<String>,
 }
 
 impl IntakeConfig {
-    /// The intake's configuration, or everything that is wrong with it.
+    /// Reads the configuration, or returns every error in it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
         let mut reader = Reader::new(&environment);
         let config = Self {
@@ -34,7 +35,7 @@ impl Reader<'_> {
         if !url.is_empty() && url.strip_suffix(".fifo").is_none() {
             self.fault(
                 variable,
-                "must be a FIFO queue: any other would take the same webhook or event twice",
+                "must be a FIFO queue: a standard queue would accept the same webhook or event twice",
             );
         }
         url
@@ -52,42 +53,45 @@ mod tests {
         IntakeConfig::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
     }
 
-    fn faults(variables: &[(&str, &str)]) -> Vec<&'static str> {
-        read(variables).err().unwrap_or_default().into_iter().map(|fault| fault.variable).collect()
+    fn invalid_variables(variables: &[(&str, &str)]) -> Vec<&'static str> {
+        read(variables).err().unwrap_or_default().into_iter().map(|error| error.variable).collect()
     }
 
     #[test]
-    fn a_queue_is_enough() {
+    fn request_queue_url_is_the_only_required_variable() {
         let config = read(&[("DETACH_QUEUE_URL", QUEUE), ("WEBHOOK_SECRETS_ARN", "")]).unwrap();
         assert_eq!((config.webhook_secrets_arn, config.rules), (None, Rules::default()));
     }
 
     #[test]
-    fn all_faults_are_reported_together_and_without_values() {
-        let faults = read(&[
+    fn all_errors_are_reported_together_and_without_values() {
+        let errors = read(&[
             ("DETACH_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/requests"),
             ("ALLOWED_REGIONS", "EU"),
             ("PROTECTED_ENDPOINTS", "sg-a"),
             ("WEBHOOK_SECRETS_ARN", "whsec_c2VjcmV0IGluIHRoZSB3cm9uZyBwbGFjZQ=="),
         ])
         .unwrap_err();
-        let variables: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
+        let variables: Vec<_> = errors.iter().map(|error| error.variable).collect();
         assert_eq!(
             variables,
             ["DETACH_QUEUE_URL", "ALLOWED_REGIONS", "PROTECTED_ENDPOINTS", "WEBHOOK_SECRETS_ARN"]
         );
-        assert!(!format!("{faults:?}").contains("whsec_"));
+        assert!(!format!("{errors:?}").contains("whsec_"));
     }
 
     #[test]
-    fn only_the_arn_of_a_secret_is_one() {
-        assert_eq!(faults(&[("DETACH_QUEUE_URL", QUEUE), ("WEBHOOK_SECRETS_ARN", SECRETS)]), [""; 0]);
+    fn webhook_secrets_arn_must_be_the_arn_of_a_secret() {
+        assert_eq!(
+            invalid_variables(&[("DETACH_QUEUE_URL", QUEUE), ("WEBHOOK_SECRETS_ARN", SECRETS)]),
+            [""; 0]
+        );
         for arn in
             ["webhooks", "arn:aws:ssm:eu-west-1:1:parameter:a", "arn:aws:secretsmanager:eu-west-1:1:secret:"]
         {
             let variables = [("DETACH_QUEUE_URL", QUEUE), ("WEBHOOK_SECRETS_ARN", arn)];
-            assert_eq!(faults(&variables), ["WEBHOOK_SECRETS_ARN"], "{arn}");
+            assert_eq!(invalid_variables(&variables), ["WEBHOOK_SECRETS_ARN"], "{arn}");
         }
-        assert_eq!(faults(&[]), ["DETACH_QUEUE_URL"]);
+        assert_eq!(invalid_variables(&[]), ["DETACH_QUEUE_URL"]);
     }
 }

@@ -1,82 +1,74 @@
-//! What an invocation of the intake brings, told by its shape: an HTTP call, or the text of a request from somewhere.
+//! What an invocation of the intake contains, recognized by its shape: an HTTP call, or the text of requests in an event.
 //!
-//! Pure. `EventBridge` and SNS have a few lines of their own here, because the library's shapes for them bring a
-//! second calendar along.
+//! Pure, and it does not parse requests. `EventBridge` and SNS events are parsed here, because the library's types for
+//! them depend on a second crate for dates.
 
-use aws_lambda_events::event::lambda_function_urls::LambdaFunctionUrlRequest;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::http::HttpCall;
 use crate::json::Object;
 use crate::request::Trigger;
 
-/// The `detail-type` of an `EventBridge` event that asks for detaches.
+/// The `detail-type` of an `EventBridge` event that requests detaches.
 pub const DETAIL_TYPE: &str = "Security Group Detach Requested";
 
-/// The stage of an HTTP API that leaves no trace in the path.
-pub const STAGE_DEFAULT: &str = "$default";
-
-/// What an invocation brings.
+/// What an invocation contains.
 #[derive(Debug)]
 pub enum Payload {
     /// A call of the Function URL or of an HTTP API.
-    Call {
-        /// The call, as the library reads it.
-        request: Box<LambdaFunctionUrlRequest>,
-        /// Its path, without the stage of an HTTP API.
-        path: String,
-    },
-    /// It has the shape of such a call, but a part of it is not what HTTP has.
-    UnreadableCall,
-    /// Events: of a schedule, a rule or a topic.
+    Call(Box<HttpCall>),
+    /// The shape of a call, with a part that HTTP does not allow. AWS sends none; a direct invocation can.
+    InvalidCall,
+    /// The events of a schedule, an `EventBridge` rule or an SNS topic.
     Events {
-        /// What made them.
+        /// The trigger of their requests.
         trigger: Trigger,
-        /// One, but for a topic that delivers several at once.
+        /// At least one. Only an SNS topic delivers several at once.
         events: Vec<Event>,
     },
 }
 
-/// The text of a request, or of several.
+/// The text of one request or of a list of requests.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The id that every delivery of it has; none if it came without one.
+    /// The id that every delivery of the event has. It is not empty.
     pub id: Option<String>,
-    /// The request or requests.
+    /// JSON, not parsed yet.
     pub body: String,
 }
 
-/// Why a payload is nothing that the intake takes. It does not repeat the payload.
+/// Why the intake does not support a payload. No variant repeats a part of the payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Unsupported {
-    /// It is no JSON object, or one of its parts has another type than it should.
-    #[error("the payload is no event that the intake knows: line {line}, column {column}")]
+pub enum UnsupportedPayload {
+    /// The payload is not a JSON object, or a part of it has another type than expected.
+    #[error("the payload is not an event that the intake supports: line {line}, column {column}")]
     Unreadable {
-        /// Of the payload.
+        /// Counted from 1.
         line: usize,
-        /// In that line.
+        /// Counted from 1.
         column: usize,
     },
-    /// An `EventBridge` event of another kind.
+    /// An `EventBridge` event of another type.
     #[error("the event's detail-type is not \"{DETAIL_TYPE}\"")]
     DetailType,
-    /// A batch of something else than SNS.
+    /// A batch of records from another service than SNS.
     #[error(
         "the Records are not SNS messages: subscribe the intake to an SNS topic, or send requests to the request queue"
     )]
     Records,
-    /// A call in a format that only REST APIs and load balancers have.
+    /// An HTTP call in the format of a REST API or of a load balancer.
     #[error(
-        "the HTTP call is not of payload format 2.0: use a Function URL, or an HTTP API with that format"
+        "the HTTP call does not have payload format 2.0: use a Function URL, or an HTTP API with that format"
     )]
     PayloadFormat,
-    /// What Lambda writes about an event that failed, and not the event.
-    #[error("the payload is Lambda's record of a failed event: invoke with its requestPayload")]
+    /// Lambda's record of a failed event instead of the event.
+    #[error("the payload is Lambda's record of a failed event: invoke the function with its requestPayload")]
     FailureRecord,
 }
 
-/// What tells the payloads apart.
+/// The parts that distinguish the payloads.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "requestContext")]
@@ -115,25 +107,26 @@ struct Notification {
 }
 
 impl Payload {
-    /// What this payload is.
-    pub fn read(payload: &RawValue) -> Result<Self, Unsupported> {
+    /// Recognizes and parses a payload.
+    pub fn parse(payload: &RawValue) -> Result<Self, UnsupportedPayload> {
         let Object(shape): Object<Shape> = serde_json::from_str(payload.get())
-            .map_err(|error| Unsupported::Unreadable { line: error.line(), column: error.column() })?;
+            .map_err(|error| UnsupportedPayload::Unreadable { line: error.line(), column: error.column() })?;
         match shape {
-            Shape { failed: Some(_), .. } => Err(Unsupported::FailureRecord),
+            Shape { failed: Some(_), .. } => Err(UnsupportedPayload::FailureRecord),
             Shape { context: Some(Object(Context { http: Some(_), stage })), .. } => {
-                Ok(call(payload, stage.as_deref()))
+                let call = HttpCall::parse(payload, stage.as_deref());
+                Ok(call.map_or(Self::InvalidCall, |call| Self::Call(Box::new(call))))
             }
             Shape { context: Some(_), .. } | Shape { http_method: Some(_), .. } => {
-                Err(Unsupported::PayloadFormat)
+                Err(UnsupportedPayload::PayloadFormat)
             }
             Shape { records: Some(records), .. } => notifications(records),
-            Shape { detail_type: Some(kind), detail, id, .. } if kind == DETAIL_TYPE => {
-                let id = id.and_then(|id| serde_json::from_str(id.get()).ok()).filter(is_given);
+            Shape { detail_type: Some(detail_type), detail, id, .. } if detail_type == DETAIL_TYPE => {
+                let id = id.and_then(|id| serde_json::from_str(id.get()).ok()).filter(is_not_empty);
                 let body = detail.as_deref().map_or("null", RawValue::get).to_owned();
                 Ok(Self::one(Trigger::Event, Event { id, body }))
             }
-            Shape { detail_type: Some(_), .. } => Err(Unsupported::DetailType),
+            Shape { detail_type: Some(_), .. } => Err(UnsupportedPayload::DetailType),
             _ => Ok(Self::one(Trigger::Schedule, Event { id: None, body: payload.get().to_owned() })),
         }
     }
@@ -143,35 +136,84 @@ impl Payload {
     }
 }
 
-/// An empty id is none: as a name it would be shared by strangers.
-#[expect(clippy::ptr_arg, reason = "a filter of an Option<String> passes it so")]
-fn is_given(id: &String) -> bool {
+/// An empty id counts as absent: as a request id, unrelated events would share it.
+#[expect(clippy::ptr_arg, reason = "Option::filter passes a reference to the String")]
+fn is_not_empty(id: &String) -> bool {
     !id.is_empty()
 }
 
-fn notifications(records: Vec<Object<Record>>) -> Result<Payload, Unsupported> {
+fn notifications(records: Vec<Object<Record>>) -> Result<Payload, UnsupportedPayload> {
     let event = |Object(record)| match record {
         Record { event_source: Some(source), sns: Some(Object(sns)) } if source == "aws:sns" => {
-            Ok(Event { id: sns.message_id.filter(is_given), body: sns.message })
+            Ok(Event { id: sns.message_id.filter(is_not_empty), body: sns.message })
         }
-        _ => Err(Unsupported::Records),
+        _ => Err(UnsupportedPayload::Records),
     };
     let events: Vec<_> = records.into_iter().map(event).collect::<Result<_, _>>()?;
     if events.is_empty() {
-        return Err(Unsupported::Records);
+        return Err(UnsupportedPayload::Records);
     }
     Ok(Payload::Events { trigger: Trigger::Event, events })
 }
 
-fn call(payload: &RawValue, stage: Option<&str>) -> Payload {
-    let Ok(request) = serde_json::from_str::<Box<LambdaFunctionUrlRequest>>(payload.get()) else {
-        return Payload::UnreadableCall;
-    };
-    let path = request.raw_path.as_deref().unwrap_or("/");
-    let without_stage = stage
-        .filter(|stage| *stage != STAGE_DEFAULT)
-        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
-        .filter(|rest| rest.starts_with('/'));
-    let path = without_stage.unwrap_or(path).to_owned();
-    Payload::Call { request, path }
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn parse(payload: &Value) -> Result<Payload, UnsupportedPayload> {
+        Payload::parse(&RawValue::from_string(payload.to_string()).unwrap())
+    }
+
+    fn events(payload: &Value) -> (Trigger, Vec<Event>) {
+        match parse(payload) {
+            Ok(Payload::Events { trigger, events }) => (trigger, events),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn event(id: Option<&str>, body: &str) -> Event {
+        Event { id: id.map(str::to_owned), body: body.to_owned() }
+    }
+
+    #[test]
+    fn events_are_recognized_by_their_shape() {
+        let rule = json!({ "detail-type": DETAIL_TYPE, "id": "e-1", "detail": { "a": 1 } });
+        assert_eq!(events(&rule), (Trigger::Event, vec![event(Some("e-1"), r#"{"a":1}"#)]));
+        let rule = json!({ "detail-type": DETAIL_TYPE, "id": "" });
+        assert_eq!(events(&rule), (Trigger::Event, vec![event(None, "null")]));
+        let record =
+            |id: &str| json!({ "EventSource": "aws:sns", "Sns": { "MessageId": id, "Message": "m" } });
+        let topic = json!({ "Records": [record("n-1"), record("")] });
+        assert_eq!(events(&topic), (Trigger::Event, vec![event(Some("n-1"), "m"), event(None, "m")]));
+        let schedule = json!({ "region_id": "eu-west-1" });
+        assert_eq!(events(&schedule), (Trigger::Schedule, vec![event(None, &schedule.to_string())]));
+    }
+
+    #[test]
+    fn call_is_recognized_and_an_invalid_one_is_a_value() {
+        let call = |headers: Value| {
+            json!({ "headers": headers, "isBase64Encoded": false, "rawPath": "/prod/health",
+                "requestContext": { "http": { "method": "GET" }, "stage": "prod", "timeEpoch": 0 } })
+        };
+        let Ok(Payload::Call(parsed)) = parse(&call(json!({}))) else { panic!("not a call") };
+        assert_eq!((parsed.method.as_str(), parsed.path.as_str()), ("GET", "/health"));
+        assert!(matches!(parse(&call(json!({ "a b": "c" }))), Ok(Payload::InvalidCall)));
+    }
+
+    #[test]
+    fn other_payloads_are_not_supported() {
+        for (payload, error) in [
+            (json!([]), UnsupportedPayload::Unreadable { line: 1, column: 0 }),
+            (json!({ "detail-type": "other" }), UnsupportedPayload::DetailType),
+            (json!({ "Records": [] }), UnsupportedPayload::Records),
+            (json!({ "Records": [{ "EventSource": "aws:s3" }] }), UnsupportedPayload::Records),
+            (json!({ "requestContext": { "elb": {} } }), UnsupportedPayload::PayloadFormat),
+            (json!({ "httpMethod": "POST" }), UnsupportedPayload::PayloadFormat),
+            (json!({ "requestPayload": {}, "requestContext": {} }), UnsupportedPayload::FailureRecord),
+        ] {
+            assert_eq!(parse(&payload).unwrap_err(), error, "{payload}");
+        }
+    }
 }

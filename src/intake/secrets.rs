@@ -1,8 +1,9 @@
-//! The live signing secrets: where they are kept, and how long what was read holds.
+//! The signing secrets: reads them from Secrets Manager and caches them.
 //!
-//! A rotation is a change of the list in Secrets Manager and nothing else: it is read again every few minutes, and at once
-//! when a signature matches no key.
+//! To rotate a secret, change the list in Secrets Manager: the list is read again every few minutes, and at once when a
+//! signature matches no secret. No secret enters a log or an error message.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,47 +11,48 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tracing::{debug, error};
 
-use super::signature::{SecretFault, SigningKey};
+use super::signature::{SecretError, SigningKey};
 use crate::aws;
 use crate::clock::{Clock, is_past};
 
-/// How long a list that was read is used without another look: a secret that is taken off the list lives so much longer.
+/// How long a list stays in use before it is read again: a secret that was removed from the list is accepted so much
+/// longer.
 pub const REFRESH_AFTER: Duration = Duration::from_mins(5);
 
-/// How long a list is used while it cannot be read again. Secrets Manager may be out of reach for a moment; but a secret
-/// that was revoked together with the permission to read it must end, too.
+/// How long the last valid list stays in use while it cannot be read again: longer than a short outage of Secrets Manager,
+/// and short enough to end a secret that was revoked together with the permission to read it.
 pub const STALE_MAX: Duration = Duration::from_mins(15);
 
-/// Time between two reads that failed.
+/// Time from a failed read to the next one.
 pub const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Time between two reads that a wrong signature caused. Anybody can send one; a read costs money and quota.
+/// Time between two reads that an unknown signature causes. Any caller can send one, and a read uses quota and costs money.
 pub const MISMATCH_READ_AFTER: Duration = Duration::from_secs(30);
 
-/// Most secrets of a list. Every wrong signature is checked against each.
+/// Maximum length of the list. Every wrong signature is checked against each secret.
 const SECRETS_MAX: usize = 10;
 
-/// The keys of the live secrets.
+/// The keys of the signing secrets.
 pub type SigningKeys = Arc<[SigningKey]>;
 
-/// The secrets cannot be read, and what was read before does not answer the question.
+/// The signing secrets cannot be read, and the cached list does not decide about the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the signing secrets cannot be read")]
 pub struct SecretsUnavailable;
 
-/// Why a read brought no keys. No secret is repeated.
+/// Why a read returned no keys. No variant contains a secret.
 #[derive(Debug, Error)]
-enum ReadFault {
-    #[error("GetSecretValue failed: {0}")]
-    Aws(String),
+enum ReadError {
+    #[error("GetSecretValue failed")]
+    Aws(#[source] Box<dyn Error + Send + Sync>),
     #[error("the secret has no text: it must be a JSON list of strings")]
     NoText,
-    #[error("the secret is no JSON list of strings")]
-    NoList,
-    #[error("the list has {0} secrets, and {SECRETS_MAX} is the most")]
+    #[error("the secret is not a JSON list of strings")]
+    NotAList,
+    #[error("the list has {0} secrets; the maximum is {SECRETS_MAX}")]
     TooMany(usize),
-    #[error("secret number {number} of the list {fault}")]
-    Secret { number: usize, fault: SecretFault },
+    #[error("secret number {number} of the list {error}")]
+    Secret { number: usize, error: SecretError },
 }
 
 /// The signing secrets in AWS Secrets Manager.
@@ -62,13 +64,13 @@ pub struct SigningSecrets {
 }
 
 impl SigningSecrets {
-    /// The secrets of this ARN; nothing is read yet.
+    /// Reads nothing yet.
     #[must_use]
     pub fn new(client: aws_sdk_secretsmanager::Client, arn: String) -> Self {
         Self { client, arn, cache: Mutex::default() }
     }
 
-    /// The keys, read anew if it is time.
+    /// The keys, read again if it is time.
     pub async fn current(&self, clock: &Clock) -> Result<SigningKeys, SecretsUnavailable> {
         let mut cache = self.cache.lock().await;
         if cache.is_read_due(clock.wall()) {
@@ -77,74 +79,102 @@ impl SigningSecrets {
         cache.keys(clock.wall()).ok_or(SecretsUnavailable)
     }
 
-    /// The keys, read anew because a signature matched none; `None` if that was done just now.
+    /// The keys, read again because a signature matched none; `None` if such a read happened just before.
     ///
-    /// While the list cannot be read, nobody knows whether the signature is wrong or the list is old.
+    /// While the list cannot be read this is an error: the signature may be wrong, or the cached list may be outdated.
     pub async fn after_mismatch(&self, clock: &Clock) -> Result<Option<SigningKeys>, SecretsUnavailable> {
         let mut cache = self.cache.lock().await;
         let is_read = cache.admit_mismatch_read(clock.wall());
         if is_read {
             self.read(&mut cache, clock).await;
         }
-        if cache.is_failing() {
+        if matches!(cache.state, CacheState::Failing { .. }) {
             return Err(SecretsUnavailable);
         }
         Ok(cache.keys(clock.wall()).filter(|_| is_read))
     }
 
     async fn read(&self, cache: &mut Cache, clock: &Clock) {
-        let keys = self.fetch().await;
-        let count = keys.as_ref().ok().map(|keys| keys.len());
-        match &keys {
-            Ok(_) => debug!(count, "signing secrets read"),
-            Err(fault) => error!("the signing secrets cannot be read: {fault}"),
+        match self.fetch().await {
+            Ok(keys) => {
+                debug!(count = keys.len(), "signing secrets read");
+                if keys.is_empty() {
+                    error!("the list of signing secrets is empty: every webhook is rejected");
+                }
+                cache.record_success(keys, clock.wall());
+            }
+            Err(error) => {
+                error!("the signing secrets cannot be read: {}", aws::cause(&error));
+                cache.record_failure(clock.wall());
+            }
         }
-        if count == Some(0) {
-            error!("the list of signing secrets is empty: no webhook is let in");
-        }
-        cache.note(keys.ok(), clock.wall());
     }
 
-    async fn fetch(&self) -> Result<SigningKeys, ReadFault> {
-        let answer = self.client.get_secret_value().secret_id(&self.arn).send().await;
-        let answer = answer.map_err(|error| ReadFault::Aws(aws::cause(&error)))?;
-        keys(answer.secret_string().ok_or(ReadFault::NoText)?)
+    async fn fetch(&self) -> Result<SigningKeys, ReadError> {
+        let response = self.client.get_secret_value().secret_id(&self.arn).send().await;
+        let response = response.map_err(|error| ReadError::Aws(error.into()))?;
+        parse_keys(response.secret_string().ok_or(ReadError::NoText)?)
     }
 }
 
-/// The keys in a secret's text. One that is not usable spoils the list: half a rotation is found when it is made, and not
-/// when the old secret is taken off.
-fn keys(text: &str) -> Result<SigningKeys, ReadFault> {
-    let secrets: Vec<String> = serde_json::from_str(text).map_err(|_| ReadFault::NoList)?;
+/// Parses the list. One unusable secret makes the whole list unusable, so that a mistake in a rotation shows when it is
+/// made, and not when the old secret is removed.
+fn parse_keys(text: &str) -> Result<SigningKeys, ReadError> {
+    let secrets: Vec<String> = serde_json::from_str(text).map_err(|_| ReadError::NotAList)?;
     if secrets.len() > SECRETS_MAX {
-        return Err(ReadFault::TooMany(secrets.len()));
+        return Err(ReadError::TooMany(secrets.len()));
     }
     let key = |(index, secret): (usize, &String)| {
-        SigningKey::parse(secret).map_err(|fault| ReadFault::Secret { number: index + 1, fault })
+        SigningKey::parse(secret).map_err(|error| ReadError::Secret { number: index + 1, error })
     };
     secrets.iter().enumerate().map(key).collect()
 }
 
-/// What was read and when. Pure: the time is an argument, and the wall clock's, because a process can be frozen for hours.
+/// The cached list and when to read it. Pure: the caller passes the time of the wall clock, because a process can be frozen
+/// for hours.
 #[derive(Debug, Default)]
 struct Cache {
-    read: Option<(SigningKeys, SystemTime)>,
-    tried_at: Option<SystemTime>,
+    state: CacheState,
+    /// The last read that an unknown signature caused.
     mismatch_read_at: Option<SystemTime>,
+}
+
+#[derive(Debug, Default)]
+enum CacheState {
+    /// The list was never read.
+    #[default]
+    Empty,
+    /// The last read succeeded.
+    Valid(CachedList),
+    /// The last read failed. An earlier list stays in use until it is [`STALE_MAX`] old.
+    Failing { failed_at: SystemTime, last: Option<CachedList> },
+}
+
+#[derive(Debug)]
+struct CachedList {
+    keys: SigningKeys,
+    read_at: SystemTime,
 }
 
 impl Cache {
     fn is_read_due(&self, now: SystemTime) -> bool {
-        let is_old = self.read.as_ref().is_none_or(|(_, at)| is_past(*at, REFRESH_AFTER, now));
-        is_old && self.tried_at.is_none_or(|at| is_past(at, RETRY_AFTER, now))
+        let is_old = |list: &CachedList| is_past(list.read_at, REFRESH_AFTER, now);
+        match &self.state {
+            CacheState::Empty => true,
+            CacheState::Valid(list) => is_old(list),
+            CacheState::Failing { failed_at, last } => {
+                last.as_ref().is_none_or(is_old) && is_past(*failed_at, RETRY_AFTER, now)
+            }
+        }
     }
 
-    /// Whether a wrong signature may cause a read now; if so, it counts as caused.
+    /// Whether an unknown signature may cause a read now. If so, the read is recorded.
     fn admit_mismatch_read(&mut self, now: SystemTime) -> bool {
-        let is_admitted = if self.is_failing() {
-            self.tried_at.is_none_or(|at| is_past(at, RETRY_AFTER, now))
-        } else {
-            self.mismatch_read_at.is_none_or(|at| is_past(at, MISMATCH_READ_AFTER, now))
+        let is_admitted = match &self.state {
+            CacheState::Failing { failed_at, .. } => is_past(*failed_at, RETRY_AFTER, now),
+            CacheState::Empty | CacheState::Valid(_) => {
+                self.mismatch_read_at.is_none_or(|at| is_past(at, MISMATCH_READ_AFTER, now))
+            }
         };
         if is_admitted {
             self.mismatch_read_at = Some(now);
@@ -152,20 +182,26 @@ impl Cache {
         is_admitted
     }
 
-    /// Whether the last read failed.
-    fn is_failing(&self) -> bool {
-        self.tried_at != self.read.as_ref().map(|(_, at)| *at)
+    fn record_success(&mut self, keys: SigningKeys, now: SystemTime) {
+        self.state = CacheState::Valid(CachedList { keys, read_at: now });
     }
 
-    fn note(&mut self, keys: Option<SigningKeys>, now: SystemTime) {
-        self.tried_at = Some(now);
-        if let Some(keys) = keys {
-            self.read = Some((keys, now));
-        }
+    fn record_failure(&mut self, now: SystemTime) {
+        let last = match std::mem::take(&mut self.state) {
+            CacheState::Empty => None,
+            CacheState::Valid(list) => Some(list),
+            CacheState::Failing { last, .. } => last,
+        };
+        self.state = CacheState::Failing { failed_at: now, last };
     }
 
     fn keys(&self, now: SystemTime) -> Option<SigningKeys> {
-        self.read.as_ref().filter(|(_, at)| !is_past(*at, STALE_MAX, now)).map(|(keys, _)| Arc::clone(keys))
+        let list = match &self.state {
+            CacheState::Empty => None,
+            CacheState::Valid(list) => Some(list),
+            CacheState::Failing { last, .. } => last.as_ref(),
+        };
+        list.filter(|list| !is_past(list.read_at, STALE_MAX, now)).map(|list| Arc::clone(&list.keys))
     }
 }
 
@@ -181,76 +217,106 @@ mod tests {
 
     fn read_at(seconds: u64) -> Cache {
         let mut cache = Cache::default();
-        cache.note(Some(keys(&format!("[\"{SECRET}\"]")).unwrap()), at(seconds));
+        cache.record_success(parse_keys(&format!("[\"{SECRET}\"]")).unwrap(), at(seconds));
         cache
     }
 
+    fn is_failing(cache: &Cache) -> bool {
+        matches!(cache.state, CacheState::Failing { .. })
+    }
+
     #[test]
-    fn a_list_is_read_at_first_and_after_five_minutes() {
+    fn list_is_read_at_first_and_after_five_minutes() {
         assert!(Cache::default().is_read_due(at(0)));
         let cache = read_at(0);
-        assert!(!cache.is_read_due(at(299)) && cache.is_read_due(at(300)));
+        assert!(!cache.is_read_due(at(299)));
+        assert!(cache.is_read_due(at(300)));
         assert!(cache.is_read_due(at(0) - Duration::from_secs(1)), "the clock was set back");
     }
 
     #[test]
-    fn a_failed_read_is_repeated_after_ten_seconds_and_spoils_nothing() {
+    fn failed_read_is_retried_after_ten_seconds_and_keeps_the_last_list() {
         let mut cache = read_at(0);
-        cache.note(None, at(300));
-        assert!(!cache.is_read_due(at(309)) && cache.is_read_due(at(310)));
+        cache.record_failure(at(300));
+        assert!(!cache.is_read_due(at(309)));
+        assert!(cache.is_read_due(at(310)));
         assert!(cache.keys(at(310)).is_some());
         let mut never_read = Cache::default();
-        never_read.note(None, at(0));
-        assert!(
-            !never_read.is_read_due(at(9))
-                && never_read.is_read_due(at(10))
-                && never_read.keys(at(0)).is_none()
-        );
+        never_read.record_failure(at(0));
+        assert!(!never_read.is_read_due(at(9)));
+        assert!(never_read.is_read_due(at(10)));
+        assert!(never_read.keys(at(0)).is_none());
     }
 
     #[test]
-    fn what_cannot_be_read_again_ends_after_a_quarter_of_an_hour() {
-        let cache = read_at(0);
-        assert!(cache.keys(at(899)).is_some() && cache.keys(at(900)).is_none());
-    }
-
-    #[test]
-    fn wrong_signatures_cause_a_read_twice_a_minute_at_most() {
+    fn failed_read_of_a_new_list_waits_until_that_list_is_five_minutes_old() {
         let mut cache = read_at(0);
-        assert!(cache.admit_mismatch_read(at(1)), "at once, however fresh the list is");
+        cache.record_failure(at(0));
+        assert!(is_failing(&cache));
+        assert!(!cache.is_read_due(at(299)));
+        assert!(cache.is_read_due(at(300)));
+    }
+
+    #[test]
+    fn list_that_cannot_be_read_again_ends_after_15_minutes() {
+        let mut cache = read_at(0);
+        assert!(cache.keys(at(899)).is_some());
+        assert!(cache.keys(at(900)).is_none());
+        cache.record_failure(at(880));
+        cache.record_failure(at(890));
+        assert!(cache.keys(at(899)).is_some());
+        assert!(cache.keys(at(900)).is_none());
+    }
+
+    #[test]
+    fn unknown_signatures_cause_at_most_two_reads_a_minute() {
+        let mut cache = read_at(0);
+        assert!(cache.admit_mismatch_read(at(1)), "at once, even if the list is new");
         let admitted = (2..=61).filter(|second| cache.admit_mismatch_read(at(*second))).count();
         assert_eq!(admitted, 2);
     }
 
     #[test]
-    fn after_a_failed_read_a_wrong_signature_causes_the_next_as_soon_as_any() {
+    fn after_a_failed_read_an_unknown_signature_causes_a_read_after_ten_seconds() {
         let mut cache = read_at(0);
-        assert!(!cache.is_failing() && cache.admit_mismatch_read(at(1)));
-        cache.note(None, at(1));
-        assert!(cache.is_failing());
-        assert!(!cache.admit_mismatch_read(at(10)) && cache.admit_mismatch_read(at(11)));
-        cache.note(Some(keys("[]").unwrap()), at(11));
-        assert!(
-            !cache.is_failing() && !cache.admit_mismatch_read(at(40)) && cache.admit_mismatch_read(at(41))
-        );
+        assert!(!is_failing(&cache));
+        assert!(cache.admit_mismatch_read(at(1)));
+        cache.record_failure(at(1));
+        assert!(is_failing(&cache));
+        assert!(!cache.admit_mismatch_read(at(10)));
+        assert!(cache.admit_mismatch_read(at(11)));
+        cache.record_success(parse_keys("[]").unwrap(), at(11));
+        assert!(!is_failing(&cache));
+        assert!(!cache.admit_mismatch_read(at(40)));
+        assert!(cache.admit_mismatch_read(at(41)));
     }
 
     #[test]
-    fn a_list_is_usable_as_a_whole_or_not_at_all() {
-        assert_eq!(keys("[]").unwrap().len(), 0);
-        assert_eq!(keys(&format!("[\"{SECRET}\", \"{SECRET}\"]")).unwrap().len(), 2);
+    fn list_with_one_unusable_secret_is_unusable() {
+        assert_eq!(parse_keys("[]").unwrap().len(), 0);
+        assert_eq!(parse_keys(&format!("[\"{SECRET}\", \"{SECRET}\"]")).unwrap().len(), 2);
         let many = serde_json::to_string(&[SECRET; 11]).unwrap();
-        for (text, says) in [
-            ("", "no JSON list"),
-            (SECRET, "no JSON list"),
-            ("{}", "no JSON list"),
-            ("[1]", "no JSON list"),
+        for (text, expected) in [
+            ("", "not a JSON list"),
+            (SECRET, "not a JSON list"),
+            ("{}", "not a JSON list"),
+            ("[1]", "not a JSON list"),
             (many.as_str(), "11 secrets"),
-            (&format!("[\"{SECRET}\", \"s3cret\"]"), "secret number 2 of the list must be whsec_ and base64"),
+            (
+                &format!("[\"{SECRET}\", \"s3cret\"]"),
+                "secret number 2 of the list must be whsec_ followed by base64",
+            ),
             ("[\"whsec_c2hvcnQ=\"]", "secret number 1 of the list must have a key of 24 to 64 bytes"),
         ] {
-            let fault = keys(text).unwrap_err().to_string();
-            assert!(fault.contains(says) && !fault.contains("s3cret"), "{fault}");
+            let error = parse_keys(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
         }
+    }
+
+    #[test]
+    fn logged_chain_of_a_failed_read_names_its_cause() {
+        let error = ReadError::Aws("connection refused".into());
+        assert_eq!(aws::cause(&error), "GetSecretValue failed: connection refused");
     }
 }

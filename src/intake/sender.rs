@@ -1,41 +1,69 @@
-//! The request queue from the sender's side: messages in tens, and the truth about each.
+//! Sends messages to the request queue in batches of ten, and reports for each message whether the queue has it.
+//!
+//! It does not know requests: the intake decides what a message contains. A message counts as accepted only if a response
+//! names it as successful.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use thiserror::Error;
 use tracing::warn;
 
-use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueFault, fault};
+use crate::aws::{
+    self,
+    sqs::{BATCH_ENTRIES_MAX, QueueError},
+};
 use crate::clock::Clock;
 use crate::request::Trigger;
 
-/// Calls that one entry is part of at most. A call that fails as a whole was repeated by the SDK already; an entry that
-/// fails inside a success is nobody's business but ours.
+/// Maximum number of calls that contain one entry. The SDK already retries a call that fails as a whole; it does not retry
+/// an entry that fails in a successful call.
 const ENTRY_ATTEMPTS_MAX: u32 = 3;
 
 /// Time between two calls for one entry.
 const ENTRY_RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// How long calls may begin: the sender of a webhook waits, and the function's time is bounded.
+/// How long calls may begin, because the sender of a webhook waits for the response and the function's time is limited.
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(20);
 
 const OPERATION: &str = "SendMessageBatch";
 
-/// A message to be sent.
+/// A message for the request queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its lane.
+    /// The message group, which is the lane.
     pub group: String,
-    /// The same for a repetition.
+    /// The same for every delivery of the same request.
     pub deduplication_id: String,
-    /// The request.
+    /// The request as JSON.
     pub body: String,
-    /// What made the request.
+    /// The trigger of the request.
     pub trigger: Trigger,
 }
 
-/// Sends to the request queue.
+/// Why the queue does not have a message, as far as the intake knows.
+#[derive(Debug, Clone, Error)]
+pub enum SendError {
+    /// No call was made in time, or no response named the message.
+    #[error("SQS neither accepted nor refused the message in time")]
+    NoResult,
+    /// A response named the message as failed.
+    #[error("SQS refused the message with {code}")]
+    Refused {
+        /// SQS's code.
+        code: String,
+    },
+    /// The call that contained the message failed as a whole.
+    #[error("the message was in a call that failed")]
+    CallFailed(#[source] Arc<QueueError>),
+    /// The message was not sent, because the call before it failed as a whole.
+    #[error("the message was not sent, because an earlier call failed")]
+    EarlierCallFailed,
+}
+
+/// Sends to the request queue, a FIFO queue.
 #[derive(Debug, Clone)]
 pub struct Sender {
     client: aws_sdk_sqs::Client,
@@ -43,38 +71,44 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A FIFO queue.
+    /// Sends to the queue with this URL.
     #[must_use]
     pub fn new(client: aws_sdk_sqs::Client, queue_url: String) -> Self {
         Self { client, queue_url }
     }
 
-    /// Sends the messages in their order; whether the queue has each, in the same order.
+    /// Sends the messages in their order. Returns one result per message, in the same order.
     ///
-    /// No call begins after `until`. After a call that failed as a whole nothing more is sent: the queue cannot take it
-    /// now.
+    /// No call begins after `until`. After a call that failed as a whole nothing more is sent: the queue is unavailable.
     pub async fn send(
         &self,
         messages: &[Message],
         until: Instant,
         clock: &Clock,
-    ) -> Vec<Result<(), QueueFault>> {
+    ) -> Vec<Result<(), SendError>> {
         let mut results = Vec::with_capacity(messages.len());
-        let mut is_broken = false;
-        for some in messages.chunks(BATCH_ENTRIES_MAX) {
-            if is_broken {
-                results.extend(some.iter().map(|_| Err(not_sent("an earlier call failed"))));
-                continue;
+        for chunk in messages.chunks(BATCH_ENTRIES_MAX) {
+            let mut batch = Batch::new(chunk.len());
+            let sent = self.send_batch(chunk, &mut batch, until, clock).await;
+            if let Err(error) = sent {
+                warn!("the request queue is unavailable: {}", aws::cause(&error));
+                batch.record_failed_call(error);
+                results.extend(batch.into_results());
+                break;
             }
-            let batch = self.send_some(some, until, clock).await;
-            is_broken = batch.is_broken;
-            results.extend(batch.results);
+            results.extend(batch.into_results());
         }
+        results.resize_with(messages.len(), || Err(SendError::EarlierCallFailed));
         results
     }
 
-    async fn send_some(&self, messages: &[Message], until: Instant, clock: &Clock) -> Batch {
-        let mut batch = Batch::new(messages.len());
+    async fn send_batch(
+        &self,
+        messages: &[Message],
+        batch: &mut Batch,
+        until: Instant,
+        clock: &Clock,
+    ) -> Result<(), QueueError> {
         for attempt in 1..=ENTRY_ATTEMPTS_MAX {
             let pending = batch.pending();
             if pending.is_empty() {
@@ -86,91 +120,100 @@ impl Sender {
             if clock.now() >= until {
                 break;
             }
-            if let Err(fault) = self.call(messages, &pending, &mut batch).await {
-                warn!("{fault}");
-                batch.fail(&fault);
-                break;
+            let mut request = self.client.send_message_batch().queue_url(&self.queue_url);
+            for index in pending {
+                request = request.entries(entry(index, &messages[index]));
             }
+            let response = request.send().await;
+            let response = response.map_err(|error| QueueError::call(OPERATION, error))?;
+            batch.record_response(&response);
         }
-        batch
-    }
-
-    async fn call(
-        &self,
-        messages: &[Message],
-        pending: &[usize],
-        batch: &mut Batch,
-    ) -> Result<(), QueueFault> {
-        let mut request = self.client.send_message_batch().queue_url(&self.queue_url);
-        for index in pending {
-            request = request.entries(entry(*index, &messages[*index])?);
-        }
-        let answer = request.send().await.map_err(|error| fault(OPERATION, &error))?;
-        batch.note(&answer);
         Ok(())
     }
 }
 
-fn entry(index: usize, message: &Message) -> Result<SendMessageBatchRequestEntry, QueueFault> {
+#[expect(clippy::expect_used, reason = "every required field is set")]
+fn entry(index: usize, message: &Message) -> SendMessageBatchRequestEntry {
     let trigger =
         MessageAttributeValue::builder().data_type("String").string_value(message.trigger.as_str()).build();
-    let entry = SendMessageBatchRequestEntry::builder()
+    SendMessageBatchRequestEntry::builder()
         .id(index.to_string())
         .message_group_id(&message.group)
         .message_deduplication_id(&message.deduplication_id)
         .message_body(&message.body)
-        .message_attributes("trigger", trigger.map_err(|error| fault(OPERATION, &error))?);
-    entry.build().map_err(|error| fault(OPERATION, &error))
+        .message_attributes("trigger", trigger.expect("an attribute with a data type"))
+        .build()
+        .expect("an entry with an id and a body")
 }
 
-/// What became of at most ten messages. One that no answer names was not taken.
+/// The state of each entry of one batch, by its index. The index is also the entry's id in a call.
 struct Batch {
-    results: Vec<Result<(), QueueFault>>,
-    /// Not to be sent once more: the queue has it, or will never take it.
-    is_final: Vec<bool>,
-    is_broken: bool,
+    entries: Vec<EntryState>,
+}
+
+#[derive(Debug)]
+enum EntryState {
+    /// Not accepted so far; the next call contains it.
+    Pending { last: SendError },
+    /// The queue has the message.
+    Accepted,
+    /// SQS refuses the message for a reason that a retry does not change.
+    Refused { code: String },
 }
 
 impl Batch {
     fn new(length: usize) -> Self {
-        let results = (0..length).map(|_| Err(not_sent("neither taken nor refused in time"))).collect();
-        Self { results, is_final: vec![false; length], is_broken: false }
+        let pending = || EntryState::Pending { last: SendError::NoResult };
+        Self { entries: std::iter::repeat_with(pending).take(length).collect() }
     }
 
     fn pending(&self) -> Vec<usize> {
-        (0..self.results.len()).filter(|index| !self.is_final[*index]).collect()
+        let is_pending = |index: &usize| matches!(self.entries[*index], EntryState::Pending { .. });
+        (0..self.entries.len()).filter(is_pending).collect()
     }
 
-    fn note(&mut self, answer: &SendMessageBatchOutput) {
-        for accepted in answer.successful() {
-            self.end(accepted.id(), Ok(()), true);
+    fn record_response(&mut self, response: &SendMessageBatchOutput) {
+        for successful in response.successful() {
+            self.set(successful.id(), EntryState::Accepted);
         }
-        for failed in answer.failed() {
+        for failed in response.failed() {
             let (code, is_senders_fault) = (failed.code(), failed.sender_fault());
-            warn!(code, is_senders_fault, "the queue did not take a message");
-            // Throttling is said to be the sender's fault, too, and passes.
-            let is_final = is_senders_fault && !code.contains("Throttl");
-            self.end(failed.id(), Err(not_sent(code)), is_final);
+            warn!(code, is_senders_fault, "SQS did not accept a message");
+            let code = code.to_owned();
+            // SQS reports throttling as the sender's fault, too, but it is transient.
+            let is_permanent = is_senders_fault && !code.contains("Throttl");
+            let state = if is_permanent {
+                EntryState::Refused { code }
+            } else {
+                EntryState::Pending { last: SendError::Refused { code } }
+            };
+            self.set(failed.id(), state);
         }
     }
 
-    fn fail(&mut self, fault: &QueueFault) {
-        for index in self.pending() {
-            self.results[index] = Err(not_sent(&fault.cause));
-        }
-        self.is_broken = true;
-    }
-
-    fn end(&mut self, id: &str, result: Result<(), QueueFault>, is_final: bool) {
-        if let Some(index) = id.parse().ok().filter(|index: &usize| *index < self.results.len()) {
-            self.results[index] = result;
-            self.is_final[index] = is_final;
+    fn record_failed_call(&mut self, error: QueueError) {
+        let error = Arc::new(error);
+        for state in &mut self.entries {
+            if let EntryState::Pending { last } = state {
+                *last = SendError::CallFailed(Arc::clone(&error));
+            }
         }
     }
-}
 
-fn not_sent(cause: &str) -> QueueFault {
-    QueueFault { operation: OPERATION, cause: cause.to_owned() }
+    /// Ignores an id that is not an entry's.
+    fn set(&mut self, id: &str, state: EntryState) {
+        if let Some(entry) = id.parse().ok().and_then(|index: usize| self.entries.get_mut(index)) {
+            *entry = state;
+        }
+    }
+
+    fn into_results(self) -> impl Iterator<Item = Result<(), SendError>> {
+        self.entries.into_iter().map(|state| match state {
+            EntryState::Accepted => Ok(()),
+            EntryState::Pending { last } => Err(last),
+            EntryState::Refused { code } => Err(SendError::Refused { code }),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -179,9 +222,9 @@ mod tests {
 
     use super::*;
 
-    /// An answer that names these as taken and those as failed, each with whether that is the sender's fault.
-    fn answer(taken: &[&str], failed: &[(&str, &str, bool)]) -> SendMessageBatchOutput {
-        let taken = taken.iter().map(|id| {
+    /// A response with the ids of accepted entries, and id, code and `SenderFault` of failed ones.
+    fn response(accepted: &[&str], failed: &[(&str, &str, bool)]) -> SendMessageBatchOutput {
+        let accepted = accepted.iter().map(|id| {
             let entry =
                 SendMessageBatchResultEntry::builder().id(*id).message_id("m").md5_of_message_body("5");
             entry.build().unwrap()
@@ -190,35 +233,38 @@ mod tests {
             let entry = BatchResultErrorEntry::builder().id(*id).code(*code).sender_fault(*is_senders_fault);
             entry.build().unwrap()
         });
-        let answer = SendMessageBatchOutput::builder().set_successful(Some(taken.collect()));
-        answer.set_failed(Some(failed.collect())).build().unwrap()
+        let response = SendMessageBatchOutput::builder().set_successful(Some(accepted.collect()));
+        response.set_failed(Some(failed.collect())).build().unwrap()
     }
 
-    fn results(batch: &Batch) -> Vec<Result<(), &str>> {
-        batch.results.iter().map(|result| result.as_ref().copied().map_err(|fault| &*fault.cause)).collect()
+    fn results(batch: Batch) -> Vec<Result<(), String>> {
+        batch.into_results().map(|result| result.map_err(|error| aws::cause(&error))).collect()
     }
 
     #[test]
-    fn only_what_an_answer_names_as_taken_is_taken() {
+    fn entry_is_accepted_only_if_a_response_names_it_as_successful() {
         let mut batch = Batch::new(4);
-        batch.note(&answer(&["2", "4", ""], &[("0", "Code", false)]));
-        let unnamed = Err("neither taken nor refused in time");
-        assert_eq!(results(&batch), [Err("Code"), unnamed, Ok(()), unnamed]);
+        batch.record_response(&response(&["2", "4", ""], &[("0", "Code", false)]));
         assert_eq!(batch.pending(), [0, 1, 3]);
+        let unnamed = Err("SQS neither accepted nor refused the message in time".to_owned());
+        let refused = Err("SQS refused the message with Code".to_owned());
+        assert_eq!(results(batch), [refused, unnamed.clone(), Ok(()), unnamed]);
     }
 
     #[test]
-    fn what_the_queue_will_never_take_is_not_sent_again() {
+    fn entry_with_a_permanent_error_is_not_sent_again() {
         let mut batch = Batch::new(3);
-        batch.note(&answer(&[], &[("1", "InvalidMessageContents", true), ("2", "RequestThrottled", true)]));
+        let failed = [("1", "InvalidMessageContents", true), ("2", "RequestThrottled", true)];
+        batch.record_response(&response(&[], &failed));
         assert_eq!(batch.pending(), [0, 2]);
     }
 
     #[test]
-    fn a_call_that_fails_takes_nothing_back() {
+    fn failed_call_keeps_the_accepted_entries() {
         let mut batch = Batch::new(2);
-        batch.note(&answer(&["0"], &[]));
-        batch.fail(&not_sent("timeout"));
-        assert_eq!((results(&batch), batch.is_broken), (vec![Ok(()), Err("timeout")], true));
+        batch.record_response(&response(&["0"], &[]));
+        batch.record_failed_call(QueueError::call(OPERATION, "timeout"));
+        let failed = "the message was in a call that failed: SendMessageBatch failed: timeout".to_owned();
+        assert_eq!(results(batch), [Ok(()), Err(failed)]);
     }
 }

@@ -1,8 +1,9 @@
 //! Signatures of the Standard Webhooks scheme, version `v1`: HMAC-SHA256 over `{id}.{timestamp}.{body}`.
 //!
-//! Pure: headers, bytes, keys and the time in, a verdict out. The scheme's own crate is not used here because it reads
-//! the clock itself, with a tolerance that a replay would outlive the queue's memory by; the tests sign with it.
+//! Pure: it reads no clock and no secret store. The scheme's own crate is not used here, because it reads the clock itself,
+//! with a tolerance that is longer than the queue's deduplication interval; the tests sign with it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -14,33 +15,32 @@ use http::HeaderMap;
 use sha2::Sha256;
 use thiserror::Error;
 
-/// The scheme's name in a challenge.
+/// The name of the scheme in a `WWW-Authenticate` header.
 pub const SCHEME: &str = "StandardWebhooks";
 
-/// The header that names the webhook; a repeated delivery has the same.
-pub const ID: &str = "webhook-id";
+/// The header with the id of the webhook; a repeated delivery has the same.
+const ID: &str = "webhook-id";
 
-/// The header with the time of sending, in seconds since 1970.
+/// The header with the time of sending, in seconds since 1970-01-01.
 const TIMESTAMP: &str = "webhook-timestamp";
 
-/// The header with the signatures.
+/// The header with the signatures, separated by spaces.
 const SIGNATURE: &str = "webhook-signature";
 
-/// How long ago a webhook may have been sent. Together with [`AHEAD_MAX`] it is less than the five minutes for which the
-/// queue remembers a deduplication id: a recorded webhook that is sent again either comes too late or enqueues nothing, unless
-/// its own sender had sent it again, too.
+/// Maximum age of a webhook. Together with [`AHEAD_MAX`] it is less than SQS's deduplication interval of five minutes: a
+/// replayed webhook is either too old or enqueues nothing, unless its sender had signed and sent it again, too.
 pub const AGE_MAX: Duration = Duration::from_mins(4);
 
-/// How far a sender's clock may be ahead of ours.
+/// How far a sender's clock may be ahead of this function's.
 pub const AHEAD_MAX: Duration = Duration::from_secs(30);
 
-/// What a secret begins with.
+/// The prefix of every secret.
 const SECRET_PREFIX: &str = "whsec_";
 
-/// Bytes of a key, as the scheme's specification has it.
+/// Length of a key in bytes, from the scheme's specification.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// One live signing secret.
+/// The HMAC key of one signing secret.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -50,50 +50,51 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What is wrong with a secret; it completes the sentence "the secret …" and does not repeat it.
+/// Why a secret is not usable. `Display` completes the sentence "the secret …" and does not contain the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum SecretFault {
-    /// It has no prefix, or is no base64.
-    #[error("must be whsec_ and base64")]
+pub enum SecretError {
+    /// The prefix is missing, or the rest is not base64.
+    #[error("must be whsec_ followed by base64")]
     Encoding,
-    /// Its key is too short to be secret, or too long to be one.
+    /// The key is shorter or longer than the specification allows.
     #[error("must have a key of {} to {} bytes", KEY_BYTES.start(), KEY_BYTES.end())]
     Length,
 }
 
 impl SigningKey {
-    /// The key in a secret.
-    pub fn parse(secret: &str) -> Result<Self, SecretFault> {
-        let base64 = secret.strip_prefix(SECRET_PREFIX).ok_or(SecretFault::Encoding)?;
-        let key = BASE64_STANDARD.decode(base64).map_err(|_| SecretFault::Encoding)?;
+    /// Parses a secret.
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "HMAC accepts a key of any length")]
+    pub fn parse(secret: &str) -> Result<Self, SecretError> {
+        let base64 = secret.strip_prefix(SECRET_PREFIX).ok_or(SecretError::Encoding)?;
+        let key = BASE64_STANDARD.decode(base64).map_err(|_| SecretError::Encoding)?;
         if !KEY_BYTES.contains(&key.len()) {
-            return Err(SecretFault::Length);
+            return Err(SecretError::Length);
         }
-        Hmac::new_from_slice(&key).map(Self).map_err(|_| SecretFault::Length)
+        Ok(Self(Hmac::new_from_slice(&key).expect("HMAC accepts a key of any length")))
     }
 }
 
-/// Why a webhook is not let in. For the log: whoever sent it is told nothing.
+/// Why a call is not authenticated. For the log only: the response does not say why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unauthorized {
-    /// A header of the scheme is missing or makes no sense.
-    #[error("a header of the signature is missing or unreadable")]
+    /// A header of the scheme is missing or cannot be parsed.
+    #[error("a signature header is missing or not valid")]
     Headers,
-    /// It was sent too long ago.
+    /// The timestamp is more than [`AGE_MAX`] old.
     #[error("the timestamp is too old")]
     TooOld,
-    /// It was sent in the future.
+    /// The timestamp is more than [`AHEAD_MAX`] in the future.
     #[error("the timestamp is too far ahead")]
     TooEarly,
-    /// No live secret made any of its signatures.
+    /// No signing secret made any of the signatures.
     #[error("no signature matches")]
     NoMatch,
-    /// It came neither signed nor with an identity that AWS has checked, and this deployment asks for the second.
-    #[error("AWS IAM authorised nobody")]
+    /// AWS IAM authenticated no caller, and this deployment has no signing secrets.
+    #[error("AWS IAM authenticated no caller")]
     NoIdentity,
 }
 
-/// A webhook that carries signatures, sent at a time that is acceptable.
+/// A webhook with signatures that are not verified yet, and a timestamp that is acceptable.
 #[derive(Debug)]
 pub struct Signed<'a> {
     id: &'a str,
@@ -103,8 +104,8 @@ pub struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// The webhook with these headers and this body, as both were received.
-    pub fn read(headers: &'a HeaderMap, body: &'a [u8], now: SystemTime) -> Result<Self, Unauthorized> {
+    /// Parses the headers of a webhook. The body must be the bytes that were received.
+    pub fn parse(headers: &'a HeaderMap, body: &'a [u8], now: SystemTime) -> Result<Self, Unauthorized> {
         let header = |name: &str| {
             let text = headers.get(name).and_then(|value| value.to_str().ok());
             text.filter(|text| !text.is_empty()).ok_or(Unauthorized::Headers)
@@ -118,15 +119,15 @@ impl<'a> Signed<'a> {
         Ok(Self { id, timestamp, signatures, body })
     }
 
-    /// The name that its sender gave it.
+    /// The id that the sender gave the webhook.
     #[must_use]
     pub fn id(&self) -> &'a str {
         self.id
     }
 
-    /// Whether one of the keys made one of the signatures. Each comparison takes the same time wherever they differ.
+    /// Whether one of the keys made one of the signatures. Each comparison takes constant time.
     #[must_use]
-    pub fn is_by_any(&self, keys: &[SigningKey]) -> bool {
+    pub fn is_signed_by_any(&self, keys: &[SigningKey]) -> bool {
         keys.iter().any(|key| {
             let mut mac = key.0.clone();
             for part in [self.id.as_bytes(), b".", self.timestamp.as_bytes(), b".", self.body] {
@@ -138,7 +139,13 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The bytes of one entry of the signature header, if it is of this version.
+/// The id that the sender gave a webhook, signed or not, with invalid UTF-8 replaced.
+#[must_use]
+pub fn webhook_id(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    headers.get(ID).map(|id| String::from_utf8_lossy(id.as_bytes())).filter(|id| !id.is_empty())
+}
+
+/// The bytes of one entry of the signature header; `None` for another version of the scheme.
 fn signature(entry: &str) -> Option<[u8; 32]> {
     let base64 = entry.strip_prefix("v1,")?;
     BASE64_STANDARD.decode(base64).ok()?.try_into().ok()
@@ -163,7 +170,7 @@ mod tests {
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
     const SENT_AT: u64 = 1_614_265_330;
 
-    /// The signature that the scheme's reference libraries publish for this id, time, body and secret.
+    /// The signature in the scheme's reference libraries for this id, time, body and secret.
     const PUBLISHED: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 
     fn key() -> SigningKey {
@@ -186,14 +193,14 @@ mod tests {
         headers
     }
 
-    fn verdict(changes: &[(&'static str, &str)], body: &[u8], now: u64) -> Result<bool, Unauthorized> {
+    fn verify(changes: &[(&'static str, &str)], body: &[u8], now: u64) -> Result<bool, Unauthorized> {
         let headers = headers(changes);
-        Signed::read(&headers, body, after(now)).map(|signed| signed.is_by_any(&[key()]))
+        Signed::parse(&headers, body, after(now)).map(|signed| signed.is_signed_by_any(&[key()]))
     }
 
     #[test]
-    fn published_vectors_pass() {
-        assert_eq!(verdict(&[], BODY, SENT_AT), Ok(true));
+    fn published_test_vectors_are_verified() {
+        assert_eq!(verify(&[], BODY, SENT_AT), Ok(true));
         let others = [
             (ID, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"),
             (TIMESTAMP, "1649367553"),
@@ -201,11 +208,12 @@ mod tests {
         ];
         let headers = headers(&others);
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
-        let signed = Signed::read(&headers, body, after(1_649_367_553)).unwrap();
-        assert!(
-            signed.is_by_any(&[key(), SigningKey::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").unwrap()])
-        );
-        assert!(!signed.is_by_any(&[key()]) && !signed.is_by_any(&[]));
+        let signed = Signed::parse(&headers, body, after(1_649_367_553)).unwrap();
+        assert!(signed.is_signed_by_any(&[
+            key(),
+            SigningKey::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").unwrap()
+        ]));
+        assert!(!signed.is_signed_by_any(&[key()]) && !signed.is_signed_by_any(&[]));
     }
 
     #[test]
@@ -217,28 +225,28 @@ mod tests {
             (format!("v1a,{} {PUBLISHED}", "A".repeat(88)), true),
             (format!("{wrong} {wrong}"), false),
         ] {
-            assert_eq!(verdict(&[(SIGNATURE, &header)], BODY, SENT_AT), Ok(passes), "{header}");
+            assert_eq!(verify(&[(SIGNATURE, &header)], BODY, SENT_AT), Ok(passes), "{header}");
         }
     }
 
     #[test]
-    fn whatever_is_signed_is_covered_by_the_signature() {
-        assert_eq!(verdict(&[(ID, "msg_p5jXN8AQM9LWM0D4loKWxJel")], BODY, SENT_AT), Ok(false));
-        assert_eq!(verdict(&[(TIMESTAMP, "1614265331")], BODY, SENT_AT), Ok(false));
+    fn signature_covers_id_timestamp_and_body() {
+        assert_eq!(verify(&[(ID, "msg_p5jXN8AQM9LWM0D4loKWxJel")], BODY, SENT_AT), Ok(false));
+        assert_eq!(verify(&[(TIMESTAMP, "1614265331")], BODY, SENT_AT), Ok(false));
         assert_eq!(
-            verdict(&[(TIMESTAMP, "01614265330")], BODY, SENT_AT),
+            verify(&[(TIMESTAMP, "01614265330")], BODY, SENT_AT),
             Ok(false),
-            "the same time, written otherwise"
+            "the same time with a leading zero"
         );
         for body in
             [&BODY[1..], &BODY[..BODY.len() - 1], br#"{"test":2432232314}"#, br#"{"test": 2432232315}"#, b""]
         {
-            assert_eq!(verdict(&[], body, SENT_AT), Ok(false), "{body:?}");
+            assert_eq!(verify(&[], body, SENT_AT), Ok(false), "{body:?}");
         }
     }
 
     #[test]
-    fn a_signature_that_is_cut_or_encoded_otherwise_is_none() {
+    fn truncated_or_differently_encoded_signature_is_ignored() {
         let url_safe = PUBLISHED.replace('+', "-").replace('/', "_");
         for header in [
             &PUBLISHED[..PUBLISHED.len() - 1],
@@ -254,52 +262,51 @@ mod tests {
             &format!("v1,{}", "83484cf52b04f8e4cf2531adfed9882ad4b2665944b8"),
             &format!("{PUBLISHED},{PUBLISHED}"),
         ] {
-            assert_eq!(
-                verdict(&[(SIGNATURE, header)], BODY, SENT_AT),
-                Err(Unauthorized::Headers),
-                "{header}"
-            );
+            assert_eq!(verify(&[(SIGNATURE, header)], BODY, SENT_AT), Err(Unauthorized::Headers), "{header}");
         }
     }
 
     #[test]
-    fn the_tolerance_is_four_minutes_back_and_thirty_seconds_ahead() {
-        let at = |now| verdict(&[], BODY, now);
+    fn timestamp_may_be_4_minutes_old_or_30_seconds_ahead() {
+        let at = |now| verify(&[], BODY, now);
         assert_eq!((at(SENT_AT + 240), at(SENT_AT - 30)), (Ok(true), Ok(true)));
         assert_eq!(at(SENT_AT + 241), Err(Unauthorized::TooOld));
         assert_eq!(at(SENT_AT - 31), Err(Unauthorized::TooEarly));
-        assert!(AGE_MAX + AHEAD_MAX < Duration::from_mins(5), "the queue's memory outlives every replay");
+        assert!(
+            AGE_MAX + AHEAD_MAX < Duration::from_mins(5),
+            "shorter than the deduplication interval of SQS"
+        );
     }
 
     #[test]
-    fn a_header_that_is_missing_or_no_time_is_no_signature() {
+    fn missing_header_or_invalid_timestamp_is_an_error() {
         for name in [ID, TIMESTAMP, SIGNATURE] {
             let mut headers = headers(&[]);
             headers.remove(name);
-            assert_eq!(Signed::read(&headers, BODY, after(SENT_AT)).unwrap_err(), Unauthorized::Headers);
+            assert_eq!(Signed::parse(&headers, BODY, after(SENT_AT)).unwrap_err(), Unauthorized::Headers);
             headers.insert(name, http::HeaderValue::from_static(""));
-            assert_eq!(Signed::read(&headers, BODY, after(SENT_AT)).unwrap_err(), Unauthorized::Headers);
+            assert_eq!(Signed::parse(&headers, BODY, after(SENT_AT)).unwrap_err(), Unauthorized::Headers);
         }
         for timestamp in
             ["soon", "-1614265330", "+1614265330", "1614265330.0", "1e9", " ", "99999999999999999999999"]
         {
             assert_eq!(
-                verdict(&[(TIMESTAMP, timestamp)], BODY, SENT_AT),
+                verify(&[(TIMESTAMP, timestamp)], BODY, SENT_AT),
                 Err(Unauthorized::Headers),
                 "{timestamp}"
             );
         }
         let last = u64::MAX.to_string();
-        assert_eq!(verdict(&[(TIMESTAMP, &last)], BODY, SENT_AT), Err(Unauthorized::TooEarly));
-        assert_eq!(verdict(&[(TIMESTAMP, "0")], BODY, SENT_AT), Err(Unauthorized::TooOld));
+        assert_eq!(verify(&[(TIMESTAMP, &last)], BODY, SENT_AT), Err(Unauthorized::TooEarly));
+        assert_eq!(verify(&[(TIMESTAMP, "0")], BODY, SENT_AT), Err(Unauthorized::TooOld));
     }
 
     #[test]
-    fn a_secret_has_its_prefix_and_a_key_of_a_secrets_length() {
+    fn secret_has_the_prefix_and_a_key_of_24_to_64_bytes() {
         let secret = |bytes: usize| format!("whsec_{}", BASE64_STANDARD.encode(vec![7; bytes]));
         assert!(SigningKey::parse(&secret(24)).is_ok() && SigningKey::parse(&secret(64)).is_ok());
         for bytes in [0, 23, 65] {
-            assert_eq!(SigningKey::parse(&secret(bytes)).unwrap_err(), SecretFault::Length, "{bytes}");
+            assert_eq!(SigningKey::parse(&secret(bytes)).unwrap_err(), SecretError::Length, "{bytes}");
         }
         for secret in [
             "",

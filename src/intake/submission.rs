@@ -1,8 +1,9 @@
-//! From the body of a webhook or an event to the requests in it: one bare request, or a list of them.
+//! Parses the body of a webhook or an event: a single request, or a list of requests.
 //!
-//! Pure. All or nothing: if anything is wrong with one request, none is taken, and every fault of all is named.
+//! Pure. All or nothing: if one request is not valid, none is submitted, and every error of every request is reported.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,189 +13,225 @@ use sha2::{Digest, Sha256};
 use crate::json::{Entries, shown};
 use crate::request::{self, DetachRequest, FieldError, RejectionCode, RequestId, Rules};
 
-/// Most requests of one list, the contract's limit: ten calls of the queue.
+/// Maximum length of a list of requests, the contract's limit: ten `SendMessageBatch` calls.
 pub const REQUESTS_MAX: usize = 100;
 
-/// Most faults beside a list that are named, as many as of one request. A body has room for ten thousands.
-const ENVELOPE_FAULTS_MAX: usize = 20;
+/// Maximum number of reported errors in the fields beside a list, the same as for one request. A body has room for tens of
+/// thousands.
+const ENVELOPE_ERRORS_MAX: usize = 20;
 
-/// A valid request with its name.
+/// Maximum number of errors in one log line or error message. An HTTP response has them all.
+const ERRORS_LISTED_MAX: usize = 20;
+
+/// A valid request, ready for the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// The request.
+    /// Valid, and allowed in this deployment.
     pub request: DetachRequest,
-    /// Its own name, or the one that its source gives it.
+    /// The request's own `request_id`, or one derived from its source.
     pub request_id: RequestId,
 }
 
-/// Who names the requests that have no name of their own.
+/// Where the `request_id` of a request without one comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source<'a> {
+pub enum IdSource<'a> {
     /// The id of the webhook or event.
-    Id(&'a str),
-    /// The `id` beside a list of requests if there is one, or else this.
-    OwnIdOr(&'a str),
+    Delivery(&'a str),
+    /// The `id` beside a list of requests if there is one, otherwise this id. A schedule sends such an `id`.
+    ListIdOr(&'a str),
 }
 
-/// One thing that is wrong with a body.
+impl<'a> IdSource<'a> {
+    fn id(self) -> &'a str {
+        match self {
+            Self::Delivery(id) | Self::ListIdOr(id) => id,
+        }
+    }
+}
+
+/// One error in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The request's place in the list, from 0; none for a bare request and for the list itself.
+pub struct SubmissionError {
+    /// The position of the request in the list, from 0; `None` for a single request and for the list itself.
     pub index: Option<usize>,
-    /// What is wrong.
-    pub fault: FieldError,
+    /// The field and what is wrong with it.
+    pub error: FieldError,
 }
 
-impl Fault {
-    /// Something is wrong with the body as a whole.
+impl SubmissionError {
+    /// An error of the body as a whole. The text completes the sentence "the body …".
     #[must_use]
     pub fn of_body(problem: &str) -> Self {
-        Self::of_list("body", problem)
+        Self::invalid(None, "body", problem)
     }
 
-    fn of_list(field: &str, problem: &str) -> Self {
-        Self { index: None, fault: fault(field, problem) }
+    fn invalid(index: Option<usize>, field: &str, problem: impl Into<String>) -> Self {
+        let (code, field) = (RejectionCode::InvalidRequest, field.to_owned());
+        Self { index, error: FieldError { code, field, problem: problem.into() } }
     }
+}
+
+impl fmt::Display for SubmissionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "request {index}: {}", self.error),
+            None => write!(f, "{}", self.error),
+        }
+    }
+}
+
+/// The errors in one line for a log or an error message; beyond a limit only their number.
+#[must_use]
+pub fn summarize(errors: &[SubmissionError]) -> String {
+    let mut parts: Vec<_> = errors.iter().take(ERRORS_LISTED_MAX).map(ToString::to_string).collect();
+    if errors.len() > ERRORS_LISTED_MAX {
+        parts.push(format!("and {} more", errors.len() - ERRORS_LISTED_MAX));
+    }
+    parts.join("; ")
 }
 
 impl Submission {
-    /// The lane: one per endpoint, across every trigger.
+    /// The message group of the request's lane: one per endpoint, across every trigger.
     #[must_use]
     pub fn message_group(&self) -> String {
         format!("{}/{}", self.request.region_id, self.request.endpoint_id)
     }
 
-    /// The same for a repetition and for nothing else: another endpoint under the same name, or the real request after
-    /// its dry run, is another request.
+    /// The deduplication id: the same for a repeated delivery only. The same `request_id` with another target, or the real
+    /// request after its dry run, has another one.
     #[must_use]
     pub fn deduplication_id(&self) -> String {
         let DetachRequest { region_id, endpoint_id, security_group_id, dry_run, .. } = &self.request;
-        // None of the parts can have a line end in it.
-        let whole =
+        // No part can contain a line feed.
+        let identity =
             format!("{}\n{region_id}\n{endpoint_id}\n{security_group_id}\n{dry_run}", self.request_id);
-        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(whole))
+        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(identity))
     }
 }
 
-/// The requests in a body, at least one, or everything that is wrong with it.
-pub fn parse(body: &str, source: Source<'_>, rules: &Rules) -> Result<Vec<Submission>, Vec<Fault>> {
+/// Parses the requests in a body, at least one, or returns every error in it.
+pub fn parse(
+    body: &str,
+    source: IdSource<'_>,
+    rules: &Rules,
+) -> Result<Vec<Submission>, Vec<SubmissionError>> {
     match serde_json::from_str::<Entries>(body) {
         Ok(Entries(fields)) if fields.iter().any(|(name, _)| name == "requests") => {
-            several(&fields, source, rules)
+            parse_list(&fields, source, rules)
         }
-        // What is no list of requests must be a request, and the request's own rules say what is wrong with it.
-        _ => bare(body, source, rules).map(|submission| vec![submission]),
+        // Anything else must be a single request; the request parser reports what is wrong with it.
+        _ => {
+            let default_id = || RequestId::from_source(source.id());
+            parse_request(body, None, rules, default_id).map(|submission| vec![submission])
+        }
     }
 }
 
-fn bare(body: &str, source: Source<'_>, rules: &Rules) -> Result<Submission, Vec<Fault>> {
-    let (Source::Id(id) | Source::OwnIdOr(id)) = source;
-    submission(body, None, rules, || RequestId::from_source(id))
-}
-
-fn several(
+fn parse_list(
     fields: &[(String, Box<RawValue>)],
-    source: Source<'_>,
+    source: IdSource<'_>,
     rules: &Rules,
-) -> Result<Vec<Submission>, Vec<Fault>> {
-    let envelope = Envelope::read(fields, source)?;
+) -> Result<Vec<Submission>, Vec<SubmissionError>> {
+    let envelope = Envelope::parse(fields, source)?;
     let mut submissions = Vec::new();
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for (index, request) in envelope.requests.iter().enumerate() {
-        let name = || RequestId::numbered(&envelope.id, index + 1);
-        match submission(request.get(), Some(index), rules, name) {
+        let default_id = || RequestId::numbered(&envelope.id, index + 1);
+        match parse_request(request.get(), Some(index), rules, default_id) {
             Ok(submission) => submissions.push(submission),
-            Err(others) => faults.extend(others),
+            Err(of_request) => errors.extend(of_request),
         }
     }
-    if faults.is_empty() {
-        faults = repetitions(&submissions);
+    if errors.is_empty() {
+        errors = find_duplicates(&submissions);
     }
-    if faults.is_empty() { Ok(submissions) } else { Err(faults) }
+    if errors.is_empty() { Ok(submissions) } else { Err(errors) }
 }
 
-fn submission(
+fn parse_request(
     body: &str,
     index: Option<usize>,
     rules: &Rules,
-    name: impl FnOnce() -> RequestId,
-) -> Result<Submission, Vec<Fault>> {
+    default_id: impl FnOnce() -> RequestId,
+) -> Result<Submission, Vec<SubmissionError>> {
     match request::parse(body, rules).result {
         Ok(request) => {
-            let request_id = request.request_id.clone().unwrap_or_else(name);
+            let request_id = request.request_id.clone().unwrap_or_else(default_id);
             Ok(Submission { request, request_id })
         }
-        Err(rejection) => Err(rejection.errors.into_iter().map(|fault| Fault { index, fault }).collect()),
-    }
-}
-
-/// Requests that the queue would take for one, although they may differ in their deadline or metadata.
-fn repetitions(submissions: &[Submission]) -> Vec<Fault> {
-    let mut first = BTreeMap::new();
-    let mut faults = Vec::new();
-    for (index, submission) in submissions.iter().enumerate() {
-        if let Some(earlier) = first.insert(submission.deduplication_id(), index) {
-            let problem = format!("repeats request {earlier}: only the first of both would be carried out");
-            faults.push(Fault { index: Some(index), fault: fault("request_id", problem) });
+        Err(rejection) => {
+            Err(rejection.errors.into_iter().map(|error| SubmissionError { index, error }).collect())
         }
     }
-    faults
 }
 
-/// What is around a list of requests.
+/// Requests with the same deduplication id: the queue would drop all but the first, even if their deadline or metadata
+/// differ.
+fn find_duplicates(submissions: &[Submission]) -> Vec<SubmissionError> {
+    let mut indexes = BTreeMap::new();
+    let mut errors = Vec::new();
+    for (index, submission) in submissions.iter().enumerate() {
+        if let Some(earlier) = indexes.insert(submission.deduplication_id(), index) {
+            let problem = format!("repeats request {earlier}: only the first of both would be carried out");
+            errors.push(SubmissionError::invalid(Some(index), "request_id", problem));
+        }
+    }
+    errors
+}
+
+/// A list of requests and the fields beside it.
 struct Envelope {
     requests: Vec<Box<RawValue>>,
+    /// The id that requests without a `request_id` are numbered under.
     id: String,
 }
 
 impl Envelope {
-    fn read(fields: &[(String, Box<RawValue>)], source: Source<'_>) -> Result<Self, Vec<Fault>> {
-        let mut faults = Vec::new();
-        let mut wrong = |name: &str, problem: &str| faults.push(Fault::of_list(name, problem));
+    fn parse(fields: &[(String, Box<RawValue>)], source: IdSource<'_>) -> Result<Self, Vec<SubmissionError>> {
+        let mut errors = Vec::new();
+        let mut reject =
+            |field: &str, problem: &str| errors.push(SubmissionError::invalid(None, field, problem));
         let mut requests = None;
-        let mut own_id = None;
+        let mut list_id = None;
         for (name, value) in fields {
             match (name.as_str(), source) {
-                ("requests", _) if requests.is_some() => wrong(name, "is given twice"),
-                ("requests", _) => match list(value) {
-                    Ok(some) => requests = Some(some),
-                    Err(problem) => wrong(name, problem),
+                ("requests", _) if requests.is_some() => reject(name, "is given twice"),
+                ("requests", _) => match parse_elements(value) {
+                    Ok(elements) => requests = Some(elements),
+                    Err(problem) => reject(name, problem),
                 },
-                ("id", Source::OwnIdOr(_)) if own_id.is_some() => wrong(name, "is given twice"),
-                ("id", Source::OwnIdOr(_)) => {
-                    own_id = serde_json::from_str::<String>(value.get())
+                ("id", IdSource::ListIdOr(_)) if list_id.is_some() => reject(name, "is given twice"),
+                ("id", IdSource::ListIdOr(_)) => {
+                    list_id = serde_json::from_str::<String>(value.get())
                         .ok()
                         .filter(|id| RequestId::parse(id).is_some());
-                    if own_id.is_none() {
-                        wrong(name, RequestId::RULE);
+                    if list_id.is_none() {
+                        reject(name, RequestId::RULE);
                     }
                 }
-                _ => wrong(&shown(name), "cannot stand beside requests"),
+                _ => reject(&shown(name), "is not allowed beside requests"),
             }
         }
-        if faults.len() > ENVELOPE_FAULTS_MAX {
-            let problem = format!("has {} more faults beside requests", faults.len() - ENVELOPE_FAULTS_MAX);
-            faults.truncate(ENVELOPE_FAULTS_MAX);
-            faults.push(Fault::of_body(&problem));
+        if errors.len() > ENVELOPE_ERRORS_MAX {
+            let problem = format!("has {} more errors beside requests", errors.len() - ENVELOPE_ERRORS_MAX);
+            errors.truncate(ENVELOPE_ERRORS_MAX);
+            errors.push(SubmissionError::of_body(&problem));
         }
-        let (Source::Id(id) | Source::OwnIdOr(id)) = source;
-        let envelope =
-            Self { requests: requests.unwrap_or_default(), id: own_id.unwrap_or_else(|| id.to_owned()) };
-        if faults.is_empty() { Ok(envelope) } else { Err(faults) }
+        let id = list_id.unwrap_or_else(|| source.id().to_owned());
+        match requests {
+            Some(requests) if errors.is_empty() => Ok(Self { requests, id }),
+            _ => Err(errors),
+        }
     }
 }
 
-fn list(value: &RawValue) -> Result<Vec<Box<RawValue>>, &'static str> {
+fn parse_elements(value: &RawValue) -> Result<Vec<Box<RawValue>>, &'static str> {
     let requests: Vec<_> = serde_json::from_str(value.get()).map_err(|_| "must be a list of requests")?;
     match requests.len() {
         1..=REQUESTS_MAX => Ok(requests),
-        0 => Err("must hold at least one request"),
-        _ => Err("must hold at most 100 requests: send the others separately"),
+        0 => Err("must contain at least one request"),
+        _ => Err("must contain at most 100 requests: send the others separately"),
     }
-}
-
-fn fault(field: &str, problem: impl Into<String>) -> FieldError {
-    FieldError { code: RejectionCode::InvalidRequest, field: field.to_owned(), problem: problem.into() }
 }
 
 #[cfg(test)]
@@ -208,19 +245,19 @@ mod tests {
         json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": group })
     }
 
-    fn ids(body: &Value, source: Source<'_>) -> Vec<String> {
+    fn ids(body: &Value, source: IdSource<'_>) -> Vec<String> {
         let submissions = parse(&body.to_string(), source, &Rules::default()).unwrap();
         submissions.iter().map(|submission| submission.request_id.to_string()).collect()
     }
 
-    fn faults(body: &str) -> Vec<(Option<usize>, String)> {
-        let faults = parse(body, Source::OwnIdOr("id"), &Rules::default()).unwrap_err();
-        faults.into_iter().map(|fault| (fault.index, fault.fault.to_string())).collect()
+    fn errors(body: &str) -> Vec<(Option<usize>, String)> {
+        let errors = parse(body, IdSource::ListIdOr("id"), &Rules::default()).unwrap_err();
+        errors.into_iter().map(|error| (error.index, error.error.to_string())).collect()
     }
 
     #[test]
-    fn a_request_without_a_name_gets_its_sources_and_the_nth_a_number() {
-        let source = Source::Id("msg_1");
+    fn request_without_a_request_id_gets_the_sources_id_and_its_number_in_a_list() {
+        let source = IdSource::Delivery("msg_1");
         assert_eq!(ids(&request("sg-a"), source), ["msg_1"]);
         let mut named = request("sg-b");
         named["request_id"] = "CHG1".into();
@@ -231,22 +268,22 @@ mod tests {
     }
 
     #[test]
-    fn a_schedules_list_may_bring_its_own_id() {
+    fn list_of_a_schedule_may_have_an_id() {
         let list = json!({ "id": "d32c5kddcf5bb8c3", "requests": [request("sg-a")] });
-        assert_eq!(ids(&list, Source::OwnIdOr("invocation")), ["d32c5kddcf5bb8c3.1"]);
+        assert_eq!(ids(&list, IdSource::ListIdOr("invocation")), ["d32c5kddcf5bb8c3.1"]);
         assert_eq!(
-            ids(&json!({ "requests": [request("sg-a")] }), Source::OwnIdOr("invocation")),
+            ids(&json!({ "requests": [request("sg-a")] }), IdSource::ListIdOr("invocation")),
             ["invocation.1"]
         );
-        let faults = parse(&list.to_string(), Source::Id("msg"), &Rules::default()).unwrap_err();
-        assert_eq!(faults[0].fault.to_string(), "id cannot stand beside requests");
+        let errors = parse(&list.to_string(), IdSource::Delivery("msg"), &Rules::default()).unwrap_err();
+        assert_eq!(errors[0].error.to_string(), "id is not allowed beside requests");
     }
 
     #[test]
-    fn an_invalid_request_is_named_by_its_place_and_takes_the_others_with_it() {
+    fn invalid_request_is_reported_by_position_and_rejects_the_whole_list() {
         let body = json!({ "requests": [request("sg-a"), request("ep-a"), 7, { "region_id": "eu-west-1" }] });
         assert_eq!(
-            faults(&body.to_string()),
+            errors(&body.to_string()),
             [
                 (Some(1), format!("security_group_id {}", SecurityGroupId::RULE)),
                 (Some(2), "body must be one JSON object".to_owned()),
@@ -254,39 +291,39 @@ mod tests {
                 (Some(3), "security_group_id is required".to_owned()),
             ]
         );
-        assert_eq!(faults("[]"), [(None, "body must be one JSON object".to_owned())]);
+        assert_eq!(errors("[]"), [(None, "body must be one JSON object".to_owned())]);
     }
 
     #[test]
-    fn a_list_has_its_own_faults() {
+    fn errors_of_the_list_itself_are_reported() {
         let list = |length: usize| json!({ "requests": vec![request("sg-a"); length] }).to_string();
-        assert!(parse(&list(100), Source::Id("msg"), &Rules::default()).is_ok());
-        for (body, fault) in [
-            (list(101).as_str(), "requests must hold at most 100 requests: send the others separately"),
-            (r#"{"requests":[]}"#, "requests must hold at least one request"),
+        assert!(parse(&list(100), IdSource::Delivery("msg"), &Rules::default()).is_ok());
+        for (body, error) in [
+            (list(101).as_str(), "requests must contain at most 100 requests: send the others separately"),
+            (r#"{"requests":[]}"#, "requests must contain at least one request"),
             (r#"{"requests":{}}"#, "requests must be a list of requests"),
             (r#"{"requests":null}"#, "requests must be a list of requests"),
             (r#"{"requests":[{}],"requests":[{}]}"#, "requests is given twice"),
-            (r#"{"requests":[{}],"dry_run":true}"#, "dry_run cannot stand beside requests"),
+            (r#"{"requests":[{}],"dry_run":true}"#, "dry_run is not allowed beside requests"),
             (
                 r#"{"requests":[{}],"id":"<aws.scheduler.execution-id>"}"#,
                 "id must be 1 to 64 of A-Z a-z 0-9 . _ : -",
             ),
         ] {
-            assert_eq!(faults(body), [(None, fault.to_owned())], "{body}");
+            assert_eq!(errors(body), [(None, error.to_owned())], "{body}");
         }
     }
 
     #[test]
-    fn a_flood_of_faults_beside_a_list_is_cut_and_counted() {
+    fn errors_beside_a_list_are_limited_and_counted() {
         let fields = r#""dry_run":0,"#.repeat(20_000);
-        let faults = faults(&format!(r#"{{{fields}"requests":[]}}"#));
-        assert_eq!(faults.len(), ENVELOPE_FAULTS_MAX + 1);
-        assert_eq!(faults[ENVELOPE_FAULTS_MAX].1, "body has 19981 more faults beside requests");
+        let errors = errors(&format!(r#"{{{fields}"requests":[]}}"#));
+        assert_eq!(errors.len(), ENVELOPE_ERRORS_MAX + 1);
+        assert_eq!(errors[ENVELOPE_ERRORS_MAX].1, "body has 19981 more errors beside requests");
     }
 
     #[test]
-    fn two_requests_that_the_queue_would_take_for_one_are_refused() {
+    fn requests_with_the_same_deduplication_id_are_an_error() {
         let named = |group: &str, dry_run: bool| {
             let mut request = request(group);
             request["request_id"] = "CHG1".into();
@@ -295,10 +332,10 @@ mod tests {
         };
         let distinct =
             json!({ "requests": [named("sg-a", false), named("sg-a", true), named("sg-b", false)] });
-        assert_eq!(ids(&distinct, Source::Id("m")), ["CHG1"; 3]);
+        assert_eq!(ids(&distinct, IdSource::Delivery("m")), ["CHG1"; 3]);
         let alike = json!({ "requests": [named("sg-a", false), named("sg-b", false), named("sg-a", false)] });
         assert_eq!(
-            faults(&alike.to_string()),
+            errors(&alike.to_string()),
             [(
                 Some(2),
                 "request_id repeats request 0: only the first of both would be carried out".to_owned()
@@ -307,13 +344,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deduplication_id_tells_apart_whatever_makes_another_request() {
+    fn deduplication_id_depends_on_request_id_target_and_dry_run_only() {
         let base = json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a",
             "request_id": "r", "dry_run": false, "deadline_seconds": 60 });
         let id = |field: &str, value: Value| {
             let mut body = base.clone();
             body[field] = value;
-            parse(&body.to_string(), Source::Id("m"), &Rules::default()).unwrap()[0].deduplication_id()
+            parse(&body.to_string(), IdSource::Delivery("m"), &Rules::default()).unwrap()[0]
+                .deduplication_id()
         };
         let same = id("request_id", "r".into());
         assert_eq!(id("deadline_seconds", 61.into()), same);
@@ -327,5 +365,17 @@ mod tests {
         ] {
             assert_ne!(id(field, value), same, "{field}");
         }
+    }
+
+    #[test]
+    fn summary_names_positions_and_is_limited() {
+        let error = SubmissionError::invalid(Some(3), "dry_run", "is wrong");
+        assert_eq!(
+            summarize(&[error, SubmissionError::of_body("is odd")]),
+            "request 3: dry_run is wrong; body is odd"
+        );
+        let summary = summarize(&vec![SubmissionError::of_body("is odd"); 22]);
+        assert_eq!(summary.matches("body is odd").count(), 20);
+        assert!(summary.ends_with("; and 2 more"), "{summary}");
     }
 }

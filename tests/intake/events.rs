@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::account::{Account, attribute, request};
+use crate::deployment::{Deployment, attribute, request};
 
 fn event(detail: &Value) -> Value {
     json!({
@@ -21,102 +21,103 @@ fn notification(message: &str) -> Value {
     }] })
 }
 
-/// The names of the accepted requests, and the trigger and name of every message.
-async fn accept(account: &Account, payload: &Value) -> (Vec<String>, Vec<(String, String)>) {
-    let answer = account.invoke(&payload.to_string()).await.unwrap();
-    let accepted = answer["accepted"].as_array().unwrap().iter();
+/// Invokes the intake with a payload that it accepts. Returns the ids of the accepted requests, and trigger and id of every
+/// message in the queue.
+async fn invoke(deployment: &Deployment, payload: &Value) -> (Vec<String>, Vec<(String, String)>) {
+    let result = deployment.invoke(&payload.to_string()).await.unwrap();
+    let accepted = result["accepted"].as_array().unwrap().iter();
     let accepted = accepted.map(|receipt| receipt["request_id"].as_str().unwrap().to_owned()).collect();
     let message = |message: &local_aws::queues::Message| {
         let body: Value = serde_json::from_str(&message.body).unwrap();
         (attribute(message, "trigger").unwrap().to_owned(), body["request_id"].as_str().unwrap().to_owned())
     };
-    (accepted, account.messages().iter().map(message).collect())
+    (accepted, deployment.messages().iter().map(message).collect())
 }
 
 #[tokio::test]
-async fn an_event_is_named_by_its_id_however_often_it_comes() {
-    let account = Account::with_iam(None).await;
+async fn request_of_an_event_gets_the_event_id_in_every_delivery() {
+    let deployment = Deployment::with_iam(None).await;
     let id = "7bf73129-1428-4cd3-a780-95db273d1602";
     let one = event(&request("sg-a"));
     for _ in 0..3 {
-        let (accepted, messages) = accept(&account, &one).await;
+        let (accepted, messages) = invoke(&deployment, &one).await;
         assert_eq!((accepted, messages), (vec![id.to_owned()], vec![("event".to_owned(), id.to_owned())]));
     }
     let several = event(&json!({ "requests": [request("sg-b"), request("sg-c")] }));
-    let (accepted, messages) = accept(&account, &several).await;
+    let (accepted, messages) = invoke(&deployment, &several).await;
     assert_eq!((accepted, messages.len()), (vec![format!("{id}.1"), format!("{id}.2")], 3));
 }
 
 #[tokio::test]
-async fn a_notification_is_named_by_its_message() {
-    let account = Account::with_iam(None).await;
+async fn request_of_a_notification_gets_the_message_id() {
+    let deployment = Deployment::with_iam(None).await;
     let id = "95df01b4-ee98-5cb9-9903-4c221d41eb5e";
     for _ in 0..2 {
-        let (accepted, messages) = accept(&account, &notification(&request("sg-a").to_string())).await;
+        let (accepted, messages) = invoke(&deployment, &notification(&request("sg-a").to_string())).await;
         assert_eq!((accepted, messages), (vec![id.to_owned()], vec![("event".to_owned(), id.to_owned())]));
     }
     let several = json!({ "requests": [request("sg-b")] }).to_string();
-    assert_eq!(accept(&account, &notification(&several)).await.0, [format!("{id}.1")]);
+    assert_eq!(invoke(&deployment, &notification(&several)).await.0, [format!("{id}.1")]);
 }
 
 #[tokio::test]
-async fn what_comes_without_an_id_is_named_by_the_invocation() {
-    let account = Account::with_iam(None).await;
-    let mut nameless =
+async fn request_of_an_event_without_an_id_gets_the_invocation_id() {
+    let deployment = Deployment::with_iam(None).await;
+    let mut without_id =
         [event(&request("sg-a")), event(&request("sg-b")), notification(&request("sg-c").to_string())];
-    nameless[0]["id"] = "".into();
-    nameless[1]["id"] = Value::Null;
-    nameless[2]["Records"][0]["Sns"]["MessageId"] = "".into();
-    for (number, payload) in nameless.iter().enumerate() {
+    without_id[0]["id"] = "".into();
+    without_id[1]["id"] = Value::Null;
+    without_id[2]["Records"][0]["Sns"]["MessageId"] = "".into();
+    for (number, payload) in without_id.iter().enumerate() {
         let invocation = format!("00000000-0000-4000-a000-{:012x}", number + 1);
-        assert_eq!(accept(&account, payload).await.0, [invocation], "{payload}");
+        assert_eq!(invoke(&deployment, payload).await.0, [invocation], "{payload}");
     }
 }
 
 #[tokio::test]
-async fn notifications_that_come_together_are_taken_together_or_not_at_all() {
-    let account = Account::with_iam(None).await;
+async fn notifications_of_one_invocation_are_accepted_together_or_not_at_all() {
+    let deployment = Deployment::with_iam(None).await;
     let mut two = notification(&request("sg-a").to_string());
     let mut other = notification(&request("sg-b").to_string())["Records"][0].clone();
     other["Sns"]["MessageId"] = "other".into();
     two["Records"].as_array_mut().unwrap().push(other);
-    assert_eq!(accept(&account, &two).await.0, ["95df01b4-ee98-5cb9-9903-4c221d41eb5e", "other"]);
+    assert_eq!(invoke(&deployment, &two).await.0, ["95df01b4-ee98-5cb9-9903-4c221d41eb5e", "other"]);
     two["Records"][0]["Sns"]["Message"] = request("sg-c").to_string().into();
     two["Records"][1]["Sns"]["Message"] = "detach, please".into();
-    assert!(account.invoke(&two.to_string()).await.is_err());
-    assert_eq!(account.messages().len(), 2);
+    assert!(deployment.invoke(&two.to_string()).await.is_err());
+    assert_eq!(deployment.messages().len(), 2);
 }
 
 #[tokio::test]
-async fn a_schedules_input_is_named_by_its_execution_or_by_the_invocation() {
-    let account = Account::with_iam(None).await;
+async fn request_of_a_schedule_gets_the_execution_id_or_the_invocation_id() {
+    let deployment = Deployment::with_iam(None).await;
     let mut single = request("sg-a");
     single["request_id"] = "d32c5kddcf5bb8c3".into();
-    let (accepted, messages) = accept(&account, &single).await;
+    let (accepted, messages) = invoke(&deployment, &single).await;
     assert_eq!(accepted, ["d32c5kddcf5bb8c3"]);
     assert_eq!(messages, [("schedule".to_owned(), "d32c5kddcf5bb8c3".to_owned())]);
     let several = json!({ "id": "d32c5kddcf5bb8c4", "requests": [request("sg-b"), request("sg-c")] });
-    assert_eq!(accept(&account, &several).await.0, ["d32c5kddcf5bb8c4.1", "d32c5kddcf5bb8c4.2"]);
-    // The third invocation, by the ids that the runtime API gives.
+    assert_eq!(invoke(&deployment, &several).await.0, ["d32c5kddcf5bb8c4.1", "d32c5kddcf5bb8c4.2"]);
+    // The runtime API numbers the invocations; this is the third.
     let invocation = "00000000-0000-4000-a000-000000000003";
-    assert_eq!(accept(&account, &request("sg-d")).await.0, [invocation]);
+    assert_eq!(invoke(&deployment, &request("sg-d")).await.0, [invocation]);
     let listed = json!({ "requests": [request("sg-e")] });
-    assert_eq!(accept(&account, &listed).await.0, ["00000000-0000-4000-a000-000000000004.1"]);
+    assert_eq!(invoke(&deployment, &listed).await.0, ["00000000-0000-4000-a000-000000000004.1"]);
 }
 
 #[tokio::test]
-async fn an_invalid_event_fails_the_invocation_and_enqueues_nothing() {
-    let account = Account::with(&[("PROTECTED_ENDPOINTS", "ep-safe")]).await;
+async fn invalid_event_fails_the_invocation_and_enqueues_nothing() {
+    let deployment = Deployment::with(&[("PROTECTED_ENDPOINTS", "ep-safe")]).await;
     let mut protected = request("sg-a");
     protected["endpoint_id"] = "ep-safe".into();
     let mistyped = json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a", "dryRun": true });
-    let twice = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a","dry_run":true,"dry_run":false}"#;
-    let unreplaced = json!({ "id": "<aws.scheduler.execution-id>", "requests": [request("sg-a")] });
+    let repeated_field = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a","dry_run":true,"dry_run":false}"#;
+    let unreplaced_variable = json!({ "id": "<aws.scheduler.execution-id>", "requests": [request("sg-a")] });
     let mut other_type = event(&request("sg-a"));
     other_type["detail-type"] = "Security Group Detach Completed".into();
     let invalid = "InvalidEvent";
     let unsupported = "UnsupportedEvent";
-    for (payload, error_type, says) in [
+    for (payload, error_type, expected) in [
         (event(&mistyped).to_string(), invalid, "dryRun is not a field"),
         (
             event(&json!({ "requests": [request("sg-a"), protected] })).to_string(),
@@ -124,13 +125,13 @@ async fn an_invalid_event_fails_the_invocation_and_enqueues_nothing() {
             "request 1: endpoint_id is protected",
         ),
         (event(&Value::Null).to_string(), invalid, "must be one JSON object"),
-        (event(&json!({})).to_string().replace("{}", twice), invalid, "dry_run is given twice"),
+        (event(&json!({})).to_string().replace("{}", repeated_field), invalid, "dry_run is given twice"),
         (notification("detach, please").to_string(), invalid, "is not JSON"),
-        (unreplaced.to_string(), invalid, "id must be 1 to 64"),
+        (unreplaced_variable.to_string(), invalid, "id must be 1 to 64"),
         (mistyped.to_string(), invalid, "dryRun is not a field"),
         ("{}".to_owned(), invalid, "region_id is required"),
-        ("[]".to_owned(), unsupported, "no event that the intake knows"),
-        ("\"text\"".to_owned(), unsupported, "no event that the intake knows"),
+        ("[]".to_owned(), unsupported, "not an event that the intake supports"),
+        ("\"text\"".to_owned(), unsupported, "not an event that the intake supports"),
         (other_type.to_string(), unsupported, "detail-type"),
         (json!({ "Records": [] }).to_string(), unsupported, "not SNS"),
         (
@@ -150,9 +151,9 @@ async fn an_invalid_event_fails_the_invocation_and_enqueues_nothing() {
             "its requestPayload",
         ),
     ] {
-        let error = account.invoke(&payload).await.unwrap_err();
+        let error = deployment.invoke(&payload).await.unwrap_err();
         assert_eq!(error["errorType"], error_type, "{payload}: {error}");
-        assert!(error["errorMessage"].as_str().unwrap().contains(says), "{payload}: {error}");
+        assert!(error["errorMessage"].as_str().unwrap().contains(expected), "{payload}: {error}");
     }
-    assert_eq!(account.messages().len(), 0);
+    assert_eq!(deployment.messages().len(), 0);
 }

@@ -1,16 +1,16 @@
-//! The intake's own program, started as Lambda starts it: real HTTP in at a Function URL, a runtime API, and a queue and
-//! a secret on loopback behind it.
+//! Tests of the intake program, started as Lambda starts it: HTTP calls to a local Function URL, a local runtime API, and
+//! local SQS and Secrets Manager behind it.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "a test measures and bounds with the machine's own clock")]
+#![expect(clippy::disallowed_methods, reason = "tests measure time and set timeouts with the system clock")]
 
-mod account;
+mod deployment;
 mod events;
-mod front;
-mod hostile;
+mod in_process;
 mod openapi;
 mod process;
 mod queue;
+mod random_calls;
 mod samples;
 mod secrets;
 mod signatures;

@@ -1,14 +1,17 @@
-//! What invokes the intake: an HTTP call with its headers and body, and any other payload. Every one is handled by the
-//! whole function, with AWS in memory behind it.
+//! Checks the intake with HTTP calls and with any other payload. The whole function handles each of them, with AWS services
+//! in memory.
 
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_runtime::Diagnostic;
+use privatelink_detach::clock::Clock;
 use privatelink_detach::config::IntakeConfig;
-use privatelink_detach::intake::{Intake, IntakeError, Invocation};
+use privatelink_detach::intake::{Intake, IntakeError};
+use privatelink_detach::lambda::Invocation;
 use privatelink_detach::request;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -23,44 +26,45 @@ use crate::request::{check_allowed, check_message, rules};
 use crate::text::assert_tame;
 use crate::virtual_time::{self, BEGINS_AT};
 
-/// A payload is read by its shape, once more as a call, and once more as requests; each of these is answered or sent, and
-/// the AWS client makes a few kilobytes of each call.
+/// A payload is parsed by its shape, again as a call, and again as requests; each request becomes a part of a response or of
+/// a message, and the AWS client needs a few kilobytes per call.
 const MEMORY: Bound = Bound { base: 256 * 1024, per_byte: 200 };
 
-/// The secret that the samples in `events/` are signed with.
+/// The secret with which the samples in `events/` are signed.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Stands in a signature header for the signature that the secret makes.
-const OURS: &str = "ours";
+/// Placeholder in a signature header for the valid signature. The corpus contains it.
+const VALID_SIGNATURE: &str = "ours";
 
-/// What a call may come to while queue and secrets are there.
+/// The statuses that are allowed while the queue and the secrets are available.
 const STATUSES: [u64; 9] = [202, 204, 400, 401, 403, 404, 405, 413, 415];
 
-/// Most bytes of an answer: every fault of a hundred requests, each in the longest words.
-const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest response in bytes: every error of 100 requests, each with the longest text.
+const RESPONSE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Most characters of an error's message: as many faults as somebody reads, each in the longest words.
+/// Longest error message in characters: the maximum number of listed errors, each with the longest text.
 const ERROR_LENGTH_MAX: usize = 20_000;
 
-/// Who is let in.
+/// The template's timeout of the function.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the deployment authenticates calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    /// Who signs.
-    Signed,
-    /// Whom AWS IAM knows.
+enum Authentication {
+    Signature,
     Iam,
 }
 
 pub(crate) fn check_payload(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    // What is no JSON ends in the runtime.
+    // The runtime rejects a payload that is not JSON.
     let Ok(payload) = RawValue::from_string(text.to_owned()) else { return };
-    for door in [Door::Signed, Door::Iam] {
-        handle(&payload, door);
+    for authentication in [Authentication::Signature, Authentication::Iam] {
+        handle(&payload, authentication);
     }
 }
 
-/// The input is an HTTP call. A third word in the first line is a promise that the body is sent as base64.
+/// The input is an HTTP call. With a third word in the first line, the body is sent as base64.
 pub(crate) fn check_call(input: &[u8]) {
     let Some(Message { first, headers, body }) = Message::read(input) else { return };
     let mut words = first.split(' ');
@@ -71,7 +75,8 @@ pub(crate) fn check_call(input: &[u8]) {
     for (name, value) in &headers {
         let value = String::from_utf8_lossy(value.as_bytes());
         let is_signature = name == "webhook-signature";
-        let value = if is_signature { value.replace(OURS, &signature) } else { value.into_owned() };
+        let value =
+            if is_signature { value.replace(VALID_SIGNATURE, &signature) } else { value.into_owned() };
         fields.insert(name.to_string(), value.into());
     }
     let (body, is_base64) = match std::str::from_utf8(body) {
@@ -82,19 +87,19 @@ pub(crate) fn check_call(input: &[u8]) {
         "version": "2.0", "rawPath": path, "headers": fields, "body": body, "isBase64Encoded": is_base64,
         "requestContext": { "http": { "method": method, "path": path }, "stage": "$default", "timeEpoch": 0 },
     });
-    handle(&RawValue::from_string(payload.to_string()).expect("JSON"), Door::Signed);
+    handle(&RawValue::from_string(payload.to_string()).expect("JSON"), Authentication::Signature);
 }
 
-/// The secret's signature of these words.
+/// The valid signature of these values.
 fn signature(id: &str, timestamp: &str, body: &[u8]) -> String {
     let key = BASE64_STANDARD.decode(&SECRET["whsec_".len()..]).expect("base64");
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC accepts a key of any length");
     mac.update(format!("{id}.{timestamp}.").as_bytes());
     mac.update(body);
     format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-fn handle(payload: &RawValue, door: Door) {
+fn handle(payload: &RawValue, authentication: Authentication) {
     let aws = Aws::with_secret(&json!([SECRET]).to_string());
     let config = IntakeConfig::read(|name| {
         let value = match name {
@@ -102,7 +107,7 @@ fn handle(payload: &RawValue, door: Door) {
             "ALLOWED_REGIONS" => "eu-west-1,cn-hangzhou",
             "PROTECTED_SECURITY_GROUPS" => "sg-protected",
             "PROTECTED_ENDPOINTS" => "ep-protected",
-            "WEBHOOK_SECRETS_ARN" if door == Door::Signed => {
+            "WEBHOOK_SECRETS_ARN" if authentication == Authentication::Signature => {
                 "arn:aws:secretsmanager:eu-central-1:123456789012:secret:webhooks-AbCdEf"
             }
             _ => return None,
@@ -110,35 +115,37 @@ fn handle(payload: &RawValue, door: Door) {
         Some(value.to_owned())
     });
     let intake = Intake::new(config.expect("a configuration"), &aws.config);
-    let handling = async |clock| {
+    let handling = async |clock: Clock| {
         let lambda_request_id = "lambda-request".to_owned();
-        intake.handle(payload, &Invocation { clock, lambda_request_id, xray_trace_id: None }).await
+        let ends_at = clock.wall() + TIMEOUT;
+        let invocation = Invocation { clock, ends_at, lambda_request_id, xray_trace_id: None };
+        intake.handle(payload, &invocation).await
     };
     let result = bounded(&MEMORY, payload.get().len(), || virtual_time::run(handling));
     let messages = messages(&aws);
     match result {
-        Ok(answer) if answer.get("statusCode").is_some() => check_answer(&answer, &messages, payload, door),
-        Ok(answer) => {
-            let accepted = answer["accepted"].as_array().expect("what was accepted");
-            assert!(!accepted.is_empty() && accepted.len() == messages.len(), "{answer}");
-            assert!(payload.get().trim_start().starts_with('{'), "no event is a list: {payload}");
-            if let Some(event) = tree(payload) {
-                assert_eq!(messages.len(), asked_by(&event), "all of it or nothing: {payload}");
+        Ok(response) if response.get("statusCode").is_some() => {
+            check_response(&response, &messages, payload, authentication);
+        }
+        Ok(result) => {
+            let accepted = result["accepted"].as_array().expect("the accepted requests");
+            assert!(!accepted.is_empty(), "{result}");
+            assert_eq!(accepted.len(), messages.len(), "{result}");
+            assert!(payload.get().trim_start().starts_with('{'), "an event is an object: {payload}");
+            if let Some(event) = to_value(payload) {
+                assert_eq!(messages.len(), count_in_event(&event), "all requests or none: {payload}");
             }
             assert!(messages.iter().all(|message| ["schedule", "event"].contains(&trigger(message))));
         }
         Err(error) => {
-            assert!(messages.is_empty(), "nothing of it is taken: {error}");
-            assert!(!matches!(
-                error,
-                IntakeError::QueueUnavailable { .. } | IntakeError::UnwritableAnswer(_)
-            ));
+            assert!(messages.is_empty(), "no request is enqueued: {error}");
+            assert!(!matches!(error, IntakeError::QueueUnavailable { .. }));
             assert_tame(&Diagnostic::from(error).error_message, ERROR_LENGTH_MAX);
         }
     }
 }
 
-/// What was put into the queue.
+/// The entries of every `SendMessageBatch` call.
 fn messages(aws: &Aws) -> Vec<Value> {
     let mut messages = Vec::new();
     for call in aws.calls() {
@@ -152,15 +159,15 @@ fn messages(aws: &Aws) -> Vec<Value> {
             other => panic!("the intake calls {other}"),
         }
     }
-    messages.iter().for_each(check_queued);
+    messages.iter().for_each(check_message_entry);
     messages
 }
 
-/// The worker finds a request in it that is allowed, named, and in its endpoint's lane.
-fn check_queued(message: &Value) {
+/// The message contains a valid and allowed request with an id, in the lane of its endpoint.
+fn check_message_entry(message: &Value) {
     let body = message["MessageBody"].as_str().expect("a body");
     check_message(body);
-    let request = request::parse(body, &rules()).result.expect("what is queued is valid");
+    let request = request::parse(body, &rules()).result.expect("an enqueued request is valid");
     check_allowed(&request, &rules());
     assert!(request.request_id.is_some(), "{body}");
     assert_eq!(message["MessageGroupId"], format!("{}/{}", request.region_id, request.endpoint_id));
@@ -171,70 +178,75 @@ fn trigger(message: &Value) -> &str {
     message["MessageAttributes"]["trigger"]["StringValue"].as_str().unwrap_or_default()
 }
 
-fn check_answer(answer: &Value, messages: &[Value], payload: &RawValue, door: Door) {
-    let status = answer["statusCode"].as_u64().expect("a status");
-    assert!(STATUSES.contains(&status), "{answer}");
-    assert_eq!(answer["headers"]["cache-control"], "no-store");
-    assert_eq!(answer["isBase64Encoded"], false);
-    let text = answer["body"].as_str().unwrap_or_default();
-    assert!(text.len() <= ANSWER_BYTES_MAX, "{} bytes", text.len());
+fn check_response(response: &Value, messages: &[Value], payload: &RawValue, authentication: Authentication) {
+    let status = response["statusCode"].as_u64().expect("a status");
+    assert!(STATUSES.contains(&status), "{response}");
+    assert_eq!(response["headers"]["cache-control"], "no-store");
+    assert_eq!(response["isBase64Encoded"], false);
+    let text = response["body"].as_str().unwrap_or_default();
+    assert!(text.len() <= RESPONSE_BYTES_MAX, "{} bytes", text.len());
     let body = match status {
         204 => Value::Null,
         _ => serde_json::from_str(text).expect("JSON"),
     };
     if status == 202 {
-        let accepted = body["accepted"].as_array().expect("what was accepted");
-        assert!(!accepted.is_empty() && accepted.len() == messages.len() && messages.len() <= 100, "{body}");
+        let accepted = body["accepted"].as_array().expect("the accepted requests");
+        assert!((1..=100).contains(&accepted.len()), "{body}");
+        assert_eq!(accepted.len(), messages.len(), "{body}");
         assert!(messages.iter().all(|message| trigger(message) == "webhook"));
-        if let Some(call) = tree(payload) {
-            assert!(is_authenticated(&call, payload, door), "a stranger is let in: {payload}");
-            assert_eq!(messages.len(), asked_in(&body_of(&call)), "all of it or nothing: {payload}");
+        if let Some(call) = to_value(payload) {
+            assert!(
+                is_authenticated(&call, payload, authentication),
+                "accepted without authentication: {payload}"
+            );
+            assert_eq!(messages.len(), count_in_body(&body_of(&call)), "all requests or none: {payload}");
         }
         return;
     }
-    assert!(messages.is_empty(), "{status} is a no to all of it");
+    assert!(messages.is_empty(), "no request is enqueued with status {status}");
     if status == 401 {
-        let told = json!({ "type": "about:blank", "title": "Unauthorized", "status": 401,
+        let expected = json!({ "type": "about:blank", "title": "Unauthorized", "status": 401,
             "detail": "The call is not authenticated." });
-        assert_eq!(body, told, "whoever sent it is told nothing");
+        assert_eq!(body, expected, "the response does not say why");
     }
     for error in body["errors"].as_array().map(Vec::as_slice).unwrap_or_default() {
         assert_tame(error["field"].as_str().expect("a field"), 640);
-        assert_tame(error["detail"].as_str().expect("words"), 128);
+        assert_tame(error["detail"].as_str().expect("a detail"), 128);
     }
 }
 
-/// The payload as a tree. Half a character in a field that nobody reads is no JSON to this reader, and passes the other.
-fn tree(payload: &RawValue) -> Option<Value> {
+/// The payload as a value; `None` if a field that the intake ignores has an unpaired surrogate, which `Value` does not
+/// allow.
+fn to_value(payload: &RawValue) -> Option<Value> {
     serde_json::from_str(payload.get()).ok()
 }
 
-/// The body of a call as it was sent.
+/// The bytes of a call's body.
 fn body_of(call: &Value) -> Vec<u8> {
     let text = call["body"].as_str().unwrap_or_default();
     let is_base64 = call["isBase64Encoded"] == true;
     if is_base64 { BASE64_STANDARD.decode(text).expect("base64") } else { text.as_bytes().to_vec() }
 }
 
-/// How many requests an accepted body has.
-fn asked_in(body: &[u8]) -> usize {
-    let body: Value = serde_json::from_slice(body).expect("what is accepted is JSON");
+/// The number of requests in an accepted body.
+fn count_in_body(body: &[u8]) -> usize {
+    let body: Value = serde_json::from_slice(body).expect("an accepted body is JSON");
     body["requests"].as_array().map_or(1, Vec::len)
 }
 
-/// How many an accepted event has: its detail, its messages, or itself.
-fn asked_by(event: &Value) -> usize {
-    let message = |record: &Value| asked_in(record["Sns"]["Message"].as_str().expect("text").as_bytes());
+/// The number of requests in an accepted event: in its detail, in its messages, or in the event itself.
+fn count_in_event(event: &Value) -> usize {
+    let message = |record: &Value| count_in_body(record["Sns"]["Message"].as_str().expect("text").as_bytes());
     match (event["Records"].as_array(), event["detail-type"].is_string()) {
         (Some(records), _) => records.iter().map(message).sum(),
-        (None, true) => asked_in(event["detail"].to_string().as_bytes()),
-        (None, false) => asked_in(event.to_string().as_bytes()),
+        (None, true) => count_in_body(event["detail"].to_string().as_bytes()),
+        (None, false) => count_in_body(event.to_string().as_bytes()),
     }
 }
 
-/// Whether who sent this call has shown to be somebody, told without the intake's own code.
-fn is_authenticated(call: &Value, payload: &RawValue, door: Door) -> bool {
-    if door == Door::Iam {
+/// Whether the call is authenticated, decided without the intake's code.
+fn is_authenticated(call: &Value, payload: &RawValue, authentication: Authentication) -> bool {
+    if authentication == Authentication::Iam {
         let user = call["requestContext"]["authorizer"]["iam"]["userArn"].as_str();
         return user.is_some_and(|user| !user.is_empty());
     }
@@ -250,7 +262,7 @@ fn is_authenticated(call: &Value, payload: &RawValue, door: Door) -> bool {
     ids.iter().any(|id| times.iter().any(|time| is_signed(id, time)))
 }
 
-/// A call's headers, repeated ones included.
+/// The headers of a call, including repeated ones.
 #[derive(Deserialize)]
 struct Headers {
     headers: Pairs,

@@ -1,4 +1,4 @@
-//! The text of a secret, read as both functions read theirs: the keys for Alibaba Cloud, and the webhooks' signing secrets.
+//! Checks the parsers of both secrets: the worker's credentials for Alibaba Cloud, and the intake's signing secrets.
 
 use std::collections::BTreeSet;
 
@@ -64,9 +64,10 @@ fn check_signing_secrets(text: &str) {
     let reading = async |clock| secrets.current(&clock).await;
     let keys = bounded(&MEMORY, text.len(), || virtual_time::run(reading));
     let Ok(keys) = keys else { return };
-    // The scheme's own library takes each of the secrets, and what it signs is ours.
-    let list: Vec<String> = serde_json::from_str(text).expect("a list of texts");
-    assert!(keys.len() == list.len() && list.len() <= 10, "{} keys of {} secrets", keys.len(), list.len());
+    // The scheme's own library accepts each secret, and its signatures are verified.
+    let list: Vec<String> = serde_json::from_str(text).expect("a list of strings");
+    assert_eq!(keys.len(), list.len());
+    assert!(list.len() <= 10, "{} secrets", list.len());
     for (key, secret) in keys.iter().zip(&list) {
         assert!(secret.starts_with("whsec_"), "{secret:?}");
         let signature = Webhook::new(secret).expect("a secret").sign("msg_1", BEGINS_AT.cast_signed(), b"{}");
@@ -74,8 +75,8 @@ fn check_signing_secrets(text: &str) {
         headers.insert("webhook-id", "msg_1".parse().expect("a header"));
         headers.insert("webhook-timestamp", BEGINS_AT.into());
         headers.insert("webhook-signature", signature.expect("a signature").parse().expect("a header"));
-        let signed = |body| Signed::read(&headers, body, beginning()).expect("a signed webhook");
-        assert!(signed(b"{}").is_by_any(std::slice::from_ref(key)));
-        assert!(!signed(b"{ }").is_by_any(std::slice::from_ref(key)));
+        let signed = |body| Signed::parse(&headers, body, beginning()).expect("a signed webhook");
+        assert!(signed(b"{}").is_signed_by_any(std::slice::from_ref(key)));
+        assert!(!signed(b"{ }").is_signed_by_any(std::slice::from_ref(key)));
     }
 }

@@ -1,20 +1,18 @@
-//! An HTTP message as a person would write it down: a first line, headers, an empty line, and the body as it is.
+//! An HTTP message in a text format for corpus files: a first line, headers, an empty line, and the body.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-/// A message.
 pub(crate) struct Message<'a> {
-    /// The first line.
+    /// Not checked.
     pub(crate) first: &'a str,
-    /// The headers. A line that is none is left out.
+    /// A line that is not a header is skipped.
     pub(crate) headers: HeaderMap,
-    /// The body.
     pub(crate) body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// The message in an input, if its first line is text.
+    /// Parses an input. Returns `None` if the first line is not UTF-8.
     pub(crate) fn read(input: &'a [u8]) -> Option<Self> {
         let end = input.windows(2).position(|pair| pair == b"\n\n");
         let (head, body) = end.map_or((input, &b""[..]), |end| (&input[..end], &input[end + 2..]));
@@ -32,7 +30,7 @@ impl<'a> Message<'a> {
         Some(Self { first, headers, body })
     }
 
-    /// The answer of this status, if the first line is one.
+    /// A response, if the first line is a status.
     pub(crate) fn into_response(self) -> Option<Response<Bytes>> {
         let status = StatusCode::from_bytes(self.first.as_bytes()).ok()?;
         let mut response = Response::new(Bytes::copy_from_slice(self.body));

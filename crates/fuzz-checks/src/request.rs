@@ -2,7 +2,7 @@
 
 use http::Uri;
 use privatelink_detach::alibaba::codes::Code;
-use privatelink_detach::intake::submission::{self, Fault, REQUESTS_MAX, Source};
+use privatelink_detach::intake::submission::{self, IdSource, REQUESTS_MAX, SubmissionError};
 use privatelink_detach::request::{
     self, ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldError, Parsed, RegionId, Rejection,
     RejectionCode, RequestId, Rules, SecurityGroupId, Subject,
@@ -56,10 +56,10 @@ pub(crate) fn check(input: &[u8]) {
         Ok(request) => check_request(&request, &subject, text, &rules),
         Err(rejection) => check_rejection(&rejection, &subject, text),
     }
-    let source = Source::OwnIdOr("lambda-request");
+    let source = IdSource::ListIdOr("lambda-request");
     match bounded(&MEMORY, text.len(), || submission::parse(text, source, &rules)) {
         Ok(submissions) => check_submissions(&submissions, &rules),
-        Err(faults) => check_faults(&faults),
+        Err(errors) => check_errors(&errors),
     }
     check_ids(text);
 }
@@ -110,7 +110,7 @@ fn check_request(request: &DetachRequest, subject: &Subject, text: &str, rules: 
     let named = DetachRequest { request_id: Some(request_id.clone()), ..request.clone() };
     assert_eq!(request::parse(&written, rules).result.as_ref(), Ok(&named));
     check_message(&written);
-    let submissions = submission::parse(text, Source::Id("message"), rules).expect("one request");
+    let submissions = submission::parse(text, IdSource::Delivery("message"), rules).expect("one request");
     assert_eq!(submissions.len(), 1);
     assert_eq!((&submissions[0].request, &submissions[0].request_id), (request, &request_id));
 }
@@ -148,13 +148,13 @@ fn check_error(error: &FieldError) {
 }
 
 /// What holds for everything that is wrong with a body.
-pub(crate) fn check_faults(faults: &[Fault]) {
-    assert!(!faults.is_empty());
+pub(crate) fn check_errors(errors: &[SubmissionError]) {
+    assert!(!errors.is_empty());
     // Of the list itself as many as of one request.
-    assert!(faults.len() <= ERRORS_MAX * REQUESTS_MAX, "{} faults", faults.len());
-    for Fault { index, fault } in faults {
+    assert!(errors.len() <= ERRORS_MAX * REQUESTS_MAX, "{} errors", errors.len());
+    for SubmissionError { index, error } in errors {
         assert!(index.is_none_or(|index| index < REQUESTS_MAX), "{index:?}");
-        check_error(fault);
+        check_error(error);
     }
 }
 

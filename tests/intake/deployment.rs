@@ -1,4 +1,4 @@
-//! An AWS account on loopback with one intake process in it.
+//! An intake process with local AWS services behind it and a local Function URL in front of it.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -15,23 +15,23 @@ use privatelink_detach::alibaba::transport::{Https, Transport};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-/// The request queue.
+/// The name of the request queue.
 pub(crate) const REQUESTS: &str = "requests.fifo";
 /// The ARN of the signing secrets.
 pub(crate) const SECRETS_ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:webhooks";
-/// A live signing secret, the one that the scheme's documentation uses.
+/// A valid signing secret, the example in the scheme's documentation.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// What must never be seen in a line of the log.
+/// The AWS credentials that no log line may contain.
 pub(crate) const AWS_SECRETS: [&str; 2] = ["aws-s3cret", "aws-t0ken"];
 
-/// Longer than any call takes; one that needs more will never be answered.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any call takes. A call that takes longer never ends.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The function's timeout in the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The services, the front and the process.
-pub(crate) struct Account {
+/// The AWS services, the Function URL and the process.
+pub(crate) struct Deployment {
     pub(crate) aws: LocalAws,
     pub(crate) runtime_api: Arc<RuntimeApi>,
     process: Process,
@@ -39,23 +39,23 @@ pub(crate) struct Account {
     client: Https,
 }
 
-/// How an account differs from the usual one.
+/// How a deployment differs from the default one.
 #[derive(Default)]
-pub(crate) struct Setting {
-    /// Variables that are added or replaced; an empty one counts as not set.
+pub(crate) struct Settings {
+    /// Variables that are added or replaced. An empty one counts as not set.
     pub(crate) environment: Vec<(&'static str, String)>,
-    /// What is in front of the function.
+    /// The Function URL.
     pub(crate) url: FunctionUrlSettings,
 }
 
-/// A function process that does not outlive its test.
+/// An intake process. It is killed when this value is dropped.
 pub(crate) struct Process {
     child: Child,
-    /// Reads what it writes as it writes: with a full pipe it would stand still.
+    /// Threads that read the output as it is written, because a full pipe would block the process.
     output: Vec<JoinHandle<String>>,
 }
 
-/// An HTTP call in the making.
+/// An HTTP call that a test prepares.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -64,9 +64,9 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
 }
 
-/// An answer, its body as JSON; null if it has none.
+/// A response with its body as JSON; null if it has no body.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
@@ -80,7 +80,6 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts the intake.
     pub(crate) fn start(environment: &[(&'static str, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_intake"));
         command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
@@ -89,17 +88,17 @@ impl Process {
         Self { child, output }
     }
 
-    /// Waits for its end: the status, and all that it ever wrote.
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+    /// Waits for the process to end. Returns its exit status and its whole output.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         let output = std::mem::take(&mut self.output).into_iter().map(|output| output.join().unwrap());
         (status.code(), output.collect())
     }
 
-    /// SIGKILL, and all that it ever wrote.
+    /// Kills the process. Returns its whole output.
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
-        self.end().1
+        self.wait().1
     }
 }
 
@@ -111,7 +110,7 @@ fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
     })
 }
 
-/// The variables of an intake in this account.
+/// The environment variables of an intake that uses these services.
 pub(crate) fn environment(aws: &LocalAws, runtime_api: &RuntimeApi) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_LAMBDA_RUNTIME_API", runtime_api.address()),
@@ -128,78 +127,77 @@ pub(crate) fn environment(aws: &LocalAws, runtime_api: &RuntimeApi) -> Vec<(&'st
     ]
 }
 
-impl Account {
-    /// The usual one: signatures, one live secret.
+impl Deployment {
+    /// The default deployment: webhooks are signed, and there is one signing secret.
     pub(crate) async fn new() -> Self {
-        Self::set(Setting::default()).await
+        Self::with_settings(Settings::default()).await
     }
 
-    /// One with these variables besides.
+    /// A deployment with additional variables.
     pub(crate) async fn with(environment: &[(&'static str, &str)]) -> Self {
         let environment = environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self::set(Setting { environment, ..Setting::default() }).await
+        Self::with_settings(Settings { environment, ..Settings::default() }).await
     }
 
-    /// One behind a Function URL with `AWS_IAM` that let this caller through.
+    /// A deployment without signing secrets, behind a Function URL with `AWS_IAM` that authenticated this caller.
     pub(crate) async fn with_iam(caller_arn: Option<&str>) -> Self {
         let url = FunctionUrlSettings { caller_arn: caller_arn.map(str::to_owned), ..Default::default() };
-        Self::set(Setting { environment: vec![("WEBHOOK_SECRETS_ARN", String::new())], url }).await
+        Self::with_settings(Settings { environment: vec![("WEBHOOK_SECRETS_ARN", String::new())], url }).await
     }
 
-    /// One set like this. The process has started when it returns.
-    pub(crate) async fn set(setting: Setting) -> Self {
+    pub(crate) async fn with_settings(settings: Settings) -> Self {
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(REQUESTS, QueueSettings::fifo()).unwrap();
         aws.secrets().put(SECRETS_ARN, json!([SECRET]).to_string());
-        Self::around(aws, setting).await
+        Self::with_aws(aws, settings).await
     }
 
-    /// One with these services, as they are.
-    pub(crate) async fn around(aws: LocalAws, setting: Setting) -> Self {
+    /// A deployment that uses these services as they are. Returns when the process has asked for its first invocation.
+    pub(crate) async fn with_aws(aws: LocalAws, settings: Settings) -> Self {
         let runtime_api = Arc::new(RuntimeApi::start().await.unwrap());
         let mut variables = environment(&aws, &runtime_api);
-        variables.extend(setting.environment);
+        variables.extend(settings.environment);
         let process = Process::start(&variables);
-        let asked = tokio::time::timeout(PATIENCE, runtime_api.first_request());
-        asked.await.expect("the process asks for work");
+        let first_request = tokio::time::timeout(CALL_TIMEOUT, runtime_api.first_request());
+        first_request.await.expect("the process asks for its first invocation");
         let serving = Arc::clone(&runtime_api);
         let invoke = move |event| {
             let serving = Arc::clone(&serving);
             async move { serving.invoke(event, FUNCTION_TIMEOUT).await }
         };
-        let url = FunctionUrl::start(setting.url, invoke).await.unwrap();
+        let url = FunctionUrl::start(settings.url, invoke).await.unwrap();
         Self { aws, runtime_api, process, url, client: Https::new(true).unwrap() }
     }
 
-    /// One HTTP call.
-    pub(crate) async fn call(&self, call: Call) -> Answer {
+    /// Makes one HTTP call.
+    pub(crate) async fn call(&self, call: Call) -> Response {
         let mut request = http::Request::new(call.body);
         *request.method_mut() = call.method;
         *request.uri_mut() = format!("{}{}", self.url.url(), call.path).parse().unwrap();
         *request.headers_mut() = call.headers;
-        let answer = self.client.send(request, PATIENCE).await.expect("there is an answer");
-        let body = match answer.body() {
+        let response = self.client.send(request, CALL_TIMEOUT).await.expect("a response");
+        let body = match response.body() {
             body if body.is_empty() => Value::Null,
             body => serde_json::from_slice(body).unwrap(),
         };
-        Answer { status: answer.status(), headers: answer.headers().clone(), body }
+        Response { status: response.status(), headers: response.headers().clone(), body }
     }
 
-    /// A webhook with this body, signed now by the live secret.
-    pub(crate) async fn post(&self, body: &Value) -> Answer {
+    /// Posts a webhook with this body, signed now with [`SECRET`].
+    pub(crate) async fn post(&self, body: &Value) -> Response {
         self.call(webhook(body).signed()).await
     }
 
-    /// One invocation with any payload.
+    /// Makes one invocation with any payload.
     pub(crate) async fn invoke(&self, payload: &str) -> Result<Value, Value> {
-        let answer = self.runtime_api.invoke(payload.to_owned(), FUNCTION_TIMEOUT);
-        match tokio::time::timeout(PATIENCE, answer).await.expect("the process answers") {
+        let result = self.runtime_api.invoke(payload.to_owned(), FUNCTION_TIMEOUT);
+        match tokio::time::timeout(CALL_TIMEOUT, result).await.expect("the process responds") {
             InvocationResult::Response(body) => Ok(serde_json::from_slice(&body).unwrap()),
             InvocationResult::Error(body) => Err(serde_json::from_slice(&body).unwrap()),
         }
     }
 
-    /// Where the function is.
+    /// The base URL of the function.
     pub(crate) fn url(&self) -> String {
         self.url.url()
     }
@@ -214,25 +212,25 @@ impl Account {
         self.messages().iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
     }
 
-    /// The calls of AWS so far.
+    /// The AWS calls so far, in their order.
     pub(crate) fn aws_calls(&self) -> Vec<Action> {
         self.aws.journal().into_iter().map(|entry| entry.action).collect()
     }
 
-    /// Kills the process; all that it wrote.
+    /// Kills the process. Returns its whole output.
     pub(crate) fn output(self) -> String {
         self.process.kill()
     }
 }
 
 impl Call {
-    /// Signs it as the scheme's own library does, under a fresh id and at this moment.
+    /// Signs the call with the scheme's own library, with a new id, now.
     pub(crate) fn signed(self) -> Self {
         let id = format!("msg_{:032x}", fastrand::u128(..));
         self.signed_as(&id, 0, SECRET)
     }
 
-    /// Signs it under this id, so many seconds from now, with this secret.
+    /// Signs the call with this id and secret; the timestamp differs from now by so many seconds.
     pub(crate) fn signed_as(self, id: &str, seconds_from_now: i64, secret: &str) -> Self {
         let timestamp = now() + seconds_from_now;
         let signature = Webhook::new(secret).unwrap().sign(id, timestamp, &self.body).unwrap();
@@ -241,33 +239,32 @@ impl Call {
             .with("webhook-signature", &signature)
     }
 
-    /// With this header instead of what it had.
+    /// Sets a header.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers
             .insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         self
     }
 
-    /// Without this header.
+    /// Removes a header.
     pub(crate) fn without(mut self, name: &str) -> Self {
-        self.headers.remove(name).expect("it is there to be removed");
+        self.headers.remove(name).expect("the call has the header");
         self
     }
 
-    /// With this body instead, whatever was signed.
+    /// Replaces the body and keeps the signature.
     pub(crate) fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 }
 
-impl Answer {
-    /// A header's text.
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Checks that it is a problem with this status, as RFC 9457 describes one.
+    /// Asserts that the response is problem details (RFC 9457) with this status.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{self:?}");
@@ -287,7 +284,7 @@ impl Answer {
         accepted.map(|receipt| receipt["request_id"].as_str().unwrap()).collect()
     }
 
-    /// Every error as place, field and what is wrong.
+    /// Index, field and detail of every error.
     pub(crate) fn errors(&self) -> Vec<(Option<u64>, &str, &str)> {
         let errors = self.body["errors"].as_array().into_iter().flatten();
         errors
@@ -298,7 +295,7 @@ impl Answer {
     }
 }
 
-/// An unsigned webhook with this body.
+/// A webhook with this body, not signed.
 pub(crate) fn webhook(body: &Value) -> Call {
     let call = Call {
         method: Method::POST,
@@ -309,17 +306,17 @@ pub(crate) fn webhook(body: &Value) -> Call {
     call.with("content-type", "application/json")
 }
 
-/// A request to take this group off `ep-a`.
+/// A request to detach this group from `ep-a`.
 pub(crate) fn request(group: &str) -> Value {
     json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": group })
 }
 
-/// So many different requests.
+/// A list of so many requests, each for another group.
 pub(crate) fn requests(count: usize) -> Value {
     json!({ "requests": (0..count).map(|n| request(&format!("sg-{n}"))).collect::<Vec<_>>() })
 }
 
-/// The text of a message's attribute.
+/// The text of a message attribute.
 pub(crate) fn attribute<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
     match &message.attributes.get(name)?.value {
         AttributeValue::Text(text) => Some(text),
@@ -327,7 +324,7 @@ pub(crate) fn attribute<'a>(message: &'a Message, name: &str) -> Option<&'a str>
     }
 }
 
-/// Seconds since 1970.
+/// The current time in seconds since 1970-01-01.
 pub(crate) fn now() -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     now.as_secs().try_into().unwrap()

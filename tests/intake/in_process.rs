@@ -1,4 +1,4 @@
-//! The intake's own code in this process, for what a real clock takes too long for.
+//! The intake's code in the test process, for tests that depend on time and would take too long with a real clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,21 +6,22 @@ use local_aws::{LocalAws, QueueSettings};
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::IntakeConfig;
-use privatelink_detach::intake::{Intake, IntakeError, Invocation};
+use privatelink_detach::intake::{Intake, IntakeError};
+use privatelink_detach::lambda::Invocation;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use crate::account::{REQUESTS, SECRET, SECRETS_ARN, request};
+use crate::deployment::{REQUESTS, SECRET, SECRETS_ARN, request};
 
-/// An intake, and an account around it.
-pub(crate) struct Front {
+/// An intake with local AWS services.
+pub(crate) struct InProcess {
     pub(crate) aws: LocalAws,
     intake: Intake,
 }
 
-impl Front {
-    /// One that checks signatures, or one that trusts IAM.
+impl InProcess {
+    /// An intake that verifies signatures, or one that relies on AWS IAM.
     pub(crate) async fn new(is_iam: bool) -> Self {
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(REQUESTS, QueueSettings::fifo()).unwrap();
@@ -35,10 +36,11 @@ impl Front {
         Self { aws, intake }
     }
 
-    /// One invocation, so many seconds after 1970.
+    /// Makes one invocation, so many seconds after 1970-01-01.
     pub(crate) async fn handle(&self, payload: &str, at: u64) -> Result<Value, IntakeError> {
         let invocation = Invocation {
             clock: Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(at)),
+            ends_at: SystemTime::UNIX_EPOCH + Duration::from_secs(at + 30),
             lambda_request_id: "lambda-request".to_owned(),
             xray_trace_id: None,
         };
@@ -46,7 +48,7 @@ impl Front {
         self.intake.handle(&payload, &invocation).await
     }
 
-    /// The status of the answer to a webhook that is signed with this secret at that moment.
+    /// Posts a webhook that is signed with this secret at that time. Returns the status of the response.
     pub(crate) async fn post(&self, secret: &str, at: u64) -> u64 {
         let (id, body) = (format!("msg_{at}"), request("sg-a").to_string());
         let timestamp = i64::try_from(at).unwrap();
@@ -61,8 +63,8 @@ impl Front {
         self.handle(&event.to_string(), at).await.unwrap()["statusCode"].as_u64().unwrap()
     }
 
-    /// How many messages are in the request queue.
-    pub(crate) fn enqueued(&self) -> usize {
+    /// The number of messages in the request queue.
+    pub(crate) fn message_count(&self) -> usize {
         self.aws.queues().messages(REQUESTS).unwrap().len()
     }
 }

@@ -1,21 +1,21 @@
-//! Thousands of calls that nobody meant: bodies and headers, mutated and random, signed and not.
+//! Thousands of calls with mutated and random bodies and headers, with and without a valid signature.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use fastrand::Rng;
-use privatelink_detach::request::Rules;
+use privatelink_detach::request::{self, Rules};
 use serde_json::{Map, Value, json};
 
-use crate::account::{Account, request};
+use crate::deployment::{Deployment, request};
 use crate::signatures::sign_bytes;
 
-/// Calls in all. Enough to meet every branch of the front door many times, and done within seconds.
+/// Number of calls. Enough to reach every branch of the intake many times, and done within seconds.
 const CALLS: u64 = 10_000;
 
-/// What a call may come to. No 5xx is among them: the queue and the secrets are there all the time.
+/// The statuses that are allowed. No 5xx, because the queue and the secrets are always available.
 const STATUSES: [u64; 9] = [202, 204, 400, 401, 403, 404, 405, 413, 415];
 
-/// Pieces that parsers stumble over.
+/// Text that is often parsed wrongly.
 const PIECES: [&str; 24] = [
     "{",
     "}",
@@ -81,7 +81,7 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-/// Text that a header might have: mostly text, at times what no header can have.
+/// Mostly characters that a header value may have, sometimes others.
 fn text(rng: &mut Rng) -> String {
     (0..rng.usize(..30)).map(|_| if rng.u8(..10) == 0 { rng.char(..) } else { rng.char(' '..='~') }).collect()
 }
@@ -137,30 +137,29 @@ fn event(number: u64, rng: &mut Rng) -> Value {
 }
 
 #[tokio::test]
-async fn ten_thousand_calls_that_nobody_meant_bring_no_panic_and_no_5xx() {
-    let account = Account::with(&[("PROTECTED_SECURITY_GROUPS", "sg-7")]).await;
+async fn random_calls_cause_no_panic_and_no_5xx() {
+    let deployment = Deployment::with(&[("PROTECTED_SECURITY_GROUPS", "sg-7")]).await;
     let mut rng = Rng::with_seed(20_261_122);
-    let mut seen = std::collections::BTreeMap::new();
+    let mut counts = std::collections::BTreeMap::new();
     for number in 0..CALLS {
         let event = event(number, &mut rng);
-        let answer = account.invoke(&event.to_string()).await;
-        let answer = answer.unwrap_or_else(|error| panic!("call {number} failed: {error}: {event}"));
-        let status = answer["statusCode"].as_u64().unwrap();
-        assert!(STATUSES.contains(&status), "call {number}: {answer}: {event}");
-        *seen.entry(status).or_insert(0) += 1;
+        let response = deployment.invoke(&event.to_string()).await;
+        let response = response.unwrap_or_else(|error| panic!("call {number} failed: {error}: {event}"));
+        let status = response["statusCode"].as_u64().unwrap();
+        assert!(STATUSES.contains(&status), "call {number}: {response}: {event}");
+        *counts.entry(status).or_insert(0) += 1;
     }
-    for (status, often) in
+    for (status, count_min) in
         [(202, 500), (400, 1000), (401, 500), (403, 1), (404, 100), (405, 100), (413, 1), (415, 50)]
     {
-        assert!(seen.get(&status).is_some_and(|count| *count >= often), "{status} is seldom met: {seen:?}");
+        assert!(counts.get(&status).is_some_and(|count| *count >= count_min), "too few {status}: {counts:?}");
     }
-    for message in account.messages() {
-        let request = privatelink_detach::request::parse(&message.body, &Rules::default())
-            .result
-            .expect("what is enqueued is valid");
+    for message in deployment.messages() {
+        let request =
+            request::parse(&message.body, &Rules::default()).result.expect("an enqueued request is valid");
         let group = format!("{}/{}", request.region_id, request.endpoint_id);
         assert_eq!((message.group, request.request_id.is_some()), (Some(group), true));
     }
-    let output = account.output();
+    let output = deployment.output();
     assert!(!output.contains("panicked"), "{output}");
 }

@@ -1,0 +1,148 @@
+//! The HTTP entry points: one row of [`ROUTES`] each, and what a row does with a call.
+//!
+//! Pure. A new entry point is one row here and one module with its parser and its responses. A handler gets a call only
+//! after it was authenticated; the intake, which reads the secrets, does that.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
+use super::http::HttpResponse;
+use super::response::{self, HttpError};
+use super::submission::{self, IdSource, Submission, SubmissionError};
+use crate::request::{Rules, Trigger};
+
+/// Every entry point. No two have the same path.
+pub const ROUTES: [Route; 2] = [
+    Route {
+        path: "/detachments",
+        method: "POST",
+        handler: Handler::SignatureOrIam {
+            trigger: Trigger::Webhook,
+            parse: parse_detachments,
+            respond: response::detachments,
+        },
+    },
+    Route { path: "/health", method: "GET", handler: Handler::Public { respond: response::health } },
+];
+
+/// One entry point.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The whole path, without the stage of an HTTP API.
+    pub path: &'static str,
+    /// The only method.
+    pub method: &'static str,
+    /// What happens to a call.
+    pub handler: Handler,
+}
+
+/// How a call is authenticated, and what follows. Each variant passes on only what its authentication has verified.
+#[derive(Debug, Clone, Copy)]
+pub enum Handler {
+    /// No authentication. The response does not depend on the call.
+    Public {
+        /// The response to every call.
+        respond: fn() -> HttpResponse,
+    },
+    /// A signature of the Standard Webhooks scheme or, in a deployment without signing secrets, AWS IAM. The requests in
+    /// the call are put into the request queue.
+    SignatureOrIam {
+        /// The trigger of the requests.
+        trigger: Trigger,
+        /// The requests in a verified call.
+        parse: ParseCall,
+        /// The response: to the accepted requests, or to the error that ended the call.
+        respond: fn(&Result<Vec<Submission>, HttpError>) -> HttpResponse,
+    },
+}
+
+/// Returns the requests in a verified call, at least one.
+pub type ParseCall = fn(&VerifiedCall<'_>, &Rules) -> Result<Vec<Submission>, HttpError>;
+
+/// A call whose sender is authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCall<'a> {
+    /// Identifies the call; a repeated delivery that is signed again has the same.
+    pub id: Cow<'a, str>,
+    /// All headers. A signature covers none of them but the id and the time.
+    pub headers: &'a HeaderMap,
+    /// The bytes that were sent.
+    pub body: &'a [u8],
+}
+
+/// Finds the route of a call.
+pub fn find(method: &str, path: &str) -> Result<&'static Route, HttpError> {
+    let route = ROUTES.iter().find(|route| route.path == path).ok_or(HttpError::NotFound)?;
+    if route.method == method { Ok(route) } else { Err(HttpError::MethodNotAllowed(route.method)) }
+}
+
+fn parse_detachments(call: &VerifiedCall<'_>, rules: &Rules) -> Result<Vec<Submission>, HttpError> {
+    if !is_plain_json(call.headers) {
+        return Err(HttpError::UnsupportedMediaType);
+    }
+    let body = std::str::from_utf8(call.body)
+        .map_err(|_| HttpError::InvalidRequests(vec![SubmissionError::of_body("is not UTF-8")]))?;
+    submission::parse(body, IdSource::Delivery(&call.id), rules).map_err(HttpError::InvalidRequests)
+}
+
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let media_type = text(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
+    let encoding = text(CONTENT_ENCODING).unwrap_or("identity");
+    media_type.trim().eq_ignore_ascii_case("application/json")
+        && encoding.trim().eq_ignore_ascii_case("identity")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn parse(headers: &[(HeaderName, &'static str)], body: &[u8]) -> Result<Vec<Submission>, HttpError> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let headers = headers.collect();
+        let call = VerifiedCall { id: "msg_1".into(), headers: &headers, body };
+        parse_detachments(&call, &Rules::default())
+    }
+
+    #[test]
+    fn paths_are_distinct() {
+        let mut paths = ROUTES.map(|route| route.path);
+        paths.sort_unstable();
+        assert!(paths.windows(2).all(|pair| pair[0] != pair[1]), "{paths:?}");
+    }
+
+    #[test]
+    fn call_without_a_route_is_not_found_or_has_another_method() {
+        assert_eq!(find("POST", "/detachments").unwrap().path, "/detachments");
+        assert_eq!(find("GET", "/health").unwrap().path, "/health");
+        for (method, path, error) in [
+            ("POST", "/", HttpError::NotFound),
+            ("POST", "/detachments/", HttpError::NotFound),
+            ("GET", "/detachments", HttpError::MethodNotAllowed("POST")),
+            ("post", "/detachments", HttpError::MethodNotAllowed("POST")),
+            ("", "/health", HttpError::MethodNotAllowed("GET")),
+        ] {
+            assert_eq!(find(method, path).unwrap_err(), error, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn requests_are_parsed_from_a_verified_call() {
+        let body = br#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a"}"#;
+        let json = (CONTENT_TYPE, "application/json; charset=utf-8");
+        let submissions = parse(std::slice::from_ref(&json), body).unwrap();
+        assert_eq!(submissions.len(), 1);
+        assert_eq!(submissions[0].request_id.as_str(), "msg_1");
+        assert!(parse(&[json.clone(), (CONTENT_ENCODING, "Identity")], body).is_ok());
+        for headers in [&[][..], &[(CONTENT_TYPE, "text/plain")], &[json.clone(), (CONTENT_ENCODING, "gzip")]]
+        {
+            assert_eq!(parse(headers, body), Err(HttpError::UnsupportedMediaType), "{headers:?}");
+        }
+        let error = SubmissionError::of_body("is not UTF-8");
+        assert_eq!(parse(&[json], b"\xff"), Err(HttpError::InvalidRequests(vec![error])));
+    }
+}
