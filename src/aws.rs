@@ -97,7 +97,7 @@ impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceV
 
 /// What a failed call to AWS came to, for whoever has to explain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsFault {
+pub struct AwsError {
     /// AWS's exact code; without one `Http500` and the like, `Timeout` or `ConnectionLost` if there was no answer, and
     /// `NotSent` if the client is not configured for the call.
     pub code: String,
@@ -107,7 +107,7 @@ pub struct AwsFault {
     pub is_passing: bool,
 }
 
-impl AwsFault {
+impl AwsError {
     /// The fault that an SDK client's error stands for.
     #[must_use]
     pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
@@ -180,10 +180,10 @@ mod tests {
             (SdkError::dispatch_failure(ConnectorError::io("broken".into())), "ConnectionLost", true),
             (SdkError::construction_failure("no region"), "NotSent", false),
         ] {
-            let fault = AwsFault::of(&error);
+            let fault = AwsError::of(&error);
             assert_eq!((fault.code.as_str(), fault.is_passing), (code, is_passing), "{error:?}");
         }
-        assert_eq!(AwsFault::of(&answered(403, Some("X"))).message.as_deref(), Some("words"));
+        assert_eq!(AwsError::of(&answered(403, Some("X"))).message.as_deref(), Some("words"));
     }
 
     #[test]

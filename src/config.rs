@@ -26,14 +26,14 @@ const LAMBDA_VARIABLES: [&str; 4] = [
 
 /// One variable, and what is wrong with it. Its value is not repeated: it may be a secret in the wrong place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ConfigFault {
+pub struct ConfigError {
     /// The variable.
     pub variable: &'static str,
     /// What is wrong; it completes the sentence "the variable …".
     pub problem: String,
 }
 
-impl fmt::Display for ConfigFault {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.variable, self.problem)
     }
@@ -48,22 +48,22 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// The log level: `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`, else `info`.
-pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigFault> {
+pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigError> {
     for variable in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
         if let Some(name) = environment(variable).filter(|name| !name.is_empty()) {
             let problem = || "must be error, warn, info, debug or trace".to_owned();
-            return Level::parse(&name).ok_or_else(|| ConfigFault { variable, problem: problem() });
+            return Level::parse(&name).ok_or_else(|| ConfigError { variable, problem: problem() });
         }
     }
     Ok(Level::default())
 }
 
 /// What the Lambda runtime would miss, as faults.
-pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigFault> {
+pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigError> {
     let missing =
         LAMBDA_VARIABLES.into_iter().filter(|name| environment(name).is_none_or(|value| value.is_empty()));
     let problem = "is not set: this program runs on AWS Lambda; to try it on one machine, run `make demo`";
-    missing.map(|variable| ConfigFault { variable, problem: problem.to_owned() }).collect()
+    missing.map(|variable| ConfigError { variable, problem: problem.to_owned() }).collect()
 }
 
 #[cfg(test)]

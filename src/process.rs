@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tracing::error;
 
-use crate::config::{self, ConfigFault};
+use crate::config::{self, ConfigError};
 use crate::telemetry;
 
 /// Reads the configuration and serves with it until the process ends.
@@ -12,7 +12,7 @@ use crate::telemetry;
 /// With a configuration that is not usable the process ends before it asks for work, after one line that names every
 /// fault.
 pub fn run<C, S>(
-    read: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Vec<ConfigFault>>,
+    read: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Vec<ConfigError>>,
     serve: impl FnOnce(C) -> S,
 ) -> ExitCode
 where

@@ -16,7 +16,7 @@ use futures_util::future::join3;
 use tracing::{debug, error, info};
 
 use crate::alibaba::client::Client;
-use crate::alibaba::credentials::{NoCredentials, Trouble};
+use crate::alibaba::credentials::{CredentialError, CredentialProblem};
 use crate::alibaba::error::{Fault, Kind};
 use crate::alibaba::privatelink::{Action, Call, Target};
 use crate::alibaba::transport::Transport;
@@ -99,8 +99,8 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
             }
         };
         let (keys, _, ()) = join3(keys, bus, service).await;
-        if let Err(NoCredentials { code, .. }) = keys
-            && let Some(trouble) = self.client.trouble()
+        if let Err(CredentialError { code, .. }) = keys
+            && let Some(trouble) = self.client.credential_problem()
         {
             log_trouble(&trouble, &code);
         }
@@ -205,7 +205,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
                 self.regions.close(region, now, now + fault.retry_after.unwrap_or(wait));
             }
             Kind::Credentials | Kind::CredentialsExpired | Kind::NoCredentials => {
-                if let Some(trouble) = self.client.trouble()
+                if let Some(trouble) = self.client.credential_problem()
                     && invocation.alarms.raise_credentials()
                 {
                     log_trouble(&trouble, &fault.name);
@@ -244,13 +244,13 @@ enum Waited {
 }
 
 /// `refused_with` is what keys were refused with, if they were.
-fn log_trouble(trouble: &Trouble, refused_with: &str) {
+fn log_trouble(trouble: &CredentialProblem, refused_with: &str) {
     match trouble {
-        Trouble::NoCredentials(NoCredentials { code, problem, advice, .. }) => error!(
+        CredentialProblem::Unavailable(CredentialError { code, problem, advice, .. }) => error!(
             code,
             advice, "the worker has no keys for Alibaba Cloud: {problem}; requests wait until their deadline"
         ),
-        Trouble::Refused { advice } => error!(
+        CredentialProblem::Refused { advice } => error!(
             code = refused_with,
             advice,
             "Alibaba Cloud refuses the worker's keys: {refused_with}; requests wait until their deadline"

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::credentials::{Credentials, CredentialsSource, NoCredentials, Trouble};
+use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
 use super::error::{Fault, Kind, Unanswered};
 use super::privatelink::{self, Action, Answer, Call, Target};
 use super::service_clock::ServiceClock;
@@ -54,7 +54,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again.
-    pub async fn prepare(&self, clock: &Clock) -> Result<(), NoCredentials> {
+    pub async fn prepare(&self, clock: &Clock) -> Result<(), CredentialError> {
         self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
     }
 
@@ -70,8 +70,8 @@ impl<T: Transport> Client<T> {
 
     /// What keeps the client from signing, after a call that failed for it; `None` if the next may succeed.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.credentials.trouble()
+    pub fn credential_problem(&self) -> Option<CredentialProblem> {
+        self.credentials.problem()
     }
 
     /// Makes one call, once. It ends after `timeout` at the latest, getting the keys for it included.
@@ -141,7 +141,11 @@ impl<T: Transport> Client<T> {
     }
 
     /// The keys, read first if that is due and done by then, or why there are none.
-    async fn credentials_by(&self, until: Instant, clock: &Clock) -> Result<Rc<Credentials>, NoCredentials> {
+    async fn credentials_by(
+        &self,
+        until: Instant,
+        clock: &Clock,
+    ) -> Result<Rc<Credentials>, CredentialError> {
         let current = self.credentials.current(&self.transport, &self.service_clock, clock);
         match clock.by(until, current).await {
             Some(current) => current,

@@ -5,8 +5,8 @@
 //! better times: whoever wants keys gets them now, or is told why there are none.
 
 mod advice;
-mod keyless;
-mod renewal;
+mod oidc;
+mod refresh;
 mod secret;
 mod source;
 
@@ -15,10 +15,10 @@ use std::fmt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::shortened;
-use crate::aws::AwsFault;
+use crate::aws::AwsError;
 
-pub use keyless::KeylessConfig;
-pub use source::{CredentialsSource, Renewed};
+pub use oidc::OidcConfig;
+pub use source::{CredentialsSource, Refreshed};
 
 /// One set of keys. Its `Debug` shows that there is one, and nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -103,12 +103,12 @@ pub enum CredentialsConfig {
         secret_arn: String,
     },
     /// No stored key: AWS vouches for the function, and Alibaba Cloud gives it a role's session.
-    Keyless(KeylessConfig),
+    Oidc(OidcConfig),
 }
 
 /// Why there are no keys to sign with. It quotes no key, secret or token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoCredentials {
+pub struct CredentialError {
     /// AWS's or Alibaba Cloud's exact code, or this project's name for what has none.
     pub code: String,
     /// What happened, in one clause.
@@ -119,8 +119,8 @@ pub struct NoCredentials {
     pub is_passing: bool,
 }
 
-impl NoCredentials {
-    fn from_aws(call: &str, fault: AwsFault, advice: fn(&str) -> &'static str) -> Self {
+impl CredentialError {
+    fn from_aws(call: &str, fault: AwsError, advice: fn(&str) -> &'static str) -> Self {
         let says = fault.message.map_or(String::new(), |message| format!(": {}", shortened(&message)));
         Self {
             problem: format!("{call} failed with {}{says}", fault.code),
@@ -133,9 +133,9 @@ impl NoCredentials {
 
 /// What somebody must do something about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CredentialProblem {
     /// No keys can be had.
-    NoCredentials(NoCredentials),
+    Unavailable(CredentialError),
     /// Alibaba Cloud refuses the keys, and reading them again did not help, or there is nothing to read again.
     Refused {
         /// Which setting to change.
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn a_fault_of_aws_is_told_in_its_words_but_not_in_too_many() {
         let told = |is_passing| {
-            let fault = AwsFault { code: "Code".into(), message: Some("x".repeat(900)), is_passing };
-            NoCredentials::from_aws("Call", fault, |code| if code == "Code" { "advice" } else { "other" })
+            let fault = AwsError { code: "Code".into(), message: Some("x".repeat(900)), is_passing };
+            CredentialError::from_aws("Call", fault, |code| if code == "Code" { "advice" } else { "other" })
         };
         assert_eq!(told(false).problem, format!("Call failed with Code: {}", "x".repeat(200)));
         assert_eq!((told(false).advice, told(true).advice), ("advice", advice::WAIT));

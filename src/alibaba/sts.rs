@@ -46,7 +46,7 @@ pub struct AssumeRoleWithOidc<'a> {
 
 /// A role's session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
+pub struct RoleSession {
     /// Its keys.
     pub credentials: Credentials,
     /// When it ends, by Alibaba Cloud's clock.
@@ -82,13 +82,13 @@ pub fn request(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
-    credentials: Object<AnswerCredentials>,
+struct AssumeRoleResponse {
+    credentials: Object<ResponseCredentials>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct AnswerCredentials {
+struct ResponseCredentials {
     access_key_id: String,
     access_key_secret: String,
     security_token: String,
@@ -97,12 +97,13 @@ struct AnswerCredentials {
 
 /// The session in the body of a 200; `None` if there is none that could be used.
 #[must_use]
-pub fn read(body: &[u8]) -> Option<Session> {
-    let Object(Answer { credentials: Object(credentials) }) = serde_json::from_slice(body).ok()?;
+pub fn read(body: &[u8]) -> Option<RoleSession> {
+    let Object(AssumeRoleResponse { credentials: Object(credentials) }) =
+        serde_json::from_slice(body).ok()?;
     let expiration = OffsetDateTime::parse(&credentials.expiration, &Rfc3339).ok()?;
     let token = Some(credentials.security_token);
     let credentials = Credentials::new(credentials.access_key_id, credentials.access_key_secret, token);
-    Some(Session { credentials, expiration })
+    Some(RoleSession { credentials, expiration })
 }
 
 #[cfg(test)]
@@ -178,7 +179,7 @@ mod tests {
             "AccessKeyId":"STS.id","AccessKeySecret":"s3cret","SecurityToken":"t0ken","Expiration":"2026-11-22T07:00:12Z"}}"#;
         let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
         let expiration = datetime!(2026-11-22 07:00:12 UTC);
-        assert_eq!(read(body.as_bytes()), Some(Session { credentials, expiration }));
+        assert_eq!(read(body.as_bytes()), Some(RoleSession { credentials, expiration }));
         for part in
             ["Credentials", "AccessKeyId", "AccessKeySecret", "SecurityToken", "Expiration", "2026-11-22T"]
         {

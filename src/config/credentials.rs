@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::reader::Reader;
-use crate::alibaba::credentials::{Credentials, CredentialsConfig, KeylessConfig, is_one_word};
+use crate::alibaba::credentials::{Credentials, CredentialsConfig, OidcConfig, is_one_word};
 use crate::alibaba::service_url::BaseUrl;
 
 /// Keys in the environment.
@@ -39,7 +39,7 @@ impl Reader<'_> {
         let keyless = is_set(self, &KEYLESS);
         let mut sources = [environment, secret, keyless].into_iter().flatten();
         match (sources.next(), sources.next(), sources.next()) {
-            (None, ..) => self.fault(
+            (None, ..) => self.report(
                 KEYS[0],
                 format!(
                     "is not set, and neither is {SECRET_ARN} nor {}: the keys for Alibaba Cloud must come from one of them",
@@ -48,7 +48,7 @@ impl Reader<'_> {
             ),
             (Some(first), Some(second), third) => {
                 for other in [Some(second), third].into_iter().flatten() {
-                    self.fault(
+                    self.report(
                         other,
                         format!("is set beside {first}: the keys must come from one source, so unset one of the two"),
                     );
@@ -62,7 +62,7 @@ impl Reader<'_> {
             };
         }
         if environment.is_none() && keyless.is_some() {
-            return CredentialsConfig::Keyless(self.keyless());
+            return CredentialsConfig::Oidc(self.keyless());
         }
         CredentialsConfig::Environment(self.keys(environment.is_some()))
     }
@@ -74,9 +74,9 @@ impl Reader<'_> {
         Credentials::new(access_key_id, access_key_secret, self.optional_word(token))
     }
 
-    fn keyless(&mut self) -> KeylessConfig {
+    fn keyless(&mut self) -> OidcConfig {
         let [role, provider, session_name, audience, sts_url] = KEYLESS;
-        KeylessConfig {
+        OidcConfig {
             role_arn: self.ram_arn(role, "role"),
             oidc_provider_arn: self.ram_arn(provider, "oidc-provider"),
             role_session_name: self.role_session_name(session_name),
@@ -92,7 +92,7 @@ impl Reader<'_> {
             if !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit())
                 && resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.is_empty()));
         if !arn.is_empty() && !is_arn {
-            self.fault(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
+            self.report(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
         }
         arn
     }
@@ -102,7 +102,7 @@ impl Reader<'_> {
         let is_name = ROLE_SESSION_NAME_LENGTH.contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'));
         if !is_name {
-            self.fault(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
+            self.report(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
         }
         name
     }
@@ -118,7 +118,7 @@ impl Reader<'_> {
     fn optional_word(&mut self, variable: &'static str) -> Option<String> {
         let word = self.optional(variable)?;
         if !is_one_word(&word) {
-            self.fault(variable, "must have no spaces, line ends or characters beyond ASCII");
+            self.report(variable, "must have no spaces, line ends or characters beyond ASCII");
         }
         Some(word)
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::ConfigFault;
+use super::ConfigError;
 use super::reader::Reader;
 use crate::alibaba::credentials::CredentialsConfig;
 use crate::alibaba::service_url::ServiceUrl;
@@ -45,7 +45,7 @@ impl WorkerConfig {
     pub const CONCURRENCY_MAX: u16 = 1_000;
 
     /// The worker's configuration, or everything that is wrong with it.
-    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(&environment);
         let config = Self {
             request_queue_url: reader.queue_url("DETACH_QUEUE_URL"),
@@ -64,7 +64,7 @@ impl WorkerConfig {
     #[must_use]
     pub fn has_loopback(&self) -> bool {
         let is_sts_loopback = match &self.credentials {
-            CredentialsConfig::Keyless(config) => config.sts_url.is_loopback(),
+            CredentialsConfig::Oidc(config) => config.sts_url.is_loopback(),
             CredentialsConfig::Environment(_) | CredentialsConfig::SecretsManager { .. } => false,
         };
         self.service_url.is_loopback() || is_sts_loopback
@@ -77,7 +77,7 @@ impl Reader<'_> {
         let is_name =
             name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':'));
         if !is_name {
-            self.fault(variable, "must be the name or ARN of an event bus");
+            self.report(variable, "must be the name or ARN of an event bus");
         }
         name
     }
@@ -89,7 +89,7 @@ impl Reader<'_> {
         let seconds = value.parse().ok().filter(|seconds| DEADLINE_SECONDS.contains(seconds));
         if seconds.is_none() {
             let (min, max) = (DEADLINE_SECONDS.start(), DEADLINE_SECONDS.end());
-            self.fault(variable, format!("must be a whole number of seconds from {min} to {max}"));
+            self.report(variable, format!("must be a whole number of seconds from {min} to {max}"));
         }
         Duration::from_secs(seconds.unwrap_or(WorkerConfig::DEADLINE_SECONDS_DEFAULT))
     }
@@ -100,7 +100,7 @@ impl Reader<'_> {
         let max = WorkerConfig::CONCURRENCY_MAX;
         let workers = value.parse::<NonZeroU16>().ok().filter(|workers| workers.get() <= max);
         if workers.is_none() {
-            self.fault(variable, format!("must be a whole number from 1 to {max}"));
+            self.report(variable, format!("must be a whole number from 1 to {max}"));
         }
         workers.unwrap_or(default)
     }
@@ -113,7 +113,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alibaba::credentials::{Credentials, KeylessConfig};
+    use crate::alibaba::credentials::{Credentials, OidcConfig};
     use crate::alibaba::service_url::BaseUrl;
 
     const COMPLETE: [(&str, &str); 4] = [
@@ -123,7 +123,7 @@ mod tests {
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s3cret"),
     ];
 
-    fn read(changes: &[(&str, &str)]) -> Result<WorkerConfig, Vec<ConfigFault>> {
+    fn read(changes: &[(&str, &str)]) -> Result<WorkerConfig, Vec<ConfigError>> {
         WorkerConfig::read(|name| {
             let find =
                 |list: &[(&str, &str)]| list.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
@@ -227,7 +227,7 @@ mod tests {
             chosen(&without_keys(&[SECRET])),
             CredentialsConfig::SecretsManager { secret_arn: SECRET.1.to_owned() }
         );
-        let usual = KeylessConfig {
+        let usual = OidcConfig {
             role_arn: ROLE.1.to_owned(),
             oidc_provider_arn: PROVIDER.1.to_owned(),
             role_session_name: "privatelink-detach".to_owned(),
@@ -236,7 +236,7 @@ mod tests {
         };
         assert_eq!(
             chosen(&without_keys(&[ROLE, PROVIDER, AUDIENCE])),
-            CredentialsConfig::Keyless(usual.clone())
+            CredentialsConfig::Oidc(usual.clone())
         );
         let sts_url = BaseUrl {
             scheme: http::uri::Scheme::HTTP,
@@ -251,7 +251,7 @@ mod tests {
         ];
         assert_eq!(
             chosen(&without_keys(&named)),
-            CredentialsConfig::Keyless(KeylessConfig {
+            CredentialsConfig::Oidc(OidcConfig {
                 role_session_name: "a.b@c-d_e".to_owned(),
                 sts_url,
                 ..usual

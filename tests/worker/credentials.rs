@@ -94,7 +94,7 @@ fn another_key() -> AccessKey {
 #[tokio::test]
 async fn each_source_signs_a_detach_and_is_read_once() {
     for (keys, secrets_read, exchanges) in
-        [(Keys::Environment, 0, 0), (Keys::Secret, 1, 0), (Keys::Keyless, 0, 1)]
+        [(Keys::Environment, 0, 0), (Keys::Secret, 1, 0), (Keys::Oidc, 0, 1)]
     {
         let stage = stage(keys).await;
         let event = stage.detach("sg-a").await;
@@ -109,7 +109,7 @@ async fn each_source_signs_a_detach_and_is_read_once() {
 
 #[tokio::test]
 async fn keys_are_read_before_anybody_waits_for_them() {
-    for (keys, action) in [(Keys::Secret, Aws::GetSecretValue), (Keys::Keyless, Aws::GetWebIdentityToken)] {
+    for (keys, action) in [(Keys::Secret, Aws::GetSecretValue), (Keys::Oidc, Aws::GetWebIdentityToken)] {
         let stage = stage(keys).await;
         stage.worker.prepare(&Clock::start()).await;
         assert_eq!(stage.aws_called(action), 1);
@@ -120,7 +120,7 @@ async fn keys_are_read_before_anybody_waits_for_them() {
 
 #[tokio::test]
 async fn a_start_without_keys_is_told_and_is_a_start_all_the_same() {
-    let stage = stage(Keys::Keyless).await;
+    let stage = stage(Keys::Oidc).await;
     stage.aws.sts().denial = Some(Denial::FederationDisabled);
     stage.worker.prepare(&Clock::start()).await;
     let lines = log::lines();
@@ -336,7 +336,7 @@ async fn without_keys_a_request_ends_unconfirmed_at_its_deadline() {
 
 #[tokio::test]
 async fn a_direct_invocation_without_keys_says_so() {
-    let stage = stage(Keys::Keyless).await;
+    let stage = stage(Keys::Oidc).await;
     stage.aws.sts().denial = Some(Denial::NotAllowed);
     let detail = stage.invoke(&request("ep-a", "sg-a").to_string()).await.unwrap();
     assert_eq!(
@@ -374,7 +374,7 @@ async fn a_write_takes_the_keys_of_the_look_before_it_and_waits_for_no_others() 
 #[tokio::test]
 async fn lanes_that_need_a_session_at_the_same_time_cause_one_exchange() {
     let endpoints = ["ep-a", "ep-b", "ep-c", "ep-d", "ep-e"];
-    let stage = stage_with(Keys::Keyless, &endpoints).await;
+    let stage = stage_with(Keys::Oidc, &endpoints).await;
     // Slow enough for every lane to ask before the first exchange is over.
     let slow = Fault::on(EXCHANGE, Effect::TrueAnswer).delayed(Duration::from_millis(300));
     stage.cloud.cloud().inject(slow);
@@ -396,7 +396,7 @@ async fn lanes_that_need_a_session_at_the_same_time_cause_one_exchange() {
 
 #[tokio::test]
 async fn a_session_that_ends_in_the_middle_of_a_poll_is_renewed_at_once() {
-    let stage = stage(Keys::Keyless).await;
+    let stage = stage(Keys::Oidc).await;
     stage.send(&request("ep-a", "sg-a"));
     let expire = async {
         stage.called(DETACH, 1).await;
@@ -415,8 +415,7 @@ async fn a_session_that_ends_in_the_middle_of_a_poll_is_renewed_at_once() {
 
 #[tokio::test]
 async fn a_short_session_is_renewed_before_it_ends() {
-    let mut setting =
-        Setting { keys: Keys::Keyless, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
+    let mut setting = Setting { keys: Keys::Oidc, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
     setting.seed.settings.session_max = Some(Duration::from_secs(3));
     setting.seed.settings.detach_takes = Duration::from_millis(2700);
     setting.invocation.wait_max = Duration::from_secs(6);
@@ -429,8 +428,7 @@ async fn a_short_session_is_renewed_before_it_ends() {
 
 #[tokio::test]
 async fn a_session_that_cannot_be_renewed_holds_to_its_end() {
-    let mut setting =
-        Setting { keys: Keys::Keyless, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
+    let mut setting = Setting { keys: Keys::Oidc, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
     // It ages after four seconds.
     setting.seed.settings.session_max = Some(Duration::from_secs(6));
     setting.seed.settings.detach_takes = Duration::from_millis(4300);
@@ -450,7 +448,7 @@ async fn a_session_that_cannot_be_renewed_holds_to_its_end() {
 async fn a_clock_that_is_off_by_an_hour_is_corrected_at_the_sts_too() {
     for minutes in [60, -60] {
         let mut setting =
-            Setting { keys: Keys::Keyless, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
+            Setting { keys: Keys::Oidc, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
         setting.seed.settings.clock_offset_ms = minutes * 60_000;
         // Whose clock is wrong is a matter of view: AWS goes by the right one.
         let stage = Stage::set(setting).await;
@@ -569,7 +567,7 @@ const OTHER_REFUSALS: [(&str, u16, &str); 11] = [
 /// A request waits and the log says why; mended, it is carried out, and nobody has touched the worker.
 async fn waits_for_the_mending(code: &str, setting: &str, spoil: impl FnOnce(&Stage)) {
     let may_pass = matches!(code, "Throttling.User" | "InternalError");
-    let stage = stage_waiting(Keys::Keyless, if may_pass { 3 * A_MOMENT } else { A_MOMENT }).await;
+    let stage = stage_waiting(Keys::Oidc, if may_pass { 3 * A_MOMENT } else { A_MOMENT }).await;
     spoil(&stage);
     stage.send(&request("ep-a", "sg-a"));
     let alarm = stage.deliver_in_vain().await;
@@ -579,7 +577,7 @@ async fn waits_for_the_mending(code: &str, setting: &str, spoil: impl FnOnce(&St
     assert_eq!(stage.calls(LIST) + stage.calls(DETACH), 0, "nothing is sent without keys");
 
     *stage.aws.sts() = WebIdentity::new().unwrap();
-    let _ = Keys::Keyless.set(&stage.aws, &stage.cloud);
+    let _ = Keys::Oidc.set(&stage.aws, &stage.cloud);
     stage.cloud.cloud().clear_faults();
     stage.run_to_the_end(1).await;
 }
@@ -613,7 +611,7 @@ async fn every_broken_answer_of_the_sts_keeps_the_request() {
         Effect::Redirect { location: http::HeaderValue::from_static("http://127.0.0.1:9/") },
         Effect::Hang,
     ] {
-        let stage = stage(Keys::Keyless).await;
+        let stage = stage(Keys::Oidc).await;
         stage.cloud.cloud().inject(Fault::on(EXCHANGE, effect.clone()).next(1));
         stage.send(&request("ep-a", "sg-a"));
         stage.run_to_the_end(1).await;
@@ -624,8 +622,7 @@ async fn every_broken_answer_of_the_sts_keeps_the_request() {
 
 #[tokio::test]
 async fn a_session_may_not_do_more_than_the_worker_does() {
-    let mut setting =
-        Setting { keys: Keys::Keyless, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
+    let mut setting = Setting { keys: Keys::Oidc, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
     setting.environment = vec![("ALLOWED_REGIONS", "eu-west-1,eu-central-1".to_owned())];
     let stage = Stage::set(setting).await;
     stage.detach("sg-a").await;

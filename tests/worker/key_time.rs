@@ -18,7 +18,7 @@ use aws_types::region::Region;
 use bytes::Bytes;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{
-    CredentialsConfig, CredentialsSource, KeylessConfig, Trouble,
+    CredentialProblem, CredentialsConfig, CredentialsSource, OidcConfig,
 };
 use privatelink_detach::alibaba::error::{Kind, Unanswered};
 use privatelink_detach::alibaba::privatelink::{Call, Target};
@@ -97,7 +97,7 @@ impl<'a> Caller<'a> {
             .credentials_provider(SharedCredentialsProvider::new(keys))
             .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(Aws(aws_takes))))
             .build();
-        let config = CredentialsConfig::Keyless(KeylessConfig {
+        let config = CredentialsConfig::Oidc(OidcConfig {
             role_arn: "acs:ram::1:role/r".to_owned(),
             oidc_provider_arn: "acs:ram::1:oidc-provider/p".to_owned(),
             role_session_name: "session".to_owned(),
@@ -178,12 +178,14 @@ async fn a_reading_that_is_given_up_has_failed_like_any_other() {
     let mut told = Vec::new();
     for expected in [3, 0, 3] {
         assert_eq!(caller.look(seconds(4)).await, (seconds(expected), Some(Kind::NoCredentials)));
-        told.push(caller.client.trouble().is_some());
+        told.push(caller.client.credential_problem().is_some());
         tokio::time::advance(Duration::from_millis(600)).await;
     }
     assert_eq!(told, [false, false, true], "once may pass");
     assert_eq!(cloud.asked_at.borrow().len(), 2, "after a pause of a second");
-    let Some(Trouble::NoCredentials(why)) = caller.client.trouble() else { panic!("it has no keys") };
+    let Some(CredentialProblem::Unavailable(why)) = caller.client.credential_problem() else {
+        panic!("it has no keys")
+    };
     assert_eq!((why.code.as_str(), why.is_passing), ("Timeout", true));
 }
 

@@ -285,7 +285,7 @@ async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
 
 #[tokio::test]
 async fn an_exchange_on_this_machine_is_shown_to_no_proxy() {
-    let account = Account::with_keys(Keys::Keyless).await;
+    let account = Account::with_keys(Keys::Oidc).await;
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.set_nonblocking(true).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
@@ -318,7 +318,7 @@ async fn no_key_of_a_secret_is_seen_anywhere() {
 
 #[tokio::test]
 async fn no_token_and_no_session_is_seen_anywhere() {
-    let account = Account::with_keys(Keys::Keyless).await;
+    let account = Account::with_keys(Keys::Oidc).await;
     let told = told_of(&account, || {
         account.cloud.cloud().expire_sessions(std::time::SystemTime::now());
     })

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use local_aws::LocalAws;
 use privatelink_detach::alibaba::credentials::{
-    Credentials, CredentialsConfig, CredentialsSource, KeylessConfig,
+    Credentials, CredentialsConfig, CredentialsSource, OidcConfig,
 };
 use privatelink_detach::alibaba::error::Unanswered;
 use privatelink_detach::alibaba::service_clock::ServiceClock;
@@ -71,7 +71,7 @@ fn of_all_sources_of_keys_only_the_chosen_one_reaches_the_worker() {
         secret_arn: "arn:aws:secretsmanager:eu-west-1:1:secret:keys-abcdef".into(),
     };
     let keyless = |session: &str, sts_url| {
-        CredentialsConfig::Keyless(KeylessConfig {
+        CredentialsConfig::Oidc(OidcConfig {
             role_arn: "acs:ram::1:role/r".into(),
             oidc_provider_arn: "acs:ram::1:oidc-provider/p".into(),
             role_session_name: session.into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::config::{ConfigFault, IntakeConfig, WorkerConfig, check_lambda, log_level};
+use privatelink_detach::config::{ConfigError, IntakeConfig, WorkerConfig, check_lambda, log_level};
 use privatelink_detach::request::{DEADLINE_SECONDS, RegionId};
 
 use crate::alibaba::Canned;
@@ -58,7 +58,7 @@ fn check_worker(config: &WorkerConfig) {
     match &config.credentials {
         CredentialsConfig::Environment(credentials) => assert!(credentials.can_be_sent()),
         CredentialsConfig::SecretsManager { secret_arn } => assert!(secret_arn.starts_with("arn:")),
-        CredentialsConfig::Keyless(config) => {
+        CredentialsConfig::Oidc(config) => {
             let words =
                 [&config.role_arn, &config.oidc_provider_arn, &config.role_session_name, &config.audience];
             assert!(words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic())));
@@ -99,7 +99,7 @@ fn check_url(url: &BaseUrl) {
 }
 
 /// Each names a variable and says something about it, in few words.
-fn check_faults(faults: &[ConfigFault]) {
+fn check_faults(faults: &[ConfigError]) {
     for fault in faults {
         let is_name = fault.variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
         assert!(is_name && !fault.problem.is_empty(), "{fault:?}");

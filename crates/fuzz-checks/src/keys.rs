@@ -52,7 +52,7 @@ fn check_credentials(text: &str) {
             ];
             assert!(told.contains(&&*fault.problem), "{fault:?}");
             assert_eq!((&*fault.code, fault.is_passing), ("SecretUnusable", false));
-            assert!(source.trouble().is_some(), "somebody is told");
+            assert!(source.problem().is_some(), "somebody is told");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, KeylessConfig};
+use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, OidcConfig};
 use privatelink_detach::alibaba::error::Code;
 use privatelink_detach::alibaba::service_clock::ServiceClock;
 use privatelink_detach::alibaba::service_url::BaseUrl;
@@ -26,14 +26,14 @@ pub(crate) fn check(input: &[u8]) {
     let Some(response) = Message::read(input).and_then(Message::into_response) else { return };
     let (status, body) = (response.status().as_u16(), response.body().clone());
     let aws = Aws::with_secret("");
-    let config = KeylessConfig {
+    let config = OidcConfig {
         role_arn: "acs:ram::1234:role/r".to_owned(),
         oidc_provider_arn: "acs:ram::1234:oidc-provider/p".to_owned(),
         role_session_name: "session".to_owned(),
         audience: "audience".to_owned(),
         sts_url: BaseUrl::sts(),
     };
-    let source = CredentialsSource::new(CredentialsConfig::Keyless(config), &BTreeSet::new(), &aws.config);
+    let source = CredentialsSource::new(CredentialsConfig::Oidc(config), &BTreeSet::new(), &aws.config);
     let canned = Canned::new(response);
     let reading = async |clock| source.current(&&canned, &ServiceClock::default(), &clock).await;
     let keys = bounded(&MEMORY, input.len(), || virtual_time::run(reading));

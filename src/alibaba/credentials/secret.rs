@@ -3,9 +3,9 @@
 use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 
-use super::renewal::Kept;
-use super::{Credentials, NoCredentials, advice};
-use crate::aws::AwsFault;
+use super::refresh::Cached;
+use super::{CredentialError, Credentials, advice};
+use crate::aws::AwsError;
 use crate::json::Object;
 
 /// The secret that holds the keys.
@@ -29,18 +29,18 @@ impl Secret {
     }
 
     /// Reads the secret's current version.
-    pub(super) async fn read(&self) -> Result<Kept, NoCredentials> {
+    pub(super) async fn read(&self) -> Result<Cached, CredentialError> {
         let answer = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let answer = answer.map_err(|error| {
-            NoCredentials::from_aws("GetSecretValue", AwsFault::of(&error), advice::of_secret)
+            CredentialError::from_aws("GetSecretValue", AwsError::of(&error), advice::of_secret)
         })?;
-        parse(answer.secret_string()).map(Kept::lasting)
+        parse(answer.secret_string()).map(Cached::lasting)
     }
 }
 
 /// The keys in a secret's text, no word of which is repeated if they are not there.
-fn parse(text: Option<&str>) -> Result<Credentials, NoCredentials> {
-    let unusable = |problem: &str| NoCredentials {
+fn parse(text: Option<&str>) -> Result<Credentials, CredentialError> {
+    let unusable = |problem: &str| CredentialError {
         code: "SecretUnusable".to_owned(),
         problem: format!("the secret {problem}"),
         advice: advice::SECRET_TEXT,

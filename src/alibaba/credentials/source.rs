@@ -8,10 +8,10 @@ use aws_types::SdkConfig;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::keyless::Keyless;
-use super::renewal::{Kept, Renewal};
+use super::oidc::Oidc;
+use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
-use super::{Credentials, CredentialsConfig, NoCredentials, Trouble, advice};
+use super::{CredentialError, CredentialProblem, Credentials, CredentialsConfig, advice};
 use crate::alibaba::error::Unanswered;
 use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::transport::Transport;
@@ -24,14 +24,14 @@ pub enum CredentialsSource {
     /// Given once, at start.
     Fixed(Rc<Credentials>),
     /// Read from elsewhere, and read again when they age or are refused.
-    Renewed(Box<Renewed>),
+    Refreshed(Box<Refreshed>),
 }
 
 /// Keys that are read from elsewhere.
 #[derive(Debug)]
-pub struct Renewed {
+pub struct Refreshed {
     origin: Origin,
-    renewal: RefCell<Renewal>,
+    refresh: RefCell<Refresh>,
     /// Held by the one lane that reads.
     reading: Mutex<()>,
 }
@@ -39,7 +39,7 @@ pub struct Renewed {
 #[derive(Debug)]
 enum Origin {
     Secret(Secret),
-    Keyless(Box<Keyless>),
+    Oidc(Box<Oidc>),
 }
 
 impl CredentialsSource {
@@ -51,12 +51,16 @@ impl CredentialsSource {
             CredentialsConfig::SecretsManager { secret_arn } => {
                 Origin::Secret(Secret::new(aws_sdk_secretsmanager::Client::new(aws), secret_arn))
             }
-            CredentialsConfig::Keyless(config) => {
+            CredentialsConfig::Oidc(config) => {
                 let aws = aws_sdk_sts::Client::new(aws);
-                Origin::Keyless(Box::new(Keyless::new(aws, config, allowed_regions)))
+                Origin::Oidc(Box::new(Oidc::new(aws, config, allowed_regions)))
             }
         };
-        Self::Renewed(Box::new(Renewed { origin, renewal: RefCell::default(), reading: Mutex::default() }))
+        Self::Refreshed(Box::new(Refreshed {
+            origin,
+            refresh: RefCell::default(),
+            reading: Mutex::default(),
+        }))
     }
 
     /// The keys to sign with, read first if that is due. Lanes that ask at the same time cause one reading.
@@ -65,12 +69,12 @@ impl CredentialsSource {
         transport: &T,
         service_clock: &ServiceClock,
         clock: &Clock,
-    ) -> Result<Rc<Credentials>, NoCredentials> {
+    ) -> Result<Rc<Credentials>, CredentialError> {
         let source = match self {
             Self::Fixed(credentials) => return Ok(Rc::clone(credentials)),
-            Self::Renewed(source) => source,
+            Self::Refreshed(source) => source,
         };
-        if !source.renewal.borrow().is_due(clock.wall()) {
+        if !source.refresh.borrow().is_due(clock.wall()) {
             return self.at_hand(clock);
         }
         let reading = match source.reading.try_lock() {
@@ -81,7 +85,7 @@ impl CredentialsSource {
                 None => source.reading.lock().await,
             },
         };
-        if source.renewal.borrow().is_due(clock.wall()) {
+        if source.refresh.borrow().is_due(clock.wall()) {
             // Boxed, for it is rare and large: otherwise every call of every lane would carry it along.
             Box::pin(source.read(transport, service_clock, clock)).await;
         }
@@ -94,70 +98,70 @@ impl CredentialsSource {
     pub fn holding(&self, clock: &Clock) -> Option<Rc<Credentials>> {
         match self {
             Self::Fixed(credentials) => Some(Rc::clone(credentials)),
-            Self::Renewed(source) => source.renewal.borrow().holding(clock.wall()),
+            Self::Refreshed(source) => source.refresh.borrow().holding(clock.wall()),
         }
     }
 
     /// The keys as far as no reading is needed for them.
-    pub fn at_hand(&self, clock: &Clock) -> Result<Rc<Credentials>, NoCredentials> {
+    pub fn at_hand(&self, clock: &Clock) -> Result<Rc<Credentials>, CredentialError> {
         match self {
             Self::Fixed(credentials) => Ok(Rc::clone(credentials)),
-            Self::Renewed(source) => source.renewal.borrow().credentials(clock.wall()),
+            Self::Refreshed(source) => source.refresh.borrow().credentials(clock.wall()),
         }
     }
 
     /// Alibaba Cloud took these keys.
     pub fn accepted(&self, credentials: &Rc<Credentials>) {
-        if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().accepted(credentials);
+        if let Self::Refreshed(source) = self {
+            source.refresh.borrow_mut().accepted(credentials);
         }
     }
 
     /// Alibaba Cloud refused these keys.
     pub fn refused(&self, credentials: &Rc<Credentials>, clock: &Clock) {
-        if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().refused(credentials, clock.wall());
+        if let Self::Refreshed(source) = self {
+            source.refresh.borrow_mut().refused(credentials, clock.wall());
         }
     }
 
     /// What keeps the worker from signing, after a call that failed for it; `None` if it may be over with the next.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn problem(&self) -> Option<CredentialProblem> {
         match self {
-            Self::Fixed(_) => Some(Trouble::Refused {
+            Self::Fixed(_) => Some(CredentialProblem::Refused {
                 advice: "replace ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, and the \
                          ALIBABA_CLOUD_SECURITY_TOKEN of a session with them",
             }),
-            Self::Renewed(source) => source.renewal.borrow().trouble(source.origin.advice()),
+            Self::Refreshed(source) => source.refresh.borrow().problem(source.origin.advice()),
         }
     }
 }
 
-impl Renewed {
+impl Refreshed {
     async fn read<T: Transport>(&self, transport: &T, service_clock: &ServiceClock, clock: &Clock) {
         let mut reading = Reading { source: self, clock, is_over: false };
         let read = match &self.origin {
             Origin::Secret(secret) => secret.read().await,
-            Origin::Keyless(keyless) => keyless.exchange(transport, service_clock, clock).await,
+            Origin::Oidc(oidc) => oidc.exchange(transport, service_clock, clock).await,
         };
         reading.is_over = true;
         self.note(read, clock);
     }
 
-    fn note(&self, read: Result<Kept, NoCredentials>, clock: &Clock) {
+    fn note(&self, read: Result<Cached, CredentialError>, clock: &Clock) {
         match &read {
             Ok(_) => info!("keys for Alibaba Cloud read from {}", self.origin.name()),
-            Err(NoCredentials { code, problem, .. }) => {
+            Err(CredentialError { code, problem, .. }) => {
                 warn!(code, "keys for Alibaba Cloud not read: {problem}");
             }
         }
-        self.renewal.borrow_mut().note(read, clock.wall());
+        self.refresh.borrow_mut().note(read, clock.wall());
     }
 }
 
 /// A reading under way. One that is given up, because its call's time is over, has failed like any other.
 struct Reading<'a> {
-    source: &'a Renewed,
+    source: &'a Refreshed,
     clock: &'a Clock,
     is_over: bool,
 }
@@ -165,7 +169,7 @@ struct Reading<'a> {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            let given_up = NoCredentials {
+            let given_up = CredentialError {
                 code: Unanswered::Timeout.name(),
                 problem: "reading them took too long".to_owned(),
                 advice: advice::WAIT,
@@ -180,7 +184,7 @@ impl Origin {
     fn name(&self) -> &'static str {
         match self {
             Self::Secret(_) => "Secrets Manager",
-            Self::Keyless(_) => "Alibaba Cloud's STS",
+            Self::Oidc(_) => "Alibaba Cloud's STS",
         }
     }
 
@@ -190,7 +194,7 @@ impl Origin {
             Self::Secret(_) => {
                 "put a working AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; it is read again by itself"
             }
-            Self::Keyless(_) => {
+            Self::Oidc(_) => {
                 "find out in RAM why the sessions of ALIBABA_CLOUD_ROLE_ARN are refused; if \
                  PRIVATELINK_ENDPOINT_URL or ALIBABA_STS_ENDPOINT_URL is set, both must lead to the same cloud"
             }

@@ -10,7 +10,7 @@ use crate::cloudformation::{Deployment, SOURCES};
 
 /// Whose role makes the calls of a file.
 const CALLERS: [(&str, Function); 6] = [
-    ("src/alibaba/credentials/keyless.rs", WORKER),
+    ("src/alibaba/credentials/oidc.rs", WORKER),
     ("src/alibaba/credentials/secret.rs", WORKER),
     ("src/intake/secrets.rs", INTAKE),
     ("src/publisher.rs", WORKER),

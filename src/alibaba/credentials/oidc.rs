@@ -10,15 +10,15 @@ use aws_sdk_sts::Client;
 use serde_json::json;
 use tracing::warn;
 
-use super::renewal::Kept;
-use super::{NoCredentials, REDACTED, advice, redact};
+use super::refresh::Cached;
+use super::{CredentialError, REDACTED, advice, redact};
 use crate::alibaba::error::{Coded, Kind, Unanswered};
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::service_clock::{self, ServiceClock};
 use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{self, AssumeRoleWithOidc, POLICY_LENGTH_MAX, SESSION_LIFETIME};
 use crate::alibaba::transport::Transport;
-use crate::aws::AwsFault;
+use crate::aws::AwsError;
 use crate::calendar;
 use crate::clock::Clock;
 use crate::request::RegionId;
@@ -41,7 +41,7 @@ const TOKEN_PIECE_MIN: usize = 12;
 
 /// Who is trusted with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeylessConfig {
+pub struct OidcConfig {
     /// The RAM role whose session is wanted.
     pub role_arn: String,
     /// The OIDC provider in RAM that stands for the AWS account.
@@ -56,14 +56,14 @@ pub struct KeylessConfig {
 
 /// The exchange.
 #[derive(Debug)]
-pub(super) struct Keyless {
+pub(super) struct Oidc {
     aws: Client,
-    config: KeylessConfig,
+    config: OidcConfig,
     session_policy: String,
 }
 
-impl Keyless {
-    pub(super) fn new(aws: Client, config: KeylessConfig, allowed_regions: &BTreeSet<RegionId>) -> Self {
+impl Oidc {
+    pub(super) fn new(aws: Client, config: OidcConfig, allowed_regions: &BTreeSet<RegionId>) -> Self {
         let session_policy = session_policy(allowed_regions).unwrap_or_else(|| {
             warn!("ALLOWED_REGIONS is too long for a session's policy: sessions are not limited to these regions");
             policy_for(["*"])
@@ -77,17 +77,17 @@ impl Keyless {
         transport: &T,
         service_clock: &ServiceClock,
         clock: &Clock,
-    ) -> Result<Kept, NoCredentials> {
+    ) -> Result<Cached, CredentialError> {
         let token = self.token().await?;
         self.assume_by_the_right_clock(&token, transport, service_clock, clock).await
     }
 
     /// AWS's word for who this function is.
-    async fn token(&self) -> Result<String, NoCredentials> {
+    async fn token(&self) -> Result<String, CredentialError> {
         let call = self.aws.get_web_identity_token().audience(&self.config.audience);
         let call = call.signing_algorithm(TOKEN_ALGORITHM).duration_seconds(TOKEN_LIFETIME_SECONDS);
         let answer = call.send().await.map_err(|error| {
-            NoCredentials::from_aws("GetWebIdentityToken", AwsFault::of(&error), advice::of_token)
+            CredentialError::from_aws("GetWebIdentityToken", AwsError::of(&error), advice::of_token)
         })?;
         answer.web_identity_token.ok_or_else(|| unreadable("GetWebIdentityToken"))
     }
@@ -99,13 +99,13 @@ impl Keyless {
         transport: &T,
         service_clock: &ServiceClock,
         clock: &Clock,
-    ) -> Result<Kept, NoCredentials> {
+    ) -> Result<Cached, CredentialError> {
         let assumed = match self.assume(token, transport, service_clock, clock).await {
-            Err(ExchangeFault::Clock(_)) => self.assume(token, transport, service_clock, clock).await,
+            Err(ExchangeError::Clock(_)) => self.assume(token, transport, service_clock, clock).await,
             assumed => assumed,
         };
         assumed.map_err(|fault| match fault {
-            ExchangeFault::Clock(why) | ExchangeFault::Other(why) => why,
+            ExchangeError::Clock(why) | ExchangeError::Other(why) => why,
         })
     }
 
@@ -115,7 +115,7 @@ impl Keyless {
         transport: &T,
         service_clock: &ServiceClock,
         clock: &Clock,
-    ) -> Result<Kept, ExchangeFault> {
+    ) -> Result<Cached, ExchangeError> {
         let call = AssumeRoleWithOidc {
             role_arn: &self.config.role_arn,
             oidc_provider_arn: &self.config.oidc_provider_arn,
@@ -137,9 +137,9 @@ impl Keyless {
             let session = session.and_then(|session| {
                 let lifetime = Duration::try_from(session.expiration - date).ok()?.min(SESSION_LIFETIME);
                 let is_usable = session.credentials.can_be_sent() && lifetime >= SESSION_LIFETIME_MIN;
-                is_usable.then(|| Kept::session(session.credentials, began, lifetime))
+                is_usable.then(|| Cached::session(session.credentials, began, lifetime))
             });
-            return session.ok_or_else(|| ExchangeFault::Other(unreadable(sts::ACTION)));
+            return session.ok_or_else(|| ExchangeError::Other(unreadable(sts::ACTION)));
         }
         let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
         let Some(coded) = coded else {
@@ -147,17 +147,17 @@ impl Keyless {
         };
         if coded.kind == Kind::Clock {
             service_clock.correct(began, response.headers());
-            return Err(ExchangeFault::Clock(refused(coded)));
+            return Err(ExchangeError::Clock(refused(coded)));
         }
-        Err(ExchangeFault::Other(refused(coded)))
+        Err(ExchangeError::Other(refused(coded)))
     }
 }
 
 /// Why an exchange brought no session.
-enum ExchangeFault {
+enum ExchangeError {
     /// Our clock is wrong, and now corrected if that was possible.
-    Clock(NoCredentials),
-    Other(NoCredentials),
+    Clock(CredentialError),
+    Other(CredentialError),
 }
 
 /// A message without the token, whole or in parts, and without what a quotation left of a part that it cut.
@@ -176,11 +176,11 @@ fn without_token(message: &str, token: &str) -> String {
     message
 }
 
-fn refused(coded: Coded) -> NoCredentials {
+fn refused(coded: Coded) -> CredentialError {
     let code = coded.code.as_str().to_owned();
     let says = coded.message.map_or(String::new(), |message| format!(": {message}"));
     let is_passing = matches!(coded.kind, Kind::Transient | Kind::Throttled | Kind::NonceUsed);
-    NoCredentials {
+    CredentialError {
         problem: format!("{} answered {code}{says}", sts::ACTION),
         advice: if is_passing { advice::WAIT } else { advice::of_exchange(&code) },
         is_passing,
@@ -188,9 +188,9 @@ fn refused(coded: Coded) -> NoCredentials {
     }
 }
 
-fn unanswered(why: Unanswered) -> ExchangeFault {
+fn unanswered(why: Unanswered) -> ExchangeError {
     let code = why.name();
-    ExchangeFault::Other(NoCredentials {
+    ExchangeError::Other(CredentialError {
         problem: format!("{} got no usable answer: {code}", sts::ACTION),
         advice: advice::WAIT,
         is_passing: true,
@@ -198,8 +198,8 @@ fn unanswered(why: Unanswered) -> ExchangeFault {
     })
 }
 
-fn unreadable(call: &str) -> NoCredentials {
-    NoCredentials {
+fn unreadable(call: &str) -> CredentialError {
+    CredentialError {
         code: Unanswered::UnreadableAnswer.name(),
         problem: format!("{call} answered something that holds nothing usable"),
         advice: advice::UNREADABLE,
@@ -280,25 +280,25 @@ mod tests {
     }
 
     /// What is kept of a session that was asked for so long after 1970-01-01T00:00:00Z, and lasts so long.
-    fn kept_since(after: Duration, lifetime: Duration) -> Kept {
+    fn kept_since(after: Duration, lifetime: Duration) -> Cached {
         let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
-        Kept::session(credentials, SystemTime::UNIX_EPOCH + after, lifetime)
+        Cached::session(credentials, SystemTime::UNIX_EPOCH + after, lifetime)
     }
 
     /// One exchange of the token at 1970-01-01T00:00:00Z by our clock.
-    async fn assume(canned: &Canned) -> Result<Kept, NoCredentials> {
+    async fn assume(canned: &Canned) -> Result<Cached, CredentialError> {
         let region = SdkConfig::builder().region(Region::from_static("us-east-1"));
         let region = region.behavior_version(aws_sdk_sts::config::BehaviorVersion::latest()).build();
-        let config = KeylessConfig {
+        let config = OidcConfig {
             role_arn: "acs:ram::1234:role/r".to_owned(),
             oidc_provider_arn: "acs:ram::1234:oidc-provider/p".to_owned(),
             role_session_name: "session".to_owned(),
             audience: "audience".to_owned(),
             sts_url: BaseUrl::sts(),
         };
-        let keyless = Keyless::new(Client::new(&region), config, &BTreeSet::new());
+        let oidc = Oidc::new(Client::new(&region), config, &BTreeSet::new());
         let (clock, service_clock) = (Clock::starting_at(SystemTime::UNIX_EPOCH), ServiceClock::default());
-        keyless.assume_by_the_right_clock(TOKEN, &canned, &service_clock, &clock).await
+        oidc.assume_by_the_right_clock(TOKEN, &canned, &service_clock, &clock).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::{Credentials, NoCredentials, Trouble};
+use super::{CredentialError, CredentialProblem, Credentials};
 use crate::clock::is_past;
 
 /// How long before its end a session is renewed: time for many tries, and no call is signed with its last seconds.
@@ -28,18 +28,18 @@ const PASSING_MAX: u32 = 2;
 
 /// Keys, and how long they hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct Cached {
     credentials: Rc<Credentials>,
-    session: Option<Session>,
+    session: Option<Validity>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Session {
+struct Validity {
     ages_at: SystemTime,
     ends_at: SystemTime,
 }
 
-impl Kept {
+impl Cached {
     /// Keys that hold until they are refused.
     pub(super) fn lasting(credentials: Credentials) -> Self {
         Self { credentials: Rc::new(credentials), session: None }
@@ -48,7 +48,7 @@ impl Kept {
     /// Keys of a session that began at `now` and lasts so long.
     pub(super) fn session(credentials: Credentials, now: SystemTime, lifetime: Duration) -> Self {
         let before = RENEW_BEFORE.min(lifetime / RENEW_BEFORE_SHARE);
-        let session = Session { ages_at: now + lifetime.saturating_sub(before), ends_at: now + lifetime };
+        let session = Validity { ages_at: now + lifetime.saturating_sub(before), ends_at: now + lifetime };
         Self { credentials: Rc::new(credentials), session: Some(session) }
     }
 
@@ -59,8 +59,8 @@ impl Kept {
 
 /// What was read, what became of it, and what the next reading has to wait for.
 #[derive(Debug, Default)]
-pub(super) struct Renewal {
-    kept: Option<Kept>,
+pub(super) struct Refresh {
+    kept: Option<Cached>,
     /// The last that was heard of the kept keys is a refusal.
     is_refused: bool,
     /// Somebody accepted the kept keys.
@@ -71,16 +71,16 @@ pub(super) struct Renewal {
     /// When any keys were refused for the last time.
     refused_at: Option<SystemTime>,
     /// Why the latest reading failed.
-    failure: Option<NoCredentials>,
+    failure: Option<CredentialError>,
     read_at: Option<SystemTime>,
     /// Readings in a row that brought no keys, or keys in the place of refused ones.
     in_vain: u32,
 }
 
-impl Renewal {
+impl Refresh {
     /// Whether the keys should be read now.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
-        let is_aging = |kept: &Kept| kept.session.is_some_and(|session| now >= session.ages_at);
+        let is_aging = |kept: &Cached| kept.session.is_some_and(|session| now >= session.ages_at);
         let is_wanted = self.is_wanted || self.kept.as_ref().is_none_or(is_aging);
         is_wanted && self.read_at.is_none_or(|at| is_past(at, pause(self.in_vain), now))
     }
@@ -92,12 +92,12 @@ impl Renewal {
 
     /// The keys to sign with. Refused ones are tried on until there are others: somebody may enable them again, and what
     /// refuses them may be one region of many.
-    pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, NoCredentials> {
+    pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, CredentialError> {
         let usable = self.kept.as_ref().filter(|kept| !kept.has_ended(now));
         match (usable, &self.failure) {
             (Some(kept), _) => Ok(Rc::clone(&kept.credentials)),
             (None, Some(failure)) => Err(failure.clone()),
-            (None, None) => Err(NoCredentials {
+            (None, None) => Err(CredentialError {
                 code: "NotRead".to_owned(),
                 problem: "they are being read".to_owned(),
                 advice: "wait",
@@ -107,7 +107,7 @@ impl Renewal {
     }
 
     /// A reading ended.
-    pub(super) fn note(&mut self, read: Result<Kept, NoCredentials>, now: SystemTime) {
+    pub(super) fn note(&mut self, read: Result<Cached, CredentialError>, now: SystemTime) {
         self.read_at = Some(now);
         match read {
             Ok(kept) => {
@@ -148,13 +148,13 @@ impl Renewal {
     /// What somebody must do something about, `advice` if it is that keys from here are refused.
     ///
     /// Keys that somebody has accepted get one reading more: they may have been exchanged twice in a short time.
-    pub(super) fn trouble(&self, advice: &'static str) -> Option<Trouble> {
+    pub(super) fn problem(&self, advice: &'static str) -> Option<CredentialProblem> {
         match &self.failure {
             Some(failure) if !failure.is_passing || self.in_vain >= PASSING_MAX => {
-                Some(Trouble::NoCredentials(failure.clone()))
+                Some(CredentialProblem::Unavailable(failure.clone()))
             }
             None if self.is_wanted && self.in_vain > u32::from(self.is_accepted) => {
-                Some(Trouble::Refused { advice })
+                Some(CredentialProblem::Refused { advice })
             }
             _ => None,
         }
@@ -183,84 +183,84 @@ mod tests {
         Credentials::new(id.to_owned(), "secret".to_owned(), None)
     }
 
-    fn lasting(id: &str) -> Kept {
-        Kept::lasting(keys(id))
+    fn lasting(id: &str) -> Cached {
+        Cached::lasting(keys(id))
     }
 
-    fn session(seconds: u64, lifetime: u64) -> Kept {
-        Kept::session(keys("session"), at(seconds), Duration::from_secs(lifetime))
+    fn session(seconds: u64, lifetime: u64) -> Cached {
+        Cached::session(keys("session"), at(seconds), Duration::from_secs(lifetime))
     }
 
-    fn failure(is_passing: bool) -> NoCredentials {
+    fn failure(is_passing: bool) -> CredentialError {
         let (code, problem) = ("Code".to_owned(), "problem".to_owned());
-        NoCredentials { code, problem, advice: "advice", is_passing }
+        CredentialError { code, problem, advice: "advice", is_passing }
     }
 
-    fn noted(read: Result<Kept, NoCredentials>, seconds: u64) -> Renewal {
-        let mut renewal = Renewal::default();
-        renewal.note(read, at(seconds));
-        renewal
+    fn noted(read: Result<Cached, CredentialError>, seconds: u64) -> Refresh {
+        let mut refresh = Refresh::default();
+        refresh.note(read, at(seconds));
+        refresh
     }
 
     /// What happens when the kept keys are refused now.
-    fn refuse(renewal: &mut Renewal, seconds: u64) {
-        let kept = renewal.credentials(at(seconds)).unwrap();
-        renewal.refused(&kept, at(seconds));
+    fn refuse(refresh: &mut Refresh, seconds: u64) {
+        let kept = refresh.credentials(at(seconds)).unwrap();
+        refresh.refused(&kept, at(seconds));
     }
 
     #[test]
     fn keys_are_read_at_first_and_then_never_again_unless_they_are_refused() {
-        assert!(Renewal::default().is_due(at(0)) && Renewal::default().credentials(at(0)).is_err());
-        let mut renewal = noted(Ok(lasting("id")), 0);
-        assert!(!renewal.is_due(at(1_000_000)));
-        refuse(&mut renewal, 1_000_000);
-        assert!(renewal.is_due(at(1_000_000)), "at once");
+        assert!(Refresh::default().is_due(at(0)) && Refresh::default().credentials(at(0)).is_err());
+        let mut refresh = noted(Ok(lasting("id")), 0);
+        assert!(!refresh.is_due(at(1_000_000)));
+        refuse(&mut refresh, 1_000_000);
+        assert!(refresh.is_due(at(1_000_000)), "at once");
     }
 
     #[test]
     fn a_session_is_renewed_five_minutes_before_its_end_or_in_its_last_third() {
         for (lifetime, ages) in [(3600, 3300), (1200, 900), (900, 600), (600, 400), (3, 2)] {
-            let renewal = noted(Ok(session(10, lifetime)), 10);
-            assert!(!renewal.is_due(at(10 + ages - 1)) && renewal.is_due(at(10 + ages)), "{lifetime}");
-            assert!(renewal.credentials(at(10 + lifetime - 1)).is_ok(), "{lifetime}");
-            assert!(renewal.credentials(at(10 + lifetime)).is_err(), "{lifetime}");
+            let refresh = noted(Ok(session(10, lifetime)), 10);
+            assert!(!refresh.is_due(at(10 + ages - 1)) && refresh.is_due(at(10 + ages)), "{lifetime}");
+            assert!(refresh.credentials(at(10 + lifetime - 1)).is_ok(), "{lifetime}");
+            assert!(refresh.credentials(at(10 + lifetime)).is_err(), "{lifetime}");
         }
     }
 
     #[test]
     fn a_renewal_that_fails_spoils_nothing_before_the_end() {
-        let mut renewal = noted(Ok(session(0, 3600)), 0);
-        renewal.note(Err(failure(false)), at(3300));
-        assert!(renewal.credentials(at(3599)).is_ok());
-        assert_eq!(renewal.credentials(at(3600)).unwrap_err(), failure(false));
-        renewal.note(Ok(session(3400, 3600)), at(3400));
-        assert!(renewal.credentials(at(6999)).is_ok() && renewal.trouble("").is_none());
+        let mut refresh = noted(Ok(session(0, 3600)), 0);
+        refresh.note(Err(failure(false)), at(3300));
+        assert!(refresh.credentials(at(3599)).is_ok());
+        assert_eq!(refresh.credentials(at(3600)).unwrap_err(), failure(false));
+        refresh.note(Ok(session(3400, 3600)), at(3400));
+        assert!(refresh.credentials(at(6999)).is_ok() && refresh.problem("").is_none());
     }
 
     #[test]
     fn readings_in_vain_come_ever_more_seldom_and_at_least_twice_a_minute() {
-        let mut renewal = Renewal::default();
+        let mut refresh = Refresh::default();
         let mut now = 0;
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            renewal.note(Err(failure(true)), at(now));
-            assert!(!renewal.is_due(at(now + pause - 1)) && renewal.is_due(at(now + pause)), "{pause}");
+            refresh.note(Err(failure(true)), at(now));
+            assert!(!refresh.is_due(at(now + pause - 1)) && refresh.is_due(at(now + pause)), "{pause}");
             now += pause;
         }
-        assert!(renewal.is_due(at(0)), "the clock was set back");
-        renewal.note(Ok(lasting("id")), at(now));
-        refuse(&mut renewal, now);
-        assert!(renewal.is_due(at(now)), "a success ends the row");
+        assert!(refresh.is_due(at(0)), "the clock was set back");
+        refresh.note(Ok(lasting("id")), at(now));
+        refuse(&mut refresh, now);
+        assert!(refresh.is_due(at(now)), "a success ends the row");
         assert_eq!(pause(u32::MAX), PAUSE_MAX);
     }
 
     #[test]
     fn keys_that_are_refused_although_they_are_new_are_not_read_at_every_call() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
+        let mut refresh = noted(Ok(lasting("a")), 0);
         let mut readings = 0;
         for second in 0..300 {
-            refuse(&mut renewal, second);
-            if renewal.is_due(at(second)) {
-                renewal.note(Ok(lasting("a")), at(second));
+            refuse(&mut refresh, second);
+            if refresh.is_due(at(second)) {
+                refresh.note(Ok(lasting("a")), at(second));
                 readings += 1;
             }
         }
@@ -270,17 +270,17 @@ mod tests {
     #[test]
     fn a_refusal_after_a_quiet_time_begins_a_new_row() {
         for (seconds, is_new) in [(299, false), (300, true)] {
-            let mut renewal = noted(Ok(lasting("a")), 0);
+            let mut refresh = noted(Ok(lasting("a")), 0);
             for _ in 0..12 {
-                refuse(&mut renewal, 0);
-                renewal.note(Ok(lasting("b")), at(0));
+                refuse(&mut refresh, 0);
+                refresh.note(Ok(lasting("b")), at(0));
             }
             // The last reading is longer ago than any pause lasts, so that only the alarm tells.
-            refuse(&mut renewal, seconds);
-            assert_eq!(renewal.trouble("").is_none(), is_new, "{seconds}");
-            renewal.note(Err(failure(true)), at(seconds));
-            assert_eq!(renewal.trouble("").is_none(), is_new, "{seconds}: the first that may pass");
-            assert_eq!(renewal.is_due(at(seconds + 1)), is_new, "{seconds}");
+            refuse(&mut refresh, seconds);
+            assert_eq!(refresh.problem("").is_none(), is_new, "{seconds}");
+            refresh.note(Err(failure(true)), at(seconds));
+            assert_eq!(refresh.problem("").is_none(), is_new, "{seconds}: the first that may pass");
+            assert_eq!(refresh.is_due(at(seconds + 1)), is_new, "{seconds}");
         }
     }
 
@@ -289,23 +289,23 @@ mod tests {
         let mut orders = Vec::new();
         for accepted_before_the_look in [false, true] {
             for accepted_while_it_is_read in [false, true] {
-                let mut renewal = noted(Ok(lasting("a")), 0);
+                let mut refresh = noted(Ok(lasting("a")), 0);
                 let (mut readings, mut alarms) = (0, 0);
                 for second in 0..300 {
                     for _ in 0..5 {
-                        let kept = renewal.credentials(at(second)).unwrap();
-                        renewal.accepted(&kept);
-                        assert!(renewal.holding(at(second)).is_some(), "whom they serve, they serve");
-                        refuse(&mut renewal, second);
+                        let kept = refresh.credentials(at(second)).unwrap();
+                        refresh.accepted(&kept);
+                        assert!(refresh.holding(at(second)).is_some(), "whom they serve, they serve");
+                        refuse(&mut refresh, second);
                         if accepted_before_the_look {
-                            renewal.accepted(&kept);
+                            refresh.accepted(&kept);
                         }
-                        alarms += u32::from(renewal.trouble("").is_some());
-                        if renewal.is_due(at(second)) {
+                        alarms += u32::from(refresh.problem("").is_some());
+                        if refresh.is_due(at(second)) {
                             if accepted_while_it_is_read {
-                                renewal.accepted(&kept);
+                                refresh.accepted(&kept);
                             }
-                            renewal.note(Ok(lasting("a")), at(second));
+                            refresh.note(Ok(lasting("a")), at(second));
                             readings += 1;
                         }
                     }
@@ -319,115 +319,115 @@ mod tests {
 
     #[test]
     fn a_refusal_after_a_quiet_time_is_not_told_with_a_failure_of_before() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        refuse(&mut renewal, 1);
+        let mut refresh = noted(Ok(lasting("a")), 0);
+        refuse(&mut refresh, 1);
         for second in [1, 2, 4, 8, 16] {
-            renewal.note(Err(failure(false)), at(second));
+            refresh.note(Err(failure(false)), at(second));
         }
-        assert!(renewal.trouble("").is_some());
-        refuse(&mut renewal, 301);
-        assert!(renewal.trouble("").is_none() && renewal.is_due(at(301)));
+        assert!(refresh.problem("").is_some());
+        refuse(&mut refresh, 301);
+        assert!(refresh.problem("").is_none() && refresh.is_due(at(301)));
     }
 
     #[test]
     fn a_reading_that_brings_keys_ends_the_row_of_those_that_failed() {
-        let mut renewal = Renewal::default();
+        let mut refresh = Refresh::default();
         for second in [0, 1, 3, 7] {
-            renewal.note(Err(failure(true)), at(second));
+            refresh.note(Err(failure(true)), at(second));
         }
-        renewal.note(Ok(session(15, 3600)), at(15));
-        renewal.note(Err(failure(true)), at(3315));
-        assert_eq!(renewal.trouble(""), None, "the first in its row");
+        refresh.note(Ok(session(15, 3600)), at(15));
+        refresh.note(Err(failure(true)), at(3315));
+        assert_eq!(refresh.problem(""), None, "the first in its row");
         // After a refusal it leaves a pause of one second.
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        refuse(&mut renewal, 1);
+        let mut refresh = noted(Ok(lasting("a")), 0);
+        refuse(&mut refresh, 1);
         for second in [1, 2, 4, 8] {
-            renewal.note(Err(failure(true)), at(second));
+            refresh.note(Err(failure(true)), at(second));
         }
-        renewal.note(Ok(lasting("b")), at(16));
-        refuse(&mut renewal, 16);
-        assert!(!renewal.is_due(at(16)) && renewal.is_due(at(17)));
+        refresh.note(Ok(lasting("b")), at(16));
+        refuse(&mut refresh, 16);
+        assert!(!refresh.is_due(at(16)) && refresh.is_due(at(17)));
     }
 
     #[test]
     fn a_failure_to_read_is_forgotten_with_the_next_reading_though_the_keys_are_accepted_again() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        refuse(&mut renewal, 1);
-        renewal.note(Err(failure(false)), at(1));
-        let kept = renewal.credentials(at(2)).unwrap();
-        renewal.accepted(&kept);
-        assert!(renewal.is_due(at(2)) && renewal.holding(at(2)).is_some());
-        renewal.note(Ok(lasting("a")), at(2));
-        refuse(&mut renewal, 86_400);
-        assert_eq!(renewal.trouble(""), None);
+        let mut refresh = noted(Ok(lasting("a")), 0);
+        refuse(&mut refresh, 1);
+        refresh.note(Err(failure(false)), at(1));
+        let kept = refresh.credentials(at(2)).unwrap();
+        refresh.accepted(&kept);
+        assert!(refresh.is_due(at(2)) && refresh.holding(at(2)).is_some());
+        refresh.note(Ok(lasting("a")), at(2));
+        refuse(&mut refresh, 86_400);
+        assert_eq!(refresh.problem(""), None);
     }
 
     #[test]
     fn an_answer_about_keys_that_are_replaced_already_changes_nothing() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        let a = renewal.credentials(at(0)).unwrap();
-        renewal.refused(&a, at(0));
-        renewal.note(Ok(lasting("b")), at(0));
-        renewal.refused(&a, at(0));
-        assert!(!renewal.is_due(at(100)));
-        refuse(&mut renewal, 100);
-        renewal.accepted(&a);
-        assert!(renewal.is_due(at(100)) && renewal.holding(at(100)).is_none(), "b is still refused");
+        let mut refresh = noted(Ok(lasting("a")), 0);
+        let a = refresh.credentials(at(0)).unwrap();
+        refresh.refused(&a, at(0));
+        refresh.note(Ok(lasting("b")), at(0));
+        refresh.refused(&a, at(0));
+        assert!(!refresh.is_due(at(100)));
+        refuse(&mut refresh, 100);
+        refresh.accepted(&a);
+        assert!(refresh.is_due(at(100)) && refresh.holding(at(100)).is_none(), "b is still refused");
     }
 
     #[test]
     fn refused_keys_are_tried_on_until_there_are_others_but_hold_for_nothing() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        assert!(renewal.holding(at(1)).is_some());
-        refuse(&mut renewal, 1);
-        assert!(renewal.credentials(at(1)).is_ok() && renewal.holding(at(1)).is_none());
-        renewal.note(Err(failure(false)), at(1));
-        assert!(renewal.credentials(at(1)).is_ok() && renewal.holding(at(1)).is_none());
-        renewal.note(Ok(lasting("b")), at(2));
-        assert!(renewal.holding(at(2)).is_some());
+        let mut refresh = noted(Ok(lasting("a")), 0);
+        assert!(refresh.holding(at(1)).is_some());
+        refuse(&mut refresh, 1);
+        assert!(refresh.credentials(at(1)).is_ok() && refresh.holding(at(1)).is_none());
+        refresh.note(Err(failure(false)), at(1));
+        assert!(refresh.credentials(at(1)).is_ok() && refresh.holding(at(1)).is_none());
+        refresh.note(Ok(lasting("b")), at(2));
+        assert!(refresh.holding(at(2)).is_some());
     }
 
     #[test]
     fn a_failure_to_renew_is_not_made_good_by_keys_that_still_hold() {
-        let mut renewal = noted(Ok(session(0, 3600)), 0);
+        let mut refresh = noted(Ok(session(0, 3600)), 0);
         for second in [3300, 3301, 3303] {
-            renewal.note(Err(failure(true)), at(second));
-            let kept = renewal.credentials(at(second)).unwrap();
-            renewal.accepted(&kept);
+            refresh.note(Err(failure(true)), at(second));
+            let kept = refresh.credentials(at(second)).unwrap();
+            refresh.accepted(&kept);
         }
-        assert!(!renewal.is_due(at(3306)) && renewal.is_due(at(3307)), "after 4 s, the third pause");
+        assert!(!refresh.is_due(at(3306)) && refresh.is_due(at(3307)), "after 4 s, the third pause");
     }
 
     #[test]
     fn what_may_pass_is_trouble_only_when_it_does_not() {
-        let told = Some(Trouble::NoCredentials(failure(false)));
-        assert_eq!(noted(Err(failure(false)), 0).trouble(""), told);
-        let mut renewal = noted(Err(failure(true)), 0);
-        assert_eq!(renewal.trouble(""), None);
-        renewal.note(Err(failure(true)), at(1));
-        assert_eq!(renewal.trouble(""), Some(Trouble::NoCredentials(failure(true))));
-        renewal.note(Ok(lasting("a")), at(3));
-        assert_eq!(renewal.trouble(""), None);
+        let told = Some(CredentialProblem::Unavailable(failure(false)));
+        assert_eq!(noted(Err(failure(false)), 0).problem(""), told);
+        let mut refresh = noted(Err(failure(true)), 0);
+        assert_eq!(refresh.problem(""), None);
+        refresh.note(Err(failure(true)), at(1));
+        assert_eq!(refresh.problem(""), Some(CredentialProblem::Unavailable(failure(true))));
+        refresh.note(Ok(lasting("a")), at(3));
+        assert_eq!(refresh.problem(""), None);
     }
 
     #[test]
     fn refused_keys_are_trouble_only_when_reading_them_again_did_not_help() {
-        let mut renewal = noted(Ok(lasting("a")), 0);
-        refuse(&mut renewal, 1);
-        assert_eq!(renewal.trouble("advice"), None);
-        renewal.note(Ok(lasting("a")), at(1));
-        assert_eq!(renewal.trouble("advice"), None);
-        refuse(&mut renewal, 1);
-        let told = Some(Trouble::Refused { advice: "advice" });
-        assert_eq!(renewal.trouble("advice"), told);
+        let mut refresh = noted(Ok(lasting("a")), 0);
+        refuse(&mut refresh, 1);
+        assert_eq!(refresh.problem("advice"), None);
+        refresh.note(Ok(lasting("a")), at(1));
+        assert_eq!(refresh.problem("advice"), None);
+        refuse(&mut refresh, 1);
+        let told = Some(CredentialProblem::Refused { advice: "advice" });
+        assert_eq!(refresh.problem("advice"), told);
         // The same with keys that another place accepts.
-        let mut renewal = noted(Ok(lasting("a")), 0);
+        let mut refresh = noted(Ok(lasting("a")), 0);
         for (second, expected) in [(1, None), (2, None), (3, told.clone()), (4, told)] {
-            let kept = renewal.credentials(at(second)).unwrap();
-            renewal.accepted(&kept);
-            refuse(&mut renewal, second);
-            assert_eq!(renewal.trouble("advice"), expected, "{second}");
-            renewal.note(Ok(lasting("a")), at(second));
+            let kept = refresh.credentials(at(second)).unwrap();
+            refresh.accepted(&kept);
+            refuse(&mut refresh, second);
+            assert_eq!(refresh.problem("advice"), expected, "{second}");
+            refresh.note(Ok(lasting("a")), at(second));
         }
     }
 }
