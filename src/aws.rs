@@ -104,7 +104,7 @@ pub struct AwsError {
     /// AWS's own words.
     pub message: Option<String>,
     /// Whether it may pass by itself: AWS is busy, broken or out of reach.
-    pub is_passing: bool,
+    pub is_transient: bool,
 }
 
 impl AwsError {
@@ -122,11 +122,11 @@ impl AwsError {
         };
         let is_throttled = status == Some(429)
             || matches!(code.as_str(), "Throttling" | "ThrottlingException" | "RequestLimitExceeded");
-        let is_passing = match status {
+        let is_transient = match status {
             Some(status) => is_throttled || status >= 500 || status == 200,
             None => !matches!(error, SdkError::ConstructionFailure(_)),
         };
-        Self { code, message: error.message().map(str::to_owned), is_passing }
+        Self { code, message: error.message().map(str::to_owned), is_transient }
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
             let response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
             SdkError::service_error(E::generic(meta.build()), response)
         };
-        for (error, code, is_passing) in [
+        for (error, code, is_transient) in [
             (answered(403, Some("AccessDenied")), "AccessDenied", false),
             (answered(400, Some("Throttling")), "Throttling", true),
             (answered(400, Some("ThrottlingException")), "ThrottlingException", true),
@@ -181,7 +181,7 @@ mod tests {
             (SdkError::construction_failure("no region"), "NotSent", false),
         ] {
             let fault = AwsError::of(&error);
-            assert_eq!((fault.code.as_str(), fault.is_passing), (code, is_passing), "{error:?}");
+            assert_eq!((fault.code.as_str(), fault.is_transient), (code, is_transient), "{error:?}");
         }
         assert_eq!(AwsError::of(&answered(403, Some("X"))).message.as_deref(), Some("words"));
     }

@@ -352,10 +352,11 @@ async fn a_write_takes_the_keys_of_the_look_before_it_and_waits_for_no_others() 
     let stage = stage(Keys::Secret).await;
     let config = CredentialsConfig::SecretsManager { secret_arn: wire::secret_arn(SECRET) };
     let sdk = aws::config(stage.aws.environment()).unwrap();
-    let source = CredentialsSource::new(config, &BTreeSet::new(), &sdk);
+    let https = Https::new(true).unwrap();
+    let source = CredentialsSource::new(config, &BTreeSet::new(), &sdk, https.clone());
     let url = stage.cloud.url().parse::<http::Uri>().unwrap().into_parts();
     let url = BaseUrl { scheme: url.scheme.unwrap(), authority: url.authority.unwrap() };
-    let client = Client::new(Https::new(true).unwrap(), source, ServiceUrl::Fixed(url), 7);
+    let client = Client::new(https, source, ServiceUrl::Fixed(url), 7);
     let target = Target {
         region_id: RegionId::parse(REGION).unwrap(),
         endpoint_id: EndpointId::parse("ep-a").unwrap(),

@@ -104,7 +104,7 @@ impl<'a> Caller<'a> {
             audience: "audience".to_owned(),
             sts_url: BaseUrl::sts(),
         });
-        let source = CredentialsSource::new(config, &BTreeSet::new(), &aws);
+        let source = CredentialsSource::new(config, &BTreeSet::new(), &aws, cloud);
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH);
         Self { client: Client::new(cloud, source, ServiceUrl::Regional, 7), clock }
     }
@@ -186,7 +186,7 @@ async fn a_reading_that_is_given_up_has_failed_like_any_other() {
     let Some(CredentialProblem::Unavailable(why)) = caller.client.credential_problem() else {
         panic!("it has no keys")
     };
-    assert_eq!((why.code.as_str(), why.is_passing), ("Timeout", true));
+    assert_eq!((why.code.as_str(), why.is_transient), ("Timeout", true));
 }
 
 #[tokio::test(start_paused = true)]

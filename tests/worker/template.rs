@@ -20,7 +20,6 @@ use privatelink_detach::alibaba::credentials::{
     Credentials, CredentialsConfig, CredentialsSource, OidcConfig,
 };
 use privatelink_detach::alibaba::error::Unanswered;
-use privatelink_detach::alibaba::service_clock::ServiceClock;
 use privatelink_detach::alibaba::service_url::BaseUrl;
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::aws;
@@ -168,10 +167,11 @@ async fn the_token_that_a_keyless_worker_asks_for_is_the_one_that_its_role_may_h
     let deployment = Deployment::of("KEYLESS", &[]);
     let variables = deployment.variables("WorkerFunction");
     let config = WorkerConfig::read(|name| variables.get(name).cloned()).unwrap();
-    let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk);
     let kept = Kept(RefCell::default());
+    let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk, &kept);
     let clock = Clock::starting_at(aws.now());
-    source.current(&&kept, &ServiceClock::default(), &clock).await.unwrap_err();
+    source.current(&clock).await.unwrap_err();
+    drop(source);
     let [request] = &kept.0.into_inner()[..] else { panic!("one exchange") };
     let form = String::from_utf8(request.body().to_vec()).unwrap();
     let token = form.split('&').find_map(|pair| pair.strip_prefix("OIDCToken=")).unwrap();

@@ -1,9 +1,9 @@
-//! Keys without a key: AWS vouches for the function with a signed token, and Alibaba Cloud's STS gives a role's session
-//! for it. Nothing is stored anywhere.
+//! OIDC federation: AWS signs a token for the function, and Alibaba Cloud's STS issues a role session for the token.
 //!
-//! Token and session pass through here and are never shown: not in a URL, a log line or an error.
+//! Neither token nor session is stored, and neither may appear in a URL, a log line or an error.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aws_sdk_sts::Client;
@@ -23,99 +23,100 @@ use crate::calendar;
 use crate::clock::Clock;
 use crate::request::RegionId;
 
-/// How long AWS's token may be used: it is exchanged within seconds. AWS's own default, and the policy's limit.
+/// The API operation of AWS STS that returns the token.
+pub(super) const TOKEN_CALL: &str = "GetWebIdentityToken";
+
+/// Lifetime of the token, which is exchanged within seconds: AWS's default, and the maximum that the role's policy allows.
 const TOKEN_LIFETIME_SECONDS: i32 = 300;
 
-/// The signature that both sides know.
+/// The signing algorithm that both AWS and Alibaba Cloud support.
 const TOKEN_ALGORITHM: &str = "RS256";
 
-/// Time for one try of the exchange. Beside what AWS takes for the token it fits into the time that a call may give to
-/// its keys; a second try, after the clock was corrected, gets what is left.
+/// Timeout of one request to Alibaba Cloud's STS. Together with AWS's time for the token it fits into the share of a call's
+/// time that its credentials may take; a second request, after a clock correction, gets the rest of that share.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Shortest session that is one: times travel in whole seconds.
+/// Shortest usable session: the service states times in whole seconds.
 const SESSION_LIFETIME_MIN: Duration = Duration::from_secs(1);
 
-/// Shortest piece of a token that is looked for in what Alibaba Cloud says: anything shorter gives nothing away.
+/// Shortest piece of a token that is redacted from messages; a shorter piece reveals nothing.
 const TOKEN_PIECE_MIN: usize = 12;
 
-/// Who is trusted with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OidcConfig {
-    /// The RAM role whose session is wanted.
+    /// The RAM role whose session the worker uses.
     pub role_arn: String,
     /// The OIDC provider in RAM that stands for the AWS account.
     pub oidc_provider_arn: String,
-    /// The session's name, as Alibaba Cloud's audit log shows it.
+    /// The session's name in Alibaba Cloud's audit log.
     pub role_session_name: String,
-    /// Whom AWS's token is for: one of the provider's client ids.
+    /// The audience of AWS's token: one of the provider's client IDs.
     pub audience: String,
-    /// Alibaba Cloud's STS.
+    /// The address of Alibaba Cloud's STS.
     pub sts_url: BaseUrl,
 }
 
-/// The exchange.
+/// Exchanges AWS's token for a session of Alibaba Cloud.
 #[derive(Debug)]
-pub(super) struct Oidc {
+pub(super) struct Oidc<T> {
     aws: Client,
+    transport: T,
+    service_clock: Rc<ServiceClock>,
     config: OidcConfig,
     session_policy: String,
 }
 
-impl Oidc {
-    pub(super) fn new(aws: Client, config: OidcConfig, allowed_regions: &BTreeSet<RegionId>) -> Self {
+impl<T> Oidc<T> {
+    pub(super) fn new(
+        aws: Client,
+        transport: T,
+        config: OidcConfig,
+        allowed_regions: &BTreeSet<RegionId>,
+    ) -> Self {
         let session_policy = session_policy(allowed_regions).unwrap_or_else(|| {
-            warn!("ALLOWED_REGIONS is too long for a session's policy: sessions are not limited to these regions");
+            warn!(
+                "ALLOWED_REGIONS is too long for a session policy: sessions are not limited to these regions"
+            );
             policy_for(["*"])
         });
-        Self { aws, config, session_policy }
+        Self { aws, transport, service_clock: Rc::default(), config, session_policy }
     }
 
+    /// Alibaba Cloud's clock, corrected when the STS rejects a timestamp.
+    pub(super) fn service_clock(&self) -> &Rc<ServiceClock> {
+        &self.service_clock
+    }
+}
+
+impl<T: Transport> Oidc<T> {
     /// A new session.
-    pub(super) async fn exchange<T: Transport>(
-        &self,
-        transport: &T,
-        service_clock: &ServiceClock,
-        clock: &Clock,
-    ) -> Result<Cached, CredentialError> {
+    pub(super) async fn exchange(&self, clock: &Clock) -> Result<Cached, CredentialError> {
         let token = self.token().await?;
-        self.assume_by_the_right_clock(&token, transport, service_clock, clock).await
+        self.session(&token, clock).await
     }
 
-    /// AWS's word for who this function is.
+    /// A token in which AWS states the function's role.
     async fn token(&self) -> Result<String, CredentialError> {
         let call = self.aws.get_web_identity_token().audience(&self.config.audience);
         let call = call.signing_algorithm(TOKEN_ALGORITHM).duration_seconds(TOKEN_LIFETIME_SECONDS);
-        let answer = call.send().await.map_err(|error| {
-            CredentialError::from_aws("GetWebIdentityToken", AwsError::of(&error), advice::of_token)
-        })?;
-        answer.web_identity_token.ok_or_else(|| unreadable("GetWebIdentityToken"))
+        let response = call.send().await;
+        let response =
+            response.map_err(|error| CredentialError::from_aws(TOKEN_CALL, AwsError::of(&error)))?;
+        response.web_identity_token.ok_or_else(|| unreadable(TOKEN_CALL))
     }
 
-    /// The role's session for a token, asked for a second time if the first answer has corrected our clock.
-    async fn assume_by_the_right_clock<T: Transport>(
-        &self,
-        token: &str,
-        transport: &T,
-        service_clock: &ServiceClock,
-        clock: &Clock,
-    ) -> Result<Cached, CredentialError> {
-        let assumed = match self.assume(token, transport, service_clock, clock).await {
-            Err(ExchangeError::Clock(_)) => self.assume(token, transport, service_clock, clock).await,
-            assumed => assumed,
+    /// The role session for a token, requested again if the first response has corrected the clock.
+    async fn session(&self, token: &str, clock: &Clock) -> Result<Cached, CredentialError> {
+        let session = match self.assume_role(token, clock).await {
+            Err(ExchangeError::Clock(_)) => self.assume_role(token, clock).await,
+            session => session,
         };
-        assumed.map_err(|fault| match fault {
-            ExchangeError::Clock(why) | ExchangeError::Other(why) => why,
+        session.map_err(|error| match error {
+            ExchangeError::Clock(error) | ExchangeError::Other(error) => error,
         })
     }
 
-    async fn assume<T: Transport>(
-        &self,
-        token: &str,
-        transport: &T,
-        service_clock: &ServiceClock,
-        clock: &Clock,
-    ) -> Result<Cached, ExchangeError> {
+    async fn assume_role(&self, token: &str, clock: &Clock) -> Result<Cached, ExchangeError> {
         let call = AssumeRoleWithOidc {
             role_arn: &self.config.role_arn,
             oidc_provider_arn: &self.config.oidc_provider_arn,
@@ -124,17 +125,14 @@ impl Oidc {
             policy: &self.session_policy,
         };
         let began = clock.wall();
-        // The address was parsed at start, and everything else is encoded: a request always comes out.
-        let request = sts::request(&self.config.sts_url, &call, service_clock.at(began))
-            .map_err(|_| unanswered(Unanswered::ConnectionLost))?;
-        let response = transport.send(request, EXCHANGE_TIMEOUT).await.map_err(unanswered)?;
+        let request = sts::request(&self.config.sts_url, &call, self.service_clock.at(began));
+        let response = self.transport.send(request, EXCHANGE_TIMEOUT).await.map_err(no_response)?;
         let status = response.status().as_u16();
         if status == 200 {
-            // By the service's clock: ours may be wrong.
+            // The remaining lifetime is measured by the service's clock: the function's may be wrong.
             let date = service_clock::date(response.headers())
-                .unwrap_or_else(|| calendar::utc(service_clock.at(clock.wall())));
-            let session = sts::read(response.body());
-            let session = session.and_then(|session| {
+                .unwrap_or_else(|| calendar::utc(self.service_clock.at(clock.wall())));
+            let session = sts::read(response.body()).and_then(|session| {
                 let lifetime = Duration::try_from(session.expiration - date).ok()?.min(SESSION_LIFETIME);
                 let is_usable = session.credentials.can_be_sent() && lifetime >= SESSION_LIFETIME_MIN;
                 is_usable.then(|| Cached::session(session.credentials, began, lifetime))
@@ -143,24 +141,24 @@ impl Oidc {
         }
         let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
         let Some(coded) = coded else {
-            return Err(unanswered(Unanswered::Status(status)));
+            return Err(no_response(Unanswered::Status(status)));
         };
         if coded.kind == Kind::Clock {
-            service_clock.correct(began, response.headers());
-            return Err(ExchangeError::Clock(refused(coded)));
+            self.service_clock.correct(began, response.headers());
+            return Err(ExchangeError::Clock(rejected(coded)));
         }
-        Err(ExchangeError::Other(refused(coded)))
+        Err(ExchangeError::Other(rejected(coded)))
     }
 }
 
-/// Why an exchange brought no session.
+/// Why an exchange returned no session.
 enum ExchangeError {
-    /// Our clock is wrong, and now corrected if that was possible.
+    /// Alibaba Cloud rejected the timestamp; the service clock is corrected if the response had a date.
     Clock(CredentialError),
     Other(CredentialError),
 }
 
-/// A message without the token, whole or in parts, and without what a quotation left of a part that it cut.
+/// A message without the token, its parts, and any truncated part.
 fn without_token(message: &str, token: &str) -> String {
     let mut message = redact(message, token);
     for part in token.split('.') {
@@ -176,24 +174,24 @@ fn without_token(message: &str, token: &str) -> String {
     message
 }
 
-fn refused(coded: Coded) -> CredentialError {
+fn rejected(coded: Coded) -> CredentialError {
     let code = coded.code.as_str().to_owned();
-    let says = coded.message.map_or(String::new(), |message| format!(": {message}"));
-    let is_passing = matches!(coded.kind, Kind::Transient | Kind::Throttled | Kind::NonceUsed);
+    let message = coded.message.map_or(String::new(), |message| format!(": {message}"));
+    let is_transient = matches!(coded.kind, Kind::Transient | Kind::Throttled | Kind::NonceUsed);
     CredentialError {
-        problem: format!("{} answered {code}{says}", sts::ACTION),
-        advice: if is_passing { advice::WAIT } else { advice::of_exchange(&code) },
-        is_passing,
+        problem: format!("{} failed with {code}{message}", sts::ACTION),
+        advice: if is_transient { advice::WAIT } else { advice::of(sts::ACTION, &code) },
+        is_transient,
         code,
     }
 }
 
-fn unanswered(why: Unanswered) -> ExchangeError {
+fn no_response(why: Unanswered) -> ExchangeError {
     let code = why.name();
     ExchangeError::Other(CredentialError {
-        problem: format!("{} got no usable answer: {code}", sts::ACTION),
+        problem: format!("{} got no usable response: {code}", sts::ACTION),
         advice: advice::WAIT,
-        is_passing: true,
+        is_transient: true,
         code,
     })
 }
@@ -201,16 +199,15 @@ fn unanswered(why: Unanswered) -> ExchangeError {
 fn unreadable(call: &str) -> CredentialError {
     CredentialError {
         code: Unanswered::UnreadableAnswer.name(),
-        problem: format!("{call} answered something that holds nothing usable"),
+        problem: format!("the response to {call} has no usable content"),
         advice: advice::UNREADABLE,
-        is_passing: true,
+        is_transient: true,
     }
 }
 
-/// What the session may do of all that its role may: the calls of this worker, in the regions that it serves.
+/// A policy that limits the session to the worker's API calls in the allowed regions; `None` if it is too long.
 ///
-/// The account is left open: it is the role's, and the role's own policy says which endpoints and groups. `None` if the
-/// regions are too many for a policy.
+/// The account stays a wildcard because it is the role's; the role's own policy limits endpoints and groups.
 fn session_policy(allowed_regions: &BTreeSet<RegionId>) -> Option<String> {
     if allowed_regions.is_empty() {
         return Some(policy_for(["*"]));
@@ -243,12 +240,12 @@ mod tests {
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJlLW9mLWF3cw";
 
-    /// How long an answer takes: a session's life begins before it.
-    const ANSWER_TAKES: Duration = Duration::from_millis(400);
+    /// How long a response takes. A session's lifetime starts before it.
+    const RESPONSE_TIME: Duration = Duration::from_millis(400);
 
-    /// Gives its answers one after the other, and keeps what it was sent.
+    /// Returns its responses in order, and records the requests.
     struct Canned {
-        answers: RefCell<Vec<http::Response<Bytes>>>,
+        responses: RefCell<Vec<http::Response<Bytes>>>,
         sent: RefCell<Vec<http::Request<Bytes>>>,
     }
 
@@ -259,17 +256,17 @@ mod tests {
             _: Duration,
         ) -> Result<http::Response<Bytes>, Unanswered> {
             self.sent.borrow_mut().push(request);
-            tokio::time::advance(ANSWER_TAKES).await;
-            Ok(self.answers.borrow_mut().remove(0))
+            tokio::time::advance(RESPONSE_TIME).await;
+            Ok(self.responses.borrow_mut().remove(0))
         }
     }
 
-    fn canned(answers: &[(u16, &str, &str)]) -> Canned {
-        let answer = |(status, date, body): &(u16, &str, &str)| {
-            let answer = http::Response::builder().status(*status).header("date", *date);
-            answer.body(Bytes::from((*body).to_owned())).unwrap()
+    fn canned(responses: &[(u16, &str, &str)]) -> Canned {
+        let response = |(status, date, body): &(u16, &str, &str)| {
+            let response = http::Response::builder().status(*status).header("date", *date);
+            response.body(Bytes::from((*body).to_owned())).unwrap()
         };
-        Canned { answers: RefCell::new(answers.iter().map(answer).collect()), sent: RefCell::default() }
+        Canned { responses: RefCell::new(responses.iter().map(response).collect()), sent: RefCell::default() }
     }
 
     fn session(expiration: &str) -> String {
@@ -279,14 +276,14 @@ mod tests {
         .to_string()
     }
 
-    /// What is kept of a session that was asked for so long after 1970-01-01T00:00:00Z, and lasts so long.
-    fn kept_since(after: Duration, lifetime: Duration) -> Cached {
+    /// A session that was requested `after` 1970-01-01T00:00:00Z.
+    fn cached_since(after: Duration, lifetime: Duration) -> Cached {
         let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
         Cached::session(credentials, SystemTime::UNIX_EPOCH + after, lifetime)
     }
 
-    /// One exchange of the token at 1970-01-01T00:00:00Z by our clock.
-    async fn assume(canned: &Canned) -> Result<Cached, CredentialError> {
+    /// Exchanges the token at 1970-01-01T00:00:00Z by the function's clock.
+    async fn exchange(canned: &Canned) -> Result<Cached, CredentialError> {
         let region = SdkConfig::builder().region(Region::from_static("us-east-1"));
         let region = region.behavior_version(aws_sdk_sts::config::BehaviorVersion::latest()).build();
         let config = OidcConfig {
@@ -296,71 +293,70 @@ mod tests {
             audience: "audience".to_owned(),
             sts_url: BaseUrl::sts(),
         };
-        let oidc = Oidc::new(Client::new(&region), config, &BTreeSet::new());
-        let (clock, service_clock) = (Clock::starting_at(SystemTime::UNIX_EPOCH), ServiceClock::default());
-        oidc.assume_by_the_right_clock(TOKEN, &canned, &service_clock, &clock).await
+        let oidc = Oidc::new(Client::new(&region), canned, config, &BTreeSet::new());
+        oidc.session(TOKEN, &Clock::starting_at(SystemTime::UNIX_EPOCH)).await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sessions_life_is_counted_by_the_services_clock() {
+    async fn session_lifetime_is_measured_by_the_services_clock() {
         let date = "Sun, 22 Nov 2026 07:00:00 GMT";
         for (expiration, seconds) in
             [("2026-11-22T08:00:00Z", 3600), ("2026-11-22T07:15:00Z", 900), ("2026-11-23T07:00:00Z", 3600)]
         {
-            let kept = assume(&canned(&[(200, date, &session(expiration))])).await.unwrap();
+            let cached = exchange(&canned(&[(200, date, &session(expiration))])).await.unwrap();
             let lifetime = Duration::from_secs(seconds);
-            assert_eq!(kept, kept_since(Duration::ZERO, lifetime), "{expiration}");
+            assert_eq!(cached, cached_since(Duration::ZERO, lifetime), "{expiration}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_wrong_is_corrected_once_and_the_token_sent_again() {
+    async fn wrong_clock_is_corrected_once_and_the_token_sent_again() {
         let expired = r#"{"Code":"InvalidTimeStamp.Expired"}"#;
         let date = "Thu, 01 Jan 1970 02:00:00 GMT";
-        let answers = canned(&[(400, date, expired), (200, date, &session("1970-01-01T03:00:00Z"))]);
-        assert!(assume(&answers).await.is_ok());
-        let times: Vec<_> = answers.sent.borrow().iter().map(|sent| sent.uri().to_string()).collect();
+        let transport = canned(&[(400, date, expired), (200, date, &session("1970-01-01T03:00:00Z"))]);
+        assert!(exchange(&transport).await.is_ok());
+        let times: Vec<_> = transport.sent.borrow().iter().map(|sent| sent.uri().to_string()).collect();
         assert!(times[0].contains("Timestamp=1970-01-01T00%3A00%3A00Z"), "{times:?}");
         assert!(times[1].contains("Timestamp=1970-01-01T02%3A00%3A00Z"), "{times:?}");
 
-        // Without a date, the corrected clock counts a session's life.
-        let answers = canned(&[(400, date, expired), (200, "", &session("1970-01-01T02:30:00Z"))]);
-        let kept = assume(&answers).await.unwrap();
-        let lifetime = Duration::from_mins(30).saturating_sub(2 * ANSWER_TAKES);
-        assert_eq!(kept, kept_since(ANSWER_TAKES, lifetime));
+        // Without a date, the corrected clock measures the lifetime.
+        let transport = canned(&[(400, date, expired), (200, "", &session("1970-01-01T02:30:00Z"))]);
+        let cached = exchange(&transport).await.unwrap();
+        let lifetime = Duration::from_mins(30).saturating_sub(2 * RESPONSE_TIME);
+        assert_eq!(cached, cached_since(RESPONSE_TIME, lifetime));
 
-        let answers = canned(&[(400, date, expired), (400, date, expired), (400, date, expired)]);
-        let fault = assume(&answers).await.unwrap_err();
-        assert_eq!((answers.sent.borrow().len(), fault.code.as_str()), (2, "InvalidTimeStamp.Expired"));
+        let transport = canned(&[(400, date, expired), (400, date, expired), (400, date, expired)]);
+        let error = exchange(&transport).await.unwrap_err();
+        assert_eq!((transport.sent.borrow().len(), error.code.as_str()), (2, "InvalidTimeStamp.Expired"));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_quotes_the_token_is_told_without_it() {
+    async fn error_does_not_quote_the_token() {
         let [header, claims, signature] = TOKEN.split('.').collect::<Vec<_>>()[..] else { unreachable!() };
         let whole = format!("Cannot read {TOKEN}");
         let parts = format!("header {header}, claims {claims}, signature {signature}");
         let cut = format!("Cannot read {}...", &TOKEN[..TOKEN.len() - 30]);
         for message in [whole.clone(), parts, whole.replace('.', "%2E"), cut] {
             let body = json!({ "Code": "AuthenticationFail.OIDCToken.Invalid", "Message": message });
-            let fault = assume(&canned(&[(401, "", &body.to_string())])).await.unwrap_err();
+            let error = exchange(&canned(&[(401, "", &body.to_string())])).await.unwrap_err();
             for part in [header, claims, signature] {
-                assert!(!format!("{fault:?}").contains(&part[..TOKEN_PIECE_MIN]), "{fault:?}");
+                assert!(!format!("{error:?}").contains(&part[..TOKEN_PIECE_MIN]), "{error:?}");
             }
-            assert!(fault.problem.contains("[redacted]") && !fault.is_passing, "{fault:?}");
+            assert!(error.problem.contains("[redacted]") && !error.is_transient, "{error:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_no_session_is_none_and_may_pass() {
+    async fn unusable_session_is_a_transient_error() {
         let date = "Sun, 22 Nov 2026 07:00:00 GMT";
-        let (over, hardly) = (session("2026-11-22T07:00:00Z"), session("2026-11-22T07:00:00.9Z"));
+        let (expired, expiring) = (session("2026-11-22T07:00:00Z"), session("2026-11-22T07:00:00.9Z"));
         let unsendable = session("2026-11-22T08:00:00Z").replace("t0ken", "t 0ken");
         let code = r#"{"Code":"EntityNotExist.Role"}"#;
         for (status, body, name) in [
             (200, "", "UnreadableAnswer"),
             (200, "{}", "UnreadableAnswer"),
-            (200, over.as_str(), "UnreadableAnswer"),
-            (200, hardly.as_str(), "UnreadableAnswer"),
+            (200, expired.as_str(), "UnreadableAnswer"),
+            (200, expiring.as_str(), "UnreadableAnswer"),
             (200, unsendable.as_str(), "UnreadableAnswer"),
             (302, code, "Http302"),
             (403, "<html>proxy</html>", "Http403"),
@@ -369,12 +365,12 @@ mod tests {
             (400, r#"{"Code":"Throttling.User"}"#, "Throttling.User"),
             (400, r#"{"Code":"SignatureNonceUsed"}"#, "SignatureNonceUsed"),
         ] {
-            let fault = assume(&canned(&[(status, date, body)])).await.unwrap_err();
-            assert_eq!((fault.code.as_str(), fault.is_passing), (name, true), "{body}");
-            assert!(!format!("{fault:?}").contains("s3cret"), "{fault:?}");
+            let error = exchange(&canned(&[(status, date, body)])).await.unwrap_err();
+            assert_eq!((error.code.as_str(), error.is_transient), (name, true), "{body}");
+            assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
-        let fault = assume(&canned(&[(404, date, code)])).await.unwrap_err();
-        assert_eq!((fault.code.as_str(), fault.is_passing), ("EntityNotExist.Role", false));
+        let error = exchange(&canned(&[(404, date, code)])).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.is_transient), ("EntityNotExist.Role", false));
     }
 
     fn regions(count: usize) -> BTreeSet<RegionId> {
@@ -382,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_may_do_what_the_worker_does_where_it_does_it() {
+    fn session_policy_allows_the_workers_calls_in_its_regions() {
         let expected = |resources: &[&str]| {
             json!({ "Version": "1", "Statement": [{
                 "Effect": "Allow",

@@ -1,5 +1,6 @@
-//! When keys are read again, and which hold meanwhile. Pure: the time is an argument, and the wall clock's, because a
-//! process can be frozen for hours.
+//! When credentials are read again, and which credentials are used until then.
+//!
+//! Pure: the time is an argument. It is wall-clock time, because a process can be frozen for hours.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -7,168 +8,240 @@ use std::time::{Duration, SystemTime};
 use super::{CredentialError, CredentialProblem, Credentials};
 use crate::clock::is_past;
 
-/// How long before its end a session is renewed: time for many tries, and no call is signed with its last seconds.
-const RENEW_BEFORE: Duration = Duration::from_mins(5);
+/// How long before its end a session is refreshed: time for many attempts, and no call is signed in its last seconds.
+const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 
-/// Of a short session, this part at most is given to that.
-const RENEW_BEFORE_SHARE: u32 = 3;
+/// A session shorter than three times that is refreshed in its last third.
+const REFRESH_BEFORE_SHARE: u32 = 3;
 
-/// The pause after a reading that brought nothing, doubled with each further one. Readings cost money and quota, and
-/// anything that is wrong for longer is not cured by more of them.
+/// The pause after a read that did not help, doubled with each further one. Reads cost money and quota, and an error that
+/// persists is not fixed by more of them.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// Its ceiling: so soon after the mending the keys are read.
+/// The longest pause. After the operator's fix, the credentials are read within this time.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// After so much time without a refusal the next begins a new row: longer than a request rests between two deliveries.
+/// A refusal this long after the previous one starts a new streak: longer than a request waits between two deliveries.
 const QUIET: Duration = Duration::from_mins(5);
 
-/// Failures that may pass are told to nobody before there are so many in a row.
-const PASSING_MAX: u32 = 2;
+/// Transient errors are reported to the operator from this length of a streak.
+const TRANSIENT_MAX: u32 = 2;
 
-/// Keys, and how long they hold.
+/// Credentials, and how long they are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cached {
     credentials: Rc<Credentials>,
-    session: Option<Validity>,
+    validity: Option<Validity>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Validity {
-    ages_at: SystemTime,
+    refresh_at: SystemTime,
     ends_at: SystemTime,
 }
 
 impl Cached {
-    /// Keys that hold until they are refused.
-    pub(super) fn lasting(credentials: Credentials) -> Self {
-        Self { credentials: Rc::new(credentials), session: None }
+    /// Credentials that are valid until they are refused.
+    pub(super) fn permanent(credentials: Credentials) -> Self {
+        Self { credentials: Rc::new(credentials), validity: None }
     }
 
-    /// Keys of a session that began at `now` and lasts so long.
+    /// Credentials of a session that started at `now`.
     pub(super) fn session(credentials: Credentials, now: SystemTime, lifetime: Duration) -> Self {
-        let before = RENEW_BEFORE.min(lifetime / RENEW_BEFORE_SHARE);
-        let session = Validity { ages_at: now + lifetime.saturating_sub(before), ends_at: now + lifetime };
-        Self { credentials: Rc::new(credentials), session: Some(session) }
+        let before = REFRESH_BEFORE.min(lifetime / REFRESH_BEFORE_SHARE);
+        let validity =
+            Validity { refresh_at: now + lifetime.saturating_sub(before), ends_at: now + lifetime };
+        Self { credentials: Rc::new(credentials), validity: Some(validity) }
     }
 
     fn has_ended(&self, now: SystemTime) -> bool {
-        self.session.is_some_and(|session| now >= session.ends_at)
+        self.validity.is_some_and(|validity| now >= validity.ends_at)
+    }
+
+    fn is_aging(&self, now: SystemTime) -> bool {
+        self.validity.is_some_and(|validity| now >= validity.refresh_at)
     }
 }
 
-/// What was read, what became of it, and what the next reading has to wait for.
+/// What Alibaba Cloud has responded to calls that the cached credentials signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Untried,
+    Accepted,
+    Refused,
+    /// Accepted by one call and refused by another, in either order. The two can be in different regions.
+    Disputed {
+        /// The last response was the refusal.
+        is_refused_last: bool,
+    },
+}
+
+impl Standing {
+    fn accept(self) -> Self {
+        match self {
+            Self::Untried | Self::Accepted => Self::Accepted,
+            Self::Refused | Self::Disputed { .. } => Self::Disputed { is_refused_last: false },
+        }
+    }
+
+    fn refuse(self) -> Self {
+        match self {
+            Self::Untried | Self::Refused => Self::Refused,
+            Self::Accepted | Self::Disputed { .. } => Self::Disputed { is_refused_last: true },
+        }
+    }
+
+    /// Whether the last response was a refusal.
+    fn is_refused(self) -> bool {
+        matches!(self, Self::Refused | Self::Disputed { is_refused_last: true })
+    }
+
+    /// Whether a call was refused since the read. A later acceptance does not change that: it may be another region's.
+    fn needs_replacement(self) -> bool {
+        matches!(self, Self::Refused | Self::Disputed { .. })
+    }
+
+    /// How many reads may replace refused credentials before the operator is alerted.
+    ///
+    /// Credentials that a call accepted get one read more: they may have been rotated twice in a short time.
+    fn replacements_max(self) -> u32 {
+        match self {
+            Self::Untried | Self::Refused => 0,
+            Self::Accepted | Self::Disputed { .. } => 1,
+        }
+    }
+}
+
+/// Consecutive reads that did not help: they failed, or they replaced refused credentials.
+#[derive(Debug, Default)]
+struct Streak {
+    length: u32,
+    /// The error of the last read, if it failed.
+    error: Option<CredentialError>,
+}
+
+impl Streak {
+    fn fail(&mut self, error: CredentialError) {
+        self.length = self.length.saturating_add(1);
+        self.error = Some(error);
+    }
+
+    /// A read replaced refused credentials. It ends a streak of failures.
+    fn replace(&mut self) {
+        self.length = if self.error.take().is_some() { 1 } else { self.length.saturating_add(1) };
+    }
+
+    fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The pause after its last read.
+    fn pause(&self) -> Duration {
+        let Some(doublings) = self.length.checked_sub(1) else { return Duration::ZERO };
+        let doubled = 2_u32.checked_pow(doublings).and_then(|factor| PAUSE_MIN.checked_mul(factor));
+        doubled.map_or(PAUSE_MAX, |pause| pause.min(PAUSE_MAX))
+    }
+}
+
+/// The cached credentials, and what decides about the next read.
 #[derive(Debug, Default)]
 pub(super) struct Refresh {
-    kept: Option<Cached>,
-    /// The last that was heard of the kept keys is a refusal.
-    is_refused: bool,
-    /// Somebody accepted the kept keys.
-    is_accepted: bool,
-    /// The kept keys were refused, and nothing has been read since. Who accepts them meanwhile does not change that: it may
-    /// be another region.
-    is_wanted: bool,
-    /// When any keys were refused for the last time.
+    current: Option<(Cached, Standing)>,
+    streak: Streak,
+    /// When any credentials were last refused.
     refused_at: Option<SystemTime>,
-    /// Why the latest reading failed.
-    failure: Option<CredentialError>,
     read_at: Option<SystemTime>,
-    /// Readings in a row that brought no keys, or keys in the place of refused ones.
-    in_vain: u32,
 }
 
 impl Refresh {
-    /// Whether the keys should be read now.
+    /// Whether the credentials should be read now.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
-        let is_aging = |kept: &Cached| kept.session.is_some_and(|session| now >= session.ages_at);
-        let is_wanted = self.is_wanted || self.kept.as_ref().is_none_or(is_aging);
-        is_wanted && self.read_at.is_none_or(|at| is_past(at, pause(self.in_vain), now))
+        let is_stale = self
+            .current
+            .as_ref()
+            .is_none_or(|(cached, standing)| standing.needs_replacement() || cached.is_aging(now));
+        is_stale && self.read_at.is_none_or(|at| is_past(at, self.streak.pause(), now))
     }
 
-    /// The keys, if they have not ended and nobody has refused them.
-    pub(super) fn holding(&self, now: SystemTime) -> Option<Rc<Credentials>> {
-        self.credentials(now).ok().filter(|_| !self.is_refused)
+    /// The credentials, if they have not expired and the last response did not refuse them.
+    pub(super) fn unrefused(&self, now: SystemTime) -> Option<Rc<Credentials>> {
+        let is_refused = self.current.as_ref().is_some_and(|(_, standing)| standing.is_refused());
+        self.credentials(now).ok().filter(|_| !is_refused)
     }
 
-    /// The keys to sign with. Refused ones are tried on until there are others: somebody may enable them again, and what
-    /// refuses them may be one region of many.
+    /// The credentials to sign with. Refused ones stay in use until a read replaces them: they may be enabled again, and
+    /// the refusal may concern one region of many.
     pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, CredentialError> {
-        let usable = self.kept.as_ref().filter(|kept| !kept.has_ended(now));
-        match (usable, &self.failure) {
-            (Some(kept), _) => Ok(Rc::clone(&kept.credentials)),
-            (None, Some(failure)) => Err(failure.clone()),
+        let valid = self.current.as_ref().filter(|(cached, _)| !cached.has_ended(now));
+        match (valid, &self.streak.error) {
+            (Some((cached, _)), _) => Ok(Rc::clone(&cached.credentials)),
+            (None, Some(error)) => Err(error.clone()),
             (None, None) => Err(CredentialError {
                 code: "NotRead".to_owned(),
-                problem: "they are being read".to_owned(),
+                problem: "the first read has not finished".to_owned(),
                 advice: "wait",
-                is_passing: true,
+                is_transient: true,
             }),
         }
     }
 
-    /// A reading ended.
-    pub(super) fn note(&mut self, read: Result<Cached, CredentialError>, now: SystemTime) {
+    /// Records how a read ended.
+    pub(super) fn record(&mut self, result: Result<Cached, CredentialError>, now: SystemTime) {
         self.read_at = Some(now);
-        match read {
-            Ok(kept) => {
-                self.in_vain = match (self.is_wanted, &self.failure) {
-                    (false, _) => 0,
-                    (true, Some(_)) => 1,
-                    (true, None) => self.in_vain.saturating_add(1),
-                };
-                (self.kept, self.failure) = (Some(kept), None);
-                (self.is_refused, self.is_accepted, self.is_wanted) = (false, false, false);
+        match result {
+            Ok(cached) => {
+                if self.needs_replacement() {
+                    self.streak.replace();
+                } else {
+                    self.streak.end();
+                }
+                self.current = Some((cached, Standing::Untried));
             }
-            Err(failure) => {
-                self.in_vain = self.in_vain.saturating_add(1);
-                self.failure = Some(failure);
-            }
+            Err(error) => self.streak.fail(error),
         }
     }
 
-    /// These keys were accepted.
-    pub(super) fn accepted(&mut self, credentials: &Rc<Credentials>) {
-        if self.is_kept(credentials) {
-            (self.is_refused, self.is_accepted) = (false, true);
+    /// Records that a call accepted these credentials. It has no effect once they are replaced.
+    pub(super) fn mark_accepted(&mut self, credentials: &Rc<Credentials>) {
+        if let Some(standing) = self.standing_of(credentials) {
+            *standing = standing.accept();
         }
     }
 
-    /// These keys were refused. Of keys that are replaced already nothing follows.
-    pub(super) fn refused(&mut self, credentials: &Rc<Credentials>, now: SystemTime) {
-        if !self.is_kept(credentials) {
-            return;
-        }
+    /// Records that a call refused these credentials. It has no effect once they are replaced.
+    pub(super) fn mark_refused(&mut self, credentials: &Rc<Credentials>, now: SystemTime) {
+        let Some(standing) = self.standing_of(credentials) else { return };
+        *standing = standing.refuse();
         if self.refused_at.is_none_or(|at| is_past(at, QUIET, now)) {
-            (self.in_vain, self.failure) = (0, None);
+            self.streak.end();
         }
         self.refused_at = Some(now);
-        (self.is_refused, self.is_wanted) = (true, true);
     }
 
-    /// What somebody must do something about, `advice` if it is that keys from here are refused.
-    ///
-    /// Keys that somebody has accepted get one reading more: they may have been exchanged twice in a short time.
+    /// What an operator must fix; `advice` is for refused credentials.
     pub(super) fn problem(&self, advice: &'static str) -> Option<CredentialProblem> {
-        match &self.failure {
-            Some(failure) if !failure.is_passing || self.in_vain >= PASSING_MAX => {
-                Some(CredentialProblem::Unavailable(failure.clone()))
+        match (&self.streak.error, &self.current) {
+            (Some(error), _) if !error.is_transient || self.streak.length >= TRANSIENT_MAX => {
+                Some(CredentialProblem::Unavailable(error.clone()))
             }
-            None if self.is_wanted && self.in_vain > u32::from(self.is_accepted) => {
+            (None, Some((_, standing)))
+                if standing.needs_replacement() && self.streak.length > standing.replacements_max() =>
+            {
                 Some(CredentialProblem::Refused { advice })
             }
             _ => None,
         }
     }
 
-    fn is_kept(&self, credentials: &Rc<Credentials>) -> bool {
-        self.kept.as_ref().is_some_and(|kept| Rc::ptr_eq(&kept.credentials, credentials))
+    fn needs_replacement(&self) -> bool {
+        self.current.as_ref().is_some_and(|(_, standing)| standing.needs_replacement())
     }
-}
 
-fn pause(in_vain: u32) -> Duration {
-    let Some(doublings) = in_vain.checked_sub(1) else { return Duration::ZERO };
-    let doubled = 2_u32.checked_pow(doublings).and_then(|factor| PAUSE_MIN.checked_mul(factor));
-    doubled.map_or(PAUSE_MAX, |pause| pause.min(PAUSE_MAX))
+    /// The standing of these credentials, if they are the cached ones.
+    fn standing_of(&mut self, credentials: &Rc<Credentials>) -> Option<&mut Standing> {
+        let (cached, standing) = self.current.as_mut()?;
+        Rc::ptr_eq(&cached.credentials, credentials).then_some(standing)
+    }
 }
 
 #[cfg(test)]
@@ -179,48 +252,48 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
     }
 
-    fn keys(id: &str) -> Credentials {
+    fn credentials(id: &str) -> Credentials {
         Credentials::new(id.to_owned(), "secret".to_owned(), None)
     }
 
-    fn lasting(id: &str) -> Cached {
-        Cached::lasting(keys(id))
+    fn permanent(id: &str) -> Cached {
+        Cached::permanent(credentials(id))
     }
 
     fn session(seconds: u64, lifetime: u64) -> Cached {
-        Cached::session(keys("session"), at(seconds), Duration::from_secs(lifetime))
+        Cached::session(credentials("session"), at(seconds), Duration::from_secs(lifetime))
     }
 
-    fn failure(is_passing: bool) -> CredentialError {
+    fn failure(is_transient: bool) -> CredentialError {
         let (code, problem) = ("Code".to_owned(), "problem".to_owned());
-        CredentialError { code, problem, advice: "advice", is_passing }
+        CredentialError { code, problem, advice: "advice", is_transient }
     }
 
-    fn noted(read: Result<Cached, CredentialError>, seconds: u64) -> Refresh {
+    fn recorded(result: Result<Cached, CredentialError>, seconds: u64) -> Refresh {
         let mut refresh = Refresh::default();
-        refresh.note(read, at(seconds));
+        refresh.record(result, at(seconds));
         refresh
     }
 
-    /// What happens when the kept keys are refused now.
+    /// A call refuses the cached credentials.
     fn refuse(refresh: &mut Refresh, seconds: u64) {
-        let kept = refresh.credentials(at(seconds)).unwrap();
-        refresh.refused(&kept, at(seconds));
+        let cached = refresh.credentials(at(seconds)).unwrap();
+        refresh.mark_refused(&cached, at(seconds));
     }
 
     #[test]
-    fn keys_are_read_at_first_and_then_never_again_unless_they_are_refused() {
+    fn permanent_credentials_are_read_again_only_after_a_refusal() {
         assert!(Refresh::default().is_due(at(0)) && Refresh::default().credentials(at(0)).is_err());
-        let mut refresh = noted(Ok(lasting("id")), 0);
+        let mut refresh = recorded(Ok(permanent("id")), 0);
         assert!(!refresh.is_due(at(1_000_000)));
         refuse(&mut refresh, 1_000_000);
         assert!(refresh.is_due(at(1_000_000)), "at once");
     }
 
     #[test]
-    fn a_session_is_renewed_five_minutes_before_its_end_or_in_its_last_third() {
+    fn session_is_refreshed_five_minutes_before_its_end_or_in_its_last_third() {
         for (lifetime, ages) in [(3600, 3300), (1200, 900), (900, 600), (600, 400), (3, 2)] {
-            let refresh = noted(Ok(session(10, lifetime)), 10);
+            let refresh = recorded(Ok(session(10, lifetime)), 10);
             assert!(!refresh.is_due(at(10 + ages - 1)) && refresh.is_due(at(10 + ages)), "{lifetime}");
             assert!(refresh.credentials(at(10 + lifetime - 1)).is_ok(), "{lifetime}");
             assert!(refresh.credentials(at(10 + lifetime)).is_err(), "{lifetime}");
@@ -228,89 +301,89 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_that_fails_spoils_nothing_before_the_end() {
-        let mut refresh = noted(Ok(session(0, 3600)), 0);
-        refresh.note(Err(failure(false)), at(3300));
+    fn failed_refresh_leaves_the_session_valid_until_its_end() {
+        let mut refresh = recorded(Ok(session(0, 3600)), 0);
+        refresh.record(Err(failure(false)), at(3300));
         assert!(refresh.credentials(at(3599)).is_ok());
         assert_eq!(refresh.credentials(at(3600)).unwrap_err(), failure(false));
-        refresh.note(Ok(session(3400, 3600)), at(3400));
+        refresh.record(Ok(session(3400, 3600)), at(3400));
         assert!(refresh.credentials(at(6999)).is_ok() && refresh.problem("").is_none());
     }
 
     #[test]
-    fn readings_in_vain_come_ever_more_seldom_and_at_least_twice_a_minute() {
+    fn failed_reads_back_off_to_two_a_minute() {
         let mut refresh = Refresh::default();
         let mut now = 0;
         for pause in [1, 2, 4, 8, 16, 30, 30] {
-            refresh.note(Err(failure(true)), at(now));
+            refresh.record(Err(failure(true)), at(now));
             assert!(!refresh.is_due(at(now + pause - 1)) && refresh.is_due(at(now + pause)), "{pause}");
             now += pause;
         }
         assert!(refresh.is_due(at(0)), "the clock was set back");
-        refresh.note(Ok(lasting("id")), at(now));
+        refresh.record(Ok(permanent("id")), at(now));
         refuse(&mut refresh, now);
-        assert!(refresh.is_due(at(now)), "a success ends the row");
-        assert_eq!(pause(u32::MAX), PAUSE_MAX);
+        assert!(refresh.is_due(at(now)), "a success ends the streak");
+        assert_eq!(Streak { length: u32::MAX, error: None }.pause(), PAUSE_MAX);
     }
 
     #[test]
-    fn keys_that_are_refused_although_they_are_new_are_not_read_at_every_call() {
-        let mut refresh = noted(Ok(lasting("a")), 0);
-        let mut readings = 0;
+    fn new_credentials_that_are_refused_are_not_read_at_every_call() {
+        let mut refresh = recorded(Ok(permanent("a")), 0);
+        let mut reads = 0;
         for second in 0..300 {
             refuse(&mut refresh, second);
             if refresh.is_due(at(second)) {
-                refresh.note(Ok(lasting("a")), at(second));
-                readings += 1;
+                refresh.record(Ok(permanent("a")), at(second));
+                reads += 1;
             }
         }
-        assert_eq!(readings, 1 + 5 + 8, "at once, after 1, 2, 4, 8 and 16 s, then every 30 s");
+        assert_eq!(reads, 1 + 5 + 8, "at once, after 1, 2, 4, 8 and 16 s, then every 30 s");
     }
 
     #[test]
-    fn a_refusal_after_a_quiet_time_begins_a_new_row() {
+    fn refusal_after_a_quiet_time_starts_a_new_streak() {
         for (seconds, is_new) in [(299, false), (300, true)] {
-            let mut refresh = noted(Ok(lasting("a")), 0);
+            let mut refresh = recorded(Ok(permanent("a")), 0);
             for _ in 0..12 {
                 refuse(&mut refresh, 0);
-                refresh.note(Ok(lasting("b")), at(0));
+                refresh.record(Ok(permanent("b")), at(0));
             }
-            // The last reading is longer ago than any pause lasts, so that only the alarm tells.
+            // The last read is longer ago than the longest pause, so that only the problem shows the streak.
             refuse(&mut refresh, seconds);
             assert_eq!(refresh.problem("").is_none(), is_new, "{seconds}");
-            refresh.note(Err(failure(true)), at(seconds));
-            assert_eq!(refresh.problem("").is_none(), is_new, "{seconds}: the first that may pass");
+            refresh.record(Err(failure(true)), at(seconds));
+            assert_eq!(refresh.problem("").is_none(), is_new, "{seconds}: the first transient error");
             assert_eq!(refresh.is_due(at(seconds + 1)), is_new, "{seconds}");
         }
     }
 
     #[test]
-    fn keys_that_one_place_refuses_and_another_accepts_are_read_and_told_as_if_nobody_did() {
+    fn disputed_credentials_are_read_and_reported_like_refused_ones() {
         let mut orders = Vec::new();
-        for accepted_before_the_look in [false, true] {
-            for accepted_while_it_is_read in [false, true] {
-                let mut refresh = noted(Ok(lasting("a")), 0);
-                let (mut readings, mut alarms) = (0, 0);
+        for accepted_before_the_check in [false, true] {
+            for accepted_during_the_read in [false, true] {
+                let mut refresh = recorded(Ok(permanent("a")), 0);
+                let (mut reads, mut alarms) = (0, 0);
                 for second in 0..300 {
                     for _ in 0..5 {
-                        let kept = refresh.credentials(at(second)).unwrap();
-                        refresh.accepted(&kept);
-                        assert!(refresh.holding(at(second)).is_some(), "whom they serve, they serve");
+                        let cached = refresh.credentials(at(second)).unwrap();
+                        refresh.mark_accepted(&cached);
+                        assert!(refresh.unrefused(at(second)).is_some(), "usable where they are accepted");
                         refuse(&mut refresh, second);
-                        if accepted_before_the_look {
-                            refresh.accepted(&kept);
+                        if accepted_before_the_check {
+                            refresh.mark_accepted(&cached);
                         }
                         alarms += u32::from(refresh.problem("").is_some());
                         if refresh.is_due(at(second)) {
-                            if accepted_while_it_is_read {
-                                refresh.accepted(&kept);
+                            if accepted_during_the_read {
+                                refresh.mark_accepted(&cached);
                             }
-                            refresh.note(Ok(lasting("a")), at(second));
-                            readings += 1;
+                            refresh.record(Ok(permanent("a")), at(second));
+                            reads += 1;
                         }
                     }
                 }
-                orders.push((readings, alarms > 1400));
+                orders.push((reads, alarms > 1400));
             }
         }
         // At once, after 1, 2, 4, 8 and 16 s, then every 30 s.
@@ -318,11 +391,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_after_a_quiet_time_is_not_told_with_a_failure_of_before() {
-        let mut refresh = noted(Ok(lasting("a")), 0);
+    fn refusal_after_a_quiet_time_does_not_report_an_earlier_failure() {
+        let mut refresh = recorded(Ok(permanent("a")), 0);
         refuse(&mut refresh, 1);
         for second in [1, 2, 4, 8, 16] {
-            refresh.note(Err(failure(false)), at(second));
+            refresh.record(Err(failure(false)), at(second));
         }
         assert!(refresh.problem("").is_some());
         refuse(&mut refresh, 301);
@@ -330,104 +403,104 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_that_brings_keys_ends_the_row_of_those_that_failed() {
+    fn successful_read_ends_the_streak_of_failures() {
         let mut refresh = Refresh::default();
         for second in [0, 1, 3, 7] {
-            refresh.note(Err(failure(true)), at(second));
+            refresh.record(Err(failure(true)), at(second));
         }
-        refresh.note(Ok(session(15, 3600)), at(15));
-        refresh.note(Err(failure(true)), at(3315));
-        assert_eq!(refresh.problem(""), None, "the first in its row");
-        // After a refusal it leaves a pause of one second.
-        let mut refresh = noted(Ok(lasting("a")), 0);
+        refresh.record(Ok(session(15, 3600)), at(15));
+        refresh.record(Err(failure(true)), at(3315));
+        assert_eq!(refresh.problem(""), None, "the first of its streak");
+        // After a refusal it is followed by a pause of one second.
+        let mut refresh = recorded(Ok(permanent("a")), 0);
         refuse(&mut refresh, 1);
         for second in [1, 2, 4, 8] {
-            refresh.note(Err(failure(true)), at(second));
+            refresh.record(Err(failure(true)), at(second));
         }
-        refresh.note(Ok(lasting("b")), at(16));
+        refresh.record(Ok(permanent("b")), at(16));
         refuse(&mut refresh, 16);
         assert!(!refresh.is_due(at(16)) && refresh.is_due(at(17)));
     }
 
     #[test]
-    fn a_failure_to_read_is_forgotten_with_the_next_reading_though_the_keys_are_accepted_again() {
-        let mut refresh = noted(Ok(lasting("a")), 0);
+    fn successful_read_clears_a_failure_of_credentials_that_were_accepted_again() {
+        let mut refresh = recorded(Ok(permanent("a")), 0);
         refuse(&mut refresh, 1);
-        refresh.note(Err(failure(false)), at(1));
-        let kept = refresh.credentials(at(2)).unwrap();
-        refresh.accepted(&kept);
-        assert!(refresh.is_due(at(2)) && refresh.holding(at(2)).is_some());
-        refresh.note(Ok(lasting("a")), at(2));
+        refresh.record(Err(failure(false)), at(1));
+        let cached = refresh.credentials(at(2)).unwrap();
+        refresh.mark_accepted(&cached);
+        assert!(refresh.is_due(at(2)) && refresh.unrefused(at(2)).is_some());
+        refresh.record(Ok(permanent("a")), at(2));
         refuse(&mut refresh, 86_400);
         assert_eq!(refresh.problem(""), None);
     }
 
     #[test]
-    fn an_answer_about_keys_that_are_replaced_already_changes_nothing() {
-        let mut refresh = noted(Ok(lasting("a")), 0);
+    fn response_about_replaced_credentials_changes_nothing() {
+        let mut refresh = recorded(Ok(permanent("a")), 0);
         let a = refresh.credentials(at(0)).unwrap();
-        refresh.refused(&a, at(0));
-        refresh.note(Ok(lasting("b")), at(0));
-        refresh.refused(&a, at(0));
+        refresh.mark_refused(&a, at(0));
+        refresh.record(Ok(permanent("b")), at(0));
+        refresh.mark_refused(&a, at(0));
         assert!(!refresh.is_due(at(100)));
         refuse(&mut refresh, 100);
-        refresh.accepted(&a);
-        assert!(refresh.is_due(at(100)) && refresh.holding(at(100)).is_none(), "b is still refused");
+        refresh.mark_accepted(&a);
+        assert!(refresh.is_due(at(100)) && refresh.unrefused(at(100)).is_none(), "b is still refused");
     }
 
     #[test]
-    fn refused_keys_are_tried_on_until_there_are_others_but_hold_for_nothing() {
-        let mut refresh = noted(Ok(lasting("a")), 0);
-        assert!(refresh.holding(at(1)).is_some());
+    fn refused_credentials_stay_in_use_until_they_are_replaced() {
+        let mut refresh = recorded(Ok(permanent("a")), 0);
+        assert!(refresh.unrefused(at(1)).is_some());
         refuse(&mut refresh, 1);
-        assert!(refresh.credentials(at(1)).is_ok() && refresh.holding(at(1)).is_none());
-        refresh.note(Err(failure(false)), at(1));
-        assert!(refresh.credentials(at(1)).is_ok() && refresh.holding(at(1)).is_none());
-        refresh.note(Ok(lasting("b")), at(2));
-        assert!(refresh.holding(at(2)).is_some());
+        assert!(refresh.credentials(at(1)).is_ok() && refresh.unrefused(at(1)).is_none());
+        refresh.record(Err(failure(false)), at(1));
+        assert!(refresh.credentials(at(1)).is_ok() && refresh.unrefused(at(1)).is_none());
+        refresh.record(Ok(permanent("b")), at(2));
+        assert!(refresh.unrefused(at(2)).is_some());
     }
 
     #[test]
-    fn a_failure_to_renew_is_not_made_good_by_keys_that_still_hold() {
-        let mut refresh = noted(Ok(session(0, 3600)), 0);
+    fn valid_credentials_do_not_reset_the_back_off_of_failed_reads() {
+        let mut refresh = recorded(Ok(session(0, 3600)), 0);
         for second in [3300, 3301, 3303] {
-            refresh.note(Err(failure(true)), at(second));
-            let kept = refresh.credentials(at(second)).unwrap();
-            refresh.accepted(&kept);
+            refresh.record(Err(failure(true)), at(second));
+            let cached = refresh.credentials(at(second)).unwrap();
+            refresh.mark_accepted(&cached);
         }
         assert!(!refresh.is_due(at(3306)) && refresh.is_due(at(3307)), "after 4 s, the third pause");
     }
 
     #[test]
-    fn what_may_pass_is_trouble_only_when_it_does_not() {
-        let told = Some(CredentialProblem::Unavailable(failure(false)));
-        assert_eq!(noted(Err(failure(false)), 0).problem(""), told);
-        let mut refresh = noted(Err(failure(true)), 0);
+    fn transient_error_is_a_problem_only_when_it_repeats() {
+        let expected = Some(CredentialProblem::Unavailable(failure(false)));
+        assert_eq!(recorded(Err(failure(false)), 0).problem(""), expected);
+        let mut refresh = recorded(Err(failure(true)), 0);
         assert_eq!(refresh.problem(""), None);
-        refresh.note(Err(failure(true)), at(1));
+        refresh.record(Err(failure(true)), at(1));
         assert_eq!(refresh.problem(""), Some(CredentialProblem::Unavailable(failure(true))));
-        refresh.note(Ok(lasting("a")), at(3));
+        refresh.record(Ok(permanent("a")), at(3));
         assert_eq!(refresh.problem(""), None);
     }
 
     #[test]
-    fn refused_keys_are_trouble_only_when_reading_them_again_did_not_help() {
-        let mut refresh = noted(Ok(lasting("a")), 0);
+    fn refusal_is_a_problem_only_when_a_new_read_did_not_help() {
+        let mut refresh = recorded(Ok(permanent("a")), 0);
         refuse(&mut refresh, 1);
         assert_eq!(refresh.problem("advice"), None);
-        refresh.note(Ok(lasting("a")), at(1));
+        refresh.record(Ok(permanent("a")), at(1));
         assert_eq!(refresh.problem("advice"), None);
         refuse(&mut refresh, 1);
-        let told = Some(CredentialProblem::Refused { advice: "advice" });
-        assert_eq!(refresh.problem("advice"), told);
-        // The same with keys that another place accepts.
-        let mut refresh = noted(Ok(lasting("a")), 0);
-        for (second, expected) in [(1, None), (2, None), (3, told.clone()), (4, told)] {
-            let kept = refresh.credentials(at(second)).unwrap();
-            refresh.accepted(&kept);
+        let refused = Some(CredentialProblem::Refused { advice: "advice" });
+        assert_eq!(refresh.problem("advice"), refused);
+        // The same with credentials that another region accepts.
+        let mut refresh = recorded(Ok(permanent("a")), 0);
+        for (second, expected) in [(1, None), (2, None), (3, refused.clone()), (4, refused)] {
+            let cached = refresh.credentials(at(second)).unwrap();
+            refresh.mark_accepted(&cached);
             refuse(&mut refresh, second);
             assert_eq!(refresh.problem("advice"), expected, "{second}");
-            refresh.note(Ok(lasting("a")), at(second));
+            refresh.record(Ok(permanent("a")), at(second));
         }
     }
 }
