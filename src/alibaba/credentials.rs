@@ -22,7 +22,7 @@ pub use advice::{ADVICE, Advice};
 pub use oidc::OidcConfig;
 pub use source::{CredentialsSource, Refreshed};
 
-/// An AccessKey, or the three parts of a session. `Debug` shows none of them.
+/// An `AccessKey`, or the three parts of a session. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     access_key_id: String,

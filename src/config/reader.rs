@@ -1,4 +1,4 @@
-//! Reads variables one by one and gathers everything that is wrong with them.
+//! Reads environment variables and collects all errors in them.
 
 use std::collections::BTreeSet;
 
@@ -6,27 +6,27 @@ use super::ConfigError;
 use crate::alibaba::service_url::BaseUrl;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
 
-/// An environment, and the faults found in it so far.
 pub(super) struct Reader<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
-    faults: Vec<ConfigError>,
+    errors: Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { environment, faults: Vec::new() }
+        Self { environment, errors: Vec::new() }
     }
 
-    /// What was read, if nothing is wrong with it.
+    /// The configuration, or all errors in it.
     pub(super) fn finish<T>(self, config: T) -> Result<T, Vec<ConfigError>> {
-        if self.faults.is_empty() { Ok(config) } else { Err(self.faults) }
+        if self.errors.is_empty() { Ok(config) } else { Err(self.errors) }
     }
 
+    /// Adds an error. `problem` completes the sentence "the variable …".
     pub(super) fn report(&mut self, variable: &'static str, problem: impl Into<String>) {
-        self.faults.push(ConfigError { variable, problem: problem.into() });
+        self.errors.push(ConfigError { variable, problem: problem.into() });
     }
 
-    /// The value; an empty one is what a template's empty parameter becomes, and counts as none.
+    /// The value. An empty one counts as not set: it comes from an empty template parameter.
     pub(super) fn optional(&self, variable: &str) -> Option<String> {
         (self.environment)(variable).filter(|value| !value.is_empty())
     }
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
         url
     }
 
-    /// A service's address, if the variable is set.
+    /// The address of a service, if the variable is set.
     pub(super) fn base_url(&mut self, variable: &'static str) -> Option<BaseUrl> {
         let url = self.optional(variable)?;
         let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         let (is_https, is_http) = (scheme.as_str() == "https", scheme.as_str() == "http");
         let url = BaseUrl { scheme, authority };
         if !(is_https || is_http && url.is_loopback()) {
-            self.report(variable, "must begin with https (http is for loopback only)");
+            self.report(variable, "must start with https (http only for a loopback address)");
         }
         Some(url)
     }
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         Some(arn)
     }
 
-    /// What is allowed here: the same three variables in both functions.
+    /// The restrictions on requests, in the same three variables of both functions.
     pub(super) fn rules(&mut self) -> Rules {
         Rules {
             allowed_regions: self.list("ALLOWED_REGIONS", RegionId::parse, RegionId::RULE),
@@ -113,11 +113,13 @@ impl<'a> Reader<'a> {
         for (index, entry) in entries {
             match parse(entry) {
                 Some(id) => drop(list.insert(id)),
-                None => self.report(variable, format!("has an entry, number {}, that {rule}", index + 1)),
+                None => {
+                    self.report(variable, format!("has an invalid entry, number {}: it {rule}", index + 1));
+                }
             }
         }
         if is_given && value.split(',').all(|entry| entry.trim().is_empty()) {
-            self.report(variable, "is set, but has no entry");
+            self.report(variable, "is set but has no entries");
         }
         list
     }

@@ -1,4 +1,4 @@
-//! The text of a secret, read as both functions read theirs: the keys for Alibaba Cloud, and the webhooks' signing secrets.
+//! The text of a secret, parsed as the worker's credentials and as the intake's signing secrets.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::aws::Aws;
 use crate::memory::{Bound, bounded};
 use crate::virtual_time::{self, BEGINS_AT, beginning};
 
-/// The client reads its answer, that answer has the text once more as JSON, and then the text is read.
+/// The client reads the response, which contains the text as JSON, and then the text is parsed.
 const MEMORY: Bound = Bound { base: 128 * 1024, per_byte: 64 };
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:s-AbCdEf";
