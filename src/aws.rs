@@ -1,7 +1,7 @@
 //! The configuration that all AWS clients share: TLS, timeouts and the variables that Lambda sets.
 //!
-//! The SDK's own configuration crate is not used: it searches seven other places for credentials, none of which exist on
-//! Lambda, and for that links an STS client into a function that is reachable from the internet.
+//! The SDK's own configuration crate is not used: it searches seven other places for credentials, none of which exist
+//! on Lambda, and for that links an STS client into a function that is reachable from the internet.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
 
-/// Timeout of one operation with all attempts of the SDK, which is the only layer of retries. Three operations (publish,
-/// delete, return to the queue) fit into the reserve of an invocation.
+/// Timeout of one operation with all attempts of the SDK, which is the only layer of retries. Three operations
+/// (publish, delete, return to the queue) fit into the reserve of an invocation.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Timeout of one attempt. Without it, a connection that stops responding would use the whole time of the operation.
@@ -32,7 +32,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1200);
 /// Timeout of the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The root certificates of AWS endpoints. Loading the system's whole store takes some milliseconds of every cold start.
+/// The root certificates of AWS endpoints. Loading the system's whole store takes some milliseconds of every cold
+/// start.
 const ROOTS: &[u8] = include_bytes!("aws/roots.pem");
 
 #[derive(Debug, Error)]
@@ -97,8 +98,8 @@ impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceV
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{code}")]
 pub struct AwsError {
-    /// AWS's exact code. Without one: `Http` and the status, `Timeout` or `ConnectionLost` if there was no response, and
-    /// `NotSent` if the client is not configured for the call.
+    /// AWS's exact code. Without one: `Http` and the status, `Timeout` or `ConnectionLost` if there was no response,
+    /// and `NotSent` if the client is not configured for the call.
     pub code: String,
     /// AWS's message, unchanged.
     pub message: Option<String>,
@@ -128,8 +129,8 @@ impl AwsError {
     }
 }
 
-/// An error of an AWS client with its sources, on one line and without the raw response, for the log line where the error is
-/// handled.
+/// An error of an AWS client with its sources, on one line and without the raw response, for the log line where the
+/// error is handled.
 #[must_use]
 pub fn cause(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

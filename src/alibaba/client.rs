@@ -54,13 +54,14 @@ impl<T: Transport> Client<T> {
         Self { transport, credentials, service_url, service_clock, nonces }
     }
 
-    /// Reads the credentials before the first call needs them. After an error the client is usable: calls read them again.
+    /// Reads the credentials before the first call needs them. After an error the client is usable: calls read them
+    /// again.
     pub async fn prepare(&self, clock: &Clock) -> Result<(), CredentialError> {
         self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
     }
 
-    /// Opens a connection for a region's calls before the first one needs it. The response to `HEAD` does not matter: each
-    /// leaves the connection open. If this fails, the first call opens one.
+    /// Opens a connection for a region's calls before the first one needs it. The response to `HEAD` does not matter:
+    /// each leaves the connection open. If this fails, the first call opens one.
     #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "the parts of the URL are parsed")]
     pub async fn connect(&self, region: &RegionId, timeout: Duration) {
         let (scheme, host) = self.service_url.parts(region);

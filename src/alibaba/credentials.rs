@@ -1,8 +1,8 @@
 //! The credentials that sign calls to Alibaba Cloud, and their three sources: the environment, a secret in AWS Secrets
 //! Manager, and a role session that Alibaba Cloud's STS issues for the function's AWS identity (OIDC federation).
 //!
-//! Credentials from another service are cached until they are about to expire or are refused; one read serves all lanes.
-//! Nothing here retries: a caller gets the credentials, or the reason why there are none.
+//! Credentials from another service are cached until they are about to expire or are refused; one read serves all
+//! lanes. Nothing here sleeps: a caller gets the credentials, or the reason why there are none.
 
 mod advice;
 mod oidc;

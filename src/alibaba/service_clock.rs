@@ -10,11 +10,12 @@ use time::format_description::well_known::Rfc2822;
 
 use crate::calendar;
 
-/// Largest plausible difference of the clocks, two days: a sandbox that was frozen is hours behind, and a `Date` further
-/// away is not the time of a working clock.
+/// Largest plausible difference of the clocks, two days: a sandbox that was frozen is hours behind, and a `Date`
+/// further away is not the time of a working clock.
 const OFFSET_SECONDS_MAX: i64 = 2 * 24 * 60 * 60;
 
-/// How far the service's clock is ahead of the function's. One value for all calls: one wrong clock affects all of them.
+/// How far the service's clock is ahead of the function's. One value for all calls: one wrong clock affects all of
+/// them.
 #[derive(Debug, Default)]
 pub struct ServiceClock {
     offset_seconds: Cell<i64>,

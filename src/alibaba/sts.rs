@@ -1,7 +1,7 @@
 //! Alibaba Cloud's STS: a role session in exchange for an OIDC token.
 //!
-//! Pure: it builds the request and parses the response. The request is unsigned, because there are no credentials yet. As in
-//! Alibaba Cloud's Go SDK, the query contains no secrets and the form body contains the rest.
+//! Pure: it builds the request and parses the response. The request is unsigned, because there are no credentials yet.
+//! As in Alibaba Cloud's Go SDK, the query contains no secrets and the form body contains the rest.
 
 use std::time::{Duration, SystemTime};
 

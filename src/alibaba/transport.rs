@@ -32,7 +32,8 @@ pub trait Transport {
 
 /// HTTPS with one connection pool for the life of the process; clones share it.
 ///
-/// It does not retry, follow redirects or decompress, because each would hide a result from the code that decides about it.
+/// It does not retry, follow redirects or decompress, because each would hide a result from the code that decides
+/// about it.
 #[derive(Debug, Clone)]
 pub struct Https {
     client: reqwest::Client,
@@ -46,10 +47,11 @@ pub struct Https {
 pub struct HttpsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl Https {
-    /// A client with Mozilla's root certificates compiled in: loading the system's takes some milliseconds of every cold
-    /// start.
+    /// A client with Mozilla's root certificates compiled in: loading the system's takes some milliseconds of every
+    /// cold start.
     ///
-    /// It uses the proxy of the environment, if there is one; with `has_loopback`, it calls loopback addresses directly.
+    /// It uses the proxy of the environment, if there is one; with `has_loopback`, it calls loopback addresses
+    /// directly.
     pub fn new(has_loopback: bool) -> Result<Self, HttpsUnavailable> {
         let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -50,7 +50,7 @@ impl Reader<'_> {
                 for other in [Some(second), third].into_iter().flatten() {
                     self.report(
                         other,
-                        format!("is set together with {first}: credentials must come from one source, so unset one of them"),
+                        format!("is set together with {first}: set the variables of one source of credentials only"),
                     );
                 }
             }

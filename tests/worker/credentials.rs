@@ -42,8 +42,8 @@ async fn stage_with(keys: Keys, endpoints: &[&str]) -> Stage {
     Stage::set(Setting { keys, ..Setting::with_endpoints(&endpoints) }).await
 }
 
-/// A stage with `ep-a` and invocations that wait at most this long. A permanent error alerts at once, a transient one when
-/// it repeats after one second.
+/// A stage with `ep-a` and invocations that wait at most this long. A permanent error alerts at once, a transient one
+/// when it repeats after one second.
 async fn stage_waiting(keys: Keys, wait_max: Duration) -> Stage {
     let mut setting = Setting { keys, ..Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]) };
     setting.invocation.wait_max = wait_max;

@@ -1,5 +1,5 @@
-//! How much of a call's time its credentials may take, on a virtual clock. AWS, Alibaba Cloud's STS and PrivateLink are in
-//! memory.
+//! How much of a call's time its credentials may take, on a virtual clock. AWS, Alibaba Cloud's STS and PrivateLink
+//! are in memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -125,8 +125,8 @@ pub const ADVICE: &[Advice] = &[
     Advice {
         call: sts::ACTION,
         codes: &["AuthenticationFail.OIDCToken.Expired"],
-        advice: "Alibaba Cloud treats a token that is seconds old as expired: the clock of one of the clouds is wrong, or \
-                 the issuance time limit of the OIDC provider in RAM is below its minimum of one hour; if the error \
+        advice: "Alibaba Cloud treats a token that is seconds old as expired: the clock of one of the clouds is wrong, \
+                 or the issuance time limit of the OIDC provider in RAM is below its minimum of one hour; if the error \
                  persists, contact Alibaba Cloud's support",
     },
     Advice {

@@ -26,14 +26,15 @@ use crate::request::RegionId;
 /// The API operation of AWS STS that returns the token.
 pub(super) const TOKEN_CALL: &str = "GetWebIdentityToken";
 
-/// Lifetime of the token, which is exchanged within seconds: AWS's default, and the maximum that the role's policy allows.
+/// Lifetime of the token, which is exchanged within seconds: AWS's default, and the maximum that the role's policy
+/// allows.
 const TOKEN_LIFETIME_SECONDS: i32 = 300;
 
 /// The signing algorithm that both AWS and Alibaba Cloud support.
 const TOKEN_ALGORITHM: &str = "RS256";
 
-/// Timeout of one request to Alibaba Cloud's STS. Together with AWS's time for the token it fits into the share of a call's
-/// time that its credentials may take; a second request, after a clock correction, gets the rest of that share.
+/// Timeout of one request to Alibaba Cloud's STS. Together with AWS's time for the token it fits into the share of a
+/// call's time that its credentials may take; a second request, after a clock correction, gets the rest of that share.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Shortest usable session: the service states times in whole seconds.

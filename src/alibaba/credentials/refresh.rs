@@ -14,8 +14,8 @@ const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 /// A session shorter than three times that is refreshed in its last third.
 const REFRESH_BEFORE_SHARE: u32 = 3;
 
-/// The pause after a read that did not help, doubled with each further one. Reads cost money and quota, and an error that
-/// persists is not fixed by more of them.
+/// The pause after a read that did not help, doubled with each further one. Reads cost money and quota, and an error
+/// that persists is not fixed by more of them.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause. After the operator's fix, the credentials are read within this time.
@@ -169,8 +169,8 @@ impl Refresh {
         self.credentials(now).ok().filter(|_| !is_refused)
     }
 
-    /// The credentials to sign with. Refused ones stay in use until a read replaces them: they may be enabled again, and
-    /// the refusal may concern one region of many.
+    /// The credentials to sign with. Refused ones stay in use until a read replaces them: they may be enabled again,
+    /// and the refusal may concern one region of many.
     pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, CredentialError> {
         let valid = self.current.as_ref().filter(|(cached, _)| !cached.has_ended(now));
         match (valid, &self.streak.error) {
