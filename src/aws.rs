@@ -1,7 +1,7 @@
-//! What every AWS client here shares: TLS, timeouts and the configuration that Lambda provides in the environment.
+//! The configuration that all AWS clients share: TLS, timeouts and the variables that Lambda sets.
 //!
-//! The variables are read here and not by the SDK's own configuration crate: that one finds keys in seven other places,
-//! none of which Lambda has, and links a client of STS for it, into a function that the internet can reach.
+//! The SDK's own configuration crate is not used: it searches seven other places for credentials, none of which exist
+//! on Lambda, and for that links an STS client into a function that is reachable from the internet.
 
 pub mod sqs;
 
@@ -24,26 +24,25 @@ use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
 
-/// Time for one operation with all attempts of the SDK, its own only layer of retries. Three operations (publish,
-/// delete, hand back) then fit into the reserve that an invocation keeps.
+/// Timeout of one operation with all attempts of the SDK, which is the only layer of retries. Three operations
+/// (publish, delete, return to the queue) fit into the reserve of an invocation.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Time for one attempt of an operation. Without it, one connection that has gone silent would use up the time of all.
+/// Timeout of one attempt. Without it, a connection that stops responding would use the whole time of the operation.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1200);
 
-/// Time for the TCP and TLS handshakes.
+/// Timeout of the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The roots that AWS endpoints chain to. Reading the system's whole store would cost every cold start
-/// some milliseconds.
+/// The root certificates of AWS endpoints. Loading the system's whole store takes some milliseconds of every cold
+/// start.
 const ROOTS: &[u8] = include_bytes!("aws/roots.pem");
 
-/// The AWS clients could not be set up.
 #[derive(Debug, Error)]
 #[error("the TLS context of the AWS clients could not be built")]
 pub struct AwsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-/// How all AWS clients are configured, from AWS's own variables: `AWS_REGION`, the keys, `AWS_ENDPOINT_URL` and
+/// The configuration from AWS's variables: `AWS_REGION`, the credentials, `AWS_ENDPOINT_URL` and
 /// `AWS_ENDPOINT_URL_{SERVICE}`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
 pub fn config(
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -57,8 +56,8 @@ pub fn config(
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build();
-    // One for all clients, made now. The crate's own HTTP client makes one for each client, drops it, and makes another
-    // in the first call, when somebody waits; and each reads the roots anew.
+    // One connector for all clients, built at start. The crate's own HTTP client builds one per client, drops it, and
+    // builds another during the first call; each of them parses the root certificates again.
     let connector = SharedHttpConnector::new(connector);
     let timeouts = TimeoutConfig::builder()
         .operation_timeout(OPERATION_TIMEOUT)
@@ -75,13 +74,13 @@ pub fn config(
     config.set_region(variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).map(Region::new));
     config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
     if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-        let keys = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
-        config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+        let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
     }
     Ok(config.service_config(ServiceVariables(environment)).build())
 }
 
-/// The variables that concern one service: the common name, `_`, and the service in capitals.
+/// The variables of one service: the common name, `_`, and the service in uppercase.
 struct ServiceVariables<E>(E);
 
 impl<E> fmt::Debug for ServiceVariables<E> {
@@ -97,20 +96,20 @@ impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceV
     }
 }
 
-/// What a failed call to AWS came to, for whoever has to explain it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AwsFault {
-    /// AWS's exact code; without one `Http500` and the like, `Timeout` or `ConnectionLost` if there was no answer, and
-    /// `NotSent` if the client is not configured for the call.
+/// Why a call to AWS failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{code}")]
+pub struct AwsError {
+    /// AWS's exact code. Without one: `Http` and the status, `Timeout` or `ConnectionLost` if there was no response,
+    /// and `NotSent` if the client is not configured for the call.
     pub code: String,
-    /// AWS's own words.
+    /// AWS's message, unchanged.
     pub message: Option<String>,
-    /// Whether it may pass by itself: AWS is busy, broken or out of reach.
-    pub is_passing: bool,
+    /// Whether the error can disappear without a change: AWS throttles, fails or is unreachable.
+    pub is_transient: bool,
 }
 
-impl AwsFault {
-    /// The fault that an SDK client's error stands for.
+impl AwsError {
     #[must_use]
     pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map(|response| response.status().as_u16());
@@ -124,22 +123,23 @@ impl AwsFault {
         };
         let is_throttled = status == Some(429)
             || matches!(code.as_str(), "Throttling" | "ThrottlingException" | "RequestLimitExceeded");
-        let is_passing = match status {
+        let is_transient = match status {
             Some(status) => is_throttled || status >= 500 || status == 200,
             None => !matches!(error, SdkError::ConstructionFailure(_)),
         };
-        Self { code, message: error.message().map(str::to_owned), is_passing }
+        Self { code, message: error.message().map(str::to_owned), is_transient }
     }
 }
 
-/// An error of an AWS client with its whole chain of causes, in one line and without the raw answer.
+/// An error of an AWS client with its sources, on one line and without the raw response, for the log line where the
+/// error is handled.
 #[must_use]
 pub fn cause(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
         let next = error.to_string();
-        // Some errors say again what their source says.
+        // Some errors repeat their source's text.
         if !text.contains(&next) {
             text = format!("{text}: {next}");
         }
@@ -153,43 +153,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_failed_call_came_to_has_a_name_and_may_pass_or_not() {
+    fn failed_call_has_a_code_and_is_transient_or_not() {
         use aws_sdk_sts::error::ErrorMetadata;
         use aws_sdk_sts::operation::get_web_identity_token::GetWebIdentityTokenError as E;
         use aws_smithy_runtime_api::client::result::ConnectorError;
         use aws_smithy_runtime_api::http::StatusCode;
         use aws_smithy_types::body::SdkBody;
 
-        let answered = |status: u16, code: Option<&str>| {
+        let response = |status: u16, code: Option<&str>| {
             let mut meta = ErrorMetadata::builder().message("words");
             if let Some(code) = code {
                 meta = meta.code(code);
             }
-            let response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
-            SdkError::service_error(E::generic(meta.build()), response)
+            let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+            SdkError::service_error(E::generic(meta.build()), raw)
         };
-        for (error, code, is_passing) in [
-            (answered(403, Some("AccessDenied")), "AccessDenied", false),
-            (answered(400, Some("Throttling")), "Throttling", true),
-            (answered(400, Some("ThrottlingException")), "ThrottlingException", true),
-            (answered(429, Some("Anything")), "Anything", true),
-            (answered(500, Some("InternalFailure")), "InternalFailure", true),
-            (answered(502, None), "Http502", true),
-            (answered(403, None), "Http403", false),
-            (answered(200, None), "Http200", true),
+        for (error, code, is_transient) in [
+            (response(403, Some("AccessDenied")), "AccessDenied", false),
+            (response(400, Some("Throttling")), "Throttling", true),
+            (response(400, Some("ThrottlingException")), "ThrottlingException", true),
+            (response(429, Some("Anything")), "Anything", true),
+            (response(500, Some("InternalFailure")), "InternalFailure", true),
+            (response(502, None), "Http502", true),
+            (response(403, None), "Http403", false),
+            (response(200, None), "Http200", true),
             (SdkError::timeout_error("late"), "Timeout", true),
             (SdkError::dispatch_failure(ConnectorError::timeout("late".into())), "Timeout", true),
             (SdkError::dispatch_failure(ConnectorError::io("broken".into())), "ConnectionLost", true),
             (SdkError::construction_failure("no region"), "NotSent", false),
         ] {
-            let fault = AwsFault::of(&error);
-            assert_eq!((fault.code.as_str(), fault.is_passing), (code, is_passing), "{error:?}");
+            let aws_error = AwsError::of(&error);
+            assert_eq!((aws_error.code.as_str(), aws_error.is_transient), (code, is_transient), "{error:?}");
         }
-        assert_eq!(AwsFault::of(&answered(403, Some("X"))).message.as_deref(), Some("words"));
+        assert_eq!(AwsError::of(&response(403, Some("X"))).message.as_deref(), Some("words"));
     }
 
     #[test]
-    fn the_variables_of_lambda_are_heeded() {
+    fn variables_of_lambda_are_applied() {
         let config = config(|name| {
             let value = match name {
                 "AWS_REGION" => "eu-west-1",

@@ -1,22 +1,22 @@
-//! The configuration: every environment variable, its default and its bounds. The only file that reads them.
+//! The configuration of both functions: their environment variables, with defaults and limits.
 //!
-//! Read once at start. Whatever must be set has no silent default, and all faults are reported together.
+//! It is read once at start, and nothing else reads the environment. Required variables have no default, and all errors
+//! are reported together.
 
 mod credentials;
 mod intake;
 mod reader;
 mod worker;
 
-use std::fmt;
-
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::telemetry::Level;
 
 pub use intake::IntakeConfig;
 pub use worker::WorkerConfig;
 
-/// What the Lambda runtime needs; without them the process does not run on Lambda.
+/// The variables that the Lambda runtime requires.
 const LAMBDA_VARIABLES: [&str; 4] = [
     "AWS_LAMBDA_RUNTIME_API",
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -24,46 +24,40 @@ const LAMBDA_VARIABLES: [&str; 4] = [
     "AWS_LAMBDA_FUNCTION_VERSION",
 ];
 
-/// One variable, and what is wrong with it. Its value is not repeated: it may be a secret in the wrong place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ConfigFault {
-    /// The variable.
+/// An error in one variable. It does not contain the value, which may be a misplaced secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
+#[error("{variable} {problem}")]
+pub struct ConfigError {
     pub variable: &'static str,
-    /// What is wrong; it completes the sentence "the variable …".
+    /// Completes the sentence "the variable …".
     pub problem: String,
 }
 
-impl fmt::Display for ConfigFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.variable, self.problem)
-    }
-}
-
-/// The process's environment.
+/// The value of a variable in the process's environment.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this file owns the environment")]
 pub fn environment(name: &str) -> Option<String> {
-    // What is no Unicode becomes something that no check lets through, and not something unset.
+    // An invalid Unicode value must not look unset: the replacement character fails every check.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The log level: `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`, else `info`.
-pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigFault> {
+pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigError> {
     for variable in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
         if let Some(name) = environment(variable).filter(|name| !name.is_empty()) {
             let problem = || "must be error, warn, info, debug or trace".to_owned();
-            return Level::parse(&name).ok_or_else(|| ConfigFault { variable, problem: problem() });
+            return Level::parse(&name).ok_or_else(|| ConfigError { variable, problem: problem() });
         }
     }
     Ok(Level::default())
 }
 
-/// What the Lambda runtime would miss, as faults.
-pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigFault> {
+/// An error for each missing variable that the Lambda runtime requires.
+pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigError> {
     let missing =
         LAMBDA_VARIABLES.into_iter().filter(|name| environment(name).is_none_or(|value| value.is_empty()));
-    let problem = "is not set: this program runs on AWS Lambda; to try it on one machine, run `make demo`";
-    missing.map(|variable| ConfigFault { variable, problem: problem.to_owned() }).collect()
+    let problem = "is not set: this program runs on AWS Lambda; run `make demo` to try it locally";
+    missing.map(|variable| ConfigError { variable, problem: problem.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -71,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_level_is_one_word_and_nothing_else() {
+    fn log_level_is_a_single_word() {
         let level = |value: &str| log_level(|name| (name == "RUST_LOG").then(|| value.to_owned()));
         assert_eq!(level("DEBUG").unwrap(), Level::parse("debug").unwrap());
         assert_eq!(level("").unwrap(), Level::default());
@@ -80,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_lambda_every_missing_variable_is_named() {
+    fn every_missing_lambda_variable_is_reported() {
         assert_eq!(check_lambda(|_| None).len(), LAMBDA_VARIABLES.len());
         assert_eq!(check_lambda(|_| Some("x".to_owned())), []);
     }

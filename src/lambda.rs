@@ -10,7 +10,7 @@ use tracing::{Instrument, error, info_span};
 
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{self, ConfigFault};
+use crate::config::{self, ConfigError};
 use crate::telemetry;
 
 /// One invocation of a function.
@@ -30,7 +30,7 @@ pub struct Invocation {
 ///
 /// With an invalid configuration the process ends before it asks for work, after one log line that names every error.
 pub fn run<C, S>(
-    read: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Vec<ConfigFault>>,
+    read: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Vec<ConfigError>>,
     serve: impl FnOnce(C) -> S,
 ) -> ExitCode
 where
@@ -45,7 +45,7 @@ where
         config => {
             faults.extend(config.err().into_iter().flatten());
             let faults = serde_json::to_string(&faults).unwrap_or_default();
-            error!(faults, "the configuration is invalid; the function does not start");
+            error!(faults, "the configuration is not usable");
             return ExitCode::FAILURE;
         }
     };
@@ -56,7 +56,7 @@ where
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("the function stops: {}", aws::cause(&*error));
+            error!("the function cannot continue: {}", aws::cause(&*error));
             ExitCode::FAILURE
         }
     }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use local_aws::queues::QueueError;
 use privatelink_detach::aws::AwsUnavailable;
 use privatelink_detach::clock::Clock;
-use privatelink_detach::config::ConfigFault;
+use privatelink_detach::config::ConfigError;
 use privatelink_detach::telemetry::Level;
 use privatelink_simulator::SeedError;
 use thiserror::Error;
@@ -68,7 +68,7 @@ enum Failure {
     #[error("{}: {source}", path.display())]
     Seed { path: PathBuf, source: SeedError },
     #[error("the configuration is not usable: {}", listed(.0))]
-    Config(Vec<ConfigFault>),
+    Config(Vec<ConfigError>),
     #[error("nothing can be served on loopback: {0}")]
     Loopback(#[from] io::Error),
     #[error(transparent)]
@@ -95,7 +95,7 @@ impl Failure {
     }
 }
 
-fn listed(faults: &[ConfigFault]) -> String {
+fn listed(faults: &[ConfigError]) -> String {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     faults.join("; ")
 }

@@ -11,7 +11,7 @@ use local_aws::{LocalAws, QueueSettings, wire};
 use privatelink_detach::alibaba::credentials::CredentialsConfig;
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::aws;
-use privatelink_detach::config::{self, ConfigFault, IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{self, ConfigError, IntakeConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
 use privatelink_detach::intake::Intake;
 use privatelink_detach::worker::InvocationLimits;
@@ -95,15 +95,15 @@ impl Stage {
 }
 
 /// A configuration that needs nothing of the real AWS, which is not here.
-fn with_keys_of_its_own(config: WorkerConfig) -> Result<WorkerConfig, Vec<ConfigFault>> {
+fn with_keys_of_its_own(config: WorkerConfig) -> Result<WorkerConfig, Vec<ConfigError>> {
     let variable = match config.credentials {
         CredentialsConfig::Environment(_) => return Ok(config),
         CredentialsConfig::SecretsManager { .. } => "ALIBABA_CREDENTIALS_SECRET_ARN",
-        CredentialsConfig::Keyless(_) => "ALIBABA_CLOUD_ROLE_ARN",
+        CredentialsConfig::Oidc(_) => "ALIBABA_CLOUD_ROLE_ARN",
     };
     let problem =
         "is of no use here, where AWS is local: set ALIBABA_CLOUD_ACCESS_KEY_ID and the others of a key";
-    Err(vec![ConfigFault { variable, problem: problem.to_owned() }])
+    Err(vec![ConfigError { variable, problem: problem.to_owned() }])
 }
 
 impl Intakes {

@@ -1,14 +1,14 @@
-//! One call to PrivateLink: built, signed, sent once, read, and every failure named.
+//! One call to PrivateLink: signed, sent once, and its response or error read.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
 use super::codes::ErrorKind;
-use super::credentials::{Credentials, CredentialsSource, NoCredentials, Trouble};
-use super::error::{CallError, NoResponse};
+use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
+use super::error::CallError;
 use super::privatelink::{self, Action, Call, Target};
 use super::response::CallResult;
 use super::service_clock::ServiceClock;
@@ -18,63 +18,65 @@ use super::transport::Transport;
 use crate::clock::Clock;
 use crate::request::RegionId;
 
-/// Time for the keys before anybody waits for them, at start: Lambda allows ten seconds for all of it.
+/// Time for the first read of the credentials, at start: Lambda allows ten seconds for the whole initialization.
 const PREPARE_TIME_MAX: Duration = Duration::from_secs(7);
 
-/// The part of a call's time that getting the keys for it may take; what is left is for the call itself.
+/// The share of a call's time that its credentials may take; the call itself gets the rest.
 const CREDENTIALS_TIME_SHARE: f64 = 0.75;
 
-/// Headers that no signature covers. The product's documentation contradicts itself about the format of an answer to
-/// whoever asks for none, and gateways may refuse a POST of no stated length; Alibaba's own SDKs send both.
+/// Unsigned headers. The product's documentation contradicts itself about the format of a response to a request without
+/// `accept`, and gateways may reject a POST without a length; Alibaba Cloud's SDKs send both.
 const UNSIGNED: [(&str, &str); 2] = [("accept", "application/json"), ("content-length", "0")];
 
-/// Signs and sends. One for the life of the process, so that connections are reused.
+/// Signs and sends calls. A process has one, so that connections are reused.
 #[derive(Debug)]
 pub struct Client<T> {
     transport: T,
-    credentials: CredentialsSource,
+    credentials: CredentialsSource<T>,
     service_url: ServiceUrl,
-    service_clock: ServiceClock,
+    service_clock: Rc<ServiceClock>,
     nonces: RefCell<fastrand::Rng>,
 }
 
 impl<T: Transport> Client<T> {
-    /// A client; `seed` makes its nonces, and must differ from process to process.
+    /// A client that shares the service clock of its credentials. `seed` determines its nonces and must be different in
+    /// every process.
     #[must_use]
-    pub fn new(transport: T, credentials: CredentialsSource, service_url: ServiceUrl, seed: u64) -> Self {
+    pub fn new(transport: T, credentials: CredentialsSource<T>, service_url: ServiceUrl, seed: u64) -> Self {
         let nonces = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self { transport, credentials, service_url, service_clock: ServiceClock::default(), nonces }
+        let service_clock = credentials.service_clock();
+        Self { transport, credentials, service_url, service_clock, nonces }
     }
 
-    /// Gets the keys before anybody waits for them. Without them, too, the client can be used: it asks again.
-    pub async fn prepare(&self, clock: &Clock) -> Result<(), NoCredentials> {
+    /// Reads the credentials before the first call needs them. After an error the client is usable: calls read them
+    /// again.
+    pub async fn prepare(&self, clock: &Clock) -> Result<(), CredentialError> {
         self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
     }
 
-    /// Opens a connection to where this region's calls go, before anybody waits for one. `HEAD` asks for nothing, and whatever
-    /// is answered leaves the connection open; without it the first call opens one.
+    /// Opens a connection for a region's calls before the first one needs it. The response to `HEAD` does not matter:
+    /// each leaves the connection open. If this fails, the first call opens one.
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "the parts of the URL are parsed")]
     pub async fn connect(&self, region: &RegionId, timeout: Duration) {
         let (scheme, host) = self.service_url.parts(region);
         let request = http::Request::builder().method("HEAD").uri(format!("{scheme}://{host}/"));
-        if let Ok(request) = request.body(Bytes::new()) {
-            let _ = self.transport.send(request, timeout).await;
-        }
+        let request = request.body(Bytes::new()).expect("scheme, host and region are parsed");
+        let _ = self.transport.send(request, timeout).await;
     }
 
-    /// What keeps the client from signing, after a call that failed for it; `None` if the next may succeed.
+    /// What an operator must fix, after a call that failed for its credentials; `None` if the next call may succeed.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.credentials.trouble()
+    pub fn credential_problem(&self) -> Option<CredentialProblem> {
+        self.credentials.problem()
     }
 
-    /// Makes one call, once. It ends after `timeout` at the latest, getting the keys for it included.
+    /// Makes one call, once. It ends within `timeout`, including the time for its credentials.
     pub async fn call(&self, target: &Target, call: &Call, clock: &Clock, timeout: Duration) -> CallResult {
         let action = call.action();
-        let no_response = |why| CallResult::from(CallError::no_response(action, why));
         let until = clock.now() + timeout;
         let credentials = match action {
-            // It stands on the look just before it, so it takes that look's keys and waits for no others.
-            Action::Detach => self.credentials.holding(clock),
+            // A write depends on the read just before it, so it uses that read's credentials and waits for no others.
+            Action::Detach => self.credentials.unrefused(clock.wall()),
             Action::ListSecurityGroups | Action::ListEndpoints => {
                 let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
                 self.credentials_by(until, clock).await.ok()
@@ -84,6 +86,35 @@ impl<T: Transport> Client<T> {
             return CallError::not_sent(action).into();
         };
         let now = clock.wall();
+        let request = self.signed_request(target, call, &credentials, now);
+        let response = match self.transport.send(request, clock.left(until)).await {
+            Ok(response) => response,
+            Err(why) => return CallError::no_response(action, why).into(),
+        };
+        let status = response.status().as_u16();
+        let redact = |message: &str| credentials.redact(message);
+        let result = CallResult::read(call, status, response.headers(), response.body(), redact);
+        match &result.result {
+            Ok(_) if status == 200 => self.credentials.mark_accepted(&credentials),
+            Err(error) if error.kind == ErrorKind::Clock => {
+                self.service_clock.correct(now, response.headers())
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::CredentialsExpired) => {
+                self.credentials.mark_refused(&credentials, clock.wall());
+            }
+            Ok(_) | Err(_) => {}
+        }
+        result
+    }
+
+    #[expect(clippy::expect_used, reason = "every part is parsed, encoded or checked before")]
+    fn signed_request(
+        &self,
+        target: &Target,
+        call: &Call,
+        credentials: &Credentials,
+        now: SystemTime,
+    ) -> http::Request<Bytes> {
         let (scheme, host) = self.service_url.parts(&target.region_id);
         let nonce = {
             let mut nonces = self.nonces.borrow_mut();
@@ -91,13 +122,13 @@ impl<T: Transport> Client<T> {
         };
         let unsigned = Unsigned {
             host: &host,
-            action: action.name(),
+            action: call.action().name(),
             version: privatelink::VERSION,
             parameters: &call.parameters(target),
             signed_at: self.service_clock.at(now),
             nonce: &nonce,
         };
-        let signed = signing::sign(&unsigned, &credentials);
+        let signed = signing::sign(&unsigned, credentials);
         let mut request =
             http::Request::builder().method("POST").uri(format!("{scheme}://{host}/?{}", signed.query));
         for (name, value) in
@@ -105,37 +136,20 @@ impl<T: Transport> Client<T> {
         {
             request = request.header(name, value);
         }
-        // Only keys with characters that no header can hold end here; the configuration refuses them at start.
-        let Ok(request) = request.body(Bytes::new()) else {
-            return no_response(NoResponse::ConnectionLost);
-        };
-
-        let response = match self.transport.send(request, clock.left(until)).await {
-            Ok(response) => response,
-            Err(why) => return no_response(why),
-        };
-        let status = response.status().as_u16();
-        let redact = |message: &str| credentials.redact(message);
-        let result = CallResult::read(call, status, response.headers(), response.body(), redact);
-        match &result.result {
-            Ok(_) if status == 200 => self.credentials.accepted(&credentials),
-            Err(error) if error.kind == ErrorKind::Clock => {
-                self.service_clock.correct(now, response.headers())
-            }
-            Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::CredentialsExpired) => {
-                self.credentials.refused(&credentials, clock);
-            }
-            Ok(_) | Err(_) => {}
-        }
-        result
+        request
+            .body(Bytes::new())
+            .expect("the URL is parsed and encoded, and every source checks that its credentials can be sent")
     }
 
-    /// The keys, read first if that is due and done by then, or why there are none.
-    async fn credentials_by(&self, until: Instant, clock: &Clock) -> Result<Rc<Credentials>, NoCredentials> {
-        let current = self.credentials.current(&self.transport, &self.service_clock, clock);
-        match clock.by(until, current).await {
+    /// The credentials, or why there are none, after a read if one is due and ends by `until`.
+    async fn credentials_by(
+        &self,
+        until: Instant,
+        clock: &Clock,
+    ) -> Result<Rc<Credentials>, CredentialError> {
+        match clock.by(until, self.credentials.current(clock)).await {
             Some(current) => current,
-            None => self.credentials.at_hand(clock),
+            None => self.credentials.cached(clock.wall()),
         }
     }
 }
@@ -145,9 +159,10 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::alibaba::error::NoResponse;
     use crate::request::{EndpointId, RegionId, SecurityGroupId};
 
-    /// Answers everything alike and keeps what it was sent.
+    /// Returns the same response to every request, and records the requests.
     struct Canned {
         response: Result<http::Response<Bytes>, NoResponse>,
         sent: RefCell<Vec<http::Request<Bytes>>>,
@@ -172,9 +187,9 @@ mod tests {
         Canned { response: Ok(response.body(body.to_owned().into()).unwrap()), sent: RefCell::default() }
     }
 
-    async fn look(canned: &Canned, url: ServiceUrl, times: usize) -> Vec<CallResult> {
-        let keys = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
-        let client = Client::new(canned, CredentialsSource::Fixed(Rc::new(keys)), url, 7);
+    async fn list_endpoints(canned: &Canned, url: ServiceUrl, times: usize) -> Vec<CallResult> {
+        let credentials = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
+        let client = Client::new(canned, CredentialsSource::Fixed(Rc::new(credentials)), url, 7);
         let target = Target {
             region_id: RegionId::parse("eu-west-1").unwrap(),
             endpoint_id: EndpointId::parse("ep-a").unwrap(),
@@ -190,9 +205,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_send_goes_to_the_region_with_a_nonce_of_its_own() {
+    async fn every_request_goes_to_the_region_with_its_own_nonce() {
         let canned = canned(200, &[], r#"{"RequestId":"R","Endpoints":[]}"#);
-        let seen = look(&canned, ServiceUrl::Regional, 2).await;
+        let seen = list_endpoints(&canned, ServiceUrl::Regional, 2).await;
         assert_eq!(seen[0].api_request_id.as_deref(), Some("R"));
         let sent = canned.sent.borrow();
         assert_eq!(
@@ -203,28 +218,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wrong_clock_is_corrected_by_the_answers_date() {
+    async fn wrong_clock_is_corrected_by_the_date_of_the_response() {
         let date = [("date", "Thu, 01 Jan 1970 02:00:00 GMT")];
         let canned = canned(400, &date, r#"{"Code":"InvalidTimeStamp.Expired"}"#);
-        look(&canned, ServiceUrl::Regional, 2).await;
+        list_endpoints(&canned, ServiceUrl::Regional, 2).await;
         let sent = canned.sent.borrow();
         assert_eq!(sent[0].headers()["x-acs-date"], "1970-01-01T00:00:00Z");
         assert_eq!(sent[1].headers()["x-acs-date"], "1970-01-01T02:00:00Z");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_date_that_is_nobodys_clock_is_not_believed() {
+    async fn implausible_date_is_ignored() {
         for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Sun, 04 Jan 1970 00:00:00 GMT", "soon"] {
             let canned = canned(400, &[("date", date)], r#"{"Code":"InvalidTimeStamp.Expired"}"#);
-            look(&canned, ServiceUrl::Regional, 2).await;
+            list_endpoints(&canned, ServiceUrl::Regional, 2).await;
             assert_eq!(canned.sent.borrow()[1].headers()["x-acs-date"], "1970-01-01T00:00:00Z", "{date}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_quotes_our_keys_comes_without_them() {
+    async fn credentials_are_redacted_from_messages() {
         let body = r#"{"Code":"SignatureDoesNotMatch","Message":"server string: s3cret t0ken LTAIid"}"#;
-        let seen = look(&canned(400, &[], body), ServiceUrl::Regional, 1).await;
+        let seen = list_endpoints(&canned(400, &[], body), ServiceUrl::Regional, 1).await;
         let message = seen[0].result.as_ref().unwrap_err().message.clone().unwrap();
         assert_eq!(message, "server string: [redacted] [redacted] [redacted]");
     }

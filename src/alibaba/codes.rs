@@ -89,7 +89,7 @@ impl ErrorKind {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Credentials | Self::CredentialsExpired => {
-                "Alibaba Cloud refuses the worker's credentials: the ERROR lines of the worker's log name the setting to \
+                "Alibaba Cloud rejects the worker's credentials: the ERROR lines of the worker's log name the setting to \
                  change."
             }
             Self::NoCredentials => {

@@ -1,26 +1,28 @@
-//! The keys that sign, and where they come from: the environment, a secret in AWS Secrets Manager, or nowhere at all,
-//! in exchange for the function's own AWS identity.
+//! The credentials that sign calls to Alibaba Cloud, and their three sources: the environment, a secret in AWS Secrets
+//! Manager, and a role session that Alibaba Cloud's STS issues for the function's AWS identity (OIDC federation).
 //!
-//! What is read from elsewhere is kept until it ages or is refused, and read once for all lanes. Nothing here waits for
-//! better times: whoever wants keys gets them now, or is told why there are none.
+//! Credentials from another service are cached until they are about to expire or are refused; one read serves all
+//! lanes. Nothing here sleeps: a caller gets the credentials, or the reason why there are none.
 
 mod advice;
-mod keyless;
-mod renewal;
+mod oidc;
+mod refresh;
 mod secret;
 mod source;
 
 use std::fmt;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use thiserror::Error;
 
 use super::error::shortened;
-use crate::aws::AwsFault;
+use crate::aws::AwsError;
 
-pub use keyless::KeylessConfig;
-pub use source::{CredentialsSource, Renewed};
+pub use advice::{ADVICE, Advice};
+pub use oidc::OidcConfig;
+pub use source::{CredentialsSource, Refreshed};
 
-/// One set of keys. Its `Debug` shows that there is one, and nothing of it.
+/// An `AccessKey`, or the three parts of a session. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     access_key_id: String,
@@ -29,38 +31,37 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Keys, with the security token of a session if they belong to one.
     #[must_use]
     pub fn new(access_key_id: String, access_key_secret: String, security_token: Option<String>) -> Self {
         Self { access_key_id, access_key_secret, security_token }
     }
 
-    /// The key's id, sent with every request.
+    /// Sent with every request.
     #[must_use]
     pub fn access_key_id(&self) -> &str {
         &self.access_key_id
     }
 
-    /// The key's secret, never sent.
+    /// Signs every request and is never sent.
     #[must_use]
     pub fn access_key_secret(&self) -> &str {
         &self.access_key_secret
     }
 
-    /// The session's token, sent with every request.
+    /// Sent with every request of a session.
     #[must_use]
     pub fn security_token(&self) -> Option<&str> {
         self.security_token.as_deref()
     }
 
-    /// `text` without any of these keys, wherever it quotes one.
+    /// `text` without any part of these credentials.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let quoted = [Some(self.access_key_secret()), self.security_token(), Some(self.access_key_id())];
-        quoted.into_iter().flatten().fold(text.to_owned(), |text, key| redact(&text, key))
+        let parts = [Some(self.access_key_secret()), self.security_token(), Some(self.access_key_id())];
+        parts.into_iter().flatten().fold(text.to_owned(), |text, part| redact(&text, part))
     }
 
-    /// Whether id and token can be a header's value, and the secret is one word, too; an empty part is none.
+    /// Whether every part is one non-empty word, so that id and token are valid header values.
     #[must_use]
     pub fn can_be_sent(&self) -> bool {
         let parts = [Some(self.access_key_id()), Some(self.access_key_secret()), self.security_token()];
@@ -74,10 +75,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What stands in the place of a secret.
+/// Replaces a secret.
 const REDACTED: &str = "[redacted]";
 
-/// `text` without this secret, as it is and as a query has it.
+/// `text` without this secret, plain or percent-encoded.
 fn redact(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
@@ -86,59 +87,57 @@ fn redact(text: &str, secret: &str) -> String {
     text.replace(secret, REDACTED).replace(&encoded, REDACTED)
 }
 
-/// Whether a key, a token or a name has no spaces, line ends or characters beyond ASCII.
+/// Whether a value has no spaces, line ends or characters beyond ASCII.
 #[must_use]
 pub fn is_one_word(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Which source the keys come from, as it is configured.
+/// The configured source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialsConfig {
-    /// Keys in the function's environment.
+    /// Credentials in the function's environment.
     Environment(Credentials),
     /// A secret in AWS Secrets Manager.
-    SecretsManager {
-        /// The secret's ARN.
-        secret_arn: String,
-    },
-    /// No stored key: AWS vouches for the function, and Alibaba Cloud gives it a role's session.
-    Keyless(KeylessConfig),
+    SecretsManager { secret_arn: String },
+    /// No stored credentials: Alibaba Cloud's STS issues a role session for a token that AWS signs.
+    Oidc(OidcConfig),
 }
 
-/// Why there are no keys to sign with. It quotes no key, secret or token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoCredentials {
-    /// AWS's or Alibaba Cloud's exact code, or this project's name for what has none.
+/// Why no credentials are available. It contains no access key, secret or token.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{problem}")]
+pub struct CredentialError {
+    /// The exact code from AWS or Alibaba Cloud, or this project's name for an error without one.
     pub code: String,
-    /// What happened, in one clause.
+    /// The failed call with the service's message, as one clause.
     pub problem: String,
-    /// Which setting to change.
+    /// The setting to change.
     pub advice: &'static str,
-    /// Whether it may pass by itself.
-    pub is_passing: bool,
+    /// Whether the error can disappear without a change.
+    pub is_transient: bool,
 }
 
-impl NoCredentials {
-    fn from_aws(call: &str, fault: AwsFault, advice: fn(&str) -> &'static str) -> Self {
-        let says = fault.message.map_or(String::new(), |message| format!(": {}", shortened(&message)));
+impl CredentialError {
+    fn from_aws(call: &str, error: AwsError) -> Self {
+        let message = error.message.map_or(String::new(), |message| format!(": {}", shortened(&message)));
         Self {
-            problem: format!("{call} failed with {}{says}", fault.code),
-            advice: if fault.is_passing { advice::WAIT } else { advice(&fault.code) },
-            code: fault.code,
-            is_passing: fault.is_passing,
+            problem: format!("{call} failed with {}{message}", error.code),
+            advice: if error.is_transient { advice::WAIT } else { advice::of(call, &error.code) },
+            code: error.code,
+            is_transient: error.is_transient,
         }
     }
 }
 
-/// What somebody must do something about.
+/// A problem with the credentials that an operator must fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// No keys can be had.
-    NoCredentials(NoCredentials),
-    /// Alibaba Cloud refuses the keys, and reading them again did not help, or there is nothing to read again.
+pub enum CredentialProblem {
+    /// The source provides no credentials.
+    Unavailable(CredentialError),
+    /// Alibaba Cloud refuses the credentials, and they cannot be read again or a new read did not help.
     Refused {
-        /// Which setting to change.
+        /// The setting to change.
         advice: &'static str,
     },
 }
@@ -148,15 +147,17 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
+    use crate::alibaba::transport::Https;
 
     #[test]
-    fn nothing_of_a_key_shows_in_debug_or_in_a_quoted_message() {
+    fn debug_and_redacted_messages_contain_no_credentials() {
         let credentials = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
-        let shown = format!("{credentials:?} {:?}", CredentialsSource::Fixed(Rc::new(credentials.clone())));
-        let quoted = credentials.redact("StringToSign has s3cret and x-acs-security-token:t0ken of LTAIid");
+        let source = CredentialsSource::<Https>::Fixed(Rc::new(credentials.clone()));
+        let debug = format!("{credentials:?} {source:?}");
+        let message = credentials.redact("StringToSign has s3cret and x-acs-security-token:t0ken of LTAIid");
         let encoded = Credentials::new("id".into(), "a/b+c=".into(), None).redact("Secret=a%2Fb%2Bc%3D");
         assert_eq!(encoded, "Secret=[redacted]");
-        for text in [shown, quoted] {
+        for text in [debug, message] {
             assert!(
                 !text.contains("s3cret") && !text.contains("t0ken") && !text.contains("LTAIid"),
                 "{text}"
@@ -165,17 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_aws_is_told_in_its_words_but_not_in_too_many() {
-        let told = |is_passing| {
-            let fault = AwsFault { code: "Code".into(), message: Some("x".repeat(900)), is_passing };
-            NoCredentials::from_aws("Call", fault, |code| if code == "Code" { "advice" } else { "other" })
+    fn aws_error_keeps_its_message_up_to_a_length() {
+        let error = |is_transient| {
+            let error =
+                AwsError { code: "AccessDenied".into(), message: Some("x".repeat(900)), is_transient };
+            CredentialError::from_aws("GetSecretValue", error)
         };
-        assert_eq!(told(false).problem, format!("Call failed with Code: {}", "x".repeat(200)));
-        assert_eq!((told(false).advice, told(true).advice), ("advice", advice::WAIT));
+        let problem = format!("GetSecretValue failed with AccessDenied: {}", "x".repeat(200));
+        assert_eq!(error(false).problem, problem);
+        assert_eq!(error(false).advice, advice::of("GetSecretValue", "AccessDenied"));
+        assert_eq!(error(true).advice, advice::WAIT);
     }
 
     #[test]
-    fn keys_that_no_header_can_hold_cannot_be_sent() {
+    fn credentials_that_no_header_can_contain_cannot_be_sent() {
         let can_be_sent = |id: &str, secret: &str, token: Option<&str>| {
             Credentials::new(id.into(), secret.into(), token.map(Into::into)).can_be_sent()
         };

@@ -1,4 +1,4 @@
-//! Alibaba Cloud's clock, as far as its answers have shown it: what is signed must carry its time.
+//! Alibaba Cloud's clock, estimated from its responses. Signed requests must have its time.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
@@ -10,18 +10,19 @@ use time::format_description::well_known::Rfc2822;
 
 use crate::clock::calendar;
 
-/// Largest difference of clocks that is believed, two days: a sandbox that slept is hours behind, a `Date` further
-/// away is nobody's clock.
+/// Largest plausible difference of the clocks, two days: a sandbox that was frozen is hours behind, and a `Date`
+/// further away is not the time of a working clock.
 const OFFSET_SECONDS_MAX: i64 = 2 * 24 * 60 * 60;
 
-/// How far the service's clock is ahead of ours. One for all calls, since one clock of ours is wrong for all.
+/// How far the service's clock is ahead of the function's. One value for all calls: one wrong clock affects all of
+/// them.
 #[derive(Debug, Default)]
 pub struct ServiceClock {
     offset_seconds: Cell<i64>,
 }
 
 impl ServiceClock {
-    /// The service's time at this moment of ours.
+    /// The service's time when the function's clock shows `now`.
     #[must_use]
     pub fn at(&self, now: SystemTime) -> SystemTime {
         let offset = self.offset_seconds.get();
@@ -30,17 +31,17 @@ impl ServiceClock {
         corrected.unwrap_or(now)
     }
 
-    /// Believes an answer's `Date`, if it has one that can be a clock's.
+    /// Adopts the `Date` of a response, if it has a plausible one.
     pub fn correct(&self, now: SystemTime, headers: &HeaderMap) {
-        let Some(theirs) = date(headers) else { return };
-        let offset = (theirs - calendar::utc(now)).whole_seconds();
+        let Some(service_time) = date(headers) else { return };
+        let offset = (service_time - calendar::utc(now)).whole_seconds();
         if offset.abs() <= OFFSET_SECONDS_MAX {
             self.offset_seconds.set(offset);
         }
     }
 }
 
-/// An answer's own time.
+/// The `Date` of a response.
 pub(super) fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
     let date = headers.get(DATE)?.to_str().ok()?;
     OffsetDateTime::parse(date, &Rfc2822).ok()

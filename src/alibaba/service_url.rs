@@ -1,48 +1,48 @@
-//! Where Alibaba Cloud's services are.
+//! The addresses of Alibaba Cloud's services.
 
 use http::uri::{Authority, Scheme};
 
 use crate::request::RegionId;
 
-/// A service's address: scheme and host. None of its calls has a path.
+/// The address of a service: scheme and host. No call has a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     /// `https`, or `http` on loopback.
     pub scheme: Scheme,
-    /// Host, and port if it is not the scheme's own.
+    /// Host, and port unless it is the scheme's default.
     pub authority: Authority,
 }
 
 impl BaseUrl {
-    /// Alibaba Cloud's STS for the whole world. It is not derived from a region of PrivateLink: some have none.
+    /// Alibaba Cloud's global STS endpoint. Some PrivateLink regions have no regional one.
     #[must_use]
     pub fn sts() -> Self {
         Self { scheme: Scheme::HTTPS, authority: Authority::from_static("sts.aliyuncs.com") }
     }
 
-    /// Whether it is on this machine, where no proxy can lead to it.
+    /// Whether it is a loopback address, which is called without a proxy.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.authority.host())
     }
 }
 
-/// Whether a URL's host is this machine.
+/// Whether a URL's host is a loopback address.
 pub(super) fn is_loopback(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
-/// Where PrivateLink is.
+/// The address of PrivateLink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceUrl {
-    /// `https://privatelink.{region}.aliyuncs.com`, without exception in every region.
+    /// `https://privatelink.{region}.aliyuncs.com`, the address in every region.
     Regional,
-    /// One address for all regions: a test, a private gateway.
+    /// One address for all regions, of a test or a private gateway.
     Fixed(BaseUrl),
 }
 
 impl ServiceUrl {
-    /// Whether it is on this machine, where no proxy can lead to it.
+    /// Whether it is a loopback address, which is called without a proxy.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -51,7 +51,7 @@ impl ServiceUrl {
         }
     }
 
-    /// Scheme and host of the calls about a region.
+    /// Scheme and host for calls in a region.
     pub(super) fn parts(&self, region: &RegionId) -> (&str, String) {
         match self {
             Self::Regional => ("https", format!("privatelink.{region}.aliyuncs.com")),

@@ -1,6 +1,6 @@
 //! Alibaba Cloud's signature version 3, `ACS3-HMAC-SHA256`.
 //!
-//! Pure: what goes in is signed and comes out as the headers to send. Clock and nonce are the caller's.
+//! Pure: it turns a request into the headers to send. The caller provides time and nonce.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -12,32 +12,30 @@ use sha2::{Digest, Sha256};
 use super::credentials::Credentials;
 use crate::clock::calendar;
 
-/// Everything but the unreserved characters of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What a signature covers besides the credentials. Path `/` and an empty body are fixed: this product has no others.
+/// The signed parts of a request. Path `/` and an empty body are fixed: PrivateLink uses no others.
 #[derive(Debug, Clone, Copy)]
 pub struct Unsigned<'a> {
-    /// The `host` header as it will be sent: with the port, if it is not the scheme's own.
+    /// The `host` header as sent: with the port, unless it is the scheme's default.
     pub host: &'a str,
-    /// Alibaba's name of the operation.
+    /// Alibaba Cloud's name of the operation.
     pub action: &'a str,
-    /// The product's API version.
     pub version: &'a str,
-    /// The parameters.
     pub parameters: &'a [(&'a str, &'a str)],
-    /// The moment of signing; the service tolerates 15 minutes.
+    /// The time of signing; the service tolerates a difference of 15 minutes.
     pub signed_at: SystemTime,
-    /// Never the same twice.
+    /// Unique for every request.
     pub nonce: &'a str,
 }
 
-/// A signed request, not yet sent.
+/// A signed request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The query string, to be sent exactly as it is.
+    /// The query string, sent unchanged.
     pub query: String,
-    /// The headers to send, `host` and `authorization` included.
+    /// The headers to send, including `host` and `authorization`.
     pub headers: Vec<(&'static str, String)>,
 }
 
@@ -45,7 +43,7 @@ pub struct Signed {
 #[must_use]
 pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
     let body_hash = hex(&Sha256::digest(b""));
-    // Already in the order that the signature wants.
+    // The order in which they are signed.
     let mut headers = vec![
         ("host", request.host.to_owned()),
         ("x-acs-action", request.action.to_owned()),
@@ -84,7 +82,7 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
     Signed { query, headers }
 }
 
-/// Parameters as a query, or a form's body: in order, and encoded as RFC 3986 has it.
+/// Parameters as a query or a form body: sorted, and percent-encoded as in RFC 3986.
 pub(super) fn encoded_pairs(parameters: &[(&str, &str)]) -> String {
     let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
     let mut pairs: Vec<_> = parameters.iter().map(|(key, value)| (encode(key), encode(value))).collect();
@@ -93,11 +91,9 @@ pub(super) fn encoded_pairs(parameters: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
+#[expect(clippy::expect_used, reason = "the error exists for MACs with a fixed key length; HMAC has none")]
 fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
-    // HMAC takes keys of every length; the error exists for other constructions.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
-        return Vec::new();
-    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(text);
     mac.finalize().into_bytes().to_vec()
 }
@@ -132,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn published_and_cross_checked_signatures_come_out() {
+    fn signatures_match_published_and_cross_checked_ones() {
         let vectors: Vec<Vector> =
             serde_json::from_str(include_str!("../../tests/vectors/acs3.json")).unwrap();
         assert_eq!(vectors.len(), 3);
@@ -164,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_token_is_sent_and_signed() {
+    fn session_token_is_sent_and_signed() {
         let request = Unsigned {
             host: "h",
             action: "A",
@@ -178,11 +174,11 @@ mod tests {
         assert!(signed.headers.contains(&("x-acs-date", "1970-01-01T00:00:01Z".to_owned())));
         let (_, authorization) = signed.headers.last().unwrap();
         assert!(authorization.contains(";x-acs-date;x-acs-security-token;x-acs-signature-nonce;"));
-        assert_eq!(signed.query, "", "nothing of a key is in the URL");
+        assert_eq!(signed.query, "", "no credentials in the URL");
     }
 
     #[test]
-    fn a_query_is_encoded_as_rfc_3986_has_it() {
+    fn query_is_encoded_as_in_rfc_3986() {
         assert_eq!(encoded_pairs(&[("b", "ü /~*"), ("a", "")]), "a=&b=%C3%BC%20%2F~%2A");
     }
 }

@@ -1,7 +1,7 @@
-//! Alibaba Cloud's STS: a role's session in exchange for a token that somebody else has signed.
+//! Alibaba Cloud's STS: a role session in exchange for an OIDC token.
 //!
-//! Pure: a request is built and an answer is read. The call is not signed, for there is no key yet. The form is that of
-//! Alibaba's own Go SDK: what may be seen travels in the query, what may not in the body.
+//! Pure: it builds the request and parses the response. The request is unsigned, because there are no credentials yet.
+//! As in Alibaba Cloud's Go SDK, the query contains no secrets and the form body contains the rest.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,48 +17,46 @@ use super::signing;
 use crate::clock::calendar;
 use crate::json::Object;
 
-/// The one action that is called.
+/// The API operation.
 pub const ACTION: &str = "AssumeRoleWithOIDC";
 
 /// The version of the STS API.
 pub const VERSION: &str = "2015-04-01";
 
-/// How long a session is asked for: Alibaba's default, and what every role allows.
+/// The requested session duration: Alibaba Cloud's default, which every role allows.
 pub const SESSION_LIFETIME: Duration = Duration::from_hours(1);
 
-/// Most characters of a session policy.
+/// Maximum length of a session policy, in characters.
 pub const POLICY_LENGTH_MAX: usize = 2048;
 
-/// What is asked for. It has no `Debug`: the token is a secret.
+/// The parameters of the call. No `Debug`, because the token is a secret.
 #[derive(Clone, Copy)]
 pub struct AssumeRoleWithOidc<'a> {
-    /// The role.
     pub role_arn: &'a str,
-    /// Who, in Alibaba Cloud, stands for the token's issuer.
+    /// The OIDC provider in RAM that stands for the token's issuer.
     pub oidc_provider_arn: &'a str,
-    /// The token.
     pub oidc_token: &'a str,
-    /// The session's name in the audit log.
+    /// The session's name in Alibaba Cloud's audit log.
     pub role_session_name: &'a str,
-    /// What the session may do of all that the role may.
+    /// Limits the session to a part of the role's permissions.
     pub policy: &'a str,
 }
 
-/// A role's session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its keys.
+pub struct RoleSession {
     pub credentials: Credentials,
-    /// When it ends, by Alibaba Cloud's clock.
+    /// By Alibaba Cloud's clock.
     pub expiration: OffsetDateTime,
 }
 
-/// The request, to be sent as it is.
-pub fn request(
-    url: &BaseUrl,
-    call: &AssumeRoleWithOidc<'_>,
-    at: SystemTime,
-) -> Result<http::Request<Bytes>, http::Error> {
+/// The request, complete and ready to send.
+#[must_use]
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "the parts of the URL are parsed or encoded"
+)]
+pub fn request(url: &BaseUrl, call: &AssumeRoleWithOidc<'_>, at: SystemTime) -> http::Request<Bytes> {
     let timestamp = calendar::text(at, calendar::SECONDS);
     let query = signing::encoded_pairs(&[
         ("Action", ACTION),
@@ -78,31 +76,33 @@ pub fn request(
     http::Request::post(format!("{}://{}/?{query}", url.scheme, url.authority))
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(form.into())
+        .expect("scheme and authority are parsed, and the query is percent-encoded")
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
-    credentials: Object<AnswerCredentials>,
+struct AssumeRoleResponse {
+    credentials: Object<ResponseCredentials>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct AnswerCredentials {
+struct ResponseCredentials {
     access_key_id: String,
     access_key_secret: String,
     security_token: String,
     expiration: String,
 }
 
-/// The session in the body of a 200; `None` if there is none that could be used.
+/// The session in the body of a 200; `None` if a part of it is missing or invalid.
 #[must_use]
-pub fn read(body: &[u8]) -> Option<Session> {
-    let Object(Answer { credentials: Object(credentials) }) = serde_json::from_slice(body).ok()?;
+pub fn read(body: &[u8]) -> Option<RoleSession> {
+    let Object(AssumeRoleResponse { credentials: Object(credentials) }) =
+        serde_json::from_slice(body).ok()?;
     let expiration = OffsetDateTime::parse(&credentials.expiration, &Rfc3339).ok()?;
     let token = Some(credentials.security_token);
     let credentials = Credentials::new(credentials.access_key_id, credentials.access_key_secret, token);
-    Some(Session { credentials, expiration })
+    Some(RoleSession { credentials, expiration })
 }
 
 #[cfg(test)]
@@ -117,16 +117,16 @@ mod tests {
 
     type Parameters = BTreeMap<String, String>;
 
-    /// A query or a form as the receiving side reads it.
+    /// A query or a form as the server reads it.
     fn decoded(pairs: &str) -> Parameters {
         let decode = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
         let pairs = pairs.split('&').map(|pair| pair.split_once('=').unwrap());
         pairs.map(|(name, value)| (decode(name), decode(value))).collect()
     }
 
-    /// The recorded calls of Alibaba Cloud's own SDKs are in the file, with what went into them.
+    /// The file contains calls that Alibaba Cloud's SDKs made, with their inputs.
     #[test]
-    fn the_call_has_the_parameters_of_alibaba_clouds_own_sdks_and_the_form_of_the_go_one() {
+    fn request_has_the_parameters_of_the_official_sdks_and_the_form_of_the_go_sdk() {
         let recorded = include_str!("../../tests/vectors/assume-role-with-oidc.json");
         let recorded: Value = serde_json::from_str(recorded).unwrap();
         let inputs = &recorded["inputs"];
@@ -146,7 +146,7 @@ mod tests {
             let part = |name: &str| serde_json::from_value::<Parameters>(recording[name].clone()).unwrap();
             let (theirs, their_form) = (part("query"), part("form"));
             let timestamp = OffsetDateTime::parse(&theirs["Timestamp"], &Rfc3339).unwrap();
-            let request = request(&BaseUrl::sts(), &call, timestamp.into()).unwrap();
+            let request = request(&BaseUrl::sts(), &call, timestamp.into());
             let ours = decoded(request.uri().query().unwrap());
             let our_form = decoded(std::str::from_utf8(request.body()).unwrap());
 
@@ -162,7 +162,7 @@ mod tests {
             }
             let all = |query: &Parameters, form: &Parameters| {
                 let mut all: Parameters = query.clone().into_iter().chain(form.clone()).collect();
-                // One SDK writes the format in small letters and adds a nonce, which nothing signs.
+                // One SDK writes the format in lowercase and adds a nonce that no signature covers.
                 all.remove("SignatureNonce");
                 all.entry("Format".to_owned()).and_modify(|format| format.make_ascii_uppercase());
                 all
@@ -173,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_read_and_half_of_one_is_none() {
+    fn incomplete_session_is_rejected() {
         let body = r#"{"RequestId":"R","OIDCTokenInfo":{},"AssumedRoleUser":{"Arn":"a"},"Credentials":{
             "AccessKeyId":"STS.id","AccessKeySecret":"s3cret","SecurityToken":"t0ken","Expiration":"2026-11-22T07:00:12Z"}}"#;
         let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
         let expiration = datetime!(2026-11-22 07:00:12 UTC);
-        assert_eq!(read(body.as_bytes()), Some(Session { credentials, expiration }));
+        assert_eq!(read(body.as_bytes()), Some(RoleSession { credentials, expiration }));
         for part in
             ["Credentials", "AccessKeyId", "AccessKeySecret", "SecurityToken", "Expiration", "2026-11-22T"]
         {

@@ -1,4 +1,4 @@
-//! Bytes to Alibaba Cloud and back: one attempt, bounded in time and size.
+//! Sends one HTTP request to Alibaba Cloud, once, with limits on time and size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use thiserror::Error;
 use super::error::NoResponse;
 use super::service_url::is_loopback;
 
-/// Most bytes of an answer that are read. The largest honest one, a page of 50 groups, has about 5 KiB.
+/// Maximum size of a response body in bytes. The largest valid one, a page of 50 groups, has about 5 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Time for the TCP and TLS handshakes, the default of Alibaba's own SDKs. The call's whole timeout still holds.
+/// Timeout of the TCP and TLS handshakes, the default of Alibaba Cloud's SDKs. The call's timeout also applies.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Free text by Alibaba's rules; names who calls.
+/// Identifies this program; Alibaba Cloud defines no format for it.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Sends one request once.
 ///
-/// A seam: production sends over HTTPS, a simulation on a virtual clock answers from memory.
+/// A seam: production sends over HTTPS, a simulation responds from memory on a virtual clock.
 pub trait Transport {
-    /// The complete answer, whatever its status, or why there is none after `timeout`.
+    /// The complete response with any status, or why there is none within `timeout`.
     fn send(
         &self,
         request: http::Request<Bytes>,
@@ -30,26 +30,28 @@ pub trait Transport {
     ) -> impl Future<Output = Result<http::Response<Bytes>, NoResponse>>;
 }
 
-/// HTTPS with one connection pool for the life of the process.
+/// HTTPS with one connection pool for the life of the process; clones share it.
 ///
-/// It does not retry, follow redirects or decompress: each would hide what happened from the one place that decides.
+/// It does not retry, follow redirects or decompress, because each would hide a result from the code that decides
+/// about it.
 #[derive(Debug, Clone)]
 pub struct Https {
     client: reqwest::Client,
-    /// For addresses on this machine, where no proxy can lead to: they would reach it in the clear.
+    /// For loopback addresses, without a proxy: a proxy cannot reach them, and would get the request
+    /// unencrypted.
     direct: Option<reqwest::Client>,
 }
 
-/// TLS could not be set up.
 #[derive(Debug, Error)]
 #[error("the HTTPS client could not be built")]
 pub struct HttpsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl Https {
-    /// A client with Mozilla's root certificates, compiled in: reading the system's would cost every cold start some milliseconds.
+    /// A client with Mozilla's root certificates compiled in: loading the system's takes some milliseconds of every
+    /// cold start.
     ///
-    /// The environment's proxy, if there is one, stands between it and the internet. If `has_loopback`, addresses on this
-    /// machine are called, too, and past it.
+    /// It uses the proxy of the environment, if there is one; with `has_loopback`, it calls loopback addresses
+    /// directly.
     pub fn new(has_loopback: bool) -> Result<Self, HttpsUnavailable> {
         let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -85,24 +87,24 @@ impl Transport for Https {
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let client = self.client_for(request.uri());
-        let mut request = reqwest::Request::try_from(request).map_err(|error| unanswered(&error))?;
+        let mut request = reqwest::Request::try_from(request).map_err(|error| no_response(&error))?;
         *request.timeout_mut() = Some(timeout);
-        let mut response = client.execute(request).await.map_err(|error| unanswered(&error))?;
+        let mut response = client.execute(request).await.map_err(|error| no_response(&error))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| no_response(&error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(NoResponse::UnreadableAnswer);
             }
             body.extend_from_slice(&chunk);
         }
-        let mut answer = http::Response::new(body.into());
-        *answer.status_mut() = response.status();
-        *answer.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(answer)
+        let mut complete = http::Response::new(body.into());
+        *complete.status_mut() = response.status();
+        *complete.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(complete)
     }
 }
 
-fn unanswered(error: &reqwest::Error) -> NoResponse {
+fn no_response(error: &reqwest::Error) -> NoResponse {
     if error.is_timeout() { NoResponse::Timeout } else { NoResponse::ConnectionLost }
 }
 
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_on_this_machine_are_called_past_the_proxy() {
+    fn only_loopback_addresses_bypass_the_proxy() {
         let https = Https::new(true).unwrap();
         let is_direct = |https: &Https, uri: &'static str| {
             let direct = https.direct.as_ref();

@@ -1,20 +1,20 @@
-//! The variables of the worker's keys: which of the three sources is configured, and with what.
+//! The variables of the three credential sources, of which exactly one must be configured.
 
 use std::ops::RangeInclusive;
 
 use super::reader::Reader;
-use crate::alibaba::credentials::{Credentials, CredentialsConfig, KeylessConfig, is_one_word};
+use crate::alibaba::credentials::{Credentials, CredentialsConfig, OidcConfig, is_one_word};
 use crate::alibaba::service_url::BaseUrl;
 
-/// Keys in the environment.
-const KEYS: [&str; 3] =
+/// Credentials in the environment.
+const ENVIRONMENT: [&str; 3] =
     ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"];
 
-/// Keys in a secret.
+/// Credentials in a secret.
 const SECRET_ARN: &str = "ALIBABA_CREDENTIALS_SECRET_ARN";
 
-/// No keys, but a role's session.
-const KEYLESS: [&str; 5] = [
+/// OIDC federation: a role session without stored credentials.
+const OIDC: [&str; 5] = [
     "ALIBABA_CLOUD_ROLE_ARN",
     "ALIBABA_CLOUD_OIDC_PROVIDER_ARN",
     "ALIBABA_CLOUD_ROLE_SESSION_NAME",
@@ -22,35 +22,35 @@ const KEYLESS: [&str; 5] = [
     "ALIBABA_STS_ENDPOINT_URL",
 ];
 
-/// The default of `ALIBABA_CLOUD_ROLE_SESSION_NAME`.
+/// Default of `ALIBABA_CLOUD_ROLE_SESSION_NAME`.
 const ROLE_SESSION_NAME_DEFAULT: &str = "privatelink-detach";
 
-/// Alibaba's own bounds of a session's name.
+/// Alibaba Cloud's limits on the length of a session name.
 const ROLE_SESSION_NAME_LENGTH: RangeInclusive<usize> = 2..=64;
 
 impl Reader<'_> {
-    /// The one source that is configured. A variable belongs to one source, so whatever is set chooses it.
+    /// The configured source. Every variable belongs to one source, so a variable that is set selects it.
     pub(super) fn credentials(&mut self) -> CredentialsConfig {
         let is_set = |reader: &Self, variables: &[&'static str]| {
             variables.iter().copied().find(|variable| reader.optional(variable).is_some())
         };
-        let environment = is_set(self, &KEYS);
+        let environment = is_set(self, &ENVIRONMENT);
         let secret = is_set(self, &[SECRET_ARN]);
-        let keyless = is_set(self, &KEYLESS);
-        let mut sources = [environment, secret, keyless].into_iter().flatten();
+        let oidc = is_set(self, &OIDC);
+        let mut sources = [environment, secret, oidc].into_iter().flatten();
         match (sources.next(), sources.next(), sources.next()) {
-            (None, ..) => self.fault(
-                KEYS[0],
+            (None, ..) => self.report(
+                ENVIRONMENT[0],
                 format!(
-                    "is not set, and neither is {SECRET_ARN} nor {}: the keys for Alibaba Cloud must come from one of them",
-                    KEYLESS[0]
+                    "is not set, and neither is {SECRET_ARN} nor {}: set the variables of one source of credentials",
+                    OIDC[0]
                 ),
             ),
             (Some(first), Some(second), third) => {
                 for other in [Some(second), third].into_iter().flatten() {
-                    self.fault(
+                    self.report(
                         other,
-                        format!("is set beside {first}: the keys must come from one source, so unset one of the two"),
+                        format!("is set together with {first}: set the variables of one source of credentials only"),
                     );
                 }
             }
@@ -61,22 +61,22 @@ impl Reader<'_> {
                 secret_arn: self.secret_arn(SECRET_ARN).unwrap_or_default(),
             };
         }
-        if environment.is_none() && keyless.is_some() {
-            return CredentialsConfig::Keyless(self.keyless());
+        if environment.is_none() && oidc.is_some() {
+            return CredentialsConfig::Oidc(self.oidc());
         }
-        CredentialsConfig::Environment(self.keys(environment.is_some()))
+        CredentialsConfig::Environment(self.access_key(environment.is_some()))
     }
 
-    fn keys(&mut self, is_required: bool) -> Credentials {
-        let [id, secret, token] = KEYS;
+    fn access_key(&mut self, is_required: bool) -> Credentials {
+        let [id, secret, token] = ENVIRONMENT;
         let access_key_id = self.word(id, is_required);
         let access_key_secret = self.word(secret, is_required);
         Credentials::new(access_key_id, access_key_secret, self.optional_word(token))
     }
 
-    fn keyless(&mut self) -> KeylessConfig {
-        let [role, provider, session_name, audience, sts_url] = KEYLESS;
-        KeylessConfig {
+    fn oidc(&mut self) -> OidcConfig {
+        let [role, provider, session_name, audience, sts_url] = OIDC;
+        OidcConfig {
             role_arn: self.ram_arn(role, "role"),
             oidc_provider_arn: self.ram_arn(provider, "oidc-provider"),
             role_session_name: self.role_session_name(session_name),
@@ -92,7 +92,7 @@ impl Reader<'_> {
             if !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit())
                 && resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.is_empty()));
         if !arn.is_empty() && !is_arn {
-            self.fault(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
+            self.report(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
         }
         arn
     }
@@ -102,12 +102,12 @@ impl Reader<'_> {
         let is_name = ROLE_SESSION_NAME_LENGTH.contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'));
         if !is_name {
-            self.fault(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
+            self.report(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
         }
         name
     }
 
-    /// A value that travels in a header or a form.
+    /// A value for a header or a form.
     fn word(&mut self, variable: &'static str, is_required: bool) -> String {
         if is_required {
             self.required(variable);
@@ -118,7 +118,7 @@ impl Reader<'_> {
     fn optional_word(&mut self, variable: &'static str) -> Option<String> {
         let word = self.optional(variable)?;
         if !is_one_word(&word) {
-            self.fault(variable, "must have no spaces, line ends or characters beyond ASCII");
+            self.report(variable, "must not have spaces, line ends or characters beyond ASCII");
         }
         Some(word)
     }

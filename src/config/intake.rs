@@ -1,6 +1,6 @@
 //! The environment variables of the intake. It must not read the environment itself.
 
-use super::ConfigFault;
+use super::ConfigError;
 use super::reader::Reader;
 use crate::request::Rules;
 
@@ -18,7 +18,7 @@ pub struct IntakeConfig {
 
 impl IntakeConfig {
     /// Reads the configuration, or returns every error in it.
-    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(&environment);
         let config = Self {
             request_queue_url: reader.fifo_queue_url("DETACH_QUEUE_URL"),
@@ -33,7 +33,7 @@ impl Reader<'_> {
     fn fifo_queue_url(&mut self, variable: &'static str) -> String {
         let url = self.queue_url(variable);
         if !url.is_empty() && url.strip_suffix(".fifo").is_none() {
-            self.fault(
+            self.report(
                 variable,
                 "must be a FIFO queue: a standard queue would accept the same webhook or event twice",
             );
@@ -49,7 +49,7 @@ mod tests {
     const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo";
     const SECRETS: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:webhooks-AbCdEf";
 
-    fn read(variables: &[(&str, &str)]) -> Result<IntakeConfig, Vec<ConfigFault>> {
+    fn read(variables: &[(&str, &str)]) -> Result<IntakeConfig, Vec<ConfigError>> {
         IntakeConfig::read(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
     }
 

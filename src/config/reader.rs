@@ -1,32 +1,32 @@
-//! Reads variables one by one and gathers everything that is wrong with them.
+//! Reads environment variables and collects all errors in them.
 
 use std::collections::BTreeSet;
 
-use super::ConfigFault;
+use super::ConfigError;
 use crate::alibaba::service_url::BaseUrl;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
 
-/// An environment, and the faults found in it so far.
 pub(super) struct Reader<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
-    faults: Vec<ConfigFault>,
+    errors: Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { environment, faults: Vec::new() }
+        Self { environment, errors: Vec::new() }
     }
 
-    /// What was read, if nothing is wrong with it.
-    pub(super) fn finish<T>(self, config: T) -> Result<T, Vec<ConfigFault>> {
-        if self.faults.is_empty() { Ok(config) } else { Err(self.faults) }
+    /// The configuration, or all errors in it.
+    pub(super) fn finish<T>(self, config: T) -> Result<T, Vec<ConfigError>> {
+        if self.errors.is_empty() { Ok(config) } else { Err(self.errors) }
     }
 
-    pub(super) fn fault(&mut self, variable: &'static str, problem: impl Into<String>) {
-        self.faults.push(ConfigFault { variable, problem: problem.into() });
+    /// Adds an error. `problem` completes the sentence "the variable …".
+    pub(super) fn report(&mut self, variable: &'static str, problem: impl Into<String>) {
+        self.errors.push(ConfigError { variable, problem: problem.into() });
     }
 
-    /// The value; an empty one is what a template's empty parameter becomes, and counts as none.
+    /// The value. An empty one counts as not set: it comes from an empty template parameter.
     pub(super) fn optional(&self, variable: &str) -> Option<String> {
         (self.environment)(variable).filter(|value| !value.is_empty())
     }
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
     pub(super) fn required(&mut self, variable: &'static str) -> Option<String> {
         let value = self.optional(variable);
         if value.is_none() {
-            self.fault(variable, "is not set");
+            self.report(variable, "is not set");
         }
         value
     }
@@ -46,31 +46,31 @@ impl<'a> Reader<'a> {
         let is_http =
             matches!(url.parse::<http::Uri>(), Ok(uri) if matches!(uri.scheme_str(), Some("https" | "http")));
         if !is_http {
-            self.fault(variable, "must be the URL of an SQS queue");
+            self.report(variable, "must be the URL of an SQS queue");
         }
         url
     }
 
-    /// A service's address, if the variable is set.
+    /// The address of a service, if the variable is set.
     pub(super) fn base_url(&mut self, variable: &'static str) -> Option<BaseUrl> {
         let url = self.optional(variable)?;
         let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
         let parts = parts.and_then(|parts| Some((parts.scheme?, parts.authority?, parts.path_and_query)));
         let Some((scheme, authority, path)) = parts else {
-            self.fault(variable, "must be a URL");
+            self.report(variable, "must be a URL");
             return None;
         };
         let has_bad_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
         if path.is_some_and(|path| path != "/") || authority.as_str().contains('@') {
-            self.fault(variable, "must have no path, query, user or password");
+            self.report(variable, "must have no path, query, user or password");
         }
         if has_bad_port && !authority.as_str().contains('@') {
-            self.fault(variable, "must have a port from 1 to 65535, or none");
+            self.report(variable, "must have a port from 1 to 65535, or none");
         }
         let (is_https, is_http) = (scheme.as_str() == "https", scheme.as_str() == "http");
         let url = BaseUrl { scheme, authority };
         if !(is_https || is_http && url.is_loopback()) {
-            self.fault(variable, "must begin with https (http is for loopback only)");
+            self.report(variable, "must start with https (http only for a loopback address)");
         }
         Some(url)
     }
@@ -82,12 +82,12 @@ impl<'a> Reader<'a> {
             && matches!(arn.splitn(7, ':').collect::<Vec<_>>()[..],
                 ["arn", _, "secretsmanager", region, _, "secret", name] if !region.is_empty() && !name.is_empty());
         if !is_arn {
-            self.fault(variable, "must be the ARN of a Secrets Manager secret");
+            self.report(variable, "must be the ARN of a Secrets Manager secret");
         }
         Some(arn)
     }
 
-    /// What is allowed here: the same three variables in both functions.
+    /// The restrictions on requests, in the same three variables of both functions.
     pub(super) fn rules(&mut self) -> Rules {
         Rules {
             allowed_regions: self.list("ALLOWED_REGIONS", RegionId::parse, RegionId::RULE),
@@ -113,11 +113,13 @@ impl<'a> Reader<'a> {
         for (index, entry) in entries {
             match parse(entry) {
                 Some(id) => drop(list.insert(id)),
-                None => self.fault(variable, format!("has an entry, number {}, that {rule}", index + 1)),
+                None => {
+                    self.report(variable, format!("has an invalid entry, number {}: it {rule}", index + 1));
+                }
             }
         }
         if is_given && value.split(',').all(|entry| entry.trim().is_empty()) {
-            self.fault(variable, "is set, but has no entry");
+            self.report(variable, "is set but has no entries");
         }
         list
     }

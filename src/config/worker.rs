@@ -1,18 +1,17 @@
-//! The worker's variables.
+//! The worker's environment variables.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::ConfigFault;
+use super::ConfigError;
 use super::reader::Reader;
 use crate::alibaba::credentials::CredentialsConfig;
 use crate::alibaba::service_url::ServiceUrl;
 use crate::request::{DEADLINE_SECONDS, Rules};
 
-/// The default of `COMPLETION_BUS_NAME`: the bus that every account has.
+/// Default of `COMPLETION_BUS_NAME`: the bus that exists in every account.
 const BUS_NAME_DEFAULT: &str = "default";
 
-/// All that the worker is told from outside.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// `DETACH_QUEUE_URL`
@@ -21,31 +20,31 @@ pub struct WorkerConfig {
     pub dead_letter_queue_url: String,
     /// `COMPLETION_BUS_NAME`
     pub bus_name: String,
-    /// `DETACH_DEADLINE_SECONDS`: of a request that names none.
+    /// `DETACH_DEADLINE_SECONDS`: the deadline of a request without its own.
     pub deadline: Duration,
-    /// `WORKER_MAXIMUM_CONCURRENCY`: how many workers may run at once.
+    /// `WORKER_MAXIMUM_CONCURRENCY`: the maximum number of concurrent workers.
     pub concurrency: NonZeroU16,
     /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`
     pub rules: Rules,
     /// `PRIVATELINK_ENDPOINT_URL`
     pub service_url: ServiceUrl,
-    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the two beside it, `ALIBABA_CREDENTIALS_SECRET_ARN`, or
-    /// `ALIBABA_CLOUD_ROLE_ARN` and the four beside it.
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the rest of an access key or session, `ALIBABA_CREDENTIALS_SECRET_ARN`, or
+    /// `ALIBABA_CLOUD_ROLE_ARN` and the other variables of OIDC federation.
     pub credentials: CredentialsConfig,
 }
 
 impl WorkerConfig {
-    /// The default of `DETACH_DEADLINE_SECONDS`.
+    /// Default of `DETACH_DEADLINE_SECONDS`.
     pub const DEADLINE_SECONDS_DEFAULT: u64 = 3_600;
 
-    /// The default of `WORKER_MAXIMUM_CONCURRENCY`.
+    /// Default of `WORKER_MAXIMUM_CONCURRENCY`.
     pub const CONCURRENCY_DEFAULT: NonZeroU16 = NonZeroU16::new(10).unwrap();
 
-    /// The most that an SQS event source mapping allows.
+    /// The maximum of an SQS event source mapping.
     pub const CONCURRENCY_MAX: u16 = 1_000;
 
-    /// The worker's configuration, or everything that is wrong with it.
-    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigFault>> {
+    /// The worker's configuration, or all errors in it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(&environment);
         let config = Self {
             request_queue_url: reader.queue_url("DETACH_QUEUE_URL"),
@@ -60,11 +59,11 @@ impl WorkerConfig {
         reader.finish(config)
     }
 
-    /// Whether any of Alibaba Cloud that is called is on this machine, where no proxy can lead to it.
+    /// Whether a service of Alibaba Cloud has a loopback address, which is called without a proxy.
     #[must_use]
     pub fn has_loopback(&self) -> bool {
         let is_sts_loopback = match &self.credentials {
-            CredentialsConfig::Keyless(config) => config.sts_url.is_loopback(),
+            CredentialsConfig::Oidc(config) => config.sts_url.is_loopback(),
             CredentialsConfig::Environment(_) | CredentialsConfig::SecretsManager { .. } => false,
         };
         self.service_url.is_loopback() || is_sts_loopback
@@ -77,7 +76,7 @@ impl Reader<'_> {
         let is_name =
             name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':'));
         if !is_name {
-            self.fault(variable, "must be the name or ARN of an event bus");
+            self.report(variable, "must be the name or ARN of an event bus");
         }
         name
     }
@@ -89,7 +88,7 @@ impl Reader<'_> {
         let seconds = value.parse().ok().filter(|seconds| DEADLINE_SECONDS.contains(seconds));
         if seconds.is_none() {
             let (min, max) = (DEADLINE_SECONDS.start(), DEADLINE_SECONDS.end());
-            self.fault(variable, format!("must be a whole number of seconds from {min} to {max}"));
+            self.report(variable, format!("must be a whole number of seconds from {min} to {max}"));
         }
         Duration::from_secs(seconds.unwrap_or(WorkerConfig::DEADLINE_SECONDS_DEFAULT))
     }
@@ -100,7 +99,7 @@ impl Reader<'_> {
         let max = WorkerConfig::CONCURRENCY_MAX;
         let workers = value.parse::<NonZeroU16>().ok().filter(|workers| workers.get() <= max);
         if workers.is_none() {
-            self.fault(variable, format!("must be a whole number from 1 to {max}"));
+            self.report(variable, format!("must be a whole number from 1 to {max}"));
         }
         workers.unwrap_or(default)
     }
@@ -113,7 +112,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alibaba::credentials::{Credentials, KeylessConfig};
+    use crate::alibaba::credentials::{Credentials, OidcConfig};
     use crate::alibaba::service_url::BaseUrl;
 
     const COMPLETE: [(&str, &str); 4] = [
@@ -123,7 +122,7 @@ mod tests {
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s3cret"),
     ];
 
-    fn read(changes: &[(&str, &str)]) -> Result<WorkerConfig, Vec<ConfigFault>> {
+    fn read(changes: &[(&str, &str)]) -> Result<WorkerConfig, Vec<ConfigError>> {
         WorkerConfig::read(|name| {
             let find =
                 |list: &[(&str, &str)]| list.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
@@ -131,12 +130,12 @@ mod tests {
         })
     }
 
-    fn faults(changes: &[(&str, &str)]) -> Vec<&'static str> {
-        read(changes).err().unwrap_or_default().into_iter().map(|fault| fault.variable).collect()
+    fn invalid_variables(changes: &[(&str, &str)]) -> Vec<&'static str> {
+        read(changes).err().unwrap_or_default().into_iter().map(|error| error.variable).collect()
     }
 
     #[test]
-    fn defaults_hold_where_nothing_must_be_set() {
+    fn optional_variables_have_defaults() {
         let config = read(&[("ALLOWED_REGIONS", ""), ("DETACH_DEADLINE_SECONDS", "")]).unwrap();
         assert_eq!((config.bus_name.as_str(), config.deadline), ("default", Duration::from_hours(1)));
         assert_eq!(config.concurrency.get(), 10);
@@ -144,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_reported_together_and_without_values() {
-        let faults = WorkerConfig::read(|name| match name {
+    fn all_errors_are_reported_together_and_without_values() {
+        let errors = WorkerConfig::read(|name| match name {
             "DETACH_QUEUE_URL" | "ALIBABA_CLOUD_SECURITY_TOKEN" => {
                 Some("s3cret in the wrong place".to_owned())
             }
@@ -155,7 +154,7 @@ mod tests {
             _ => None,
         })
         .unwrap_err();
-        let variables: Vec<_> = faults.iter().map(|fault| fault.variable).collect();
+        let variables: Vec<_> = errors.iter().map(|error| error.variable).collect();
         assert_eq!(
             variables,
             [
@@ -169,36 +168,39 @@ mod tests {
                 "ALIBABA_CLOUD_SECURITY_TOKEN",
             ]
         );
-        assert!(!format!("{faults:?}").contains("s3cret"));
+        assert!(!format!("{errors:?}").contains("s3cret"));
     }
 
     #[test]
-    fn a_mistyped_protected_id_stops_the_start() {
-        assert_eq!(faults(&[("PROTECTED_SECURITY_GROUPS", "sg-a,sg_b")]), ["PROTECTED_SECURITY_GROUPS"]);
-        assert_eq!(faults(&[("PROTECTED_ENDPOINTS", "sg-a")]), ["PROTECTED_ENDPOINTS"]);
+    fn mistyped_protected_id_is_an_error() {
         assert_eq!(
-            faults(&[("ALLOWED_REGIONS", " , ")]),
+            invalid_variables(&[("PROTECTED_SECURITY_GROUPS", "sg-a,sg_b")]),
+            ["PROTECTED_SECURITY_GROUPS"]
+        );
+        assert_eq!(invalid_variables(&[("PROTECTED_ENDPOINTS", "sg-a")]), ["PROTECTED_ENDPOINTS"]);
+        assert_eq!(
+            invalid_variables(&[("ALLOWED_REGIONS", " , ")]),
             ["ALLOWED_REGIONS"],
-            "a list without entries is no list"
+            "a list without entries"
         );
         let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")]).unwrap().rules;
         assert_eq!(rules.protected_security_groups.len(), 2);
     }
 
     #[test]
-    fn as_many_workers_may_run_as_an_event_source_mapping_allows() {
+    fn concurrency_has_the_limits_of_an_event_source_mapping() {
         const CONCURRENCY: &str = "WORKER_MAXIMUM_CONCURRENCY";
         for (value, workers) in [("1", 1), ("24", 24), ("1000", 1000)] {
             assert_eq!(read(&[(CONCURRENCY, value)]).unwrap().concurrency.get(), workers);
         }
         for value in ["0", "1001", "-1", "2.5", "ten", "70000"] {
-            assert_eq!(faults(&[(CONCURRENCY, value)]), [CONCURRENCY], "{value}");
+            assert_eq!(invalid_variables(&[(CONCURRENCY, value)]), [CONCURRENCY], "{value}");
         }
     }
 
     #[test]
-    fn a_bus_has_a_name() {
-        assert_eq!(faults(&[("COMPLETION_BUS_NAME", "bad bus")]), ["COMPLETION_BUS_NAME"]);
+    fn bus_name_is_checked() {
+        assert_eq!(invalid_variables(&[("COMPLETION_BUS_NAME", "bad bus")]), ["COMPLETION_BUS_NAME"]);
     }
 
     const SECRET: (&str, &str) = (
@@ -208,26 +210,26 @@ mod tests {
     const ROLE: (&str, &str) = ("ALIBABA_CLOUD_ROLE_ARN", "acs:ram::1234:role/detach");
     const PROVIDER: (&str, &str) = ("ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "acs:ram::1234:oidc-provider/aws");
     const AUDIENCE: (&str, &str) = ("ALIBABA_OIDC_AUDIENCE", "privatelink-detach");
-    const NO_KEYS: [(&str, &str); 2] =
+    const NO_ACCESS_KEY: [(&str, &str); 2] =
         [("ALIBABA_CLOUD_ACCESS_KEY_ID", ""), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "")];
 
-    fn without_keys<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        [&NO_KEYS[..], changes].concat()
+    fn without_access_key<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&NO_ACCESS_KEY[..], changes].concat()
     }
 
     #[test]
-    fn each_source_of_keys_can_be_chosen() {
-        let chosen = |changes: &[(&str, &str)]| read(changes).unwrap().credentials;
-        let keys = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
+    fn each_credential_source_can_be_selected() {
+        let selected = |changes: &[(&str, &str)]| read(changes).unwrap().credentials;
+        let access_key = Credentials::new("LTAIid".into(), "s3cret".into(), Some("t0ken".into()));
         assert_eq!(
-            chosen(&[("ALIBABA_CLOUD_SECURITY_TOKEN", "t0ken")]),
-            CredentialsConfig::Environment(keys)
+            selected(&[("ALIBABA_CLOUD_SECURITY_TOKEN", "t0ken")]),
+            CredentialsConfig::Environment(access_key)
         );
         assert_eq!(
-            chosen(&without_keys(&[SECRET])),
+            selected(&without_access_key(&[SECRET])),
             CredentialsConfig::SecretsManager { secret_arn: SECRET.1.to_owned() }
         );
-        let usual = KeylessConfig {
+        let usual = OidcConfig {
             role_arn: ROLE.1.to_owned(),
             oidc_provider_arn: PROVIDER.1.to_owned(),
             role_session_name: "privatelink-detach".to_owned(),
@@ -235,8 +237,8 @@ mod tests {
             sts_url: BaseUrl::sts(),
         };
         assert_eq!(
-            chosen(&without_keys(&[ROLE, PROVIDER, AUDIENCE])),
-            CredentialsConfig::Keyless(usual.clone())
+            selected(&without_access_key(&[ROLE, PROVIDER, AUDIENCE])),
+            CredentialsConfig::Oidc(usual.clone())
         );
         let sts_url = BaseUrl {
             scheme: http::uri::Scheme::HTTP,
@@ -250,8 +252,8 @@ mod tests {
             ("ALIBABA_STS_ENDPOINT_URL", "http://127.0.0.1:4010"),
         ];
         assert_eq!(
-            chosen(&without_keys(&named)),
-            CredentialsConfig::Keyless(KeylessConfig {
+            selected(&without_access_key(&named)),
+            CredentialsConfig::Oidc(OidcConfig {
                 role_session_name: "a.b@c-d_e".to_owned(),
                 sts_url,
                 ..usual
@@ -260,52 +262,58 @@ mod tests {
     }
 
     #[test]
-    fn two_sources_of_keys_are_a_fault_that_names_both() {
-        let told = |changes: &[(&str, &str)]| {
-            let faults = read(changes).unwrap_err();
-            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    fn two_credential_sources_are_an_error_that_names_both() {
+        let message = |changes: &[(&str, &str)]| {
+            let errors = read(changes).unwrap_err();
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         let all = [
-            (vec![SECRET], "ALIBABA_CREDENTIALS_SECRET_ARN is set beside ALIBABA_CLOUD_ACCESS_KEY_ID: "),
+            (
+                vec![SECRET],
+                "ALIBABA_CREDENTIALS_SECRET_ARN is set together with ALIBABA_CLOUD_ACCESS_KEY_ID: ",
+            ),
             (
                 vec![ROLE, PROVIDER, AUDIENCE],
-                "ALIBABA_CLOUD_ROLE_ARN is set beside ALIBABA_CLOUD_ACCESS_KEY_ID: ",
+                "ALIBABA_CLOUD_ROLE_ARN is set together with ALIBABA_CLOUD_ACCESS_KEY_ID: ",
             ),
             (
-                without_keys(&[SECRET, ("ALIBABA_OIDC_AUDIENCE", "a")]),
-                "ALIBABA_OIDC_AUDIENCE is set beside ALIBABA_CREDENTIALS_SECRET_ARN: ",
+                without_access_key(&[SECRET, ("ALIBABA_OIDC_AUDIENCE", "a")]),
+                "ALIBABA_OIDC_AUDIENCE is set together with ALIBABA_CREDENTIALS_SECRET_ARN: ",
             ),
             (
-                without_keys(&[SECRET, ("ALIBABA_CLOUD_SECURITY_TOKEN", "t")]),
-                "ALIBABA_CREDENTIALS_SECRET_ARN is set beside ALIBABA_CLOUD_SECURITY_TOKEN: ",
+                without_access_key(&[SECRET, ("ALIBABA_CLOUD_SECURITY_TOKEN", "t")]),
+                "ALIBABA_CREDENTIALS_SECRET_ARN is set together with ALIBABA_CLOUD_SECURITY_TOKEN: ",
             ),
         ];
-        for (changes, says) in all {
-            let told = told(&changes);
-            assert!(told.starts_with(says) || told.contains(&format!("\n{says}")), "{told}");
+        for (changes, expected) in all {
+            let text = message(&changes);
+            assert!(text.lines().any(|line| line.starts_with(expected)), "{text}");
         }
-        let told = told(&[SECRET, ROLE, PROVIDER, AUDIENCE]);
-        assert_eq!(told.matches("is set beside ALIBABA_CLOUD_ACCESS_KEY_ID").count(), 2, "{told}");
+        let text = message(&[SECRET, ROLE, PROVIDER, AUDIENCE]);
+        assert_eq!(text.matches("is set together with ALIBABA_CLOUD_ACCESS_KEY_ID").count(), 2, "{text}");
     }
 
     #[test]
-    fn without_a_source_of_keys_every_way_is_named() {
-        let faults = read(&NO_KEYS).unwrap_err();
-        assert_eq!(faults.len(), 1);
-        let told = faults[0].to_string();
+    fn error_without_a_credential_source_names_all_three() {
+        let errors = read(&NO_ACCESS_KEY).unwrap_err();
+        assert_eq!(errors.len(), 1);
+        let message = errors[0].to_string();
         for variable in
             ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CREDENTIALS_SECRET_ARN", "ALIBABA_CLOUD_ROLE_ARN"]
         {
-            assert!(told.contains(variable), "{told}");
+            assert!(message.contains(variable), "{message}");
         }
     }
 
     #[test]
-    fn a_source_that_is_not_complete_is_no_source() {
-        assert_eq!(faults(&without_keys(&[("ALIBABA_CREDENTIALS_SECRET_ARN", "keys")])), [SECRET.0]);
-        assert_eq!(faults(&without_keys(&[ROLE])), [PROVIDER.0, AUDIENCE.0]);
+    fn incomplete_or_invalid_source_is_an_error() {
+        assert_eq!(
+            invalid_variables(&without_access_key(&[("ALIBABA_CREDENTIALS_SECRET_ARN", "keys")])),
+            [SECRET.0]
+        );
+        assert_eq!(invalid_variables(&without_access_key(&[ROLE])), [PROVIDER.0, AUDIENCE.0]);
         let sts = ("ALIBABA_STS_ENDPOINT_URL", "https://sts.eu-central-1.aliyuncs.com");
-        assert_eq!(faults(&without_keys(&[sts])), [ROLE.0, PROVIDER.0, AUDIENCE.0]);
+        assert_eq!(invalid_variables(&without_access_key(&[sts])), [ROLE.0, PROVIDER.0, AUDIENCE.0]);
         for (variable, values) in [
             (
                 ROLE.0,
@@ -326,18 +334,18 @@ mod tests {
             ("ALIBABA_STS_ENDPOINT_URL", vec!["http://sts.aliyuncs.com", "sts.aliyuncs.com"]),
         ] {
             for value in values {
-                let changes = without_keys(&[(variable, value), ROLE, PROVIDER, AUDIENCE]);
-                assert_eq!(faults(&changes), [variable], "{value}");
+                let changes = without_access_key(&[(variable, value), ROLE, PROVIDER, AUDIENCE]);
+                assert_eq!(invalid_variables(&changes), [variable], "{value}");
             }
         }
     }
 
     #[test]
-    fn plain_http_is_for_loopback_only() {
+    fn plain_http_is_accepted_for_loopback_only() {
         for url in
             ["http://127.0.0.1:80", "http://localhost:8080/", "http://[::1]:1", "https://gateway.internal"]
         {
-            assert_eq!(faults(&[("PRIVATELINK_ENDPOINT_URL", url)]), Vec::<&str>::new(), "{url}");
+            assert_eq!(invalid_variables(&[("PRIVATELINK_ENDPOINT_URL", url)]), Vec::<&str>::new(), "{url}");
         }
         for url in [
             "http://10.0.0.1",
@@ -350,7 +358,11 @@ mod tests {
             "not a url",
             "/",
         ] {
-            assert_eq!(faults(&[("PRIVATELINK_ENDPOINT_URL", url)]), ["PRIVATELINK_ENDPOINT_URL"], "{url}");
+            assert_eq!(
+                invalid_variables(&[("PRIVATELINK_ENDPOINT_URL", url)]),
+                ["PRIVATELINK_ENDPOINT_URL"],
+                "{url}"
+            );
         }
     }
 }

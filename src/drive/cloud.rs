@@ -14,7 +14,7 @@ use super::throttles::Throttles;
 use super::time_budget::Run;
 use crate::alibaba::client::Client;
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::credentials::{NoCredentials, Trouble};
+use crate::alibaba::credentials::{CredentialError, CredentialProblem};
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Call, Target};
 use crate::alibaba::response::CallResult;
@@ -60,8 +60,8 @@ impl<T: Transport> Cloud<T> {
             }
         };
         let (credentials, ()) = futures_util::future::join(self.client.prepare(clock), connected).await;
-        if let Err(NoCredentials { code, .. }) = credentials
-            && let Some(problem) = self.client.trouble()
+        if let Err(CredentialError { code, .. }) = credentials
+            && let Some(problem) = self.client.credential_problem()
         {
             log_credential_problem(&problem, &code);
         }
@@ -144,7 +144,7 @@ impl<T: Transport> Cloud<T> {
                 self.throttles.hold(region, now, now + error.retry_after.unwrap_or(wait));
             }
             ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
-                if let Some(problem) = self.client.trouble()
+                if let Some(problem) = self.client.credential_problem()
                     && run.alarms.raise_credentials()
                 {
                     log_credential_problem(&problem, &error.name);
@@ -152,7 +152,7 @@ impl<T: Transport> Cloud<T> {
             }
             ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => error!(
                 code = error.name,
-                "Alibaba Cloud refuses the worker's clock, although it was corrected by the Date of a response; requests \
+                "Alibaba Cloud rejects the worker's clock, although it was corrected by the Date of a response; requests \
                  wait until their deadline"
             ),
             _ => {}
@@ -161,17 +161,17 @@ impl<T: Transport> Cloud<T> {
 }
 
 /// `refused_with` is the code with which credentials were refused, if they were.
-fn log_credential_problem(problem: &Trouble, refused_with: &str) {
+fn log_credential_problem(problem: &CredentialProblem, refused_with: &str) {
     match problem {
-        Trouble::NoCredentials(NoCredentials { code, problem, advice, .. }) => error!(
+        CredentialProblem::Unavailable(CredentialError { code, problem, advice, .. }) => error!(
             code,
             advice,
             "the worker has no credentials for Alibaba Cloud: {problem}; requests wait until their deadline"
         ),
-        Trouble::Refused { advice } => error!(
+        CredentialProblem::Refused { advice } => error!(
             code = refused_with,
             advice,
-            "Alibaba Cloud refuses the worker's credentials: {refused_with}; requests wait until their deadline"
+            "Alibaba Cloud rejects the worker's credentials: {refused_with}; requests wait until their deadline"
         ),
     }
 }

@@ -30,7 +30,8 @@ pub fn worker(
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
     // The generator seeds itself from the operating system's randomness.
     let mut seeds = fastrand::Rng::new();
-    let credentials = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, aws);
+    let credentials =
+        CredentialsSource::new(config.credentials, &config.rules.allowed_regions, aws, transport.clone());
     let client = Client::new(transport, credentials, config.service_url, seeds.u64(..));
     let settings = Settings {
         rules: config.rules,

@@ -78,9 +78,9 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
         let span = rest.first().map_or_else(Span::none, |first| first.span(context));
         for follower in rest.iter().skip(1) {
             let visibility_s = visibility.as_secs_f64();
-            follower
-                .span(context)
-                .in_scope(|| info!(visibility_s, "returned to the queue untouched, behind another"));
+            follower.span(context).in_scope(|| {
+                info!(visibility_s, "returned to the queue untouched, behind an earlier request of its lane")
+            });
         }
         let rest: Vec<Delivery> = rest.into_iter().map(|received| received.delivery).collect();
         if let Err(error) = self.queue.defer(&rest, visibility).await {

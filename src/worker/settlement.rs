@@ -185,7 +185,10 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
                 let reason = Reason::of_unpublished(outcome.name(), code);
                 self.copy(&reason, completion, received, context).await?;
             }
-            error!(outcome = outcome.name(), "ended without an event; only the dead-letter copy remains");
+            error!(
+                outcome = outcome.name(),
+                "finished without a completion event; only the dead-letter copy records the outcome"
+            );
         } else {
             self.observer.observe(&completion.detail.request_id, &Event::Completed { outcome, completion });
         }

@@ -1,4 +1,5 @@
-//! What keys may take of the time of a call, on a virtual clock: AWS, Alibaba Cloud's STS and PrivateLink are in memory.
+//! How much of a call's time its credentials may take, on a virtual clock. AWS, Alibaba Cloud's STS and PrivateLink
+//! are in memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{
-    CredentialsConfig, CredentialsSource, KeylessConfig, Trouble,
+    CredentialProblem, CredentialsConfig, CredentialsSource, OidcConfig,
 };
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Call, Target};
@@ -31,15 +32,15 @@ use tokio::time::Instant;
 
 use crate::log;
 
-/// AWS's STS: a token after so long.
+/// AWS's STS, which returns a token after this time.
 #[derive(Debug)]
 struct Aws(Duration);
 
 impl HttpConnector for Aws {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let takes = self.0;
+        let response_time = self.0;
         HttpConnectorFuture::new(async move {
-            tokio::time::sleep(takes).await;
+            tokio::time::sleep(response_time).await;
             let body = "<GetWebIdentityTokenResponse><GetWebIdentityTokenResult><WebIdentityToken>a.b.c\
                         </WebIdentityToken></GetWebIdentityTokenResult></GetWebIdentityTokenResponse>";
             Ok(HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(body)))
@@ -47,13 +48,13 @@ impl HttpConnector for Aws {
     }
 }
 
-/// Alibaba Cloud: how long its two services take, and when its STS was asked.
+/// Alibaba Cloud, with the response times of its two services and the times of the calls to its STS.
 #[derive(Default)]
 struct Cloud {
     began: Option<Instant>,
-    exchange_takes: Cell<Duration>,
-    call_takes: Cell<Duration>,
-    asked_at: RefCell<Vec<Duration>>,
+    exchange_time: Cell<Duration>,
+    call_time: Cell<Duration>,
+    exchanged_at: RefCell<Vec<Duration>>,
 }
 
 impl Transport for &Cloud {
@@ -64,11 +65,11 @@ impl Transport for &Cloud {
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let is_exchange = request.uri().query().unwrap().contains("Action=AssumeRoleWithOIDC");
         if is_exchange {
-            self.asked_at.borrow_mut().push(self.began.unwrap().elapsed());
+            self.exchanged_at.borrow_mut().push(self.began.unwrap().elapsed());
         }
-        let takes = if is_exchange { &self.exchange_takes } else { &self.call_takes }.get();
-        tokio::time::sleep(takes.min(timeout)).await;
-        if takes > timeout {
+        let response_time = if is_exchange { &self.exchange_time } else { &self.call_time }.get();
+        tokio::time::sleep(response_time.min(timeout)).await;
+        if response_time > timeout {
             return Err(NoResponse::Timeout);
         }
         let body = if is_exchange {
@@ -77,41 +78,41 @@ impl Transport for &Cloud {
         } else {
             r#"{"RequestId":"R","Endpoints":[]}"#
         };
-        let answer = http::Response::builder().header("date", "Sun, 22 Nov 2026 07:00:00 GMT");
-        Ok(answer.body(Bytes::from_static(body.as_bytes())).unwrap())
+        let response = http::Response::builder().header("date", "Sun, 22 Nov 2026 07:00:00 GMT");
+        Ok(response.body(Bytes::from_static(body.as_bytes())).unwrap())
     }
 }
 
-/// A keyless client between the two.
+/// A client that uses OIDC federation.
 struct Caller<'a> {
     client: Client<&'a Cloud>,
     clock: Clock,
 }
 
 impl<'a> Caller<'a> {
-    fn new(cloud: &'a Cloud, aws_takes: Duration) -> Self {
+    fn new(cloud: &'a Cloud, aws_time: Duration) -> Self {
         log::start();
-        let keys = Credentials::new("id", "secret", None, None, "test");
+        let credentials = Credentials::new("id", "secret", None, None, "test");
         let aws = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(keys))
-            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(Aws(aws_takes))))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(Aws(aws_time))))
             .build();
-        let config = CredentialsConfig::Keyless(KeylessConfig {
+        let config = CredentialsConfig::Oidc(OidcConfig {
             role_arn: "acs:ram::1:role/r".to_owned(),
             oidc_provider_arn: "acs:ram::1:oidc-provider/p".to_owned(),
             role_session_name: "session".to_owned(),
             audience: "audience".to_owned(),
             sts_url: BaseUrl::sts(),
         });
-        let source = CredentialsSource::new(config, &BTreeSet::new(), &aws);
+        let source = CredentialsSource::new(config, &BTreeSet::new(), &aws, cloud);
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH);
         Self { client: Client::new(cloud, source, ServiceUrl::Regional, 7), clock }
     }
 
-    /// A look, and how long it took; what is wrong if it failed.
-    async fn look(&self, timeout: Duration) -> (Duration, Option<ErrorKind>) {
+    /// Makes a read; returns how long it took, and the kind of error if it failed.
+    async fn read(&self, timeout: Duration) -> (Duration, Option<ErrorKind>) {
         let target = Target {
             region_id: RegionId::parse("eu-west-1").unwrap(),
             endpoint_id: EndpointId::parse("ep-a").unwrap(),
@@ -119,16 +120,16 @@ impl<'a> Caller<'a> {
         };
         let began = Instant::now();
         let call = Call::ListEndpoints { next_token: None };
-        let seen = self.client.call(&target, &call, &self.clock, timeout).await;
-        (began.elapsed(), seen.result.err().map(|fault| fault.kind))
+        let result = self.client.call(&target, &call, &self.clock, timeout).await.result;
+        (began.elapsed(), result.err().map(|error| error.kind))
     }
 }
 
-fn cloud(exchange_takes: Duration, call_takes: Duration) -> Cloud {
+fn cloud(exchange_time: Duration, call_time: Duration) -> Cloud {
     Cloud {
         began: Some(Instant::now()),
-        exchange_takes: Cell::new(exchange_takes),
-        call_takes: Cell::new(call_takes),
+        exchange_time: Cell::new(exchange_time),
+        call_time: Cell::new(call_time),
         ..Cloud::default()
     }
 }
@@ -141,73 +142,75 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_in_its_time_whatever_its_keys_took() {
+async fn call_ends_within_its_timeout_including_its_credentials() {
     let cloud = cloud(seconds(3), NEVER);
     let caller = Caller::new(&cloud, ZERO);
-    assert_eq!(caller.look(seconds(10)).await, (seconds(10), Some(ErrorKind::NoResponse)));
+    assert_eq!(caller.read(seconds(10)).await, (seconds(10), Some(ErrorKind::NoResponse)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_leave_a_quarter_of_its_time_to_a_call() {
+async fn credentials_take_at_most_three_quarters_of_the_timeout() {
     let cloud = cloud(NEVER, ZERO);
     let caller = Caller::new(&cloud, ZERO);
-    assert_eq!(caller.look(seconds(4)).await, (seconds(3), Some(ErrorKind::NoCredentials)));
+    assert_eq!(caller.read(seconds(4)).await, (seconds(3), Some(ErrorKind::NoCredentials)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_is_given_up_after_four_seconds() {
+async fn exchange_times_out_after_four_seconds() {
     let cloud = cloud(NEVER, ZERO);
     let caller = Caller::new(&cloud, ZERO);
-    assert_eq!(caller.look(NEVER).await, (seconds(4), Some(ErrorKind::NoCredentials)));
+    assert_eq!(caller.read(NEVER).await, (seconds(4), Some(ErrorKind::NoCredentials)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_start_waits_for_keys_seven_seconds_at_most() {
-    for (aws_takes, waits) in [(NEVER, 7), (seconds(2), 6)] {
+async fn start_waits_at_most_seven_seconds_for_credentials() {
+    for (aws_time, waited) in [(NEVER, 7), (seconds(2), 6)] {
         let cloud = cloud(NEVER, ZERO);
-        let caller = Caller::new(&cloud, aws_takes);
+        let caller = Caller::new(&cloud, aws_time);
         let began = Instant::now();
         caller.client.prepare(&caller.clock).await.unwrap_err();
-        assert_eq!(began.elapsed(), seconds(waits));
+        assert_eq!(began.elapsed(), seconds(waited));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_that_is_given_up_has_failed_like_any_other() {
+async fn canceled_read_counts_as_failed() {
     let cloud = cloud(NEVER, ZERO);
     let caller = Caller::new(&cloud, ZERO);
-    let mut told = Vec::new();
+    let mut has_problem = Vec::new();
     for expected in [3, 0, 3] {
-        assert_eq!(caller.look(seconds(4)).await, (seconds(expected), Some(ErrorKind::NoCredentials)));
-        told.push(caller.client.trouble().is_some());
+        assert_eq!(caller.read(seconds(4)).await, (seconds(expected), Some(ErrorKind::NoCredentials)));
+        has_problem.push(caller.client.credential_problem().is_some());
         tokio::time::advance(Duration::from_millis(600)).await;
     }
-    assert_eq!(told, [false, false, true], "once may pass");
-    assert_eq!(cloud.asked_at.borrow().len(), 2, "after a pause of a second");
-    let Some(Trouble::NoCredentials(why)) = caller.client.trouble() else { panic!("it has no keys") };
-    assert_eq!((why.code.as_str(), why.is_passing), ("Timeout", true));
+    assert_eq!(has_problem, [false, false, true], "one timeout is transient");
+    assert_eq!(cloud.exchanged_at.borrow().len(), 2, "with a pause of one second");
+    let Some(CredentialProblem::Unavailable(error)) = caller.client.credential_problem() else {
+        panic!("no credentials were read")
+    };
+    assert_eq!((error.code.as_str(), error.is_transient), ("Timeout", true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_hold_are_used_when_their_renewal_fails_or_takes_too_long() {
-    for (exchange_takes, timeout, waits) in [(NEVER, 4, 3), (NEVER, 10, 4)] {
+async fn valid_credentials_stay_in_use_when_their_refresh_fails_or_times_out() {
+    for (exchange_time, timeout, waited) in [(NEVER, 4, 3), (NEVER, 10, 4)] {
         let cloud = cloud(ZERO, ZERO);
         let caller = Caller::new(&cloud, ZERO);
-        assert_eq!(caller.look(seconds(10)).await, (ZERO, None));
+        assert_eq!(caller.read(seconds(10)).await, (ZERO, None));
         tokio::time::advance(seconds(3300)).await;
-        cloud.exchange_takes.set(exchange_takes);
-        assert_eq!(caller.look(seconds(timeout)).await, (seconds(waits), None));
-        assert_eq!(cloud.asked_at.borrow().len(), 2);
+        cloud.exchange_time.set(exchange_time);
+        assert_eq!(caller.read(seconds(timeout)).await, (seconds(waited), None));
+        assert_eq!(cloud.exchanged_at.borrow().len(), 2);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_keys_that_hold_does_not_wait_for_their_renewal_by_another() {
+async fn lane_with_valid_credentials_does_not_wait_for_another_lanes_refresh() {
     let cloud = cloud(ZERO, ZERO);
     let caller = Caller::new(&cloud, ZERO);
-    caller.look(seconds(10)).await;
+    caller.read(seconds(10)).await;
     tokio::time::advance(seconds(3300)).await;
-    cloud.exchange_takes.set(seconds(2));
-    let (renews, goes_on) = tokio::join!(caller.look(seconds(10)), caller.look(seconds(10)));
-    assert_eq!((renews, goes_on), ((seconds(2), None), (ZERO, None)));
+    cloud.exchange_time.set(seconds(2));
+    let (refreshing, other) = tokio::join!(caller.read(seconds(10)), caller.read(seconds(10)));
+    assert_eq!((refreshing, other), ((seconds(2), None), (ZERO, None)));
 }

@@ -285,7 +285,7 @@ async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
 
 #[tokio::test]
 async fn an_exchange_on_this_machine_is_shown_to_no_proxy() {
-    let account = Account::with_keys(Keys::Keyless).await;
+    let account = Account::with_keys(Keys::Oidc).await;
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.set_nonblocking(true).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
@@ -318,7 +318,7 @@ async fn no_key_of_a_secret_is_seen_anywhere() {
 
 #[tokio::test]
 async fn no_token_and_no_session_is_seen_anywhere() {
-    let account = Account::with_keys(Keys::Keyless).await;
+    let account = Account::with_keys(Keys::Oidc).await;
     let told = told_of(&account, || {
         account.cloud.cloud().expire_sessions(std::time::SystemTime::now());
     })
@@ -394,8 +394,12 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
     for field in ["request_id", "lambda_request_id", "xray_trace_id"] {
         assert!(span[field].as_str().unwrap().len() > 8, "{field}: {completed}");
     }
-    let of_request =
-        |line: &&Value| line["target"].as_str().unwrap().starts_with("privatelink_detach::worker");
+    let of_request = |line: &&Value| {
+        let target = line["target"].as_str().unwrap();
+        ["privatelink_detach::drive", "privatelink_detach::worker"]
+            .iter()
+            .any(|module| target.starts_with(module))
+    };
     let spans: Vec<_> = lines.iter().filter(of_request).map(|line| &line["span"]).collect();
     assert!(spans.len() > 8 && spans.iter().all(|span| span["request_id"].is_string()), "{spans:?}");
     let alarms: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();

@@ -80,7 +80,7 @@ pub(crate) enum Keys {
     /// A secret, of the name [`SECRET`].
     Secret,
     /// A session of [`ROLE`], for AWS's word.
-    Keyless,
+    Oidc,
 }
 
 impl Default for Setting {
@@ -146,7 +146,7 @@ impl Keys {
                 aws.secrets().put(SECRET, secret_of(&key));
                 vec![("ALIBABA_CREDENTIALS_SECRET_ARN", wire::secret_arn(SECRET))]
             }
-            Self::Keyless => {
+            Self::Oidc => {
                 let (issuer, jwks) = {
                     let sts = aws.sts();
                     (sts.issuer.clone(), sts.jwks())

@@ -18,10 +18,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use local_aws::LocalAws;
 use privatelink_detach::alibaba::credentials::{
-    Credentials, CredentialsConfig, CredentialsSource, KeylessConfig,
+    Credentials, CredentialsConfig, CredentialsSource, OidcConfig,
 };
 use privatelink_detach::alibaba::error::NoResponse;
-use privatelink_detach::alibaba::service_clock::ServiceClock;
 use privatelink_detach::alibaba::service_url::BaseUrl;
 use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::aws;
@@ -72,7 +71,7 @@ fn worker_receives_only_the_chosen_credentials() {
         secret_arn: "arn:aws:secretsmanager:eu-west-1:1:secret:keys-abcdef".into(),
     };
     let oidc = |session: &str, sts_url| {
-        CredentialsConfig::Keyless(KeylessConfig {
+        CredentialsConfig::Oidc(OidcConfig {
             role_arn: "acs:ram::1:role/r".into(),
             oidc_provider_arn: "acs:ram::1:oidc-provider/p".into(),
             role_session_name: session.into(),
@@ -182,10 +181,11 @@ async fn worker_requests_exactly_the_identity_token_that_its_role_allows() {
     let deployment = Deployment::of("OIDC", &[]);
     let variables = deployment.variables("WorkerFunction");
     let config = WorkerConfig::read(|name| variables.get(name).cloned()).unwrap();
-    let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk);
     let recorder = Recorder(RefCell::default());
     let clock = Clock::starting_at(aws.now());
-    source.current(&&recorder, &ServiceClock::default(), &clock).await.unwrap_err();
+    let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk, &recorder);
+    source.current(&clock).await.unwrap_err();
+    drop(source);
     let [request] = &recorder.0.into_inner()[..] else { panic!("expected one call of STS") };
     let form = String::from_utf8(request.body().to_vec()).unwrap();
     let token = form.split('&').find_map(|pair| pair.strip_prefix("OIDCToken=")).unwrap();

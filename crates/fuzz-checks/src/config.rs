@@ -7,7 +7,7 @@ use std::time::Duration;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::config::{ConfigFault, IntakeConfig, WorkerConfig, check_lambda, log_level};
+use privatelink_detach::config::{ConfigError, IntakeConfig, WorkerConfig, check_lambda, log_level};
 use privatelink_detach::request::{DEADLINE_SECONDS, RegionId};
 
 use crate::alibaba::Canned;
@@ -16,10 +16,10 @@ use crate::memory::{Bound, bounded};
 use crate::text::assert_tame;
 use crate::virtual_time;
 
-/// A list of ids is kept as a tree, and an entry that is none is named by its number.
+/// A list of ids is a tree, and an invalid entry is reported by its number.
 const MEMORY: Bound = Bound { base: 16 * 1024, per_byte: 64 };
 
-/// Stands at the end of every value in a second reading. It is in none of our sentences.
+/// Appended to every value before a second read. No error text contains it.
 const MARK: &str = "~s3cret~";
 
 pub(crate) fn check(input: &[u8]) {
@@ -28,7 +28,7 @@ pub(crate) fn check(input: &[u8]) {
     let environment = |name: &str| variables.get(name).map(|value| (*value).to_owned());
     match bounded(&MEMORY, input.len(), || WorkerConfig::read(environment)) {
         Ok(config) => check_worker(&config),
-        Err(faults) => check_faults(&faults),
+        Err(errors) => check_errors(&errors),
     }
     match bounded(&MEMORY, input.len(), || IntakeConfig::read(environment)) {
         Ok(config) => {
@@ -36,16 +36,16 @@ pub(crate) fn check(input: &[u8]) {
             assert!(config.request_queue_url.strip_suffix(".fifo").is_some());
             assert!(config.webhook_secrets_arn.is_none_or(|arn| arn.starts_with("arn:")));
         }
-        Err(faults) => check_faults(&faults),
+        Err(errors) => check_errors(&errors),
     }
-    check_faults(&check_lambda(environment));
-    check_faults(log_level(environment).err().as_slice());
+    check_errors(&check_lambda(environment));
+    check_errors(log_level(environment).err().as_slice());
 
-    // A value may be a secret in the wrong place.
+    // A value may be a misplaced secret, so no error text may contain it.
     let marked = |name: &str| environment(name).map(|value| value + MARK);
-    let faults = [WorkerConfig::read(marked).err(), IntakeConfig::read(marked).err()];
-    for fault in faults.into_iter().flatten().flatten().chain(log_level(marked).err()) {
-        assert!(!fault.to_string().contains(MARK), "{fault:?}");
+    let errors = [WorkerConfig::read(marked).err(), IntakeConfig::read(marked).err()];
+    for error in errors.into_iter().flatten().flatten().chain(log_level(marked).err()) {
+        assert!(!error.to_string().contains(MARK), "{error:?}");
     }
 }
 
@@ -58,7 +58,7 @@ fn check_worker(config: &WorkerConfig) {
     match &config.credentials {
         CredentialsConfig::Environment(credentials) => assert!(credentials.can_be_sent()),
         CredentialsConfig::SecretsManager { secret_arn } => assert!(secret_arn.starts_with("arn:")),
-        CredentialsConfig::Keyless(config) => {
+        CredentialsConfig::Oidc(config) => {
             let words =
                 [&config.role_arn, &config.oidc_provider_arn, &config.role_session_name, &config.audience];
             assert!(words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic())));
@@ -68,7 +68,7 @@ fn check_worker(config: &WorkerConfig) {
     if let ServiceUrl::Fixed(url) = &config.service_url {
         check_url(url);
     }
-    // Where the calls really go.
+    // The address of the calls.
     let region = config.rules.allowed_regions.first().cloned().or_else(|| RegionId::parse("eu-west-1"));
     let region = region.expect("a region");
     let canned = Canned::new(http::Response::default());
@@ -76,7 +76,7 @@ fn check_worker(config: &WorkerConfig) {
     let client = Client::new(&canned, source, config.service_url.clone(), 7);
     virtual_time::run(async |_| client.connect(&region, Duration::from_secs(1)).await);
     let sent = canned.sent.borrow();
-    let uri = sent.first().expect("an address that can be called").uri();
+    let uri = sent.first().expect("a request").uri();
     match &config.service_url {
         ServiceUrl::Regional => {
             assert_eq!(uri.to_string(), format!("https://privatelink.{region}.aliyuncs.com/"));
@@ -92,17 +92,17 @@ fn check_queue(url: &str) {
     assert!(matches!(uri.scheme_str(), Some("https" | "http")), "{url:?}");
 }
 
-/// Nothing goes to the internet in the clear, and nobody's password stands in an address.
+/// Calls to the internet use HTTPS, and the address contains no password.
 fn check_url(url: &BaseUrl) {
     let is_safe = url.scheme.as_str() == "https" || url.scheme.as_str() == "http" && url.is_loopback();
     assert!(is_safe && !url.authority.as_str().contains('@'), "{url:?}");
 }
 
-/// Each names a variable and says something about it, in few words.
-fn check_faults(faults: &[ConfigFault]) {
-    for fault in faults {
-        let is_name = fault.variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-        assert!(is_name && !fault.problem.is_empty(), "{fault:?}");
-        assert_tame(&fault.problem, 300);
+/// Every error has a variable and a short text.
+fn check_errors(errors: &[ConfigError]) {
+    for error in errors {
+        let is_name = error.variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        assert!(is_name && !error.problem.is_empty(), "{error:?}");
+        assert_tame(&error.problem, 300);
     }
 }

@@ -1,10 +1,8 @@
 //! Checks the parsers of both secrets: the worker's credentials for Alibaba Cloud, and the intake's signing secrets.
-
 use std::collections::BTreeSet;
 
 use http::HeaderMap;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
-use privatelink_detach::alibaba::service_clock::ServiceClock;
 use privatelink_detach::intake::secrets::SigningSecrets;
 use privatelink_detach::intake::signature::Signed;
 use serde_json::Value;
@@ -15,7 +13,7 @@ use crate::aws::Aws;
 use crate::memory::{Bound, bounded};
 use crate::virtual_time::{self, BEGINS_AT, beginning};
 
-/// The client reads its answer, that answer has the text once more as JSON, and then the text is read.
+/// The client reads the response, which contains the text as JSON, and then the text is parsed.
 const MEMORY: Bound = Bound { base: 128 * 1024, per_byte: 64 };
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:s-AbCdEf";
@@ -29,30 +27,30 @@ pub(crate) fn check(input: &[u8]) {
 fn check_credentials(text: &str) {
     let aws = Aws::with_secret(text);
     let config = CredentialsConfig::SecretsManager { secret_arn: ARN.to_owned() };
-    let source = CredentialsSource::new(config, &BTreeSet::new(), &aws.config);
-    let nobody = Canned::new(http::Response::default());
-    let reading = async |clock| source.current(&&nobody, &ServiceClock::default(), &clock).await;
-    let keys = bounded(&MEMORY, text.len(), || virtual_time::run(reading));
-    assert!(nobody.sent.borrow().is_empty(), "Alibaba Cloud is not asked");
-    match keys {
-        Ok(keys) => {
-            assert!(keys.can_be_sent());
-            // A number beyond all bounds in a field that nobody reads is no JSON to this reader, and passes the other.
+    let alibaba = Canned::new(http::Response::default());
+    let source = CredentialsSource::new(config, &BTreeSet::new(), &aws.config, &alibaba);
+    let read = async |clock| source.current(&clock).await;
+    let credentials = bounded(&MEMORY, text.len(), || virtual_time::run(read));
+    assert!(alibaba.sent.borrow().is_empty(), "Alibaba Cloud is not called");
+    match credentials {
+        Ok(credentials) => {
+            assert!(credentials.can_be_sent());
+            // An out-of-range number in an unused field is invalid JSON to this parser and valid to the other.
             if let Ok(value) = serde_json::from_str::<Value>(text) {
                 let token = value["security_token"].as_str().filter(|token| !token.is_empty());
-                assert_eq!(value["access_key_id"], keys.access_key_id());
-                assert_eq!(value["access_key_secret"], keys.access_key_secret());
-                assert_eq!(token, keys.security_token());
+                assert_eq!(value["access_key_id"], credentials.access_key_id());
+                assert_eq!(value["access_key_secret"], credentials.access_key_secret());
+                assert_eq!(token, credentials.security_token());
             }
         }
-        Err(fault) => {
-            let told = [
-                "the secret is no JSON object with the texts access_key_id and access_key_secret",
-                "the secret has an empty key, or one with spaces, line ends or characters beyond ASCII",
+        Err(error) => {
+            let problems = [
+                "the secret is not a JSON object with the strings access_key_id and access_key_secret",
+                "the secret has a value that is empty or has spaces, line ends or characters beyond ASCII",
             ];
-            assert!(told.contains(&&*fault.problem), "{fault:?}");
-            assert_eq!((&*fault.code, fault.is_passing), ("SecretUnusable", false));
-            assert!(source.trouble().is_some(), "somebody is told");
+            assert!(problems.contains(&&*error.problem), "{error:?}");
+            assert_eq!((&*error.code, error.is_transient), ("SecretUnusable", false));
+            assert!(source.problem().is_some(), "the operator is alerted");
         }
     }
 }

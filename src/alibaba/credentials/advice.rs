@@ -1,125 +1,214 @@
-//! What to do when there are no keys: for every refusal the setting to change, in words for the operator.
+//! What an operator does about each error that leaves the worker without credentials. docs/credentials.md has a row for
+//! every code in [`ADVICE`].
 
-/// What the text of the secret must be.
-pub(super) const SECRET_TEXT: &str = "write {\"access_key_id\": \"...\", \"access_key_secret\": \"...\"} into the secret of \
-     ALIBABA_CREDENTIALS_SECRET_ARN, as text";
+use super::{oidc, secret};
+use crate::alibaba::sts;
 
-/// For an answer that holds nothing.
+/// The advice for some error codes of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Advice {
+    /// The API operation that returns the codes.
+    pub call: &'static str,
+    /// Exact codes; one that ends with `…` stands for all codes with this prefix that have no row above it.
+    pub codes: &'static [&'static str],
+    /// The setting to change.
+    pub advice: &'static str,
+}
+
+/// For a secret whose text cannot be used.
+pub(super) const SECRET_TEXT: &str = "store {\"access_key_id\": \"...\", \"access_key_secret\": \"...\"} as text in the \
+     secret of ALIBABA_CREDENTIALS_SECRET_ARN";
+
+/// For a response without usable content.
 pub(super) const UNREADABLE: &str =
-    "if ALIBABA_STS_ENDPOINT_URL or AWS_ENDPOINT_URL_STS is set, check where it leads; if not, wait";
+    "if ALIBABA_STS_ENDPOINT_URL or AWS_ENDPOINT_URL_STS is set, check that it is correct; otherwise wait";
 
-/// For a service that does not answer, or is busy.
+/// For a service that does not respond or is busy.
 pub(super) const WAIT: &str =
-    "wait; if it lasts, check that the function reaches the internet, and both clouds' status pages";
+    "wait; if the error persists, check the function's internet access and both clouds' status pages";
 
-/// For a refusal that nobody here has met.
-const UNKNOWN: &str = "read what the service says and compare the setting with docs/credentials.md; if that does not help, \
-     report the code to this project";
+/// For a code that is not in [`ADVICE`].
+const UNKNOWN: &str = "compare the settings that the service's message names with docs/credentials.md; if that does not \
+     help, report the code to this project";
 
-/// When Secrets Manager gives no secret.
-pub(super) fn of_secret(code: &str) -> &'static str {
-    match code {
-        "ResourceNotFoundException" => {
-            "set ALIBABA_CREDENTIALS_SECRET_ARN to the whole ARN of a secret that exists in the function's region"
-        }
-        "AccessDeniedException" | "AccessDenied" => {
-            "grant the worker's role secretsmanager:GetSecretValue on the secret of ALIBABA_CREDENTIALS_SECRET_ARN, \
-             and kms:Decrypt if the secret has a KMS key of its own"
-        }
-        "DecryptionFailure" => {
-            "grant the worker's role kms:Decrypt on the secret's KMS key, and enable that key"
-        }
-        "InvalidRequestException" => {
-            "restore the secret of ALIBABA_CREDENTIALS_SECRET_ARN if it is to be deleted, and give it a current version"
-        }
-        _ => UNKNOWN,
-    }
+/// All codes for which the setting to change is known.
+pub const ADVICE: &[Advice] = &[
+    Advice {
+        call: secret::CALL,
+        codes: &["ResourceNotFoundException"],
+        advice: "set ALIBABA_CREDENTIALS_SECRET_ARN to the full ARN of a secret that exists in the function's region",
+    },
+    Advice {
+        call: secret::CALL,
+        codes: &["AccessDeniedException", "AccessDenied"],
+        advice: "grant the worker's role secretsmanager:GetSecretValue on the secret of \
+                 ALIBABA_CREDENTIALS_SECRET_ARN, and kms:Decrypt if the secret has a KMS key of its own",
+    },
+    Advice {
+        call: secret::CALL,
+        codes: &["DecryptionFailure"],
+        advice: "grant the worker's role kms:Decrypt on the secret's KMS key, and enable that key",
+    },
+    Advice {
+        call: secret::CALL,
+        codes: &["InvalidRequestException"],
+        advice: "restore the secret of ALIBABA_CREDENTIALS_SECRET_ARN if it is scheduled for deletion, and make sure \
+                 that it has a current version",
+    },
+    Advice {
+        call: oidc::TOKEN_CALL,
+        codes: &["OutboundWebIdentityFederationDisabledException", "OutboundWebIdentityFederationDisabled"],
+        advice: "enable outbound web identity federation in the AWS account: \
+                 aws iam enable-outbound-web-identity-federation",
+    },
+    Advice {
+        call: oidc::TOKEN_CALL,
+        codes: &["AccessDenied", "AccessDeniedException"],
+        advice: "grant the worker's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and \
+                 300 seconds; a service control policy can also deny it",
+    },
+    Advice {
+        call: oidc::TOKEN_CALL,
+        codes: &["RegionDisabledException"],
+        advice: "activate AWS STS for the function's region in the account settings of IAM",
+    },
+    Advice {
+        call: oidc::TOKEN_CALL,
+        codes: &["JWTPayloadSizeExceededException", "JWTPayloadSizeExceeded"],
+        advice: "give the worker's role fewer or shorter tags: the token contains them and is too large",
+    },
+    Advice {
+        call: oidc::TOKEN_CALL,
+        codes: &["ValidationError"],
+        advice: "correct ALIBABA_OIDC_AUDIENCE: it must be a client ID of the OIDC provider in RAM, 1 to 128 characters",
+    },
+    Advice {
+        call: oidc::TOKEN_CALL,
+        codes: &[
+            "SessionDurationEscalationException",
+            "SessionDurationEscalation",
+            "ExpiredToken",
+            "ExpiredTokenException",
+        ],
+        advice: "wait: the function's own AWS session is about to expire, and Lambda replaces it",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.AudienceNotMatch"],
+        advice: "add the value of ALIBABA_OIDC_AUDIENCE to the client IDs of the OIDC provider in RAM, or set it to one \
+                 of them",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.IssuerNotMatch"],
+        advice: "set ALIBABA_CLOUD_OIDC_PROVIDER_ARN to the OIDC provider with the issuer URL of this AWS account: \
+                 aws iam get-outbound-web-identity-federation-info",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch"],
+        advice: "add the SHA-1 fingerprint of the root certificate of the issuer's host to the OIDC provider in RAM: \
+                 docs/credentials.md shows how to find it",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.HttpsUrlInvalid"],
+        advice: "Alibaba Cloud does not trust the certificate of the AWS issuer: use credentials from a secret instead, \
+                 and report it to Alibaba Cloud's support",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.IssuerConfigurationBroken"],
+        advice: "check the issuer URL of the OIDC provider in RAM: its .well-known/openid-configuration must be \
+                 readable from the internet",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.Expired"],
+        advice: "Alibaba Cloud treats a token that is seconds old as expired: the clock of one of the clouds is wrong, \
+                 or the issuance time limit of the OIDC provider in RAM is below its minimum of one hour; if the error \
+                 persists, contact Alibaba Cloud's support",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.OIDCToken.InvalidSignature", "AuthenticationFail.OIDCToken.Invalid"],
+        advice: "check that the issuer URL of the OIDC provider in RAM is that of this AWS account; if it is, use \
+                 credentials from a secret instead and report it to Alibaba Cloud's support",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.NoPermission"],
+        advice: "check that the OIDC provider of ALIBABA_CLOUD_OIDC_PROVIDER_ARN exists, and check the trust policy of \
+                 the role of ALIBABA_CLOUD_ROLE_ARN: its principal must be that provider, oidc:iss its issuer URL, \
+                 oidc:aud the value of ALIBABA_OIDC_AUDIENCE, oidc:sub the ARN of the worker's AWS role",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["EntityNotExist.Role"],
+        advice: "set ALIBABA_CLOUD_ROLE_ARN to the ARN of a role that exists",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["InvalidParameter.RoleArn"],
+        advice: "correct ALIBABA_CLOUD_ROLE_ARN",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["InvalidParameter.RoleSessionName"],
+        advice: "correct ALIBABA_CLOUD_ROLE_SESSION_NAME",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["InvalidParameter.DurationSeconds"],
+        advice: "raise the maximum session duration of the role of ALIBABA_CLOUD_ROLE_ARN to 3600 seconds",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["InvalidTimeStamp.Expired", "InvalidTimeStamp.Format"],
+        advice: "the function's clock is wrong, and the date of the response did not correct it: restart the function",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["AuthenticationFail.…"],
+        advice: "check the OIDC provider of ALIBABA_CLOUD_OIDC_PROVIDER_ARN and the trust policy of the role of \
+                 ALIBABA_CLOUD_ROLE_ARN",
+    },
+    Advice {
+        call: sts::ACTION,
+        codes: &["InvalidParameter…", "MissingParameter…"],
+        advice: "check ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_ROLE_SESSION_NAME; if \
+                 they are correct, report it to this project",
+    },
+];
+
+/// The advice for an error code of a call.
+pub(super) fn of(call: &str, code: &str) -> &'static str {
+    let matches = |pattern: &&str| match pattern.strip_suffix('…') {
+        Some(prefix) => code.starts_with(prefix),
+        None => code == *pattern,
+    };
+    let row = ADVICE.iter().find(|row| row.call == call && row.codes.iter().any(matches));
+    row.map_or(UNKNOWN, |row| row.advice)
 }
 
-/// When AWS gives no web identity token.
-pub(super) fn of_token(code: &str) -> &'static str {
-    match code {
-        "OutboundWebIdentityFederationDisabledException" | "OutboundWebIdentityFederationDisabled" => {
-            "enable outbound web identity federation in the AWS account: \
-             aws iam enable-outbound-web-identity-federation"
-        }
-        "AccessDenied" | "AccessDeniedException" => {
-            "grant the worker's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and 300 \
-             seconds; a service control policy can forbid it, too"
-        }
-        "RegionDisabledException" => {
-            "activate AWS STS for the function's region in the account's settings of IAM"
-        }
-        "JWTPayloadSizeExceededException" | "JWTPayloadSizeExceeded" => {
-            "give the worker's role fewer or shorter tags: they travel in the token, which has become too large"
-        }
-        "ValidationError" => {
-            "correct ALIBABA_OIDC_AUDIENCE: a client id of the OIDC provider in RAM, 1 to 128 characters"
-        }
-        "SessionDurationEscalationException"
-        | "SessionDurationEscalation"
-        | "ExpiredToken"
-        | "ExpiredTokenException" => {
-            "wait: the function's own AWS session is near its end, and Lambda gives it another"
-        }
-        _ => UNKNOWN,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// When Alibaba Cloud's STS gives no session.
-pub(super) fn of_exchange(code: &str) -> &'static str {
-    match code {
-        "AuthenticationFail.OIDCToken.AudienceNotMatch" => {
-            "add the value of ALIBABA_OIDC_AUDIENCE to the client ids of the OIDC provider in RAM, or set it to one of \
-             them"
+    #[test]
+    fn exact_code_takes_precedence_over_its_prefix() {
+        for row in ADVICE {
+            for code in row.codes.iter().filter(|code| !code.ends_with('…')) {
+                assert_eq!(of(row.call, code), row.advice, "{code}");
+            }
         }
-        "AuthenticationFail.OIDCToken.IssuerNotMatch" => {
-            "set ALIBABA_CLOUD_OIDC_PROVIDER_ARN to the OIDC provider whose issuer URL is that of this AWS account: \
-             aws iam get-outbound-web-identity-federation-info"
-        }
-        "AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch" => {
-            "add the SHA-1 fingerprint of the root certificate of the issuer's host to the OIDC provider in RAM: \
-             docs/credentials.md shows how to find it"
-        }
-        "AuthenticationFail.OIDCToken.HttpsUrlInvalid" => {
-            "Alibaba Cloud does not trust the certificate of AWS's issuer: take the keys from a secret instead, and \
-             report it to Alibaba Cloud's support"
-        }
-        "AuthenticationFail.OIDCToken.IssuerConfigurationBroken" => {
-            "check the issuer URL of the OIDC provider in RAM: its .well-known/openid-configuration must be readable \
-             from the internet"
-        }
-        "AuthenticationFail.OIDCToken.Expired" => {
-            "a token that is seconds old counts as expired: a clock of either cloud is wrong, or the issuance time \
-             limit of the OIDC provider in RAM is below its minimum of an hour; if it stays so, ask Alibaba Cloud's \
-             support"
-        }
-        "AuthenticationFail.OIDCToken.InvalidSignature" | "AuthenticationFail.OIDCToken.Invalid" => {
-            "check that the issuer URL of the OIDC provider in RAM is that of this AWS account; if it is, take the keys \
-             from a secret instead and report it to Alibaba Cloud's support"
-        }
-        "AuthenticationFail.NoPermission" => {
-            "check that the OIDC provider of ALIBABA_CLOUD_OIDC_PROVIDER_ARN exists, and the trust policy of the role of \
-             ALIBABA_CLOUD_ROLE_ARN: its principal must be that provider, oidc:iss its issuer URL, oidc:aud the value \
-             of ALIBABA_OIDC_AUDIENCE, oidc:sub the ARN of the worker's AWS role"
-        }
-        "EntityNotExist.Role" => "set ALIBABA_CLOUD_ROLE_ARN to the ARN of a role that exists",
-        "InvalidParameter.RoleArn" => "correct ALIBABA_CLOUD_ROLE_ARN",
-        "InvalidParameter.RoleSessionName" => "correct ALIBABA_CLOUD_ROLE_SESSION_NAME",
-        "InvalidParameter.DurationSeconds" => {
-            "raise the maximum session duration of the role of ALIBABA_CLOUD_ROLE_ARN to 3600 seconds"
-        }
-        "InvalidTimeStamp.Expired" | "InvalidTimeStamp.Format" => {
-            "the function's clock is wrong and the answer's date did not cure it: start the function anew"
-        }
-        _ if code.starts_with("AuthenticationFail.") => {
-            "check the OIDC provider of ALIBABA_CLOUD_OIDC_PROVIDER_ARN and the trust policy of the role of \
-             ALIBABA_CLOUD_ROLE_ARN"
-        }
-        _ if code.starts_with("InvalidParameter") || code.starts_with("MissingParameter") => {
-            "check ALIBABA_CLOUD_ROLE_ARN, ALIBABA_CLOUD_OIDC_PROVIDER_ARN and ALIBABA_CLOUD_ROLE_SESSION_NAME; if they \
-             are right, report it to this project"
-        }
-        _ => UNKNOWN,
+        let family = of(sts::ACTION, "AuthenticationFail.NotInTheTable");
+        assert!(family.contains("trust policy"), "{family}");
+    }
+
+    #[test]
+    fn code_of_another_call_is_unknown() {
+        assert_eq!(of(secret::CALL, "EntityNotExist.Role"), UNKNOWN);
+        assert_eq!(of(sts::ACTION, "EntityNotExist.RoleX"), UNKNOWN);
     }
 }

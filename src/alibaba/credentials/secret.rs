@@ -1,21 +1,23 @@
-//! Keys in an AWS Secrets Manager secret. Whoever rotates the key changes the secret, and nothing is deployed.
+//! Credentials in an AWS Secrets Manager secret. A rotation changes the secret and needs no deployment.
 
 use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 
-use super::renewal::Kept;
-use super::{Credentials, NoCredentials, advice};
-use crate::aws::AwsFault;
+use super::refresh::Cached;
+use super::{CredentialError, Credentials, advice};
+use crate::aws::AwsError;
 use crate::json::Object;
 
-/// The secret that holds the keys.
+/// The API operation that reads the secret.
+pub(super) const CALL: &str = "GetSecretValue";
+
 #[derive(Debug)]
 pub(super) struct Secret {
     client: Client,
     arn: String,
 }
 
-/// What the secret's text must be; fields that are not named here are somebody else's.
+/// The secret's text. It may contain other fields.
 #[derive(Deserialize)]
 struct Text {
     access_key_id: String,
@@ -29,31 +31,31 @@ impl Secret {
     }
 
     /// Reads the secret's current version.
-    pub(super) async fn read(&self) -> Result<Kept, NoCredentials> {
-        let answer = self.client.get_secret_value().secret_id(&self.arn).send().await;
-        let answer = answer.map_err(|error| {
-            NoCredentials::from_aws("GetSecretValue", AwsFault::of(&error), advice::of_secret)
-        })?;
-        parse(answer.secret_string()).map(Kept::lasting)
+    pub(super) async fn read(&self) -> Result<Cached, CredentialError> {
+        let response = self.client.get_secret_value().secret_id(&self.arn).send().await;
+        let response = response.map_err(|error| CredentialError::from_aws(CALL, AwsError::of(&error)))?;
+        parse(response.secret_string()).map(Cached::permanent)
     }
 }
 
-/// The keys in a secret's text, no word of which is repeated if they are not there.
-fn parse(text: Option<&str>) -> Result<Credentials, NoCredentials> {
-    let unusable = |problem: &str| NoCredentials {
+/// The credentials in a secret's text. An error does not quote the text.
+fn parse(text: Option<&str>) -> Result<Credentials, CredentialError> {
+    let unusable = |problem: &str| CredentialError {
         code: "SecretUnusable".to_owned(),
         problem: format!("the secret {problem}"),
         advice: advice::SECRET_TEXT,
-        is_passing: false,
+        is_transient: false,
     };
     let text = text.ok_or_else(|| unusable("has no text"))?;
     let Object(text): Object<Text> = serde_json::from_str(text)
-        .map_err(|_| unusable("is no JSON object with the texts access_key_id and access_key_secret"))?;
-    // An empty token is how a form or a template writes that there is none.
+        .map_err(|_| unusable("is not a JSON object with the strings access_key_id and access_key_secret"))?;
+    // Forms and templates write an empty token where there is none.
     let security_token = text.security_token.filter(|token| !token.is_empty());
     let credentials = Credentials::new(text.access_key_id, text.access_key_secret, security_token);
     if !credentials.can_be_sent() {
-        return Err(unusable("has an empty key, or one with spaces, line ends or characters beyond ASCII"));
+        return Err(unusable(
+            "has a value that is empty or has spaces, line ends or characters beyond ASCII",
+        ));
     }
     Ok(credentials)
 }
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_read_whatever_stands_beside_them() {
+    fn other_fields_of_the_secret_are_ignored() {
         let read = |text: &str| parse(Some(text)).unwrap();
         let plain = r#"{"access_key_id":"LTAIid","access_key_secret":"s3cret"}"#;
         assert_eq!(read(plain), Credentials::new("LTAIid".into(), "s3cret".into(), None));
@@ -77,24 +79,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_without_a_word_of_it() {
-        for (text, says) in [
+    fn error_does_not_quote_the_secret() {
+        for (text, problem) in [
             (None, "has no text"),
-            (Some(""), "no JSON object"),
-            (Some("s3cret"), "no JSON object"),
-            (Some("\"s3cret\""), "no JSON object"),
-            (Some(r#"["s3cret"]"#), "no JSON object"),
-            (Some(r#"["s3cret","s3cret","s3cret"]"#), "no JSON object"),
-            (Some(r#"{"access_key_id":"s3cret"}"#), "no JSON object"),
-            (Some(r#"{"AccessKeyId":"s3cret","AccessKeySecret":"s3cret"}"#), "no JSON object"),
-            (Some(r#"{"access_key_id":"s3cret","access_key_secret":7}"#), "no JSON object"),
-            (Some(r#"{"access_key_id":"s3cret","access_key_secret":""}"#), "an empty key"),
+            (Some(""), "not a JSON object"),
+            (Some("s3cret"), "not a JSON object"),
+            (Some("\"s3cret\""), "not a JSON object"),
+            (Some(r#"["s3cret"]"#), "not a JSON object"),
+            (Some(r#"["s3cret","s3cret","s3cret"]"#), "not a JSON object"),
+            (Some(r#"{"access_key_id":"s3cret"}"#), "not a JSON object"),
+            (Some(r#"{"AccessKeyId":"s3cret","AccessKeySecret":"s3cret"}"#), "not a JSON object"),
+            (Some(r#"{"access_key_id":"s3cret","access_key_secret":7}"#), "not a JSON object"),
+            (Some(r#"{"access_key_id":"s3cret","access_key_secret":""}"#), "empty"),
             (Some(r#"{"access_key_id":"s3cret\n","access_key_secret":"s3cret"}"#), "line ends"),
             (Some(r#"{"access_key_id":"s3cret","access_key_secret":"s3 cret"}"#), "spaces"),
         ] {
-            let fault = parse(text).unwrap_err();
-            assert!(fault.problem.contains(says), "{text:?}: {fault:?}");
-            assert!(!format!("{fault:?}").contains("s3cret") && !fault.is_passing, "{fault:?}");
+            let error = parse(text).unwrap_err();
+            assert!(error.problem.contains(problem), "{text:?}: {error:?}");
+            assert!(!format!("{error:?}").contains("s3cret") && !error.is_transient, "{error:?}");
         }
     }
 }

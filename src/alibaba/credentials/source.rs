@@ -1,198 +1,221 @@
-//! The one source that is configured: what was read is kept, and read again by one lane for all.
+//! The configured source: caches what it reads, and lets one lane read for all.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use aws_types::SdkConfig;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::keyless::Keyless;
-use super::renewal::{Kept, Renewal};
+use super::oidc::Oidc;
+use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
-use super::{Credentials, CredentialsConfig, NoCredentials, Trouble, advice};
+use super::{CredentialError, CredentialProblem, Credentials, CredentialsConfig, advice};
 use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::request::RegionId;
 
-/// Where keys come from. The client asks before every call, so that keys can change while the process lives.
+/// Where credentials come from. The client requests them before every call, because they can change while the process
+/// runs.
 #[derive(Debug)]
-pub enum CredentialsSource {
+pub enum CredentialsSource<T> {
     /// Given once, at start.
     Fixed(Rc<Credentials>),
-    /// Read from elsewhere, and read again when they age or are refused.
-    Renewed(Box<Renewed>),
+    /// Read from another service, and read again when they are about to expire or are refused.
+    Refreshed(Box<Refreshed<T>>),
 }
 
-/// Keys that are read from elsewhere.
+/// Credentials that are read from another service.
 #[derive(Debug)]
-pub struct Renewed {
-    origin: Origin,
-    renewal: RefCell<Renewal>,
+pub struct Refreshed<T> {
+    origin: Origin<T>,
+    refresh: RefCell<Refresh>,
     /// Held by the one lane that reads.
     reading: Mutex<()>,
 }
 
 #[derive(Debug)]
-enum Origin {
+enum Origin<T> {
     Secret(Secret),
-    Keyless(Box<Keyless>),
+    Oidc(Box<Oidc<T>>),
 }
 
-impl CredentialsSource {
-    /// The configured source; nothing is read yet. A session is given for these regions alone, unless there are none.
+impl<T: Transport> CredentialsSource<T> {
+    /// The configured source; it reads nothing yet. A session is limited to the allowed regions, if there are any.
+    ///
+    /// `transport` sends the calls to Alibaba Cloud's STS.
     #[must_use]
-    pub fn new(config: CredentialsConfig, allowed_regions: &BTreeSet<RegionId>, aws: &SdkConfig) -> Self {
+    pub fn new(
+        config: CredentialsConfig,
+        allowed_regions: &BTreeSet<RegionId>,
+        aws: &SdkConfig,
+        transport: T,
+    ) -> Self {
         let origin = match config {
             CredentialsConfig::Environment(credentials) => return Self::Fixed(Rc::new(credentials)),
             CredentialsConfig::SecretsManager { secret_arn } => {
                 Origin::Secret(Secret::new(aws_sdk_secretsmanager::Client::new(aws), secret_arn))
             }
-            CredentialsConfig::Keyless(config) => {
+            CredentialsConfig::Oidc(config) => {
                 let aws = aws_sdk_sts::Client::new(aws);
-                Origin::Keyless(Box::new(Keyless::new(aws, config, allowed_regions)))
+                Origin::Oidc(Box::new(Oidc::new(aws, transport, config, allowed_regions)))
             }
         };
-        Self::Renewed(Box::new(Renewed { origin, renewal: RefCell::default(), reading: Mutex::default() }))
+        Self::Refreshed(Box::new(Refreshed {
+            origin,
+            refresh: RefCell::default(),
+            reading: Mutex::default(),
+        }))
     }
 
-    /// The keys to sign with, read first if that is due. Lanes that ask at the same time cause one reading.
-    pub async fn current<T: Transport>(
-        &self,
-        transport: &T,
-        service_clock: &ServiceClock,
-        clock: &Clock,
-    ) -> Result<Rc<Credentials>, NoCredentials> {
+    /// The clock of Alibaba Cloud that the source corrects; the client signs by the same one.
+    pub(in crate::alibaba) fn service_clock(&self) -> Rc<ServiceClock> {
+        match self {
+            Self::Refreshed(source) => match &source.origin {
+                Origin::Oidc(oidc) => Rc::clone(oidc.service_clock()),
+                Origin::Secret(_) => Rc::default(),
+            },
+            Self::Fixed(_) => Rc::default(),
+        }
+    }
+
+    /// The credentials to sign with, after a read if one is due. Concurrent lanes share one read.
+    ///
+    /// `clock` is the invocation's: the source outlives it.
+    pub async fn current(&self, clock: &Clock) -> Result<Rc<Credentials>, CredentialError> {
         let source = match self {
             Self::Fixed(credentials) => return Ok(Rc::clone(credentials)),
-            Self::Renewed(source) => source,
+            Self::Refreshed(source) => source,
         };
-        if !source.renewal.borrow().is_due(clock.wall()) {
-            return self.at_hand(clock);
+        if !source.refresh.borrow().is_due(clock.wall()) {
+            return self.cached(clock.wall());
         }
         let reading = match source.reading.try_lock() {
             Ok(reading) => reading,
-            // Who has keys that still hold does not wait for somebody else's reading.
-            Err(_) => match self.holding(clock) {
+            // A lane with credentials that are valid and not refused does not wait for another lane's read.
+            Err(_) => match self.unrefused(clock.wall()) {
                 Some(credentials) => return Ok(credentials),
                 None => source.reading.lock().await,
             },
         };
-        if source.renewal.borrow().is_due(clock.wall()) {
-            // Boxed, for it is rare and large: otherwise every call of every lane would carry it along.
-            Box::pin(source.read(transport, service_clock, clock)).await;
+        if source.refresh.borrow().is_due(clock.wall()) {
+            // Boxed because it is rare and large: otherwise the future of every call would contain it.
+            Box::pin(source.read(clock)).await;
         }
         drop(reading);
-        self.at_hand(clock)
+        self.cached(clock.wall())
     }
 
-    /// The keys that nobody has refused, as far as no reading is needed for them.
+    /// The credentials without a read; `None` if they have expired or are refused.
     #[must_use]
-    pub fn holding(&self, clock: &Clock) -> Option<Rc<Credentials>> {
+    pub fn unrefused(&self, now: SystemTime) -> Option<Rc<Credentials>> {
         match self {
             Self::Fixed(credentials) => Some(Rc::clone(credentials)),
-            Self::Renewed(source) => source.renewal.borrow().holding(clock.wall()),
+            Self::Refreshed(source) => source.refresh.borrow().unrefused(now),
         }
     }
 
-    /// The keys as far as no reading is needed for them.
-    pub fn at_hand(&self, clock: &Clock) -> Result<Rc<Credentials>, NoCredentials> {
+    /// The credentials without a read, refused or not.
+    pub fn cached(&self, now: SystemTime) -> Result<Rc<Credentials>, CredentialError> {
         match self {
             Self::Fixed(credentials) => Ok(Rc::clone(credentials)),
-            Self::Renewed(source) => source.renewal.borrow().credentials(clock.wall()),
+            Self::Refreshed(source) => source.refresh.borrow().credentials(now),
         }
     }
 
-    /// Alibaba Cloud took these keys.
-    pub fn accepted(&self, credentials: &Rc<Credentials>) {
-        if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().accepted(credentials);
+    /// Records that Alibaba Cloud accepted these credentials.
+    pub fn mark_accepted(&self, credentials: &Rc<Credentials>) {
+        if let Self::Refreshed(source) = self {
+            source.refresh.borrow_mut().mark_accepted(credentials);
         }
     }
 
-    /// Alibaba Cloud refused these keys.
-    pub fn refused(&self, credentials: &Rc<Credentials>, clock: &Clock) {
-        if let Self::Renewed(source) = self {
-            source.renewal.borrow_mut().refused(credentials, clock.wall());
+    /// Records that Alibaba Cloud refused these credentials.
+    pub fn mark_refused(&self, credentials: &Rc<Credentials>, now: SystemTime) {
+        if let Self::Refreshed(source) = self {
+            source.refresh.borrow_mut().mark_refused(credentials, now);
         }
     }
 
-    /// What keeps the worker from signing, after a call that failed for it; `None` if it may be over with the next.
+    /// What an operator must fix, after a call that failed for its credentials; `None` if the next call may succeed.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn problem(&self) -> Option<CredentialProblem> {
         match self {
-            Self::Fixed(_) => Some(Trouble::Refused {
-                advice: "replace ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, and the \
-                         ALIBABA_CLOUD_SECURITY_TOKEN of a session with them",
+            Self::Fixed(_) => Some(CredentialProblem::Refused {
+                advice: "replace ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, and for a session \
+                         also ALIBABA_CLOUD_SECURITY_TOKEN",
             }),
-            Self::Renewed(source) => source.renewal.borrow().trouble(source.origin.advice()),
+            Self::Refreshed(source) => source.refresh.borrow().problem(source.origin.advice()),
         }
     }
 }
 
-impl Renewed {
-    async fn read<T: Transport>(&self, transport: &T, service_clock: &ServiceClock, clock: &Clock) {
-        let mut reading = Reading { source: self, clock, is_over: false };
-        let read = match &self.origin {
+impl<T: Transport> Refreshed<T> {
+    async fn read(&self, clock: &Clock) {
+        let mut pending = PendingRead { source: self, clock, is_complete: false };
+        let result = match &self.origin {
             Origin::Secret(secret) => secret.read().await,
-            Origin::Keyless(keyless) => keyless.exchange(transport, service_clock, clock).await,
+            Origin::Oidc(oidc) => oidc.exchange(clock).await,
         };
-        reading.is_over = true;
-        self.note(read, clock);
-    }
-
-    fn note(&self, read: Result<Kept, NoCredentials>, clock: &Clock) {
-        match &read {
-            Ok(_) => info!("keys for Alibaba Cloud read from {}", self.origin.name()),
-            Err(NoCredentials { code, problem, .. }) => {
-                warn!(code, "keys for Alibaba Cloud not read: {problem}");
-            }
-        }
-        self.renewal.borrow_mut().note(read, clock.wall());
+        pending.is_complete = true;
+        self.record(result, clock.wall());
     }
 }
 
-/// A reading under way. One that is given up, because its call's time is over, has failed like any other.
-struct Reading<'a> {
-    source: &'a Renewed,
+impl<T> Refreshed<T> {
+    fn record(&self, result: Result<Cached, CredentialError>, now: SystemTime) {
+        match &result {
+            Ok(_) => info!("credentials for Alibaba Cloud read from {}", self.origin.name()),
+            Err(error) => warn!(code = error.code, "credentials for Alibaba Cloud not read: {error}"),
+        }
+        self.refresh.borrow_mut().record(result, now);
+    }
+}
+
+/// A read that has not finished. A read that is canceled because its call ran out of time counts as failed.
+struct PendingRead<'a, T> {
+    source: &'a Refreshed<T>,
     clock: &'a Clock,
-    is_over: bool,
+    is_complete: bool,
 }
 
-impl Drop for Reading<'_> {
+impl<T> Drop for PendingRead<'_, T> {
     fn drop(&mut self) {
-        if !self.is_over {
-            let given_up = NoCredentials {
+        if !self.is_complete {
+            let canceled = CredentialError {
                 code: NoResponse::Timeout.name(),
-                problem: "reading them took too long".to_owned(),
+                problem: "the read took too long".to_owned(),
                 advice: advice::WAIT,
-                is_passing: true,
+                is_transient: true,
             };
-            self.source.note(Err(given_up), self.clock);
+            self.source.record(Err(canceled), self.clock.wall());
         }
     }
 }
 
-impl Origin {
+impl<T> Origin<T> {
+    /// As the log names it.
     fn name(&self) -> &'static str {
         match self {
             Self::Secret(_) => "Secrets Manager",
-            Self::Keyless(_) => "Alibaba Cloud's STS",
+            Self::Oidc(_) => "Alibaba Cloud's STS",
         }
     }
 
-    /// What to do when keys from here are refused again and again.
+    /// The setting to change when Alibaba Cloud repeatedly refuses credentials from here.
     fn advice(&self) -> &'static str {
         match self {
             Self::Secret(_) => {
-                "put a working AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; it is read again by itself"
+                "put a valid AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; the worker reads it again \
+                 without a deployment"
             }
-            Self::Keyless(_) => {
+            Self::Oidc(_) => {
                 "find out in RAM why the sessions of ALIBABA_CLOUD_ROLE_ARN are refused; if \
-                 PRIVATELINK_ENDPOINT_URL or ALIBABA_STS_ENDPOINT_URL is set, both must lead to the same cloud"
+                 PRIVATELINK_ENDPOINT_URL or ALIBABA_STS_ENDPOINT_URL is set, both must belong to the same cloud"
             }
         }
     }

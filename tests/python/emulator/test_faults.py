@@ -42,6 +42,6 @@ def test_one_log_line_has_all_configuration_errors(
     assert line == {
         "level": "ERROR",
         "message": "the configuration is not usable",
-        "target": "privatelink_detach::process",
+        "target": "privatelink_detach::lambda",
     }
     assert (aws.calls, alibaba.journal()) == ([], [])

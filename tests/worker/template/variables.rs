@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use privatelink_detach::aws;
-use privatelink_detach::config::{self, ConfigFault, IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{self, ConfigError, IntakeConfig, WorkerConfig};
 use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 
 use super::sources;
@@ -136,12 +136,12 @@ const CHANGED: [(&str, &str); 9] = [
     ("LogLevel", "WARN"),
 ];
 
-fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigFault>> {
+fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigError>> {
     let variables = deployment.variables("WorkerFunction");
     WorkerConfig::read(|name| variables.get(name).cloned())
 }
 
-fn intake_of(deployment: &Deployment) -> Result<IntakeConfig, Vec<ConfigFault>> {
+fn intake_of(deployment: &Deployment) -> Result<IntakeConfig, Vec<ConfigError>> {
     let variables = deployment.variables("IntakeFunction");
     IntakeConfig::read(|name| variables.get(name).cloned())
 }
