@@ -91,7 +91,7 @@ pub async fn drive<T: Transport>(
                 cloud.on_error(error, &step, &target.region_id, began, run);
             }
             None => {
-                observer.observe(request_id, &observer::succeeded(&call, api_request_id, detach.evidence()))
+                observer.observe(request_id, &observer::succeeded(&call, api_request_id, detach.evidence()));
             }
         }
     }

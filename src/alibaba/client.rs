@@ -97,7 +97,7 @@ impl<T: Transport> Client<T> {
         match &result.result {
             Ok(_) if status == 200 => self.credentials.mark_accepted(&credentials),
             Err(error) if error.kind == ErrorKind::Clock => {
-                self.service_clock.correct(now, response.headers())
+                self.service_clock.correct(now, response.headers());
             }
             Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::CredentialsExpired) => {
                 self.credentials.mark_refused(&credentials, clock.wall());

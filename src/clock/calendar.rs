@@ -26,7 +26,7 @@ pub fn utc(at: SystemTime) -> OffsetDateTime {
 }
 
 #[must_use]
-#[expect(clippy::expect_used, reason = "the format descriptions are constants of this file")]
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "the formats are constants of this file")]
 pub fn text(at: SystemTime, format: &[BorrowedFormatItem<'_>]) -> String {
     utc(at).format(format).expect("a UTC date from 1970 to 9999 has every component of these formats")
 }

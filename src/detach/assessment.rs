@@ -131,8 +131,7 @@ pub fn assess(observation: &Observation) -> Assessment {
 
     let record = observation.record.as_ref();
     let (ours, others, record) = match (&observation.groups, record) {
-        (GroupList::EndpointNotFound, None)
-        | (GroupList::Complete { ours: Absent, others: Others::None }, None) => {
+        (GroupList::EndpointNotFound | GroupList::Complete { ours: Absent, others: Others::None }, None) => {
             return Assessment::EndpointMissing;
         }
         (GroupList::EndpointNotFound, Some(_)) => {

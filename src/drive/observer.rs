@@ -89,8 +89,11 @@ impl Observer for Log {
             }
             Event::Read { action, evidence } => debug!(
                 action = action.name(),
-                group_status = evidence.group.map(|presence| presence.as_str()),
-                endpoint_status = evidence.endpoint_status.as_ref().map(|status| status.as_str()),
+                group_status = evidence.group.map(super::super::detach::assessment::Presence::as_str),
+                endpoint_status = evidence
+                    .endpoint_status
+                    .as_ref()
+                    .map(super::super::alibaba::response::EndpointStatus::as_str),
                 read_calls = evidence.read_calls,
                 "endpoint read"
             ),

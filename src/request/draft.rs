@@ -105,7 +105,7 @@ impl Draft {
         match field {
             "region_id" => self.subject.region_id = self.id(key, value, RegionId::parse, RegionId::RULE),
             "endpoint_id" => {
-                self.subject.endpoint_id = self.id(key, value, EndpointId::parse, EndpointId::RULE)
+                self.subject.endpoint_id = self.id(key, value, EndpointId::parse, EndpointId::RULE);
             }
             "security_group_id" => {
                 self.subject.security_group_id =

@@ -77,7 +77,7 @@ impl EventBridge {
                 return Err(PublishError::NoBus(self.bus_name.clone()));
             }
             Err(error) => {
-                warn!("whether the event bus exists is unknown; publishing: {}", aws::cause(&error))
+                warn!("whether the event bus exists is unknown; publishing: {}", aws::cause(&error));
             }
         }
         Ok(())

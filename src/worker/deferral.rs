@@ -79,7 +79,7 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
         for follower in rest.iter().skip(1) {
             let visibility_s = visibility.as_secs_f64();
             follower.span(context).in_scope(|| {
-                info!(visibility_s, "returned to the queue untouched, behind an earlier request of its lane")
+                info!(visibility_s, "returned to the queue untouched, behind an earlier request of its lane");
             });
         }
         let rest: Vec<Delivery> = rest.into_iter().map(|received| received.delivery).collect();
