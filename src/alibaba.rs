@@ -1,7 +1,7 @@
 //! Alibaba Cloud: PrivateLink's typed operations, signed and sent once, with typed results.
 //!
-//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (operations), [`response`] (their results),
-//! [`pages`] (complete lists), [`codes`] (the table of error codes), [`error`] (calls that did not succeed), [`signing`],
+//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (operations), [`response`] (their results) with
+//! [`records`], [`pages`] (complete lists), [`codes`] (the table of error codes), [`error`] (calls that did not succeed), [`signing`],
 //! [`credentials`] (where credentials come from), [`sts`] (a session for a token), [`client`] (one call, from operation to
 //! result), [`service_url`], [`service_clock`] and [`transport`] (bytes over HTTPS).
 
@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod error;
 pub mod pages;
 pub mod privatelink;
+pub mod records;
 pub mod response;
 pub mod service_clock;
 pub mod service_url;

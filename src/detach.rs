@@ -7,9 +7,11 @@
 //! Two rules hold everywhere. Read before the write, and after any error read again. And an inconclusive read ends
 //! nothing: what contradicts itself is read again until the deadline.
 //!
-//! [`assessment`] says what one complete read means; this file adds the history of the delivery and decides when to write.
+//! This file is the state of one delivery and its steps; [`assessment`] says what one complete read means by itself, and
+//! `decision` when to wait, to write and to end.
 
 pub mod assessment;
+mod decision;
 mod evidence;
 mod limits;
 mod outcome;
@@ -22,25 +24,16 @@ use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::CallError;
 use crate::alibaba::pages::{Page, Turn};
 use crate::alibaba::privatelink::{Action, Call};
-use crate::alibaba::response::{
-    BusinessStatus, CallResult, ConnectionStatus, Endpoint, EndpointStatus, GroupStatus, Response,
-    SecurityGroup,
-};
+use crate::alibaba::records::{Endpoint, GroupStatus, SecurityGroup};
+use crate::alibaba::response::{CallResult, Response};
 use crate::request::{DetachRequest, EndpointId, SecurityGroupId};
-use assessment::{Assessment, Change, Contradiction, GroupList, Observation, Others, Presence, assess};
+use assessment::{GroupList, Observation, Presence};
 use reading::Reading;
 use tokens::Tokens;
 
 pub use evidence::Evidence;
 pub use limits::Limits;
 pub use outcome::{Outcome, ReasonCode, Refusal, TimeExpired};
-
-/// How often Alibaba Cloud must refuse the detach for the endpoint's state, while the endpoint reads as stable, before the
-/// refusal counts as permanent.
-const WRONG_STATES_MAX: u32 = 2;
-
-/// Reads in a row that show our group attached again, after it had begun to leave, before it is detached again.
-const RETURNS_MAX: u32 = 2;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,178 +235,6 @@ impl Detach {
             (ErrorKind::Denied | ErrorKind::Refused, _) => refuse(error.into()),
             (kind, _) => self.inconclusive(&error.name, kind, error.retry_after, now),
         }
-    }
-
-    // The decision after a complete read.
-
-    fn decide(&mut self, observation: &Observation, now: Instant) -> Step {
-        if let Some(record) = &observation.record {
-            self.has_seen_endpoint = true;
-            self.evidence.endpoint_status.clone_from(&record.status);
-            if matches!(record.status, Some(EndpointStatus::Creating | EndpointStatus::Pending)) {
-                self.wrong_states = 0;
-            }
-        }
-        let assessment = assess(observation);
-        match assessment {
-            Assessment::Inconclusive(Contradiction::NotFoundButRecorded) => {
-                return self.inconclusive("EndpointNotFound", ErrorKind::EndpointNotFound, None, now);
-            }
-            Assessment::Inconclusive(Contradiction::GroupsWithoutRecord | Contradiction::NoStatus) => {
-                return self.contradicted(now);
-            }
-            Assessment::EndpointMissing if self.has_seen_endpoint => {
-                return Step::Finish(Outcome::EndpointGone);
-            }
-            Assessment::EndpointMissing => {
-                let code = ReasonCode::from_alibaba("EndpointNotFound".to_owned());
-                return refuse(Refusal::by_check(code, Some(Action::ListEndpoints)));
-            }
-            Assessment::Detached => {
-                self.evidence.confirmed_at = Some(now);
-                // A dry run detaches nothing: another caller detached the group.
-                let is_ours = self.has_seen_group && !self.dry_run;
-                return Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached });
-            }
-            Assessment::Changing(Change::AbsentWhilePending) if self.dry_run => {
-                return self.detach(observation, now);
-            }
-            Assessment::Changing(_)
-            | Assessment::LastGroup
-            | Assessment::OthersChanging
-            | Assessment::Attached => {}
-        }
-        self.read_errors = 0;
-        if let Some(refusal) = self.permanent_objection(observation, now) {
-            return refuse(refusal);
-        }
-        match assessment {
-            Assessment::Changing(change @ (Change::AbsentWhileCreating | Change::AbsentWhilePending)) => {
-                self.wait_for_change(change.is_of_a_detach(), now)
-            }
-            _ if self.dry_run => self.detach(observation, now),
-            Assessment::Changing(change) => self.wait_for_change(change.is_of_a_detach(), now),
-            _ => self.on_attached(observation, assessment, now),
-        }
-    }
-
-    /// The refusal that the latest objection to a Detach has become, where the endpoint now shows that waiting does not help.
-    fn permanent_objection(&self, observation: &Observation, now: Instant) -> Option<Refusal> {
-        let (objection, since) = self.objection.as_ref()?;
-        let record = observation.record.as_ref()?;
-        let attached = Presence::Listed(GroupStatus::Attached);
-        if !matches!(&observation.groups, GroupList::Complete { ours, .. } if *ours == attached) {
-            return None;
-        }
-        let is_stable = !matches!(
-            record.status,
-            Some(EndpointStatus::Creating | EndpointStatus::Pending | EndpointStatus::Deleting)
-        );
-        let is_permanent = match objection.kind {
-            ErrorKind::Locked if record.business_status == Some(BusinessStatus::FinancialLocked) => {
-                return Some(Refusal::by_check(ReasonCode::FinancialLocked, Some(objection.action)));
-            }
-            ErrorKind::Connecting => matches!(
-                record.connection_status,
-                Some(ConnectionStatus::ServiceDeleted | ConnectionStatus::Deleting)
-            ),
-            ErrorKind::WrongState => is_stable && self.wrong_states >= WRONG_STATES_MAX,
-            // A list that lags shows the group for a while after it was detached.
-            ErrorKind::SecurityGroupNotFound => {
-                is_stable
-                    && (self.dry_run || (self.evidence.detach_accepted == 0 && self.is_past_lag(*since, now)))
-            }
-            _ => false,
-        };
-        is_permanent.then(|| objection.clone().into())
-    }
-
-    /// Whether the lists have had time to show what happened at `since`.
-    fn is_past_lag(&self, since: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(since) >= self.limits.no_effect_after
-    }
-
-    /// The endpoint is changing, by our detach or another caller: wait and read.
-    fn wait_for_change(&mut self, is_of_a_detach: bool, now: Instant) -> Step {
-        if let Some(accepted) = &mut self.accepted {
-            accepted.has_begun |= is_of_a_detach;
-            accepted.returns = 0;
-        }
-        self.poll(now)
-    }
-
-    /// Attached to a stable endpoint: detach, unless an accepted detach still has time to show its effect.
-    fn on_attached(&mut self, observation: &Observation, assessment: Assessment, now: Instant) -> Step {
-        if let Some(accepted) = &mut self.accepted {
-            accepted.returns += 1;
-            let is_lost = if accepted.has_begun {
-                accepted.returns >= RETURNS_MAX
-            } else {
-                now.saturating_duration_since(accepted.since) >= self.limits.no_effect_after
-            };
-            if !is_lost {
-                return self.poll(now);
-            }
-            self.accepted = None;
-        }
-        if let Some((objection, since)) = &self.objection
-            && objection.kind == ErrorKind::SecurityGroupNotFound
-            && !self.is_past_lag(*since, now)
-        {
-            return self.poll(now);
-        }
-        match assessment {
-            Assessment::OthersChanging => self.poll(now),
-            _ => self.detach(observation, now),
-        }
-    }
-
-    // The write.
-
-    fn detach(&mut self, observation: &Observation, now: Instant) -> Step {
-        let is_last_group = matches!(
-            observation.groups,
-            GroupList::Complete { ours: Presence::Listed(_), others: Others::None }
-        );
-        if is_last_group {
-            return refuse(Refusal::by_check(ReasonCode::EndpointMustContainSecurityGroup, None));
-        }
-        if self.is_last_read || now >= self.deadline {
-            return self.read_again(Duration::ZERO, true, now);
-        }
-        call_now(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
-    }
-
-    fn on_accepted(&mut self, now: Instant) -> Step {
-        self.evidence.detach_accepted += 1;
-        self.tokens.renew();
-        if self.dry_run {
-            return refuse(Refusal::by_check(ReasonCode::DryRunIgnored, Some(Action::Detach)));
-        }
-        self.accepted = Some(AcceptedDetach { since: now, has_begun: false, returns: 0 });
-        self.objection = None;
-        self.wrong_states = 0;
-        self.write_errors = 0;
-        self.polls = 0;
-        self.poll(now)
-    }
-
-    fn on_detach_error(&mut self, error: CallError, now: Instant) -> Step {
-        match error.kind {
-            ErrorKind::Denied | ErrorKind::Refused => return refuse(error.into()),
-            ErrorKind::TokenMismatch if self.tokens.is_senders() => return refuse(error.into()),
-            ErrorKind::WrongState => self.wrong_states += 1,
-            _ => {}
-        }
-        if !error.keeps_token {
-            self.tokens.renew();
-        }
-        self.evidence.add_error(&error.name, error.kind, true);
-        let after = self.limits.backoff(self.write_errors, &mut self.rng);
-        let after = after.max(error.retry_after.unwrap_or_default());
-        self.write_errors += 1;
-        self.objection = Some((error, now));
-        self.read_again(after, true, now)
     }
 
     // Waiting.

@@ -1,7 +1,7 @@
 //! The table of Alibaba Cloud's error codes: for each code its kind, what it means here, what to do about it, and the
 //! section of the runbook that says more.
 //!
-//! The one place where a code is named. A code is matched whole, then by four dotted families, then by its HTTP status;
+//! The one place where a code is named; longer than other files because it is one table. A code is matched whole, then by four dotted families, then by its HTTP status;
 //! never by another part of it and never by its message. Sources: PrivateLink's own error tables, and for the codes
 //! marked "undocumented" what callers of other products report.
 

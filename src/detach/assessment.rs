@@ -2,7 +2,7 @@
 //!
 //! [`assess`] is the table in `docs/architecture.md`, row for row.
 
-use crate::alibaba::response::{Endpoint, EndpointStatus, GroupStatus, SecurityGroup};
+use crate::alibaba::records::{Endpoint, EndpointStatus, GroupStatus, SecurityGroup};
 use crate::request::SecurityGroupId;
 
 /// One complete read: every page of the endpoint's group list, then the endpoint's record.
@@ -156,5 +156,93 @@ pub fn assess(observation: &Observation) -> Assessment {
         (Listed(Attached), Some(Active | Other(_)) | None, Others::None) => Assessment::LastGroup,
         (Listed(Attached), Some(Active | Other(_)) | None, Others::AllChanging) => Assessment::OthersChanging,
         (Listed(Attached), Some(Active | Other(_)) | None, Others::Attached) => Assessment::Attached,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::SecurityGroupId;
+
+    /// The response to the group list, as the table in `docs/architecture.md` names it.
+    fn groups(name: &str) -> GroupList {
+        let ours = SecurityGroupId::parse("sg-ours").unwrap();
+        let group = |id: &str, status| SecurityGroup { id: id.to_owned(), status };
+        let other = group("sg-other", GroupStatus::Attached);
+        let listed = match name {
+            "`EndpointNotFound`" => return GroupList::EndpointNotFound,
+            "empty" => vec![],
+            "absent" => vec![other],
+            "`Attaching`" => vec![group("sg-ours", GroupStatus::Attaching), other],
+            "`Detaching`" => vec![group("sg-ours", GroupStatus::Detaching), other],
+            "`Attached`, the only group" => vec![group("sg-ours", GroupStatus::Attached)],
+            "`Attached`, all others changing" => {
+                vec![
+                    group("sg-ours", GroupStatus::Attached),
+                    group("sg-a", GroupStatus::Detaching),
+                    group("sg-b", GroupStatus::Attaching),
+                ]
+            }
+            "`Attached`" => vec![group("sg-ours", GroupStatus::Attached), other],
+            other => panic!("no such list: {other}"),
+        };
+        GroupList::complete(&listed, &ours)
+    }
+
+    /// The records that the table names: of several, each.
+    fn records(names: &str) -> Vec<Option<Endpoint>> {
+        let record = |status: Option<&str>| {
+            let status = status.map(|status| EndpointStatus::read(status.to_owned()));
+            Some(Endpoint { id: "ep-a".to_owned(), status, ..Endpoint::default() })
+        };
+        let all = ["Active", "Creating", "Pending", "Deleting", "Unheard"];
+        match names {
+            "none" => vec![None],
+            "any" => all.iter().map(|status| record(Some(status))).chain([record(None)]).collect(),
+            "without a status" => vec![record(None)],
+            "any other" => vec![record(Some("Active")), record(Some("Unheard")), record(None)],
+            names => names.split(", ").map(|name| record(Some(name.trim_matches('`')))).collect(),
+        }
+    }
+
+    fn assessment(name: &str) -> Assessment {
+        match name {
+            "`Detached`" => Assessment::Detached,
+            "`EndpointMissing`" => Assessment::EndpointMissing,
+            "`LastGroup`" => Assessment::LastGroup,
+            "`OthersChanging`" => Assessment::OthersChanging,
+            "`Attached`" => Assessment::Attached,
+            "`AbsentWhileCreating`" => Assessment::Changing(Change::AbsentWhileCreating),
+            "`AbsentWhilePending`" => Assessment::Changing(Change::AbsentWhilePending),
+            "`Attaching`" => Assessment::Changing(Change::Attaching),
+            "`Detaching`" => Assessment::Changing(Change::Detaching),
+            "`AttachedWhilePending`" => Assessment::Changing(Change::AttachedWhilePending),
+            "`AttachedWhileCreatingOrDeleting`" => {
+                Assessment::Changing(Change::AttachedWhileCreatingOrDeleting)
+            }
+            "`NotFoundButRecorded`" => Assessment::Inconclusive(Contradiction::NotFoundButRecorded),
+            "`GroupsWithoutRecord`" => Assessment::Inconclusive(Contradiction::GroupsWithoutRecord),
+            "`NoStatus`" => Assessment::Inconclusive(Contradiction::NoStatus),
+            other => panic!("no such assessment: {other}"),
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_documented_table_is_what_the_code_concludes() {
+        let page = include_str!("../../docs/architecture.md");
+        let table = page.split("| group list | record | assessment | then |").nth(1).unwrap();
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), 17);
+        for row in rows {
+            for record in records(row[1]) {
+                let observation = Observation { groups: groups(row[0]), record };
+                assert_eq!(assess(&observation), assessment(row[2]), "{row:?} {observation:?}");
+            }
+        }
     }
 }

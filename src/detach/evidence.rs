@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::privatelink::Action;
-use crate::alibaba::response::EndpointStatus;
+use crate::alibaba::records::EndpointStatus;
 
 use super::assessment::Presence;
 

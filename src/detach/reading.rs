@@ -1,7 +1,7 @@
 //! A read under way: the pages of the group list, then those of the endpoint's record.
 
 use crate::alibaba::pages::Pages;
-use crate::alibaba::response::{Endpoint, SecurityGroup};
+use crate::alibaba::records::{Endpoint, SecurityGroup};
 
 use super::assessment::{GroupList, Others, Presence};
 

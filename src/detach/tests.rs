@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::alibaba::error::NoResponse;
+use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus};
 use crate::request::{self, Rules};
 
 const OURS: &str = "sg-ours";

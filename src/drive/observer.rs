@@ -7,7 +7,9 @@ use tracing::{debug, error, info, warn};
 
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Action, Call};
+use crate::alibaba::records::EndpointStatus;
 use crate::completion::Completion;
+use crate::detach::assessment::Presence;
 use crate::detach::{Evidence, Outcome, ReasonCode};
 use crate::request::{RegionId, RequestId, Subject, Trigger};
 
@@ -89,11 +91,8 @@ impl Observer for Log {
             }
             Event::Read { action, evidence } => debug!(
                 action = action.name(),
-                group_status = evidence.group.map(super::super::detach::assessment::Presence::as_str),
-                endpoint_status = evidence
-                    .endpoint_status
-                    .as_ref()
-                    .map(super::super::alibaba::response::EndpointStatus::as_str),
+                group_status = evidence.group.map(Presence::as_str),
+                endpoint_status = evidence.endpoint_status.as_ref().map(EndpointStatus::as_str),
                 read_calls = evidence.read_calls,
                 "endpoint read"
             ),

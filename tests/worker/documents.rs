@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use privatelink_detach::alibaba::codes;
 use privatelink_detach::alibaba::credentials::ADVICE;
 use serde_json::{Value, json};
 
@@ -28,6 +29,14 @@ fn guide_to_credentials_has_a_row_for_every_code_with_advice() {
         guide.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
     for code in ADVICE.iter().flat_map(|advice| advice.codes) {
         assert!(rows.iter().any(|row| row.contains(&format!("`{code}`"))), "{code}");
+    }
+}
+
+#[test]
+fn every_code_of_the_table_names_a_section_of_the_runbook() {
+    let anchors = anchors(include_str!("../../docs/runbook.md"));
+    for row in codes::CODES.iter().chain(&codes::FAMILIES).chain([&codes::OTHER]) {
+        assert!(anchors.contains(row.runbook), "{row:?}");
     }
 }
 

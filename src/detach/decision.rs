@@ -1,0 +1,191 @@
+//! The decision after a complete read: end, wait or write; and what follows from a write.
+//!
+//! [`super::assessment`] says what the read means by itself; here the history of the delivery is added.
+
+use std::time::{Duration, Instant};
+
+use super::assessment::{
+    Assessment, Change, Contradiction, GroupList, Observation, Others, Presence, assess,
+};
+use super::{AcceptedDetach, Detach, Outcome, ReasonCode, Refusal, Step, call_now, refuse};
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::error::CallError;
+use crate::alibaba::privatelink::{Action, Call};
+use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, GroupStatus};
+
+/// How often Alibaba Cloud must refuse the detach for the endpoint's state, while the endpoint reads as stable, before the
+/// refusal counts as permanent.
+const WRONG_STATES_MAX: u32 = 2;
+
+/// Reads in a row that show our group attached again, after it had begun to leave, before it is detached again.
+const RETURNS_MAX: u32 = 2;
+
+impl Detach {
+    pub(super) fn decide(&mut self, observation: &Observation, now: Instant) -> Step {
+        if let Some(record) = &observation.record {
+            self.has_seen_endpoint = true;
+            self.evidence.endpoint_status.clone_from(&record.status);
+            if matches!(record.status, Some(EndpointStatus::Creating | EndpointStatus::Pending)) {
+                self.wrong_states = 0;
+            }
+        }
+        let assessment = assess(observation);
+        match assessment {
+            Assessment::Inconclusive(Contradiction::NotFoundButRecorded) => {
+                return self.inconclusive("EndpointNotFound", ErrorKind::EndpointNotFound, None, now);
+            }
+            Assessment::Inconclusive(Contradiction::GroupsWithoutRecord | Contradiction::NoStatus) => {
+                return self.contradicted(now);
+            }
+            Assessment::EndpointMissing if self.has_seen_endpoint => {
+                return Step::Finish(Outcome::EndpointGone);
+            }
+            Assessment::EndpointMissing => {
+                let code = ReasonCode::from_alibaba("EndpointNotFound".to_owned());
+                return refuse(Refusal::by_check(code, Some(Action::ListEndpoints)));
+            }
+            Assessment::Detached => {
+                self.evidence.confirmed_at = Some(now);
+                // A dry run detaches nothing: another caller detached the group.
+                let is_ours = self.has_seen_group && !self.dry_run;
+                return Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached });
+            }
+            Assessment::Changing(Change::AbsentWhilePending) if self.dry_run => {
+                return self.detach(observation, now);
+            }
+            Assessment::Changing(_)
+            | Assessment::LastGroup
+            | Assessment::OthersChanging
+            | Assessment::Attached => {}
+        }
+        self.read_errors = 0;
+        if let Some(refusal) = self.permanent_objection(observation, now) {
+            return refuse(refusal);
+        }
+        match assessment {
+            Assessment::Changing(change @ (Change::AbsentWhileCreating | Change::AbsentWhilePending)) => {
+                self.wait_for_change(change.is_of_a_detach(), now)
+            }
+            _ if self.dry_run => self.detach(observation, now),
+            Assessment::Changing(change) => self.wait_for_change(change.is_of_a_detach(), now),
+            _ => self.on_attached(observation, assessment, now),
+        }
+    }
+
+    /// The refusal that the latest objection to a Detach has become, where the endpoint now shows that waiting does not help.
+    fn permanent_objection(&self, observation: &Observation, now: Instant) -> Option<Refusal> {
+        let (objection, since) = self.objection.as_ref()?;
+        let record = observation.record.as_ref()?;
+        let attached = Presence::Listed(GroupStatus::Attached);
+        if !matches!(&observation.groups, GroupList::Complete { ours, .. } if *ours == attached) {
+            return None;
+        }
+        let is_stable = !matches!(
+            record.status,
+            Some(EndpointStatus::Creating | EndpointStatus::Pending | EndpointStatus::Deleting)
+        );
+        let is_permanent = match objection.kind {
+            ErrorKind::Locked if record.business_status == Some(BusinessStatus::FinancialLocked) => {
+                return Some(Refusal::by_check(ReasonCode::FinancialLocked, Some(objection.action)));
+            }
+            ErrorKind::Connecting => matches!(
+                record.connection_status,
+                Some(ConnectionStatus::ServiceDeleted | ConnectionStatus::Deleting)
+            ),
+            ErrorKind::WrongState => is_stable && self.wrong_states >= WRONG_STATES_MAX,
+            // A list that lags shows the group for a while after it was detached.
+            ErrorKind::SecurityGroupNotFound => {
+                is_stable
+                    && (self.dry_run || (self.evidence.detach_accepted == 0 && self.is_past_lag(*since, now)))
+            }
+            _ => false,
+        };
+        is_permanent.then(|| objection.clone().into())
+    }
+
+    /// Whether the lists have had time to show what happened at `since`.
+    fn is_past_lag(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) >= self.limits.no_effect_after
+    }
+
+    /// The endpoint is changing, by our detach or another caller: wait and read.
+    pub(super) fn wait_for_change(&mut self, is_of_a_detach: bool, now: Instant) -> Step {
+        if let Some(accepted) = &mut self.accepted {
+            accepted.has_begun |= is_of_a_detach;
+            accepted.returns = 0;
+        }
+        self.poll(now)
+    }
+
+    /// Attached to a stable endpoint: detach, unless an accepted detach still has time to show its effect.
+    fn on_attached(&mut self, observation: &Observation, assessment: Assessment, now: Instant) -> Step {
+        if let Some(accepted) = &mut self.accepted {
+            accepted.returns += 1;
+            let is_lost = if accepted.has_begun {
+                accepted.returns >= RETURNS_MAX
+            } else {
+                now.saturating_duration_since(accepted.since) >= self.limits.no_effect_after
+            };
+            if !is_lost {
+                return self.poll(now);
+            }
+            self.accepted = None;
+        }
+        if let Some((objection, since)) = &self.objection
+            && objection.kind == ErrorKind::SecurityGroupNotFound
+            && !self.is_past_lag(*since, now)
+        {
+            return self.poll(now);
+        }
+        match assessment {
+            Assessment::OthersChanging => self.poll(now),
+            _ => self.detach(observation, now),
+        }
+    }
+
+    fn detach(&mut self, observation: &Observation, now: Instant) -> Step {
+        let is_last_group = matches!(
+            observation.groups,
+            GroupList::Complete { ours: Presence::Listed(_), others: Others::None }
+        );
+        if is_last_group {
+            return refuse(Refusal::by_check(ReasonCode::EndpointMustContainSecurityGroup, None));
+        }
+        if self.is_last_read || now >= self.deadline {
+            return self.read_again(Duration::ZERO, true, now);
+        }
+        call_now(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
+    }
+
+    pub(super) fn on_accepted(&mut self, now: Instant) -> Step {
+        self.evidence.detach_accepted += 1;
+        self.tokens.renew();
+        if self.dry_run {
+            return refuse(Refusal::by_check(ReasonCode::DryRunIgnored, Some(Action::Detach)));
+        }
+        self.accepted = Some(AcceptedDetach { since: now, has_begun: false, returns: 0 });
+        self.objection = None;
+        self.wrong_states = 0;
+        self.write_errors = 0;
+        self.polls = 0;
+        self.poll(now)
+    }
+
+    pub(super) fn on_detach_error(&mut self, error: CallError, now: Instant) -> Step {
+        match error.kind {
+            ErrorKind::Denied | ErrorKind::Refused => return refuse(error.into()),
+            ErrorKind::TokenMismatch if self.tokens.is_senders() => return refuse(error.into()),
+            ErrorKind::WrongState => self.wrong_states += 1,
+            _ => {}
+        }
+        if !error.keeps_token {
+            self.tokens.renew();
+        }
+        self.evidence.add_error(&error.name, error.kind, true);
+        let after = self.limits.backoff(self.write_errors, &mut self.rng);
+        let after = after.max(error.retry_after.unwrap_or_default());
+        self.write_errors += 1;
+        self.objection = Some((error, now));
+        self.read_again(after, true, now)
+    }
+}
