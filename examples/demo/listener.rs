@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use privatelink_detach::alibaba::privatelink::Action;
 use privatelink_detach::drive::observer::{Event, Observer};
 use privatelink_detach::request::RequestId;
 use privatelink_detach::telemetry;
@@ -12,12 +13,6 @@ use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::timeline::{Change, Subject, Timeline};
-
-/// The action that detaches; the other actions read.
-const DETACH: &str = "DetachSecurityGroupFromVpcEndpoint";
-
-/// The action that reads the endpoint's record.
-const LIST_ENDPOINTS: &str = "ListVpcEndpoints";
 
 /// An observer of the worker that fills a timeline. From now on, and until the process ends, the warnings of its log are
 /// in the timeline, too.
@@ -85,13 +80,13 @@ fn change(event: &Event<'_>) -> Change {
             endpoint: evidence
                 .endpoint_status
                 .as_ref()
-                .filter(|_| action.name() == LIST_ENDPOINTS)
+                .filter(|_| *action == Action::ListEndpoints)
                 .map(|status| status.as_str().to_owned()),
         },
         Event::DetachAccepted { .. } => Change::Accepted,
         Event::DryRunPassed { .. } => Change::Other("dry run passed".to_owned()),
         Event::CallFailed { error, wait, .. } => Change::CallFailed {
-            is_detach: error.action.name() == DETACH,
+            is_detach: error.action == Action::Detach,
             code: error.name.as_str().to_owned(),
             wait: *wait,
             retry_after: error.retry_after,
