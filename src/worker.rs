@@ -13,7 +13,8 @@ pub mod direct;
 pub mod handler;
 pub mod queue;
 mod quota_share;
-pub mod settlement;
+mod received;
+mod settlement;
 
 use std::num::NonZeroU16;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use tracing::{Instrument, error};
 
 use super::bus::Bus;
 use super::queue::{Delivery, Queue};
-use super::settlement::Received;
+use super::received::Received;
 use super::{Context, Worker};
 use crate::alibaba::transport::Transport;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{Span, info, warn};
 
 use super::queue::{Delivery, Queue};
-use super::settlement::Received;
+use super::received::Received;
 use super::{Context, Worker};
 use crate::alibaba::transport::Transport;
 use crate::aws;

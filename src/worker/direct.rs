@@ -5,7 +5,7 @@ use thiserror::Error;
 use tracing::{Instrument, error};
 
 use super::bus::Bus;
-use super::settlement::request_span;
+use super::received::request_span;
 use super::{Context, Worker};
 use crate::alibaba::transport::Transport;
 use crate::aws;
