@@ -4,9 +4,10 @@
 use thiserror::Error;
 use tracing::{Instrument, error};
 
+use super::Worker;
 use super::bus::Bus;
+use super::context::Context;
 use super::received::request_span;
-use super::{Context, Worker};
 use crate::alibaba::transport::Transport;
 use crate::aws;
 use crate::completion::{Circumstances, Completion, Detail};

@@ -9,9 +9,10 @@ use thiserror::Error;
 use tracing::error;
 
 use super::bus::Bus;
+use super::context::Context;
 use super::direct::Unpublished;
 use super::queue::{Delivery, Queue, Unidentified};
-use super::{Context, Worker, batch};
+use super::{Worker, batch};
 use crate::alibaba::transport::Transport;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};

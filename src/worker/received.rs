@@ -2,7 +2,7 @@
 
 use tracing::{Span, info_span};
 
-use super::Context;
+use super::context::Context;
 use super::queue::Delivery;
 use crate::request::{EndpointId, Parsed, RequestId, SecurityGroupId, Subject};
 

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, warn};
 
+use super::Worker;
 use super::bus::Bus;
+use super::context::Context;
 use super::deferral::Deferral;
 use super::queue::{DeadLetter, Delivery, Queue};
 use super::received::Received;
-use super::{Context, Worker};
 use crate::alibaba::transport::Transport;
 use crate::aws;
 use crate::completion::reason::Reason;

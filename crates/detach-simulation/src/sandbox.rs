@@ -18,7 +18,7 @@ use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::lambda::Invocation;
 use privatelink_detach::request::Rules;
-use privatelink_detach::worker::deferral::DeferralLimits;
+use privatelink_detach::worker::DeferralLimits;
 use privatelink_detach::worker::handler;
 use privatelink_detach::worker::{Settings, Worker};
 use serde_json::value::RawValue;

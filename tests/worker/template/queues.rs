@@ -9,7 +9,7 @@ use privatelink_detach::drive::time_budget::{LENGTH_ASSUMED, TimeLimits};
 use privatelink_detach::intake::payload::DETAIL_TYPE;
 use privatelink_detach::intake::sender::SEND_TIME_MAX;
 use privatelink_detach::request::DEADLINE_SECONDS;
-use privatelink_detach::worker::deferral::DeferralLimits;
+use privatelink_detach::worker::DeferralLimits;
 use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, number, parameter};
