@@ -13,7 +13,7 @@ use privatelink_detach::worker::DeferralLimits;
 use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, number, parameter};
-use crate::stage::Stage;
+use crate::environment::TestEnvironment;
 
 /// The longest retention period of SQS.
 const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
@@ -86,7 +86,7 @@ fn queues_have_the_properties_that_sender_and_worker_rely_on() {
 
 #[tokio::test]
 async fn event_source_mapping_matches_the_workers_response() {
-    let response = Stage::with_groups(&[]).await.invoke(r#"{"Records":[]}"#).await.unwrap();
+    let response = TestEnvironment::with_groups(&[]).await.invoke(r#"{"Records":[]}"#).await.unwrap();
     let reports_failures = response == json!({ "batchItemFailures": [] });
     let deployment = Deployment::of("ENVIRONMENT", &[("WorkerMaximumConcurrency", "7")]);
     let events = &deployment.properties("WorkerFunction")["Events"];
