@@ -250,7 +250,7 @@ impl Run {
             doubled: events_of.values().map(|events| events - 1).sum(),
             outcomes,
             receives_max,
-            buried: world.buried(),
+            buried: world.dead_letter_count(),
             invocations: invocations.len(),
             gigabyte_seconds: billed.as_secs_f64() * MEMORY_GB,
             latencies,

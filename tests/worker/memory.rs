@@ -69,7 +69,7 @@ async fn an_endpoint_that_stays_locked_ends_at_the_deadline_at_a_bounded_cost() 
     assert!((100..2_000).contains(&calls), "{calls} calls in an hour");
     let event = world.events.borrow()[0].detail.clone();
     assert!(event["reason"]["message"].as_str().unwrap().contains("last error"), "{event:#}");
-    assert_eq!(world.buried(), 1);
+    assert_eq!(world.dead_letter_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +135,7 @@ async fn a_panic_hands_its_lane_back_and_leaves_the_others_alone() {
     world.send(&request("ep-cursed", "sg-b"));
     world.send(&request("ep-1", "sg-a"));
     let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), None).await;
-    assert!(matches!(ending, Some(Ending::Answered(_))), "{ending:?}");
+    assert!(matches!(ending, Some(Ending::Returned(_))), "{ending:?}");
     assert_eq!(world.outcomes(), ["detached", "detached"]);
     assert_eq!(world.waiting(), 2, "the cursed lane and its follower wait");
 

@@ -1,5 +1,5 @@
-//! What goes wrong in AWS: with calls to SQS and `EventBridge`, with invocations, with receives. By chance, from one seeded
-//! source, until it ends; and for some while by somebody's mistake.
+//! Faults in AWS: of calls to SQS and `EventBridge`, of invocations, and of receives. They are drawn from a seeded
+//! generator until they end; misconfigurations last for a planned time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,220 +7,219 @@ use std::time::{Duration, SystemTime};
 use crate::record::{InvocationNumber, Operation};
 use crate::sandbox::Interruption;
 
-/// How often things go wrong, each from 0 (never) to 1 (always). The default is never.
+/// The probabilities of faults, each from 0 (never) to 1 (always). The default is never.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Troubles {
-    /// An AWS call, or one entry of several in it, is refused and changes nothing.
-    pub refused: f64,
-    /// It takes effect, and its answer is lost.
-    pub answer_lost: f64,
-    /// Its answer is lost, and it takes effect later.
+pub struct Faults {
+    /// An AWS call, or one entry of several in it, is rejected and changes nothing.
+    pub rejected: f64,
+    /// It takes effect, and its response is lost.
+    pub response_lost: f64,
+    /// Its response is lost, and it takes effect later.
     pub late: f64,
     /// It takes effect twice, because a client repeated it.
     pub repeated: f64,
-    /// A call to Alibaba Cloud arrives when nobody waits for its answer any more.
+    /// A call to Alibaba Cloud arrives after the worker stopped waiting for its response.
     pub call_late: f64,
-    /// A call to Alibaba Cloud that was on its way when its process died arrives all the same.
+    /// A call to Alibaba Cloud that was in transit when its process was killed arrives anyway.
     pub outliving: f64,
-    /// What befalls certain invocations, by their number.
+    /// Planned interruptions by invocation.
     pub interruptions: BTreeMap<InvocationNumber, Interruption>,
-    /// An invocation is killed somewhere on its way.
+    /// An invocation is killed at one of its waits.
     pub killed: f64,
-    /// An invocation stands still for a while, everything in it.
-    pub stalled: f64,
-    /// A sandbox is given up after an invocation, and the next one starts cold.
+    /// An invocation is suspended for a time.
+    pub suspended: f64,
+    /// A sandbox is discarded after an invocation, and the next one starts cold.
     pub recycled: f64,
-    /// A receive is lost: its messages are in flight, and nobody has them.
+    /// A receive is lost: its messages are in flight, but the function is not invoked.
     pub receive_lost: f64,
-    /// A standard queue delivers a message that is in flight once more.
+    /// A standard queue delivers a message again while it is in flight.
     pub duplicated: f64,
-    /// How long a cold start takes at most.
+    /// The longest cold start.
     pub cold_start_max: Duration,
-    /// The queue gives a message up after so few receives, if not after as many as the template says.
+    /// The queue's maximum receive count, if it is not the template's.
     pub receives_max: Option<u32>,
-    /// What somebody's mistake breaks for a while.
-    pub mistakes: Vec<Mistake>,
-    /// What becomes of certain AWS calls.
-    pub planned: Vec<Planned>,
+    /// Misconfigurations, each for a planned time.
+    pub misconfigurations: Vec<Misconfiguration>,
+    /// Planned effects of AWS calls.
+    pub planned: Vec<PlannedEffect>,
 }
 
-/// What becomes of the next AWS calls of one operation.
+/// The planned effect of the next AWS calls of one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Planned {
-    /// The operation.
+pub struct PlannedEffect {
     pub operation: Operation,
-    /// What becomes of them.
-    pub fate: Fate,
-    /// Of how many of them.
+    pub effect: AwsEffect,
+    /// The number of calls.
     pub calls: u32,
-    /// Until then, counted from the beginning.
+    /// When it ends, since the start of the history.
     pub until: Duration,
 }
 
-/// A configuration that is broken, and mended later.
+/// A misconfiguration that is fixed later.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mistake {
-    /// What does not work.
+pub struct Misconfiguration {
     pub breaks: Breaks,
-    /// From then on, counted from the beginning.
+    /// When it begins, since the start of the history.
     pub from: Duration,
-    /// Until then.
+    /// When it ends, since the start of the history.
     pub until: Duration,
 }
 
-/// What a mistake breaks.
+/// What a misconfiguration breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breaks {
     /// The function does not start, so every invocation fails.
     Start,
-    /// AWS refuses this operation: no permission, or a bus or queue that does not exist.
+    /// AWS rejects this operation: no permission, or a bus or queue that does not exist.
     Operation(Operation),
-    /// The function's timeout is this short.
+    /// The function has this short timeout.
     Timeout(Duration),
 }
 
-/// What becomes of one AWS call.
+/// The effect of one AWS call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum AwsEffect {
     /// It takes effect.
-    Done,
+    Applied,
     /// It takes effect twice, because a client repeated it.
-    Repeated,
-    /// It is refused and changes nothing.
-    Refused,
-    /// It takes effect, and its answer is lost.
+    AppliedTwice,
+    /// It is rejected and changes nothing.
+    Rejected,
+    /// It takes effect, and its response is lost.
     ResponseLost,
-    /// It takes effect so much later.
-    Late(Duration),
+    /// It takes effect this much later.
+    AppliedLate(Duration),
 }
 
-/// The troubles, and the chance that deals them out.
+/// Draws which faults occur.
 #[derive(Debug)]
-pub(crate) struct Chance {
-    troubles: Troubles,
+pub(crate) struct FaultInjector {
+    faults: Faults,
     rng: fastrand::Rng,
     began: SystemTime,
     is_over: bool,
 }
 
-/// Most polls of an invocation that a kill or a standstill waits for. A detach of one message takes some forty.
+/// The latest poll of an invocation at which it is killed or suspended. A detach of one message takes about forty.
 const POLLS_MAX: u32 = 120;
 
-/// The longest standstill: longer than the function's timeout.
-const STALL_MAX: Duration = Duration::from_mins(2);
+/// The longest suspension: longer than the function's timeout.
+const SUSPENSION_MAX: Duration = Duration::from_mins(2);
 
-/// The latest that a change may take effect after it was given up, and a call may arrive.
+/// The longest delay of an abandoned change or call.
 const LATE_MAX: Duration = Duration::from_secs(25);
 
-impl Chance {
-    pub(crate) fn new(troubles: Troubles, random: u64, began: SystemTime) -> Self {
-        Self { troubles, rng: fastrand::Rng::with_seed(random), began, is_over: false }
+impl FaultInjector {
+    pub(crate) fn new(faults: Faults, random: u64, began: SystemTime) -> Self {
+        Self { faults, rng: fastrand::Rng::with_seed(random), began, is_over: false }
     }
 
-    /// From now on nothing goes wrong by itself.
+    /// No fault occurs from now on.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
     }
 
-    pub(crate) fn fate(&mut self, operation: Operation, now: SystemTime) -> Fate {
+    pub(crate) fn effect(&mut self, operation: Operation, now: SystemTime) -> AwsEffect {
         if self.is_broken(Breaks::Operation(operation), now) {
-            return Fate::Refused;
+            return AwsEffect::Rejected;
         }
-        if let Some(fate) = self.planned(operation, now) {
-            return fate;
+        if let Some(effect) = self.planned(operation, now) {
+            return effect;
         }
-        let Troubles { refused, answer_lost, late, repeated, .. } = self.troubles;
-        if self.strikes(refused) {
-            Fate::Refused
-        } else if self.strikes(answer_lost) {
-            Fate::ResponseLost
-        } else if self.strikes(late) {
-            Fate::Late(LATE_MAX.mul_f64(self.rng.f64()))
-        } else if self.strikes(repeated) {
-            Fate::Repeated
+        let Faults { rejected, response_lost, late, repeated, .. } = self.faults;
+        if self.occurs(rejected) {
+            AwsEffect::Rejected
+        } else if self.occurs(response_lost) {
+            AwsEffect::ResponseLost
+        } else if self.occurs(late) {
+            AwsEffect::AppliedLate(LATE_MAX.mul_f64(self.rng.f64()))
+        } else if self.occurs(repeated) {
+            AwsEffect::AppliedTwice
         } else {
-            Fate::Done
+            AwsEffect::Applied
         }
     }
 
-    fn planned(&mut self, operation: Operation, now: SystemTime) -> Option<Fate> {
+    fn planned(&mut self, operation: Operation, now: SystemTime) -> Option<AwsEffect> {
         let passed = now.duration_since(self.began).unwrap_or_default();
-        let mut planned = self.troubles.planned.iter_mut();
+        let mut planned = self.faults.planned.iter_mut();
         let next =
             planned.find(|next| next.operation == operation && next.calls > 0 && passed < next.until)?;
         next.calls -= 1;
-        Some(next.fate)
+        Some(next.effect)
     }
 
-    /// Which of several entries of a batch call is refused, if one is by itself.
+    /// The entry of a batch call that is rejected alone, if any.
     pub(crate) fn failed_entry(&mut self, entries: usize) -> Option<usize> {
-        (entries > 1 && self.strikes(self.troubles.refused)).then(|| self.rng.usize(0..entries))
+        (entries > 1 && self.occurs(self.faults.rejected)).then(|| self.rng.usize(0..entries))
     }
 
-    /// By how much a call to Alibaba Cloud is late, if it is.
+    /// The additional delay of a call to Alibaba Cloud, if any.
     pub(crate) fn call_delay(&mut self) -> Option<Duration> {
-        let is_late = self.strikes(self.troubles.call_late);
+        let is_late = self.occurs(self.faults.call_late);
         is_late.then(|| LATE_MAX.mul_f64(self.rng.f64()))
     }
 
     pub(crate) fn interruption(&mut self, invocation: InvocationNumber) -> Option<Interruption> {
-        if let Some(planned) = self.troubles.interruptions.get(&invocation) {
+        if let Some(planned) = self.faults.interruptions.get(&invocation) {
             return Some(*planned);
         }
-        if self.strikes(self.troubles.killed) {
+        if self.occurs(self.faults.killed) {
             return Some(Interruption::Kill { polls: self.rng.u32(0..POLLS_MAX) });
         }
-        let is_stalled = self.strikes(self.troubles.stalled);
-        is_stalled.then(|| Interruption::Stall {
+        let is_suspended = self.occurs(self.faults.suspended);
+        is_suspended.then(|| Interruption::Suspend {
             polls: self.rng.u32(0..POLLS_MAX),
-            lasting: STALL_MAX.mul_f64(self.rng.f64()),
+            duration: SUSPENSION_MAX.mul_f64(self.rng.f64()),
         })
     }
 
     pub(crate) fn is_outliving(&mut self) -> bool {
-        self.strikes(self.troubles.outliving)
+        self.occurs(self.faults.outliving)
     }
 
     pub(crate) fn is_recycled(&mut self) -> bool {
-        self.strikes(self.troubles.recycled)
+        self.occurs(self.faults.recycled)
     }
 
     pub(crate) fn is_receive_lost(&mut self) -> bool {
-        self.strikes(self.troubles.receive_lost)
+        self.occurs(self.faults.receive_lost)
     }
 
     pub(crate) fn is_duplicated(&mut self) -> bool {
-        self.strikes(self.troubles.duplicated)
+        self.occurs(self.faults.duplicated)
     }
 
     pub(crate) fn cold_start(&mut self) -> Duration {
-        self.troubles.cold_start_max.mul_f64(self.rng.f64())
+        self.faults.cold_start_max.mul_f64(self.rng.f64())
     }
 
     pub(crate) fn is_start_broken(&self, now: SystemTime) -> bool {
         self.is_broken(Breaks::Start, now)
     }
 
-    /// The function's timeout, if a mistake made it another one.
+    /// The function's timeout, if a misconfiguration changed it.
     pub(crate) fn timeout(&self, now: SystemTime) -> Option<Duration> {
-        self.mistakes(now).find_map(|mistake| match mistake.breaks {
+        self.misconfigurations(now).find_map(|misconfiguration| match misconfiguration.breaks {
             Breaks::Timeout(timeout) => Some(timeout),
             Breaks::Start | Breaks::Operation(_) => None,
         })
     }
 
     fn is_broken(&self, breaks: Breaks, now: SystemTime) -> bool {
-        self.mistakes(now).any(|mistake| mistake.breaks == breaks)
+        self.misconfigurations(now).any(|misconfiguration| misconfiguration.breaks == breaks)
     }
 
-    fn mistakes(&self, now: SystemTime) -> impl Iterator<Item = &Mistake> {
+    fn misconfigurations(&self, now: SystemTime) -> impl Iterator<Item = &Misconfiguration> {
         let passed = now.duration_since(self.began).unwrap_or_default();
         let is_over = self.is_over;
-        let mistakes = self.troubles.mistakes.iter();
-        mistakes.filter(move |mistake| !is_over && (mistake.from..mistake.until).contains(&passed))
+        let misconfigurations = self.faults.misconfigurations.iter();
+        misconfigurations.filter(move |misconfiguration| {
+            !is_over && (misconfiguration.from..misconfiguration.until).contains(&passed)
+        })
     }
 
-    fn strikes(&mut self, share: f64) -> bool {
+    fn occurs(&mut self, share: f64) -> bool {
         !self.is_over && share > 0.0 && self.rng.f64() < share
     }
 }

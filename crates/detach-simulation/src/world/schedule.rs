@@ -1,4 +1,4 @@
-//! What happens by itself: what others do, and what arrives when nobody waits for it any more.
+//! The schedule: actions from outside, and calls that arrive after the worker stopped waiting for them.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,74 +6,74 @@ use bytes::Bytes;
 
 use super::World;
 use crate::outside::Outside;
-use crate::record::{Asked, CallNumber, Change, InvocationNumber, What};
+use crate::record::{CallNumber, Change, EntryKind, InvocationNumber, RequestedCall};
 
-/// A day without anything on the agenda.
+/// How long the schedule waits if it is empty.
 const IDLE: Duration = Duration::from_hours(24);
 
-/// What is to happen by itself.
+/// A scheduled action.
 #[derive(Debug)]
-pub(crate) enum Act {
-    /// Somebody else does something.
+pub(crate) enum ScheduledAction {
+    /// An action from outside.
     Outside(Outside),
-    /// A call arrives that nobody waits for any more.
-    Arrive { call: CallNumber, asked: Asked, request: Box<http::Request<Bytes>> },
-    /// A change takes effect that was given up.
-    Change { by: Option<InvocationNumber>, asked_at: SystemTime, change: Change },
+    /// A call arrives that the worker no longer waits for.
+    Arrive { call: CallNumber, requested: RequestedCall, request: Box<http::Request<Bytes>> },
+    /// An abandoned change takes effect.
+    Change { by: Option<InvocationNumber>, requested_at: SystemTime, change: Change },
 }
 
 impl World {
-    /// Plans something to happen this long after the beginning.
-    pub fn plan(&self, after: Duration, outside: Outside) {
-        self.at(self.began + after, Act::Outside(outside));
+    /// Schedules an action from outside, this long after the start.
+    pub fn schedule_outside(&self, after: Duration, outside: Outside) {
+        self.schedule_at(self.began + after, ScheduledAction::Outside(outside));
     }
 
-    /// Whether more requests may come: something is on the agenda.
-    pub(crate) fn is_expecting(&self) -> bool {
-        !self.agenda.borrow().is_empty()
+    /// Whether any action is scheduled, which may send further requests.
+    pub(crate) fn has_scheduled_actions(&self) -> bool {
+        !self.schedule.borrow().is_empty()
     }
 
-    pub(crate) fn at(&self, at: SystemTime, act: Act) {
-        self.planned.set(self.planned.get() + 1);
-        self.agenda.borrow_mut().insert((at, self.planned.get()), act);
-        self.agenda_changed.notify_waiters();
+    pub(crate) fn schedule_at(&self, at: SystemTime, action: ScheduledAction) {
+        self.scheduled.set(self.scheduled.get() + 1);
+        self.schedule.borrow_mut().insert((at, self.scheduled.get()), action);
+        self.schedule_changed.notify_waiters();
     }
 
-    /// Lets everything on the agenda happen at its time. It never ends by itself.
-    pub(crate) async fn keep_agenda(&self) {
+    /// Runs every scheduled action at its time. It never ends by itself.
+    pub(crate) async fn run_schedule(&self) {
         loop {
-            // Taken before the look, so that nothing that is planned after it is missed.
-            let changed = self.agenda_changed.notified();
+            // Created before the schedule is read, so that no later action is missed.
+            let changed = self.schedule_changed.notified();
             let now = self.now();
-            let due = self.agenda.borrow().first_key_value().map(|(key, _)| *key);
+            let due = self.schedule.borrow().first_key_value().map(|(key, _)| *key);
             match due {
                 Some(key) if key.0 <= now => {
-                    let act = self.agenda.borrow_mut().remove(&key);
-                    self.happen(act);
+                    let action = self.schedule.borrow_mut().remove(&key);
+                    self.run_action(action);
                     self.changed.notify_waiters();
                 }
                 next => {
                     let until = next.map_or(now + IDLE, |(at, _)| at);
-                    self.time.by(until, changed).await;
+                    self.time.sleep_or(until, changed).await;
                 }
             }
         }
     }
 
-    fn happen(&self, act: Option<Act>) {
-        match act {
-            Some(Act::Outside(outside)) => {
+    fn run_action(&self, action: Option<ScheduledAction>) {
+        match action {
+            Some(ScheduledAction::Outside(outside)) => {
                 if !matches!(outside, Outside::Send(_)) {
-                    self.note(What::Outside(outside.clone()));
+                    self.note(EntryKind::Outside(outside.clone()));
                 }
-                outside.happen(self);
+                outside.apply(self);
             }
-            Some(Act::Arrive { call, asked, request }) => {
-                self.serve(call, &asked, &request);
+            Some(ScheduledAction::Arrive { call, requested, request }) => {
+                self.serve(call, &requested, &request);
             }
-            Some(Act::Change { by, asked_at, change }) => {
-                // Nobody is left who could be told.
-                let _ = self.change(by, asked_at, &change);
+            Some(ScheduledAction::Change { by, requested_at, change }) => {
+                // No caller waits for the result.
+                let _ = self.change(by, requested_at, &change);
             }
             None => {}
         }
