@@ -70,7 +70,7 @@ HISTORIES ?= 100000
 SIMULATE = cargo run --locked --profile simulation --package detach-simulation --bin simulate --
 
 simulate: ## Check the guarantees in random histories with crashes and faults (HISTORIES=100000; SEED=... prints one)
-	$(SIMULATE) $(if $(SEED),story $(SEED),all $(HISTORIES))
+	$(SIMULATE) $(if $(SEED),trace $(SEED),all $(HISTORIES))
 
 planted-bugs: ## Plant each known bug in a copy of the source and expect a check to find it (ARGS="name ..."; takes 1 h)
 	$(PYTHON) tools/planted_bugs.py $(ARGS)

@@ -250,7 +250,7 @@ impl Run {
             repeated: events_of.values().map(|events| events - 1).sum(),
             outcomes,
             receives_max,
-            dead_letters: world.buried(),
+            dead_letters: world.dead_letter_count(),
             invocations: invocations.len(),
             gigabyte_seconds: billed.as_secs_f64() * MEMORY_GB,
             latencies,

@@ -317,7 +317,8 @@ pub fn row(code: &str) -> &'static Row {
 /// The kind of a code under an HTTP status: by the exact code, then by family, then by status.
 #[must_use]
 pub fn kind(code: &str, status: u16) -> ErrorKind {
-    if let Some(row) = exact(code) {
+    // A refusal under a status that says "later" is not permanent.
+    if let Some(row) = exact(code).filter(|row| row.kind != ErrorKind::Refused) {
         return row.kind;
     }
     match (family(code).map(|row| row.kind), status) {
@@ -336,4 +337,37 @@ fn exact(code: &str) -> Option<&'static Row> {
 
 fn family(code: &str) -> Option<&'static Row> {
     FAMILIES.iter().find(|row| code.starts_with(row.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_a_permanent_refusal_under_429_or_5xx() {
+        let codes = CODES.iter().map(|row| row.code).chain(["NeverSeenBefore"]);
+        let mut refusals = 0;
+        for code in codes.filter(|code| kind(code, 400) == ErrorKind::Refused) {
+            assert_eq!(kind(code, 429), ErrorKind::Throttled, "{code}");
+            assert_eq!(
+                (kind(code, 500), kind(code, 503)),
+                (ErrorKind::Transient, ErrorKind::Transient),
+                "{code}"
+            );
+            refusals += 1;
+        }
+        assert_eq!(refusals, 7);
+    }
+
+    #[test]
+    fn every_code_has_one_row_with_its_texts() {
+        for (index, row) in CODES.iter().enumerate() {
+            assert!(CODES[..index].iter().all(|other| other.code != row.code), "{}", row.code);
+            assert!(
+                !row.meaning.is_empty() && row.advice.ends_with('.') && !row.runbook.is_empty(),
+                "{row:?}"
+            );
+        }
+        assert!(FAMILIES.iter().all(|row| row.code.ends_with('.')));
+    }
 }

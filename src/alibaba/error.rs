@@ -297,6 +297,8 @@ mod tests {
             ("SecurityGroupNotFound", 400, ErrorKind::SecurityGroupNotFound, renews),
             ("EndpointNotFound", 400, ErrorKind::EndpointNotFound, renews),
             ("EndpointMustContainSecurityGroup", 400, ErrorKind::Refused, renews),
+            ("EndpointMustContainSecurityGroup", 429, ErrorKind::Throttled, renews),
+            ("EndpointMustContainSecurityGroup", 500, ErrorKind::Transient, keeps),
             ("GatewayLoadBalancerNotSupportSecurityGroup", 400, ErrorKind::Refused, renews),
             ("EndpointServiceDeleted", 400, ErrorKind::Refused, renews),
             ("IdempotenceSignatureMismatch", 400, ErrorKind::TokenMismatch, renews),

@@ -69,7 +69,7 @@ async fn permanently_locked_endpoint_ends_at_the_deadline_after_a_bounded_number
     assert!((100..2_000).contains(&calls), "{calls} calls in an hour");
     let event = world.events.borrow()[0].detail.clone();
     assert!(event["reason"]["message"].as_str().unwrap().contains("last error"), "{event:#}");
-    assert_eq!(world.buried(), 1);
+    assert_eq!(world.dead_letter_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +136,7 @@ async fn panic_returns_its_lane_to_the_queue_and_other_lanes_finish() {
     world.send(&request("ep-cursed", "sg-b"));
     world.send(&request("ep-1", "sg-a"));
     let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), None).await;
-    assert!(matches!(ending, Some(Ending::Answered(_))), "{ending:?}");
+    assert!(matches!(ending, Some(Ending::Returned(_))), "{ending:?}");
     assert_eq!(world.outcomes(), ["detached", "detached"]);
     assert_eq!(world.waiting(), 2, "both messages of the lane that panicked");
 

@@ -45,7 +45,7 @@ fn backlog_with(endpoints: usize, groups_each: usize, quota_divisor: u32) -> Rc<
 async fn drain(world: &Rc<World>, sandboxes: u16) {
     let mut sandboxes = Sandbox::several(world, NonZeroU16::new(sandboxes).unwrap(), 1);
     mapping::drain(world, &mut sandboxes, Duration::from_hours(1)).await.unwrap();
-    assert_eq!(world.buried(), 0);
+    assert_eq!(world.dead_letter_count(), 0);
 
     let mut lanes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for event in world.events.borrow().iter() {
