@@ -5,7 +5,7 @@
 
 pub mod cloud;
 pub mod observer;
-mod throttles;
+mod throttled_regions;
 pub mod time_budget;
 
 use std::time::Instant;

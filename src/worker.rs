@@ -36,7 +36,7 @@ use quota_share::QuotaShare;
 pub use direct::Unpublished;
 pub use settings::{DeferralLimits, Settings};
 
-/// Time for the connections that are opened while the process starts. What takes longer would be no gain.
+/// Time for the connections that are opened while the process starts: a longer wait would cost more than it saves.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Requests in, outcomes out. One for the life of the process.

@@ -79,7 +79,7 @@ impl CallError {
         Self::uncoded(action, kind, why.name())
     }
 
-    /// A call that was not sent, for want of credentials. It changes nothing about an earlier call whose outcome is unknown.
+    /// A call that was not sent, because there are no credentials. It changes nothing about an earlier call whose outcome is unknown.
     #[must_use]
     pub fn not_sent(action: Action) -> Self {
         Self::uncoded(action, ErrorKind::NoCredentials, "NoCredentials".to_owned())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::error;
 
 use super::observer::{Event, Observer};
-use super::throttles::Throttles;
+use super::throttled_regions::ThrottledRegions;
 use super::time_budget::Run;
 use crate::alibaba::client::Client;
 use crate::alibaba::codes::ErrorKind;
@@ -30,7 +30,7 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Cloud<T> {
     client: Client<T>,
-    throttles: Throttles,
+    throttled: ThrottledRegions,
     rng: RefCell<fastrand::Rng>,
 }
 
@@ -48,7 +48,7 @@ impl<T: Transport> Cloud<T> {
     /// `seed` determines jitter and client tokens, and must differ from process to process.
     pub fn new(client: Client<T>, seed: u64) -> Self {
         let rng = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self { client, throttles: Throttles::default(), rng }
+        Self { client, throttled: ThrottledRegions::default(), rng }
     }
 
     /// Gets the credentials, and opens a connection to this region, before a request needs them. A failure is logged and
@@ -79,7 +79,7 @@ impl<T: Transport> Cloud<T> {
 
     /// Until when calls to the region are held.
     pub(crate) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
-        self.throttles.held_until(region, at)
+        self.throttled.held_until(region, at)
     }
 
     /// Waits until the step is due and the region may be called.
@@ -95,7 +95,7 @@ impl<T: Transport> Cloud<T> {
         let mut at = clock.now() + after;
         let mut is_late = false;
         loop {
-            if let Some(until) = self.throttles.held_until(region, at) {
+            if let Some(until) = self.throttled.held_until(region, at) {
                 // Jitter, so that the lanes that waited do not all call at once.
                 at = until + THROTTLED_PAUSE.mul_f64(self.random_share());
                 is_late = true;
@@ -107,7 +107,7 @@ impl<T: Transport> Cloud<T> {
             };
             clock.sleep_until(at).await;
             let now = clock.now();
-            if self.throttles.held_until(region, now).is_none() {
+            if self.throttled.held_until(region, now).is_none() {
                 let timeout = run.limits.call_timeout.min(until.saturating_duration_since(now));
                 return if is_late { Wait::Late { timeout } } else { Wait::Due { timeout } };
             }
@@ -141,7 +141,7 @@ impl<T: Transport> Cloud<T> {
                     Step::Finish(_) => THROTTLED_PAUSE,
                 };
                 let now = run.clock.now();
-                self.throttles.hold(region, now, now + error.retry_after.unwrap_or(wait));
+                self.throttled.hold(region, now, now + error.retry_after.unwrap_or(wait));
             }
             ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
                 if let Some(problem) = self.client.credential_problem()

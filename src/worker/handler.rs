@@ -14,6 +14,7 @@ use super::direct::Unpublished;
 use super::queue::{Delivery, Queue, Unidentified};
 use super::{Worker, batch};
 use crate::alibaba::transport::Transport;
+use crate::aws;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};
 
@@ -55,7 +56,7 @@ impl From<HandlerError> for Diagnostic {
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
             HandlerError::UnwritableAnswer(_) => "UnwritableAnswer",
         };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        Self { error_type: error_type.to_owned(), error_message: aws::cause(&error) }
     }
 }
 

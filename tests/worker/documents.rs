@@ -27,7 +27,9 @@ fn guide_to_credentials_has_a_row_for_every_code_with_advice() {
         include_str!("../../docs/credentials.md").split_once("\n## What every refusal means\n").unwrap().1;
     let rows: Vec<&str> =
         guide.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
-    for code in ADVICE.iter().flat_map(|advice| advice.codes) {
+    let codes: Vec<_> = ADVICE.iter().flat_map(|advice| advice.codes).collect();
+    assert!(codes.len() > 20 && codes.contains(&&"AuthenticationFail.…"), "{codes:?}");
+    for code in codes {
         assert!(rows.iter().any(|row| row.contains(&format!("`{code}`"))), "{code}");
     }
 }
