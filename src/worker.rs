@@ -73,7 +73,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         // Of several regions, the one that the first request needs is unknown.
         let regions = &self.settings.rules.allowed_regions;
         let only_region = regions.first().filter(|_| regions.len() == 1);
-        let cloud = self.cloud.prepare(only_region, CONNECT_TIME_MAX, clock);
+        let cloud = self.cloud.prepare(only_region, CONNECT_TIME_MAX, clock, &*self.observer);
         let bus = clock.by(clock.now() + CONNECT_TIME_MAX, self.bus.prepare());
         join(cloud, bus).await;
     }

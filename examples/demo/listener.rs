@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use privatelink_detach::alibaba::privatelink::Action;
-use privatelink_detach::drive::observer::{Event, Observer};
+use privatelink_detach::drive::observer::{Alert, Event, Log, Observer};
 use privatelink_detach::request::RequestId;
 use privatelink_detach::telemetry;
 use tracing::field::{Field, Visit};
@@ -65,6 +65,11 @@ impl Observer for Follower {
             self.timeline.record(number, &change(event));
         }
     }
+
+    /// An alert goes to the log, whose errors are printed.
+    fn alert(&self, alert: &Alert<'_>) {
+        Log.alert(alert);
+    }
 }
 
 fn change(event: &Event<'_>) -> Change {
@@ -75,7 +80,7 @@ fn change(event: &Event<'_>) -> Change {
         }
         Event::RegionThrottled { wait, .. } => waiting("region throttled", wait.as_secs_f64()),
         Event::ShareUsedUp { wait } => waiting("share of the quota used up", wait.as_secs_f64()),
-        Event::Read { action, evidence } => Change::Read {
+        Event::Read { action, evidence, .. } => Change::Read {
             group: evidence.group.map(|presence| presence.as_str().to_owned()),
             endpoint: evidence
                 .endpoint_status

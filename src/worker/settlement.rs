@@ -91,8 +91,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
         })?;
         let is_first_delivery = received.delivery.receive_count == 1;
-        let attempt = Attempt { request, request_id: &request_id, is_first_delivery, deadline };
-        match drive(&self.cloud, &attempt, self.settings.limits, run, &*self.observer).await {
+        let observer = &*self.observer;
+        let attempt = Attempt { request, request_id: &request_id, observer, is_first_delivery, deadline };
+        match drive(&self.cloud, &attempt, self.settings.limits, run).await {
             Ended::Finished(outcome, evidence) => Ok((outcome, evidence)),
             Ended::Unfinished { not_before, .. } => {
                 Err(self.defer(received, not_before, "not finished in this invocation", context))
