@@ -21,15 +21,30 @@ PYTEST := $(TOOLS)/others/bin/python -m pytest --quiet
 RIE = $(CURDIR)/$(VENV)/lib/python3.*/site-packages/samcli/local/rapid/aws-lambda-rie-$$(uname -m | sed s/aarch64/arm64/)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e simulate planted-bugs mutants fuzz bench package
+.PHONY: help demo serve test e2e simulate planted-bugs mutants fuzz bench package
 .PHONY: lint lint-rust lint-dependencies lint-template lint-planted-bugs audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Run the whole system on this machine, against the simulator (ARGS="..." are its arguments)
+demo: ## Run the whole system on this machine, against simulated services (or: make demo events/x.json; ARGS=--help)
 	@cargo build --locked --example demo
-	@cargo run --quiet --locked --example demo -- $(ARGS)
+	@cargo run --quiet --locked --example demo -- $(ARGS) $(EVENT_FILES)
+
+# `serve` starts the functions' programs as child processes and expects them in the directory above its own.
+serve: ## Keep the whole system running on this machine, and print the commands to use it (ARGS=--help)
+	@cargo build --locked --bins --example serve
+	@cargo run --quiet --locked --example serve -- $(ARGS)
+
+# `make demo events/x.json`: make treats the file as a second goal. As a phony target with an empty recipe it prints
+# nothing, and other goals are not affected.
+ifneq (,$(filter demo,$(MAKECMDGOALS)))
+EVENT_FILES := $(filter %.json,$(MAKECMDGOALS))
+endif
+ifneq (,$(EVENT_FILES))
+.PHONY: $(EVENT_FILES)
+$(EVENT_FILES): ; @:
+endif
 
 # Most tests mostly wait, so more of them run at the same time than there are processors.
 test: export RUST_TEST_THREADS ?= 8
@@ -55,7 +70,7 @@ HISTORIES ?= 100000
 SIMULATE = cargo run --locked --profile simulation --package detach-simulation --bin simulate --
 
 simulate: ## Check the guarantees in random histories with crashes and faults (HISTORIES=100000; SEED=... prints one)
-	$(SIMULATE) $(if $(SEED),story $(SEED),all $(HISTORIES))
+	$(SIMULATE) $(if $(SEED),trace $(SEED),all $(HISTORIES))
 
 planted-bugs: ## Plant each known bug in a copy of the source and expect a check to find it (ARGS="name ..."; takes 1 h)
 	$(PYTHON) tools/planted_bugs.py $(ARGS)

@@ -88,10 +88,10 @@ struct Results {
     /// Requests without an event.
     lost: usize,
     /// Events after the first of a request.
-    doubled: usize,
+    repeated: usize,
     outcomes: BTreeMap<String, usize>,
     receives_max: u64,
-    buried: usize,
+    dead_letters: usize,
     invocations: usize,
     gigabyte_seconds: f64,
     /// From sending a message to its event, sorted.
@@ -99,24 +99,24 @@ struct Results {
 }
 
 fn main() {
-    let usual = Run {
+    let base = Run {
         concurrency: TUNED,
         takes: Duration::from_secs(3),
         endpoints: REQUESTS / 5,
         arrival: Arrival::ByEndpoint,
         seed: 1,
     };
-    let limits = |limits: &[u16], usual: Run| -> Vec<Run> {
-        limits.iter().map(|&concurrency| Run { concurrency, ..usual }).collect()
+    let limits = |limits: &[u16], base: Run| -> Vec<Run> {
+        limits.iter().map(|&concurrency| Run { concurrency, ..base }).collect()
     };
-    let one_each = Run { endpoints: REQUESTS, ..usual };
-    let seconds = |seconds| Run { takes: Duration::from_secs(seconds), ..usual };
-    table("A detach takes 3 s", limits(&[2, 6, DEFAULT, 15, 20, 22, TUNED, 26, 30, 40, 50], usual));
-    table("Other seeds", [2, 3].map(|seed| Run { seed, ..usual }).to_vec());
+    let one_each = Run { endpoints: REQUESTS, ..base };
+    let seconds = |seconds| Run { takes: Duration::from_secs(seconds), ..base };
+    table("A detach takes 3 s", limits(&[2, 6, DEFAULT, 15, 20, 22, TUNED, 26, 30, 40, 50], base));
+    table("Other seeds", [2, 3].map(|seed| Run { seed, ..base }).to_vec());
     let arrivals = [Arrival::ByGroup, Arrival::Meanwhile];
     table(
         "Sent group by group, before and meanwhile",
-        arrivals.map(|arrival| Run { arrival, ..usual }).to_vec(),
+        arrivals.map(|arrival| Run { arrival, ..base }).to_vec(),
     );
     table("A detach takes 1 s", limits(&[DEFAULT, TUNED], seconds(1)));
     table("A detach takes 10 s", limits(&[DEFAULT, TUNED, 50], seconds(10)));
@@ -127,8 +127,8 @@ fn main() {
 fn table(title: &str, runs: Vec<Run>) {
     println!("\n{title}\n");
     println!(
-        "limit seed | drained s  ratio | writes   lists records throttled locked | lost doubled receives buried | \
-         invocations   GB-s | p50 s p99 s max s | outcomes"
+        "limit seed | drained s  ratio | writes   lists records throttled locked | lost repeated receives \
+         dead-letters | invocations   GB-s | p50 s p99 s max s | outcomes"
     );
     let results: Vec<Results> = thread::scope(|scope| {
         let started: Vec<_> = runs.into_iter().map(|run| scope.spawn(move || run.run())).collect();
@@ -247,10 +247,10 @@ impl Run {
             throttled: counts.throttled,
             locked: counts.endpoints.values().map(|endpoint| endpoint.lock_rejections).sum(),
             lost: REQUESTS - events_of.len(),
-            doubled: events_of.values().map(|events| events - 1).sum(),
+            repeated: events_of.values().map(|events| events - 1).sum(),
             outcomes,
             receives_max,
-            buried: world.buried(),
+            dead_letters: world.dead_letter_count(),
             invocations: invocations.len(),
             gigabyte_seconds: billed.as_secs_f64() * MEMORY_GB,
             latencies,
@@ -261,7 +261,7 @@ impl Run {
 impl fmt::Display for Results {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { run, took, bound, calls: [writes, lists, records], throttled, locked, .. } = self;
-        let Self { lost, doubled, receives_max, buried, invocations, gigabyte_seconds, .. } = self;
+        let Self { lost, repeated, receives_max, dead_letters, invocations, gigabyte_seconds, .. } = self;
         let ratio = took.as_secs_f64() / bound.as_secs_f64();
         let percentile =
             |percent: usize| self.latencies[(self.latencies.len() - 1) * percent / 100].as_secs();
@@ -269,7 +269,8 @@ impl fmt::Display for Results {
         write!(
             formatter,
             "{:5} {:4} | {:9} {ratio:6.3} | {writes:6} {lists:7} {records:7} {throttled:9} {locked:6} | {lost:4} \
-             {doubled:7} {receives_max:8} {buried:6} | {invocations:11} {gigabyte_seconds:6.0} | {:5} {:5} {:5} | {}",
+             {repeated:8} {receives_max:8} {dead_letters:12} | {invocations:11} {gigabyte_seconds:6.0} | \
+             {:5} {:5} {:5} | {}",
             run.concurrency,
             run.seed,
             took.as_secs(),

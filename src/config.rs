@@ -4,15 +4,14 @@
 //! are reported together.
 
 mod credentials;
+mod error;
 mod intake;
 mod reader;
 mod worker;
 
-use serde::Serialize;
-use thiserror::Error;
-
 use crate::telemetry::Level;
 
+pub use error::ConfigError;
 pub use intake::IntakeConfig;
 pub use worker::WorkerConfig;
 
@@ -23,15 +22,6 @@ const LAMBDA_VARIABLES: [&str; 4] = [
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "AWS_LAMBDA_FUNCTION_VERSION",
 ];
-
-/// An error in one variable. It does not contain the value, which may be a misplaced secret.
-#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
-#[error("{variable} {problem}")]
-pub struct ConfigError {
-    pub variable: &'static str,
-    /// Completes the sentence "the variable …".
-    pub problem: String,
-}
 
 /// The value of a variable in the process's environment.
 #[must_use]

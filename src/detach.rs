@@ -140,7 +140,8 @@ impl Detach {
             Ok(Response::SecurityGroups(page)) => self.on_groups(page, now),
             Ok(Response::Endpoints(page)) => self.on_endpoints(page, now),
             Ok(Response::Accepted) => self.on_accepted(now),
-            Ok(Response::DryRunPassed) => Step::Finish(Outcome::DryRunPassed),
+            Ok(Response::DryRunPassed) if self.dry_run => Step::Finish(Outcome::DryRunPassed),
+            Ok(Response::DryRunPassed) => self.contradicted(now),
             Err(error) if error.action == Action::Detach => self.on_detach_error(error, now),
             Err(error) => self.on_read_error(error, now),
         }
@@ -187,7 +188,7 @@ impl Detach {
         if let GroupList::Complete { ours, .. } = &list {
             self.evidence.group = Some(*ours);
             self.has_seen_group |= *ours != Presence::Absent;
-            // Whatever the record says, this read means to wait.
+            // The record cannot change what this read means: wait.
             if !self.reading.is_full
                 && let Presence::Listed(status @ (GroupStatus::Attaching | GroupStatus::Detaching)) = ours
             {
@@ -219,7 +220,7 @@ impl Detach {
 
     fn on_read_error(&mut self, error: CallError, now: Instant) -> Step {
         match (error.kind, error.action) {
-            // A page that fails after others makes the whole list unknown, whatever the error says.
+            // A page that fails after others makes the whole list unknown.
             (ErrorKind::EndpointNotFound | ErrorKind::Refused, _) if self.reading.is_between_pages() => {
                 self.inconclusive(&error.name, error.kind, error.retry_after, now)
             }

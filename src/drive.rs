@@ -5,12 +5,14 @@
 
 pub mod cloud;
 pub mod observer;
-mod throttles;
+mod throttled_regions;
 pub mod time_budget;
 
 use std::time::Instant;
 
+use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Action, Target};
+use crate::alibaba::response::Response;
 use crate::alibaba::transport::Transport;
 use crate::detach::{Detach, Evidence, Limits, Outcome, Step};
 use crate::request::{DetachRequest, RequestId};
@@ -34,8 +36,9 @@ pub enum Ended {
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
     pub request: &'a DetachRequest,
-    /// For the observer.
+    /// The name of the request in its events.
     pub request_id: &'a RequestId,
+    pub observer: &'a dyn Observer,
     pub is_first_delivery: bool,
     pub deadline: Instant,
 }
@@ -46,9 +49,8 @@ pub async fn drive<T: Transport>(
     attempt: &Attempt<'_>,
     limits: Limits,
     run: &Run,
-    observer: &dyn Observer,
 ) -> Ended {
-    let Attempt { request, request_id, is_first_delivery, deadline } = *attempt;
+    let Attempt { request, request_id, observer, is_first_delivery, deadline } = *attempt;
     let target = Target {
         region_id: request.region_id.clone(),
         endpoint_id: request.endpoint_id.clone(),
@@ -63,7 +65,7 @@ pub async fn drive<T: Transport>(
             Step::Finish(outcome) => return Ended::Finished(outcome, detach.evidence().clone()),
         };
         let is_overdue = detach.is_last_read() && deadline <= run.clock.now();
-        let waited = cloud.wait(after, &target.region_id, is_overdue, run, (observer, request_id)).await;
+        let waited = cloud.wait(after, is_overdue, attempt, run).await;
         let timeout = match waited {
             Wait::Due { timeout } => timeout,
             Wait::Late { timeout } if call.action() != Action::Detach => timeout,
@@ -76,22 +78,24 @@ pub async fn drive<T: Transport>(
         let began = run.clock.now();
         let result = cloud.call(&target, &call, run, timeout).await;
         let now = run.clock.now();
-        let error = result.result.as_ref().err().cloned();
+        let response = result.result.as_ref().map(Response::kind).map_err(CallError::clone);
         let api_request_id = result.api_request_id.clone();
-        not_before = error.as_ref().and_then(|error| error.retry_after).map(|hint| now + hint);
         step = detach.next(result, now);
+        let wait = match &step {
+            Step::Call { after, .. } => Some(*after),
+            Step::Finish(_) => None,
+        };
         let api_request_id = api_request_id.as_deref();
-        match &error {
-            Some(error) => {
-                let wait = match &step {
-                    Step::Call { after, .. } => Some(*after),
-                    Step::Finish(_) => None,
-                };
-                observer.observe(request_id, &Event::CallFailed { error, api_request_id, wait });
-                cloud.on_error(error, &step, &target.region_id, began, run);
+        match response {
+            Ok(response) => {
+                not_before = None;
+                let event = observer::succeeded(response, api_request_id, detach.evidence(), wait);
+                observer.observe(request_id, &event);
             }
-            None => {
-                observer.observe(request_id, &observer::succeeded(&call, api_request_id, detach.evidence()));
+            Err(error) => {
+                not_before = error.retry_after.map(|hint| now + hint);
+                observer.observe(request_id, &Event::CallFailed { error: &error, api_request_id, wait });
+                cloud.on_error(&error, &step, began, attempt, run);
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::config::IntakeConfig;
 use crate::lambda::{self, Invocation};
 use crate::request::{RequestId, Rules, Trigger};
 use http::{HttpCall, HttpResponse};
-use payload::{Event, Payload, UnsupportedPayload};
+use payload::{Payload, RequestEvent, UnsupportedPayload};
 use response::HttpError;
 use routes::{Handler, ParseCall, VerifiedCall};
 use secrets::{SecretsUnavailable, SigningSecrets};
@@ -80,7 +80,7 @@ impl From<IntakeError> for Diagnostic {
             IntakeError::InvalidEvent(_) => "InvalidEvent",
             IntakeError::QueueUnavailable { .. } => "QueueUnavailable",
         };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        Self { error_type: error_type.to_owned(), error_message: aws::cause(&error) }
     }
 }
 
@@ -195,7 +195,7 @@ impl Intake {
     async fn handle_events(
         &self,
         trigger: Trigger,
-        events: &[Event],
+        events: &[RequestEvent],
         invocation: &Invocation,
     ) -> Result<Value, IntakeError> {
         let mut submissions = Vec::new();

@@ -28,7 +28,7 @@ pub struct Invocation {
 
 /// Reads the configuration and serves with it until the process ends.
 ///
-/// With an invalid configuration the process ends before it asks for work, after one log line that names every error.
+/// With an invalid configuration the process ends before it requests an invocation, after one log line that names every error.
 pub fn run<C, S>(
     read: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Vec<ConfigError>>,
     serve: impl FnOnce(C) -> S,
@@ -38,13 +38,13 @@ where
 {
     let level = config::log_level(config::environment);
     telemetry::start(level.as_ref().copied().unwrap_or_default());
-    let mut faults = config::check_lambda(config::environment);
-    faults.extend(level.err());
+    let mut errors = config::check_lambda(config::environment);
+    errors.extend(level.err());
     let config = match read(config::environment) {
-        Ok(config) if faults.is_empty() => config,
+        Ok(config) if errors.is_empty() => config,
         config => {
-            faults.extend(config.err().into_iter().flatten());
-            let faults = serde_json::to_string(&faults).unwrap_or_default();
+            errors.extend(config.err().into_iter().flatten());
+            let faults = serde_json::to_string(&errors).unwrap_or_default();
             error!(faults, "the configuration is not usable");
             return ExitCode::FAILURE;
         }

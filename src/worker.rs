@@ -1,21 +1,23 @@
 //! The worker: messages of the request queue in, completion events out.
 //!
-//! In reading order: [`handler`] reads what an invocation brings, [`batch`] sorts a batch into lanes, [`settlement`]
-//! brings one message to its end, [`deferral`] returns to the queue what is not finished, [`direct`] responds to an
-//! invocation without a queue. [`queue`] and [`bus`] are SQS and EventBridge, [`quota_share`] divides Alibaba Cloud's
-//! quotas among the workers, [`assemble`] builds the worker of production. The detach itself is in [`crate::drive`].
+//! In reading order: [`handler`] reads what an invocation brings, `batch` sorts a batch into lanes, `settlement` brings one
+//! message to its end, `deferral` returns to the queue what is not finished, `direct` responds to an invocation without a
+//! queue. [`queue`] and [`bus`] are SQS and EventBridge, `quota_share` divides Alibaba Cloud's quotas among the workers,
+//! [`assemble`] builds the worker of production. The detach itself is in [`crate::drive`].
 
 pub mod assemble;
-pub mod batch;
+mod batch;
 pub mod bus;
-pub mod deferral;
-pub mod direct;
+mod context;
+mod deferral;
+mod direct;
 pub mod handler;
 pub mod queue;
 mod quota_share;
-pub mod settlement;
+mod received;
+mod settings;
+mod settlement;
 
-use std::num::NonZeroU16;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -23,38 +25,19 @@ use futures_util::future::join;
 use crate::alibaba::client::Client;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
-use crate::detach::Limits;
 use crate::drive::cloud::Cloud;
 use crate::drive::observer::{Log, Observer};
-use crate::drive::time_budget::{Run, TimeLimits};
+use crate::drive::time_budget::Run;
 use crate::lambda::Invocation;
-use crate::request::{Rules, Subject};
 use bus::Bus;
-use deferral::DeferralLimits;
+use context::Context;
 use quota_share::QuotaShare;
 
-/// Time for the connections that are opened while the process starts. What takes longer would be no gain.
+pub use direct::Unpublished;
+pub use settings::{DeferralLimits, Settings};
+
+/// Time for the connections that are opened while the process starts: a longer wait would cost more than it saves.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// How a worker is configured.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub rules: Rules,
-    /// The deadline of a request that names none.
-    pub deadline: Duration,
-    /// How many workers may run at once: they divide Alibaba Cloud's quotas among them.
-    pub concurrency: NonZeroU16,
-    pub limits: Limits,
-    pub time: TimeLimits,
-    pub deferral: DeferralLimits,
-}
-
-impl Settings {
-    /// The deadline of a request, counted from when it was accepted.
-    fn deadline_of(&self, subject: &Subject) -> Duration {
-        subject.deadline.unwrap_or(self.deadline)
-    }
-}
 
 /// Requests in, outcomes out. One for the life of the process.
 #[derive(Debug)]
@@ -65,13 +48,6 @@ pub struct Worker<T, Q, B> {
     settings: Settings,
     share: QuotaShare,
     observer: Box<dyn Observer>,
-}
-
-/// One invocation of the worker, with the time that it may use.
-#[derive(Debug)]
-pub(crate) struct Context<'a> {
-    invocation: &'a Invocation,
-    run: Run,
 }
 
 impl<T: Transport, Q, B> Worker<T, Q, B> {
@@ -97,7 +73,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         // Of several regions, the one that the first request needs is unknown.
         let regions = &self.settings.rules.allowed_regions;
         let only_region = regions.first().filter(|_| regions.len() == 1);
-        let cloud = self.cloud.prepare(only_region, CONNECT_TIME_MAX, clock);
+        let cloud = self.cloud.prepare(only_region, CONNECT_TIME_MAX, clock, &*self.observer);
         let bus = clock.by(clock.now() + CONNECT_TIME_MAX, self.bus.prepare());
         join(cloud, bus).await;
     }

@@ -6,32 +6,45 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub(crate) const USAGE: &str = "\
-Usage: local [--seed FILE] [EVENT-FILE...]
-       local --live EVENT-FILE...
+Usage: make demo [EVENT-FILE.json...] [ARGS=\"[OPTION...] [EVENT-FILE...]\"]
 
-Runs the functions' own code on this machine, fed with events from files, and shows what happens to each request.
-An event file holds what Lambda gives to one of the functions:
+Runs the code of both Lambda functions on this machine and prints what happens
+to each request. Alibaba Cloud and the AWS services are simulated. Without an
+event file the demo sends events/webhook-several.json and
+events/queue-batch.json.
 
-  for the intake   an HTTP call of a Function URL or an HTTP API, an event of EventBridge or SNS, or a schedule's list
-                   of requests
-  for the worker   an event of SQS, or one bare request, which invokes it directly
+An event file contains what AWS Lambda passes to one of the functions. The demo
+delivers it the way it is delivered in production:
 
-An HTTP call goes over the wire again. If it is signed it gets a new time and a new signature, with the secret that
-the samples have, or only a new time if the file's name has \"forged\" in it; and it is sent twice, which must do no
-harm. One that AWS IAM let through is let through again. What reaches the queue is worked off by the worker.
-Without a file it is events/webhook-several.json and events/queue-batch.json.
+  HTTP request of a function URL or HTTP API  over HTTP to the intake
+  EventBridge event, SNS notification         invokes the intake
+  list of requests, or one request in a file  invokes the intake, as a schedule
+    whose name begins with \"schedule\"           does
+  SQS event                                   message by message through the
+                                              queue to the worker
+  one request in any other file               invokes the worker directly
 
-  --seed FILE  the simulated Alibaba Cloud to start with, as JSON; without it examples/demo/world.json
-  --live       call the real Alibaba Cloud, and really detach; only what is AWS's is local. It needs
-               ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (for a session also
-               ALIBABA_CLOUD_SECURITY_TOKEN), since a secret or a role's session would need the real AWS, and heeds
-               the functions' other variables, such as PROTECTED_ENDPOINTS
-  --help       this text
+An HTTP request is sent with the current time. A signed request is signed again
+with the secret of the samples, and sent twice: the second delivery must not
+enqueue anything. A file whose name contains \"forged\" keeps its own signature.
+A request that AWS IAM authenticated is treated as authenticated again.
 
-Exit status: 0 if every call and event was answered, a refusal being an answer, and every request that was accepted
-got its outcome, a failure being one; 1 if not; 2 for arguments or files that make no sense.";
+Options:
+  --seed FILE  initial state of the simulated Alibaba Cloud, as JSON; the
+               default is examples/demo/world.json
+  --live       call the real Alibaba Cloud and detach for real; only the AWS
+               services are simulated. Needs ALIBABA_CLOUD_ACCESS_KEY_ID and
+               ALIBABA_CLOUD_ACCESS_KEY_SECRET, and for a session
+               ALIBABA_CLOUD_SECURITY_TOKEN; a secret or OIDC federation would
+               need the real AWS. The other variables of the functions, such as
+               PROTECTED_ENDPOINTS, apply too.
+  --help       print this help
 
-/// What the process is to do.
+Exit status: 0 if the intake responded to every call and event, refusals
+included, and every accepted request has an outcome, failures included; 1 if
+not; 2 for invalid arguments or files.";
+
+/// The parsed command line.
 #[derive(Debug)]
 pub(crate) enum Command {
     Help,
@@ -47,15 +60,15 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Error)]
 pub(crate) enum ArgumentError {
-    #[error("{0} is no option")]
+    #[error("unknown option {0}")]
     Unknown(String),
     #[error("--seed needs a file")]
     NoSeedFile,
     #[error("--seed is given twice")]
     SeedTwice,
-    #[error("--seed is for the simulator, and --live calls the real Alibaba Cloud: choose one")]
+    #[error("--seed is for the simulator and --live calls the real Alibaba Cloud; use one of them")]
     SeedAndLive,
-    #[error("--live detaches for real, so it needs the event files named")]
+    #[error("--live detaches for real and needs an event file")]
     LiveWithoutEvents,
 }
 

@@ -1,7 +1,7 @@
-//! An HTTP call as an event file holds it, and as it goes over the wire again.
+//! An HTTP request from an event file, as the demo sends it.
 //!
-//! The file has what Lambda made of a call that came long ago. Whoever sent it would sign the same call with today's
-//! time, and so does this module.
+//! The file contains the event that Lambda made of an earlier request. Its signature has expired, so the demo signs the
+//! same request with the current time.
 
 use std::time::SystemTime;
 
@@ -18,13 +18,13 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// What the samples are signed with, and everything that is signed here: an example that the scheme's documents use.
+/// The signing secret of the samples: the example in the documentation of Standard Webhooks.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Headers that belong to the connection on which a call came.
-const OF_THE_CONNECTION: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING];
+/// Headers that describe the connection of the original request.
+const CONNECTION_HEADERS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING];
 
-/// One HTTP call.
+/// One HTTP request.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: String,
@@ -32,43 +32,43 @@ pub(crate) struct Call {
     target: String,
     headers: HeaderMap,
     body: Bytes,
-    /// What stood in front of the function.
+    /// Function URL or HTTP API, whichever received the original request.
     pub(crate) settings: FunctionUrlSettings,
-    pub(crate) proof: Proof,
+    pub(crate) authentication: Authentication,
 }
 
-/// What it shows of who sent it.
+/// How the sender of a request is authenticated.
 #[derive(Debug)]
-pub(crate) enum Proof {
-    /// A signature, which is made anew; and of when that of the file is, if that can be read.
-    Signature { of: Option<String> },
-    /// The file's own signature, although the time is made anew.
-    Forgery,
-    /// The caller that AWS IAM let through.
+pub(crate) enum Authentication {
+    /// A signature, which the demo renews; `signed_at` is the time of the file's own, if it is readable.
+    Signature { signed_at: Option<String> },
+    /// The file's own signature with the current time, which makes it invalid.
+    ForgedSignature,
+    /// AWS IAM; the ARN of the caller.
     Iam(String),
-    /// Nothing, or not enough for a signature.
-    Nothing,
+    /// None, or an incomplete signature.
+    None,
 }
 
-/// Why a file's call cannot be sent.
+/// Why the request in a file cannot be sent.
 #[derive(Debug, Error)]
 pub(crate) enum CallError {
-    #[error("it is not JSON: {0}")]
+    #[error("not JSON: {0}")]
     Event(#[from] serde_json::Error),
-    #[error("it has the shape of an HTTP call, but a part of it is not what HTTP has")]
+    #[error("the event has the shape of an HTTP request, but a part of it is not valid HTTP")]
     Unreadable,
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error("it is no HTTP call: {0}")]
+    #[error("not a valid HTTP request: {0}")]
     Http(#[from] http::Error),
-    #[error("it cannot be signed: {0}")]
+    #[error("the request cannot be signed: {0}")]
     Signature(#[from] standardwebhooks::WebhookError),
-    #[error("it cannot be signed: {0}")]
+    #[error("the request cannot be signed: {0}")]
     Header(#[from] InvalidHeaderValue),
 }
 
 impl Call {
-    /// The call in an event of payload format 2.0. A forged one keeps its signature.
+    /// The request in an event of payload format 2.0. If `is_forged`, the request keeps its signature.
     pub(crate) fn read(event: &str, is_forged: bool) -> Result<Self, CallError> {
         let payload: Box<RawValue> = serde_json::from_str(event)?;
         let Ok(Payload::Call(call)) = Payload::parse(&payload) else {
@@ -79,13 +79,13 @@ impl Call {
         let query = whole["rawQueryString"].as_str().filter(|query| !query.is_empty());
         let (path, caller_arn) = (call.path, call.caller_arn);
         let mut headers = call.headers;
-        for name in OF_THE_CONNECTION {
+        for name in CONNECTION_HEADERS {
             headers.remove(name);
         }
         Ok(Self {
             method: call.method,
             target: query.map_or_else(|| path.clone(), |query| format!("{path}?{query}")),
-            proof: Proof::of(&headers, caller_arn.as_deref(), is_forged),
+            authentication: Authentication::of(&headers, caller_arn.as_deref(), is_forged),
             headers,
             body: call.body?.into(),
             settings: FunctionUrlSettings {
@@ -96,14 +96,15 @@ impl Call {
         })
     }
 
-    /// The call as it is sent at that time to a function at that address.
+    /// The request for the function at `url`, with `now` as the time of its signature.
     pub(crate) fn to_request(&self, url: &str, now: SystemTime) -> Result<Request<Bytes>, CallError> {
         let mut headers = self.headers.clone();
         let timestamp = OffsetDateTime::from(now).unix_timestamp();
-        if matches!(self.proof, Proof::Signature { .. } | Proof::Forgery) {
+        let is_signed = matches!(self.authentication, Authentication::Signature { .. });
+        if is_signed || matches!(self.authentication, Authentication::ForgedSignature) {
             headers.insert(HEADER_WEBHOOK_TIMESTAMP, timestamp.into());
         }
-        if matches!(self.proof, Proof::Signature { .. }) {
+        if is_signed {
             let id = text(&headers, HEADER_WEBHOOK_ID).unwrap_or_default();
             let signature = Webhook::new(SECRET)?.sign(id, timestamp, &self.body)?;
             headers.insert(HEADER_WEBHOOK_SIGNATURE, HeaderValue::try_from(signature)?);
@@ -115,21 +116,21 @@ impl Call {
     }
 }
 
-impl Proof {
+impl Authentication {
     fn of(headers: &HeaderMap, caller_arn: Option<&str>, is_forged: bool) -> Self {
         if let Some(arn) = caller_arn {
             return Self::Iam(arn.to_owned());
         }
         let all = [HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE];
         if !all.iter().all(|name| headers.contains_key(*name)) {
-            return Self::Nothing;
+            return Self::None;
         }
         if is_forged {
-            return Self::Forgery;
+            return Self::ForgedSignature;
         }
         let seconds = text(headers, HEADER_WEBHOOK_TIMESTAMP).and_then(|text| text.parse().ok());
         let at = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-        Self::Signature { of: at.and_then(|at| at.format(&Rfc3339).ok()) }
+        Self::Signature { signed_at: at.and_then(|at| at.format(&Rfc3339).ok()) }
     }
 }
 

@@ -1,10 +1,9 @@
-//! What an event file holds, and the way on which it reaches a function.
+//! The content of an event file, and how it is delivered to a function.
 //!
-//! What the intake takes goes through the front door: HTTP calls, the events of rules and topics, and lists of
-//! requests, which only a schedule sends as they are. The messages of an SQS event go into the local queue, so that
-//! they are received, handed back and delivered again as real ones are. What no queue would hold, an event without
-//! records or a message without a body, is given to the worker as it stands, as a test event of Lambda's console is.
-//! Everything else is a direct invocation of the worker.
+//! HTTP requests, the events of rules and topics, and the input of a schedule go to the intake. The messages of an SQS
+//! event go into the local queue, so that they are received, returned and delivered again like real ones. An event
+//! without records, or with a message that no queue accepts, goes to the worker unchanged, like a test event in the
+//! Lambda console. Everything else is a direct invocation of the worker.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use local_aws::NewMessage;
 use local_aws::queues::{AttributeValue, MessageAttribute};
-use privatelink_detach::request::{DetachRequest, EndpointId, RegionId, Rules};
+use privatelink_detach::request::{self, Rules};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -20,39 +19,50 @@ use serde_json::value::RawValue;
 use crate::Failure;
 use crate::call::{Call, CallError};
 
-/// What a file's name has in it if the signature in it is wrong on purpose.
+/// Part of the name of a file whose signature is wrong on purpose.
 const FORGED: &str = "forged";
+
+/// Beginning of the name of a file that a schedule sends. One request has the same shape whether a schedule sends it or
+/// an operator invokes the worker with it, so the name decides.
+const SCHEDULE: &str = "schedule";
 
 /// One event file.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) path: PathBuf,
-    pub(crate) way: Way,
+    pub(crate) route: Route,
 }
 
-/// How it reaches a function.
+/// How the event reaches a function.
 #[derive(Debug)]
-pub(crate) enum Way {
-    /// Through the front door, over HTTP.
-    Call(Box<Call>),
-    /// Through the front door, as an invocation of the intake.
-    Event { payload: Box<RawValue>, source: Source },
-    /// Through the queue.
+pub(crate) enum Route {
+    /// Over HTTP to the intake.
+    Http(Box<Call>),
+    /// As an invocation of the intake.
+    Intake { payload: Box<RawValue>, source: Source },
+    /// Through the queue to the worker.
     Queue(Vec<NewMessage>),
-    /// As it stands: a batch that no queue would make.
+    /// As an invocation of the worker with a batch that no queue delivers.
     Batch { payload: Box<RawValue>, bodies: Vec<Option<String>> },
     /// As a direct invocation of the worker.
     Direct(Box<RawValue>),
 }
 
-/// What invokes the intake with an event.
+/// The service that invokes the intake.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Source {
     EventBridge,
     Sns,
     Schedule,
-    /// An HTTP call in a format that a Function URL does not have.
-    OtherCall,
+    /// An HTTP request in a payload format that function URLs do not use.
+    OtherHttp,
+}
+
+/// What the name of a file says about its content.
+#[derive(Debug, Clone, Copy)]
+struct Name {
+    is_forged: bool,
+    is_schedule: bool,
 }
 
 #[derive(Deserialize)]
@@ -95,26 +105,32 @@ impl Input {
         if !payload.get().starts_with('{') {
             return Err(Failure::NotAnEvent { path });
         }
-        let is_forged = path.file_stem().is_some_and(|name| name.to_string_lossy().contains(FORGED));
-        match Way::of(payload, is_forged) {
-            Ok(way) => Ok(Self { path, way }),
+        match Route::of(payload, Name::of(&path)) {
+            Ok(route) => Ok(Self { path, route }),
             Err(source) => Err(Failure::Call { path, source }),
         }
     }
 }
 
+impl Name {
+    fn of(path: &Path) -> Self {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Self { is_forged: name.contains(FORGED), is_schedule: name.starts_with(SCHEDULE) }
+    }
+}
+
 impl Source {
-    /// The source of an event for the intake, told by its shape; none if it is for somebody else.
-    fn of(event: &Value) -> Option<Self> {
+    /// The source of an event for the intake; none if the event is for the worker.
+    fn of(event: &Value, name: Name) -> Option<Self> {
         let is_sns = |record: &Value| record["EventSource"] == "aws:sns";
         if event.get("detail-type").is_some() {
             Some(Self::EventBridge)
         } else if event["Records"].as_array().is_some_and(|records| records.iter().any(is_sns)) {
             Some(Self::Sns)
-        } else if event.get("requests").is_some() {
-            Some(Self::Schedule)
         } else if event.get("requestContext").or(event.get("httpMethod")).is_some() {
-            Some(Self::OtherCall)
+            Some(Self::OtherHttp)
+        } else if event.get("requests").is_some() || (name.is_schedule && event.get("Records").is_none()) {
+            Some(Self::Schedule)
         } else {
             None
         }
@@ -125,19 +141,19 @@ impl Source {
             Self::EventBridge => "an EventBridge rule",
             Self::Sns => "an SNS topic",
             Self::Schedule => "a schedule",
-            Self::OtherCall => "a REST API or a load balancer",
+            Self::OtherHttp => "a REST API or a load balancer",
         }
     }
 }
 
-impl Way {
-    fn of(payload: Box<RawValue>, is_forged: bool) -> Result<Self, CallError> {
+impl Route {
+    fn of(payload: Box<RawValue>, name: Name) -> Result<Self, CallError> {
         let shape: Value = serde_json::from_str(payload.get())?;
         if shape["requestContext"]["http"].is_object() {
-            return Ok(Self::Call(Box::new(Call::read(payload.get(), is_forged)?)));
+            return Ok(Self::Http(Box::new(Call::read(payload.get(), name.is_forged)?)));
         }
-        if let Some(source) = Source::of(&shape) {
-            return Ok(Self::Event { payload, source });
+        if let Some(source) = Source::of(&shape, name) {
+            return Ok(Self::Intake { payload, source });
         }
         Ok(match serde_json::from_str::<Event>(payload.get()) {
             Ok(event) => Self::of_records(event.records, payload),
@@ -160,13 +176,13 @@ impl Way {
 }
 
 impl Record {
-    /// The message as its sender sent it. The file's own times and receive counts are history; the queue makes new ones.
+    /// The message as its sender sent it. The queue sets new times and a new receive count.
     fn into_message(self, index: usize) -> NewMessage {
         let body = self.body.unwrap_or_default();
         let id = self.message_id.unwrap_or_else(|| format!("record-{index}"));
         let attribute = |name: &str| self.attributes.get(name).filter(|value| !value.is_empty());
         let group = attribute("MessageGroupId").cloned();
-        let group = group.or_else(|| lane(&body)).unwrap_or_else(|| id.clone());
+        let group = group.or_else(|| message_group(&body)).unwrap_or_else(|| id.clone());
         let deduplication_id = attribute("MessageDeduplicationId").unwrap_or(&id);
         let mut message = NewMessage::fifo(body, &group, deduplication_id);
         message.attributes =
@@ -175,13 +191,10 @@ impl Record {
     }
 }
 
-/// The message group that the contract gives a request.
-fn lane(body: &str) -> Option<String> {
-    let named = |region: &RegionId, endpoint: &EndpointId| format!("{region}/{endpoint}");
-    match DetachRequest::parse(body, &Rules::default()) {
-        Ok(request) => Some(named(&request.region_id, &request.endpoint_id)),
-        Err(rejection) => Some(named(rejection.region_id.as_ref()?, rejection.endpoint_id.as_ref()?)),
-    }
+/// The message group that the contract assigns to a request.
+fn message_group(body: &str) -> Option<String> {
+    let subject = request::parse(body, &Rules::default()).subject;
+    Some(format!("{}/{}", subject.region_id?, subject.endpoint_id?))
 }
 
 impl From<Attribute> for MessageAttribute {

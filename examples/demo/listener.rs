@@ -1,171 +1,143 @@
-//! Listens to the functions' own logs: notes what the worker's says about each request, keeps the intake's warnings.
-//!
-//! Lines are known by their fields, which belong to the log's contract; only a line that has none of them is shown by its
-//! words.
+//! Follows the functions: the worker's events go into the timeline, and warnings of the log are printed.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use privatelink_detach::alibaba::privatelink::Action;
+use privatelink_detach::drive::observer::{Alert, Event, Log, Observer};
+use privatelink_detach::request::RequestId;
+use privatelink_detach::telemetry;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::timeline::{Note, Subject, Timeline};
+use crate::timeline::{Change, Subject, Timeline};
 
-/// The span that carries a request's ids.
-const REQUEST_SPAN: &str = "request";
+/// An observer of the worker that fills a timeline. From now on, and until the process ends, the warnings of its log are
+/// in the timeline, too.
+pub(crate) fn follow_worker(timeline: &Arc<Timeline>) -> Box<dyn Observer> {
+    let printed = Arc::clone(timeline);
+    let warnings = Warnings(move |text: String| printed.say(&text));
+    let lines = tracing_subscriber::registry().with(telemetry::Level::default().filter()).with(warnings);
+    // Nothing else in this process sets a global subscriber.
+    let _ = tracing::subscriber::set_global_default(lines);
+    Box::new(Follower { timeline: Arc::clone(timeline), numbers: Mutex::default() })
+}
 
-/// The action that writes; the others look.
-const DETACH: &str = "DetachSecurityGroupFromVpcEndpoint";
+/// The result of some work of the intake, and the warnings that it logs meanwhile.
+pub(crate) async fn with_warnings<F: Future>(work: F) -> (F::Output, Vec<String>) {
+    let texts = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&texts);
+    let warnings = Warnings(move |text| lock(&kept).push(text));
+    let lines = tracing_subscriber::registry().with(telemetry::Level::default().filter()).with(warnings);
+    let guard = tracing::subscriber::set_default(lines);
+    let output = work.await;
+    drop(guard);
+    let texts = std::mem::take(&mut *lock(&texts));
+    (output, texts)
+}
 
-/// The action that reads the endpoint's record.
-const LIST_ENDPOINTS: &str = "ListVpcEndpoints";
-
-/// A layer that fills a timeline.
-pub(crate) struct Listener {
+/// Fills a timeline with the worker's events.
+#[derive(Debug)]
+struct Follower {
     timeline: Arc<Timeline>,
+    /// The number in the timeline of the newest delivery with each request id.
+    numbers: Mutex<HashMap<String, usize>>,
 }
 
-/// A layer that keeps the words of warnings, but for those that only repeat an answer.
-#[derive(Clone, Default)]
-pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
-
-/// The number of a request in the timeline, kept in its span.
-struct Number(usize);
-
-/// The fields of a line, as text.
-#[derive(Default)]
-struct Fields(BTreeMap<&'static str, String>);
-
-impl Listener {
-    pub(crate) fn new(timeline: Arc<Timeline>) -> Self {
-        Self { timeline }
-    }
-}
-
-impl Warnings {
-    /// What was heard so far.
-    pub(crate) fn heard(&self) -> Vec<String> {
-        self.words().clone()
-    }
-
-    fn words(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Warnings {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        if *event.metadata().level() <= Level::WARN && fields.text("status").is_none() {
-            self.words().push(fields.message());
-        }
-    }
-}
-
-impl<S> Layer<S> for Listener
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if attributes.metadata().name() != REQUEST_SPAN {
-            return;
-        }
-        let mut fields = Fields::default();
-        attributes.record(&mut fields);
-        let number = self.timeline.open(Subject {
-            request: fields.text("request_id").unwrap_or_default(),
-            endpoint: fields.text("endpoint_id"),
-            group: fields.text("security_group_id"),
-        });
-        if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(Number(number));
-        }
-    }
-
-    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let number = context.event_scope(event).and_then(|scope| {
-            let mut numbers =
-                scope.filter_map(|span| span.extensions().get::<Number>().map(|number| number.0));
-            numbers.next()
-        });
-        match number {
-            Some(number) => {
-                if let Some(note) = fields.note(*event.metadata().level()) {
-                    self.timeline.take(number, &note);
-                }
+impl Observer for Follower {
+    fn observe(&self, request_id: &RequestId, event: &Event<'_>) {
+        let request = request_id.as_str().to_owned();
+        let number = match event {
+            Event::Received { subject, .. } => {
+                let number = self.timeline.open(Subject {
+                    request: request.clone(),
+                    endpoint: subject.endpoint_id.as_ref().map(|id| id.as_str().to_owned()),
+                    group: subject.security_group_id.as_ref().map(|id| id.as_str().to_owned()),
+                });
+                lock(&self.numbers).insert(request, number);
+                Some(number)
             }
-            None if *event.metadata().level() <= Level::WARN => self.timeline.say(&fields.message()),
-            None => {}
+            _ => lock(&self.numbers).get(&request).copied(),
+        };
+        if let Some(number) = number {
+            self.timeline.record(number, &change(event));
+        }
+    }
+
+    /// An alert goes to the log, whose errors are printed.
+    fn alert(&self, alert: &Alert<'_>) {
+        Log.alert(alert);
+    }
+}
+
+fn change(event: &Event<'_>) -> Change {
+    let waiting = |text: &str, seconds: f64| Change::Other(format!("{text}, waiting {seconds:.1} s"));
+    match event {
+        Event::Received { deliveries, trigger, .. } => {
+            Change::Received { deliveries: *deliveries, trigger: trigger.as_str().to_owned() }
+        }
+        Event::RegionThrottled { wait, .. } => waiting("region throttled", wait.as_secs_f64()),
+        Event::ShareUsedUp { wait } => waiting("share of the quota used up", wait.as_secs_f64()),
+        Event::Read { action, evidence, .. } => Change::Read {
+            group: evidence.group.map(|presence| presence.as_str().to_owned()),
+            endpoint: evidence
+                .endpoint_status
+                .as_ref()
+                .filter(|_| *action == Action::ListEndpoints)
+                .map(|status| status.as_str().to_owned()),
+        },
+        Event::DetachAccepted { .. } => Change::Accepted,
+        Event::DryRunPassed { .. } => Change::Other("dry run passed".to_owned()),
+        Event::CallFailed { error, wait, .. } => Change::CallFailed {
+            is_detach: error.action == Action::Detach,
+            code: error.name.as_str().to_owned(),
+            wait: *wait,
+            retry_after: error.retry_after,
+        },
+        Event::Deferred { why, visibility } => {
+            Change::Deferred { why: (*why).to_owned(), visibility: *visibility }
+        }
+        Event::Completed { outcome, completion } => Change::Finished {
+            outcome: outcome.name().to_owned(),
+            reason: completion.reason.as_ref().map(|reason| reason.code.as_str().to_owned()),
+            duration_ms: completion.detail.duration_ms,
+        },
+    }
+}
+
+/// A layer that passes on the messages of warnings and errors, except those that only repeat a response.
+struct Warnings<F>(F);
+
+impl<S: Subscriber, F: Fn(String) + 'static> Layer<S> for Warnings<F> {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if *event.metadata().level() <= Level::WARN && !fields.has_status {
+            (self.0)(fields.message);
         }
     }
 }
 
-impl Fields {
-    fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name).cloned()
-    }
-
-    fn millis(&self, name: &str) -> Option<Duration> {
-        let millis = self.0.get(name)?.parse().ok()?;
-        Some(Duration::from_millis(millis))
-    }
-
-    fn message(&self) -> String {
-        self.text("message").unwrap_or_default()
-    }
-
-    fn note(&self, level: Level) -> Option<Note> {
-        let action = self.text("action");
-        if let (Some(outcome), Some(took)) = (self.text("outcome"), self.millis("duration_ms")) {
-            let reason = self.text("reason_code");
-            return Some(Note::Ended { outcome, reason, took });
-        }
-        if let Some(visibility) = self.0.get("visibility_s").and_then(|s| s.parse().ok()) {
-            return Some(Note::HandedBack {
-                why: self.message(),
-                visibility: Duration::try_from_secs_f64(visibility).unwrap_or_default(),
-            });
-        }
-        if let (Some(trigger), Some(deliveries)) = (self.text("trigger"), self.0.get("deliveries")) {
-            let deliveries = deliveries.parse().unwrap_or_default();
-            return Some(Note::Received { deliveries, trigger });
-        }
-        if let (Some(code), Some(action)) = (self.text("code"), &action) {
-            return Some(Note::Fault {
-                is_detach: action == DETACH,
-                code,
-                wait: self.millis("wait_ms"),
-                hint: self.millis("retry_after_ms"),
-            });
-        }
-        if self.0.contains_key("look_calls") {
-            let has_read_record = action.as_deref() == Some(LIST_ENDPOINTS);
-            return Some(Note::Looked {
-                group: self.text("group_status"),
-                endpoint: self.text("endpoint_status").filter(|_| has_read_record),
-            });
-        }
-        if self.0.contains_key("api_request_id") {
-            return Some(Note::Accepted);
-        }
-        (level <= Level::INFO).then(|| Note::Said { text: self.message(), is_warning: level <= Level::WARN })
-    }
+/// The fields of a log line that the demo uses.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    /// The line has the status of an HTTP response.
+    has_status: bool,
 }
 
 impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
-    }
-
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "status" => self.has_status = true,
+            _ => {}
+        }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,18 @@
-//! The whole system on one machine: the very code that Lambda runs, from a signed webhook to a completion event, between
-//! a simulated Alibaba Cloud and local AWS services. `--help` says how to use it.
+//! The whole system on one machine: the code of both Lambda functions, from a signed webhook to a completion event, with
+//! a simulated Alibaba Cloud and simulated AWS services. `--help` prints the usage.
 //!
-//! In reading order: what is asked for (`arguments`), what the files hold (`input`, `call`), the functions and what
-//! they find around them (`stage`), the way in through the intake (`front_door`), the run (`play`), its timeline as it
-//! happens (`listener`, `timeline`, `screen`), and what is left at the end (`summary`).
+//! In reading order: the command line (`arguments`), the event files (`input`, `call`), the functions and their services
+//! (`environment`), requests through the intake (`intake`), the run (`run`), its timeline (`listener`, `timeline`,
+//! `screen`), and its result (`summary`).
 
 mod arguments;
 mod call;
-mod front_door;
+mod environment;
 mod input;
+mod intake;
 mod listener;
-mod play;
+mod run;
 mod screen;
-mod stage;
 mod summary;
 mod timeline;
 
@@ -26,50 +26,47 @@ use local_aws::queues::QueueError;
 use privatelink_detach::aws::AwsUnavailable;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::ConfigError;
-use privatelink_detach::telemetry::Level;
 use privatelink_simulator::SeedError;
 use thiserror::Error;
-use tracing_subscriber::layer::SubscriberExt;
 
 use arguments::{ArgumentError, Arguments, Command, USAGE};
 use call::CallError;
+use environment::Environment;
 use input::Input;
-use listener::Listener;
-use play::Play;
+use run::Run;
 use screen::Screen;
-use stage::Stage;
 use timeline::Timeline;
 
-/// The files that are used when none is named.
+/// The event files of a run without arguments.
 const EVENTS_DEFAULT: [&str; 2] = ["events/webhook-several.json", "events/queue-batch.json"];
 const SEED_DEFAULT: &str = "examples/demo/world.json";
 
-/// The exit status for a command line or a file that makes no sense, as most programs have it.
+/// The exit status for invalid arguments and files.
 const USAGE_STATUS: u8 = 2;
 
-/// How long the reader has to think again before a real detach.
-const SECOND_THOUGHTS: Duration = Duration::from_secs(5);
+/// The pause before a real detach, in which Ctrl-C prevents it.
+const PAUSE_BEFORE_DETACH: Duration = Duration::from_secs(5);
 
-/// Why there is no run.
+/// Why a run cannot start.
 #[derive(Debug, Error)]
 enum Failure {
-    #[error("{0}; --help says what is possible")]
+    #[error("{0}; --help prints the usage")]
     Arguments(#[from] ArgumentError),
     #[error("{}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not JSON: {source}", path.display())]
     NotJson { path: PathBuf, source: serde_json::Error },
-    #[error("{} holds neither an event nor a request: it must be one JSON object", path.display())]
+    #[error("{} is neither an event nor a request: it must contain one JSON object", path.display())]
     NotAnEvent { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Call { path: PathBuf, source: CallError },
-    #[error("{}: the queue does not take record {index}: {source}", path.display())]
+    #[error("{}: the queue does not accept record {index}: {source}", path.display())]
     Send { path: PathBuf, index: usize, source: QueueError },
     #[error("{}: {source}", path.display())]
     Seed { path: PathBuf, source: SeedError },
-    #[error("the configuration is not usable: {}", listed(.0))]
+    #[error("the configuration is not valid: {}", listed(.0))]
     Config(Vec<ConfigError>),
-    #[error("nothing can be served on loopback: {0}")]
+    #[error("cannot listen on loopback: {0}")]
     Loopback(#[from] io::Error),
     #[error(transparent)]
     Aws(#[from] AwsUnavailable),
@@ -113,13 +110,13 @@ fn main() -> ExitCode {
     match ended {
         Ok(status) => status,
         Err(failure) => {
-            screen.fault(&format!("local: {failure}"));
+            screen.error(&format!("demo: {failure}"));
             failure.status()
         }
     }
 }
 
-/// One thread, like the function's own process.
+/// One thread, as in the functions' own processes.
 fn start(arguments: &Arguments, screen: Screen) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(arguments, screen))
@@ -132,39 +129,30 @@ async fn run(arguments: &Arguments, screen: Screen) -> Result<ExitCode, Failure>
     };
     let inputs: Vec<Input> = events.iter().map(|path| Input::read(path)).collect::<Result<_, _>>()?;
     let seed = arguments.seed.clone().unwrap_or_else(|| of_this_project(SEED_DEFAULT));
-    let stage = Stage::set(arguments.is_live, &seed).await?;
-    let mut play = Play::new(inputs);
+    let mut environment = Environment::start(arguments.is_live, &seed).await?;
+    let mut run = Run::new(inputs);
 
-    play.introduce(&stage, screen);
-    play.send(&stage, screen).await?;
-    if arguments.is_live && play.requests() > 0 {
-        play.warn(screen);
-        screen
-            .line(&format!("The first call goes out in {} s. Ctrl-C stops it.\n", SECOND_THOUGHTS.as_secs()));
+    run.introduce(&environment, screen);
+    run.send(&environment, screen).await?;
+    if arguments.is_live && !run.requests().is_empty() {
+        run.warn(screen);
+        let seconds = PAUSE_BEFORE_DETACH.as_secs();
+        screen.line(&format!("The first call starts in {seconds} s. Press Ctrl-C to stop.\n"));
         let clock = Clock::start();
-        clock.sleep_until(clock.now() + SECOND_THOUGHTS).await;
+        clock.sleep_until(clock.now() + PAUSE_BEFORE_DETACH).await;
     }
 
-    let timeline = Arc::new(Timeline::new(screen, play.requests(), play.widths()));
-    let lines =
-        tracing_subscriber::registry().with(level().filter()).with(Listener::new(Arc::clone(&timeline)));
-    // Nothing else in this process sets one.
-    let _ = tracing::subscriber::set_global_default(lines);
+    let timeline = Arc::new(Timeline::new(screen, run.requests().len(), run.widths()));
+    environment.worker = environment.worker.observed_by(listener::follow_worker(&timeline));
     tokio::select! {
-        ended = play.run(&stage, &timeline) => ended?,
-        never = timeline.keep_moving() => match never {},
+        ended = run.carry_out(&environment, &timeline) => ended?,
+        endless = timeline.show_progress() => match endless {},
     }
     timeline.end();
-    Ok(summary::show(&stage, &play, screen))
+    Ok(summary::show(&environment, &run, screen))
 }
 
-/// Every look is told, and the timeline keeps those that show something new.
-fn level() -> Level {
-    Level::parse("debug").unwrap_or_default()
-}
-
-/// A file of the checkout that this example was built in, whatever directory it runs in; by its short name if that
-/// leads there.
+/// A file of this project, from any working directory; by its short name where that works.
 fn of_this_project(path: &str) -> PathBuf {
     let short = PathBuf::from(path);
     if short.exists() { short } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(path) }

@@ -1,4 +1,4 @@
-//! The timeline: a line for every change of a request, and in between a sign of life.
+//! The timeline: a line for every change of a request, and in between a status line that shows the progress.
 
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,56 +6,63 @@ use std::time::{Duration, Instant};
 
 use privatelink_detach::clock::Clock;
 
-use crate::screen::{Look, Screen};
+use crate::screen::{Screen, Style, WIDTH, wrapped};
 
-/// How often the rewritten line of a terminal moves.
+/// The width of the time since the start, with its unit.
+const TIME_WIDTH: usize = 7;
+
+/// The least width of the text of a change, if long ids leave less.
+const TEXT_WIDTH_MIN: usize = 30;
+
+/// How often the status line of a terminal changes.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// How long a screen that is no terminal stays silent; with the frame on top it is never 3 s.
+/// The longest silence if standard output is no terminal. With one frame on top it is below 3 s.
 const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 
-/// The frames of the sign of life.
+/// The frames of the spinner.
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
-/// What the worker said about one request.
+/// A space at which no line is broken.
+const NO_BREAK: char = '\u{a0}';
+
+/// A change of one request, as the worker reports it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Note {
+pub(crate) enum Change {
     Received {
-        deliveries: u64,
+        deliveries: u32,
         trigger: String,
     },
-    Looked {
+    Read {
         /// The group's status, if the list has been read.
         group: Option<String>,
-        /// The endpoint's, if this very look read it.
+        /// The endpoint's status, if this call read it.
         endpoint: Option<String>,
     },
+    /// Alibaba Cloud accepted a Detach call.
     Accepted,
-    Fault {
+    CallFailed {
         is_detach: bool,
         code: String,
-        /// Until the next look; none if there is no further one.
+        /// Until the next read; none if there is no further one.
         wait: Option<Duration>,
-        /// How long the service asks to be left alone.
-        hint: Option<Duration>,
+        /// The server's hint.
+        retry_after: Option<Duration>,
     },
-    HandedBack {
+    /// The message returned to the queue.
+    Deferred {
         why: String,
         visibility: Duration,
     },
-    Ended {
+    Finished {
         outcome: String,
         reason: Option<String>,
-        took: Duration,
+        duration_ms: u64,
     },
-    /// Whatever else it said.
-    Said {
-        text: String,
-        is_warning: bool,
-    },
+    Other(String),
 }
 
-/// What a request is about, as far as it is known.
+/// The ids of a request, as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
     pub(crate) request: String,
@@ -63,7 +70,7 @@ pub(crate) struct Subject {
     pub(crate) group: Option<String>,
 }
 
-/// The widths of the columns that name a request.
+/// The widths of the columns of ids.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Widths {
     pub(crate) endpoint: usize,
@@ -76,7 +83,7 @@ pub(crate) struct Timeline {
     screen: Screen,
     clock: Clock,
     widths: Widths,
-    /// How many requests there are.
+    /// The number of requests of the run.
     requests: usize,
     board: Mutex<Board>,
 }
@@ -84,7 +91,7 @@ pub(crate) struct Timeline {
 #[derive(Debug)]
 struct Board {
     rows: Vec<Row>,
-    told_at: Instant,
+    printed_at: Instant,
     frame: usize,
 }
 
@@ -92,77 +99,87 @@ struct Board {
 struct Row {
     subject: Subject,
     state: State,
-    has_asked: bool,
-    /// The group's and the endpoint's status as last shown.
+    has_detached: bool,
+    /// The statuses of group and endpoint as last printed.
     shown: (Option<String>, Option<String>),
 }
 
 /// What a request waits for.
 #[derive(Debug, Clone, PartialEq)]
 enum State {
-    Answer,
-    Effect,
-    Fault(String),
-    Delivery(Instant),
-    Nothing,
+    Response,
+    /// Polls until a change is complete.
+    Polling,
+    BackingOff(String),
+    /// In the queue, not visible before this moment.
+    Deferred(Instant),
+    Finished,
 }
 
 impl Timeline {
     pub(crate) fn new(screen: Screen, requests: usize, widths: Widths) -> Self {
         let clock = Clock::start();
-        let board = Mutex::new(Board { rows: Vec::new(), told_at: clock.now(), frame: 0 });
+        let board = Mutex::new(Board { rows: Vec::new(), printed_at: clock.now(), frame: 0 });
         Self { screen, clock, widths, requests, board }
     }
 
-    /// The number under which a request's notes are taken: that of its earlier delivery, if it was handed back.
+    /// The number under which the changes of a request are recorded: that of its earlier delivery, if it returned to the
+    /// queue.
     pub(crate) fn open(&self, subject: Subject) -> usize {
         let mut board = self.board();
         let earlier = board
             .rows
             .iter()
-            .position(|row| row.subject == subject && matches!(row.state, State::Delivery(_)));
+            .position(|row| row.subject == subject && matches!(row.state, State::Deferred(_)));
         earlier.unwrap_or_else(|| {
-            board.rows.push(Row { subject, state: State::Answer, has_asked: false, shown: (None, None) });
+            let row = Row { subject, state: State::Response, has_detached: false, shown: (None, None) };
+            board.rows.push(row);
             board.rows.len() - 1
         })
     }
 
-    /// Shows a note, unless it is nothing new.
-    pub(crate) fn take(&self, number: usize, note: &Note) {
+    /// Records a change, and prints it if it is news.
+    pub(crate) fn record(&self, number: usize, change: &Change) {
         let now = self.clock.now();
         let mut board = self.board();
         let Some(row) = board.rows.get_mut(number) else {
             return;
         };
-        let Some((look, text)) = row.take(note, now) else {
+        let Some((style, text)) = row.record(change, now) else {
             return;
         };
         let name = self.name(&row.subject);
-        let name = self.screen.paint(Look::Request(number), &name);
-        self.tell(&mut board, &format!("{name}  {}", self.screen.paint(look, &text)));
+        // Time, name and the spaces after them.
+        let indent = TIME_WIDTH + 2 + name.chars().count() + 2;
+        let words: Vec<&str> = text.split(' ').collect();
+        let lines = wrapped(&words, " ", WIDTH.saturating_sub(indent).max(TEXT_WIDTH_MIN));
+        let lines: Vec<String> =
+            lines.iter().map(|line| self.screen.paint(style, &line.replace(NO_BREAK, " "))).collect();
+        let name = self.screen.paint(Style::Request(number), &name);
+        self.print(&mut board, &format!("{name}  {}", lines.join(&format!("\n{:indent$}", ""))));
     }
 
-    /// Shows something about the run as a whole.
+    /// Prints something about the run as a whole.
     pub(crate) fn say(&self, text: &str) {
-        self.tell(&mut self.board(), text);
+        self.print(&mut self.board(), text);
     }
 
-    /// Gives the sign of life, for as long as it is asked to.
-    pub(crate) async fn keep_moving(&self) -> Infallible {
+    /// Shows the progress until it is dropped.
+    pub(crate) async fn show_progress(&self) -> Infallible {
         loop {
             self.clock.sleep_until(self.clock.now() + FRAME).await;
             let mut board = self.board();
             board.frame += 1;
             if self.screen.is_terminal {
                 self.redraw(&board);
-            } else if self.clock.now() >= board.told_at + SILENCE_MAX {
+            } else if self.clock.now() >= board.printed_at + SILENCE_MAX {
                 let progress = self.progress(&board);
-                self.tell(&mut board, &progress);
+                self.print(&mut board, &progress);
             }
         }
     }
 
-    /// Takes the sign of life away.
+    /// Removes the status line.
     pub(crate) fn end(&self) {
         self.screen.rewrite("");
     }
@@ -171,8 +188,8 @@ impl Timeline {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, board: &mut Board, text: &str) {
-        board.told_at = self.clock.now();
+    fn print(&self, board: &mut Board, text: &str) {
+        board.printed_at = self.clock.now();
         self.screen.rewrite("");
         self.screen.line(&format!("{}  {text}", self.elapsed()));
         self.redraw(board);
@@ -185,29 +202,26 @@ impl Timeline {
 
     fn elapsed(&self) -> String {
         let elapsed = self.clock.now() - self.clock.started();
-        format!("{:5.1} s", elapsed.as_secs_f64())
+        format!("{:width$.1} s", elapsed.as_secs_f64(), width = TIME_WIDTH - 2)
     }
 
-    /// Endpoint and group; of a request that has neither, its name.
+    /// Endpoint and group; of a request without both, its request id.
     fn name(&self, subject: &Subject) -> String {
         let Widths { endpoint, group } = self.widths;
         match (&subject.endpoint, &subject.group) {
-            (None, None) => {
-                let width = endpoint + 2 + group;
-                format!("{:width$}", shortened(&subject.request, width))
-            }
-            (on, off) => {
-                let (on, off) = (on.as_deref().unwrap_or("-"), off.as_deref().unwrap_or("-"));
-                format!("{on:endpoint$}  {off:group$}")
+            (None, None) => format!("{:width$}", subject.request, width = endpoint + 2 + group),
+            (endpoint_id, group_id) => {
+                let (endpoint_id, group_id) =
+                    (endpoint_id.as_deref().unwrap_or("-"), group_id.as_deref().unwrap_or("-"));
+                format!("{endpoint_id:endpoint$}  {group_id:group$}")
             }
         }
     }
 
-    /// How far the requests are, and what those under way wait for.
+    /// How many requests are finished, and what the others wait for.
     fn progress(&self, board: &Board) -> String {
         let now = self.clock.now();
-        let ended = board.rows.iter().filter(|row| row.state == State::Nothing);
-        let ended = ended.count();
+        let finished = board.rows.iter().filter(|row| row.state == State::Finished).count();
         let mut waits: Vec<(String, usize)> = Vec::new();
         let mut count = |wait: String, how_many: usize| match waits.iter_mut().find(|(w, _)| *w == wait) {
             Some((_, known)) => *known += how_many,
@@ -215,121 +229,112 @@ impl Timeline {
         };
         for row in &board.rows {
             match &row.state {
-                State::Answer => count("for an answer".to_owned(), 1),
-                State::Effect => count("for effect".to_owned(), 1),
-                State::Fault(code) => count(format!("after {code}"), 1),
-                State::Delivery(at) => {
+                State::Response => count("calling".to_owned(), 1),
+                State::Polling => count("polling".to_owned(), 1),
+                State::BackingOff(code) => count(format!("backing off after {code}"), 1),
+                State::Deferred(at) => {
                     let left = at.saturating_duration_since(now).as_secs_f64();
-                    count(format!("for its next delivery in {left:.0} s"), 1);
+                    count(format!("delivered again in {left:.0} s"), 1);
                 }
-                State::Nothing => {}
+                State::Finished => {}
             }
         }
-        let unopened = self.requests.saturating_sub(board.rows.len());
-        if unopened > 0 {
-            count("for a turn".to_owned(), unopened);
+        let queued = self.requests.saturating_sub(board.rows.len());
+        if queued > 0 {
+            count("queued".to_owned(), queued);
         }
         let waits: Vec<String> = waits.iter().map(|(wait, n)| format!("{n} {wait}")).collect();
-        let done = format!("{ended} of {} done", self.requests);
-        if waits.is_empty() { done } else { format!("{done}, waiting: {}", waits.join(", ")) }
+        let done = format!("{finished} of {} done", self.requests);
+        if waits.is_empty() { done } else { format!("{done}; {}", waits.join(", ")) }
     }
 }
 
 impl Row {
-    /// Takes a note; what is to be shown of it.
-    fn take(&mut self, note: &Note, now: Instant) -> Option<(Look, String)> {
-        let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
-        let shown = match note {
-            Note::Received { deliveries, trigger } => {
-                self.state = State::Answer;
+    /// Records a change. Returns what to print of it.
+    fn record(&mut self, change: &Change, now: Instant) -> Option<(Style, String)> {
+        let seconds = |time: &Duration| format!("{:.1}{NO_BREAK}s", time.as_secs_f64());
+        let shown = match change {
+            Change::Received { deliveries, trigger } => {
+                self.state = State::Response;
                 let again = match deliveries {
                     0 | 1 => String::new(),
                     n => format!(", delivery {n}"),
                 };
-                let text = format!("request {} ({trigger}{again})", self.subject.request);
-                (Look::Plain, text)
-            }
-            Note::Looked { group, endpoint } => return self.looked(group.as_deref(), endpoint.as_deref()),
-            Note::Accepted => {
-                (self.state, self.has_asked) = (State::Effect, true);
-                (Look::Plain, "detach accepted; waiting for its effect".to_owned())
-            }
-            Note::Fault { is_detach, code, wait, hint } => {
-                self.state = State::Fault(code.clone());
-                let what = match (*is_detach, is_answer(code)) {
-                    (true, true) => format!("detach answered {code}"),
-                    (true, false) => format!("detach got no usable answer ({code}), and may be under way"),
-                    (false, true) => format!("look answered {code}"),
-                    (false, false) => format!("look got no usable answer ({code})"),
+                // Without an endpoint and a group, the line begins with the id of the request.
+                let name = match (&self.subject.endpoint, &self.subject.group) {
+                    (None, None) => "received".to_owned(),
+                    _ => format!("request {}", self.subject.request),
                 };
-                let next = match (hint, wait) {
-                    (Some(hint), _) => format!("; asked to stay away for {}", seconds(hint)),
-                    (None, Some(wait)) if wait.is_zero() => "; reading on".to_owned(),
-                    (None, Some(wait)) => format!("; looking again in {}", seconds(wait)),
+                (Style::Plain, format!("{name} ({trigger}{again})"))
+            }
+            Change::Read { group, endpoint } => return self.read(group.as_deref(), endpoint.as_deref()),
+            Change::Accepted => {
+                (self.state, self.has_detached) = (State::Polling, true);
+                (Style::Plain, "detach accepted; polling".to_owned())
+            }
+            Change::CallFailed { is_detach, code, wait, retry_after } => {
+                self.state = State::BackingOff(code.clone());
+                let call = if *is_detach { "detach" } else { "read" };
+                let result = match (is_response(code), is_detach) {
+                    (true, _) => format!("{call}: {code}"),
+                    (false, true) => format!("{call}: no usable response ({code}), may be under way"),
+                    (false, false) => format!("{call}: no usable response ({code})"),
+                };
+                let next = match (retry_after, wait) {
+                    (Some(hint), _) => format!("; region throttled, waiting {}", seconds(hint)),
+                    (None, Some(wait)) if wait.is_zero() => "; reads again".to_owned(),
+                    (None, Some(wait)) => format!("; reads again in {}", seconds(wait)),
                     (None, None) => String::new(),
                 };
-                (Look::Plain, what + &next)
+                (Style::Plain, result + &next)
             }
-            Note::HandedBack { why, visibility } => {
-                self.state = State::Delivery(now + *visibility);
-                let text = format!("{why}; next delivery in {}", seconds(visibility));
-                (Look::Plain, text)
+            Change::Deferred { why, visibility } => {
+                self.state = State::Deferred(now + *visibility);
+                (Style::Plain, format!("{why}; delivered again in {}", seconds(visibility)))
             }
-            Note::Ended { outcome, reason, took } => {
-                self.state = State::Nothing;
+            Change::Finished { outcome, reason, duration_ms } => {
+                let duration = &Duration::from_millis(*duration_ms);
+                self.state = State::Finished;
                 let outcome = outcome.replace('_', " ").to_uppercase();
                 match reason {
-                    Some(code) => (Look::Bad, format!("{outcome}: {code}, after {}", seconds(took))),
-                    None => (Look::Good, format!("{outcome}, after {}", seconds(took))),
+                    Some(code) => (Style::Bad, format!("{outcome}: {code}, after {}", seconds(duration))),
+                    None => (Style::Good, format!("{outcome}, after {}", seconds(duration))),
                 }
             }
-            Note::Said { text, is_warning } => {
-                let look = if *is_warning { Look::Bad } else { Look::Plain };
-                (look, text.clone())
-            }
+            Change::Other(text) => (Style::Plain, text.clone()),
         };
         Some(shown)
     }
 
-    /// A look, if it shows something else than the one before. A list alone decides nothing at rest, so it is shown only
-    /// if the group is on its way.
-    fn looked(&mut self, group: Option<&str>, endpoint: Option<&str>) -> Option<(Look, String)> {
-        let is_moving = matches!(group, Some("Attaching" | "Detaching"))
+    /// A read, if it differs from the one before. The list alone decides nothing about a stable endpoint, so a read of it
+    /// is printed only while the group or the endpoint is changing.
+    fn read(&mut self, group: Option<&str>, endpoint: Option<&str>) -> Option<(Style, String)> {
+        let is_changing = matches!(group, Some("Attaching" | "Detaching"))
             || matches!(endpoint, Some("Creating" | "Pending" | "Deleting"));
-        self.state = if is_moving || self.has_asked { State::Effect } else { State::Answer };
+        self.state = if is_changing || self.has_detached { State::Polling } else { State::Response };
         let same_endpoint =
             endpoint.is_none() || self.shown.1.is_none() || self.shown.1.as_deref() == endpoint;
         if self.shown.0.as_deref() == group && same_endpoint {
             return None;
         }
-        if endpoint.is_none() && !is_moving {
+        if endpoint.is_none() && !is_changing {
             return None;
         }
-        let has_returned = self.shown.0.as_deref() == Some("Detaching") && group == Some("Attached");
+        let is_attached_again = self.shown.0.as_deref() == Some("Detaching") && group == Some("Attached");
         self.shown = (group.map(str::to_owned), endpoint.map(str::to_owned));
-        let group = if has_returned { "Attached again" } else { group.unwrap_or("unknown") };
+        let group = if is_attached_again { "Attached again" } else { group.unwrap_or("unknown") };
         let text = match endpoint {
-            None => format!("looked: group {group}"),
+            None => format!("read: group {group}"),
             Some("Pending") if group == "absent" => {
-                "looked: group absent, endpoint still Pending, so not proved yet".to_owned()
+                "read: group absent, endpoint Pending: not confirmed yet".to_owned()
             }
-            Some(endpoint) => format!("looked: group {group}, endpoint {endpoint}"),
+            Some(endpoint) => format!("read: group {group}, endpoint {endpoint}"),
         };
-        Some((Look::Plain, text))
+        Some((Style::Plain, text))
     }
 }
 
-/// Whether a fault's name is a code that the service answered, and not what the worker calls an answer that never came.
-fn is_answer(code: &str) -> bool {
+/// Whether the code is one of Alibaba Cloud's, and not the worker's name for a missing or unreadable response.
+fn is_response(code: &str) -> bool {
     !matches!(code, "Timeout" | "ConnectionLost" | "UnreadableAnswer") && !code.starts_with("Http")
-}
-
-/// The name, or its end if it is too long: generated ids differ at their ends.
-pub(crate) fn shortened(name: &str, width: usize) -> String {
-    let length = name.chars().count();
-    if length <= width {
-        return name.to_owned();
-    }
-    let end = name.chars().skip(length + 1 - width.max(1));
-    std::iter::once('…').chain(end).collect()
 }

@@ -1,9 +1,11 @@
 //! The table of Alibaba Cloud's error codes: for each code its kind, what it means here, what to do about it, and the
-//! section of the runbook that says more.
+//! section of the runbook about it.
 //!
-//! The one place where a code is named; longer than other files because it is one table. A code is matched whole, then by four dotted families, then by its HTTP status;
-//! never by another part of it and never by its message. Sources: PrivateLink's own error tables, and for the codes
-//! marked "undocumented" what callers of other products report.
+//! The one place where a code is named; longer than other files because it is one table. A code is matched whole, except
+//! that a permanent refusal under HTTP 429 or 5xx is not one; then by the family `Throttling.` or status 429, by the family
+//! `Forbidden.`, by a status of 5xx, and by the two families of credentials. It is never matched by another part of it,
+//! and never by its message. Sources: PrivateLink's own error tables, and for the codes marked "undocumented" what callers
+//! of other products report.
 
 use std::fmt;
 
@@ -98,7 +100,7 @@ impl ErrorKind {
             }
             Self::Clock => "The worker's clock differs from Alibaba Cloud's: find the cause.",
             Self::Locked | Self::Connecting | Self::WrongState | Self::StillRunning => {
-                "Another caller keeps changing the endpoint: find out in ActionTrail which one."
+                "Another caller keeps changing the endpoint: find out in ActionTrail which one. If a payment is overdue, settle it."
             }
             Self::Throttled => {
                 "The account's quota for this region is used up: find out which caller uses it, or request a higher quota."
@@ -146,7 +148,18 @@ const fn refusal(
 
 /// A code that the worker retries until the deadline; its advice is that of its kind.
 const fn retried(code: &'static str, kind: ErrorKind, meaning: &'static str) -> Row {
-    Row { code, kind, meaning, advice: kind.advice(), runbook: "deadlineexceeded" }
+    Row { code, kind, meaning, advice: kind.advice(), runbook: RETRIED }
+}
+
+/// The runbook's section for codes that end no request by themselves.
+const RETRIED: &str = "deadlineexceeded";
+
+impl Row {
+    /// Whether the worker retries the code until the deadline.
+    #[must_use]
+    pub fn is_retried(&self) -> bool {
+        self.runbook == RETRIED
+    }
 }
 
 /// Codes that are matched whole.
@@ -308,7 +321,7 @@ pub const OTHER: Row = refusal(
      report it in this project's issue tracker.",
 );
 
-/// The row of a code, whatever its status.
+/// The row of a code under any status.
 #[must_use]
 pub fn row(code: &str) -> &'static Row {
     exact(code).or_else(|| family(code)).unwrap_or(&OTHER)
@@ -317,14 +330,15 @@ pub fn row(code: &str) -> &'static Row {
 /// The kind of a code under an HTTP status: by the exact code, then by family, then by status.
 #[must_use]
 pub fn kind(code: &str, status: u16) -> ErrorKind {
-    if let Some(row) = exact(code) {
+    // A refusal under a status that says "later" is not permanent.
+    if let Some(row) = exact(code).filter(|row| row.kind != ErrorKind::Refused) {
         return row.kind;
     }
     match (family(code).map(|row| row.kind), status) {
         (Some(ErrorKind::Throttled), _) | (_, 429) => ErrorKind::Throttled,
         (Some(ErrorKind::Denied), _) => ErrorKind::Denied,
         (_, 500..) => ErrorKind::Transient,
-        // Wrong credentials are not the request's fault, whatever is wrong with them.
+        // Wrong credentials are not an error of the request.
         (Some(kind), _) => kind,
         (None, _) => OTHER.kind,
     }
@@ -336,4 +350,37 @@ fn exact(code: &str) -> Option<&'static Row> {
 
 fn family(code: &str) -> Option<&'static Row> {
     FAMILIES.iter().find(|row| code.starts_with(row.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_is_a_permanent_refusal_under_429_or_5xx() {
+        let codes = CODES.iter().map(|row| row.code).chain(["NeverSeenBefore"]);
+        let mut refusals = 0;
+        for code in codes.filter(|code| kind(code, 400) == ErrorKind::Refused) {
+            assert_eq!(kind(code, 429), ErrorKind::Throttled, "{code}");
+            assert_eq!(
+                (kind(code, 500), kind(code, 503)),
+                (ErrorKind::Transient, ErrorKind::Transient),
+                "{code}"
+            );
+            refusals += 1;
+        }
+        assert_eq!(refusals, 7);
+    }
+
+    #[test]
+    fn every_code_has_one_row_with_its_texts() {
+        for (index, row) in CODES.iter().enumerate() {
+            assert!(CODES[..index].iter().all(|other| other.code != row.code), "{}", row.code);
+            assert!(
+                !row.meaning.is_empty() && row.advice.ends_with('.') && !row.runbook.is_empty(),
+                "{row:?}"
+            );
+        }
+        assert!(FAMILIES.iter().all(|row| row.code.ends_with('.')));
+    }
 }

@@ -79,7 +79,7 @@ impl CallError {
         Self::uncoded(action, kind, why.name())
     }
 
-    /// A call that was not sent, for want of credentials. It changes nothing about an earlier call whose outcome is unknown.
+    /// A call that was not sent, because there are no credentials. It changes nothing about an earlier call whose outcome is unknown.
     #[must_use]
     pub fn not_sent(action: Action) -> Self {
         Self::uncoded(action, ErrorKind::NoCredentials, "NoCredentials".to_owned())
@@ -297,6 +297,8 @@ mod tests {
             ("SecurityGroupNotFound", 400, ErrorKind::SecurityGroupNotFound, renews),
             ("EndpointNotFound", 400, ErrorKind::EndpointNotFound, renews),
             ("EndpointMustContainSecurityGroup", 400, ErrorKind::Refused, renews),
+            ("EndpointMustContainSecurityGroup", 429, ErrorKind::Throttled, renews),
+            ("EndpointMustContainSecurityGroup", 500, ErrorKind::Transient, keeps),
             ("GatewayLoadBalancerNotSupportSecurityGroup", 400, ErrorKind::Refused, renews),
             ("EndpointServiceDeleted", 400, ErrorKind::Refused, renews),
             ("IdempotenceSignatureMismatch", 400, ErrorKind::TokenMismatch, renews),

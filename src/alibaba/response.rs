@@ -83,7 +83,26 @@ pub enum Response {
     DryRunPassed,
 }
 
+/// Which response a call got, without its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseKind {
+    SecurityGroups,
+    Endpoints,
+    Accepted,
+    DryRunPassed,
+}
+
 impl Response {
+    #[must_use]
+    pub fn kind(&self) -> ResponseKind {
+        match self {
+            Self::SecurityGroups(_) => ResponseKind::SecurityGroups,
+            Self::Endpoints(_) => ResponseKind::Endpoints,
+            Self::Accepted => ResponseKind::Accepted,
+            Self::DryRunPassed => ResponseKind::DryRunPassed,
+        }
+    }
+
     /// The operation of the call.
     #[must_use]
     pub fn action(&self) -> Action {
@@ -216,6 +235,7 @@ fn milliseconds(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::ClientToken;
 
     #[test]
     fn group_without_a_known_status_counts_as_attached() {
@@ -254,6 +274,31 @@ mod tests {
         ] {
             assert_eq!(read(Action::ListSecurityGroups, body.as_bytes()), None, "too long to be accepted");
         }
+    }
+
+    #[test]
+    fn passing_dry_run_is_a_response_to_a_dry_run_only() {
+        let dry_run = br#"{"RequestId":"R","Code":"DryRunOperation","Message":"m"}"#;
+        let token = || ClientToken::parse("t").unwrap();
+        let detach = |dry_run| Call::Detach { client_token: token(), dry_run };
+        let read = |call: &Call, status| {
+            CallResult::read(call, status, &http::HeaderMap::new(), dry_run, str::to_owned)
+        };
+        let passed = read(&detach(true), 400);
+        assert_eq!(
+            (passed.result, passed.api_request_id.as_deref()),
+            (Ok(Response::DryRunPassed), Some("R"))
+        );
+        for call in [detach(false), Call::ListEndpoints { next_token: None }] {
+            assert_eq!(read(&call, 400).result.unwrap_err().kind, ErrorKind::DryRunOperation, "{call:?}");
+        }
+        assert_eq!(read(&detach(true), 302).result.unwrap_err().name, "Http302");
+        let accepted = read(&detach(true), 200);
+        assert_eq!(
+            accepted.result,
+            Ok(Response::Accepted),
+            "only the code says that nothing was carried out"
+        );
     }
 
     #[test]

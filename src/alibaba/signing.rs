@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
-use super::credentials::Credentials;
+use super::access_key::Credentials;
 use crate::clock::calendar;
 
 /// All characters except the unreserved ones of RFC 3986.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::credentials::Credentials;
+use super::access_key::Credentials;
 use super::service_url::BaseUrl;
 use super::signing;
 use crate::clock::calendar;

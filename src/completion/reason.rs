@@ -98,7 +98,13 @@ impl Reason {
             listed @ Presence::Listed(_) => listed.as_str(),
         });
         let endpoint = evidence.endpoint_status.as_ref().map_or("never read", |status| status.as_str());
-        let error = evidence.error_last.as_ref().map_or("none", |(name, _)| name);
+        let error = evidence.error_last.as_ref().map_or_else(
+            || "none".to_owned(),
+            |(name, _)| {
+                let row = codes::row(name);
+                if row.is_retried() { format!("{name} ({})", row.meaning) } else { name.clone() }
+            },
+        );
         let message = format!(
             "{meaning}. In the last delivery: group {group}, endpoint {endpoint}; detaches accepted: {}; last error: {error}",
             evidence.detach_accepted
@@ -133,13 +139,21 @@ fn explain(refusal: &Refusal) -> (String, String) {
             "Settle the bill of the account that pays for the endpoint, then send the request again.".to_owned(),
         ),
         ReasonCode::DryRunIgnored => (
-            "Alibaba Cloud answered a dry run as if it were a real detach, so the group may be detached now".to_owned(),
+            "Alibaba Cloud responded to a dry run as to a real detach, so the group may be detached now".to_owned(),
             "Check the endpoint's groups at once and attach the group again if it should stay. Report this event's \
              api_request_ids to Alibaba Cloud."
                 .to_owned(),
         ),
-        code => {
-            let row = codes::row(code.as_str());
+        ReasonCode::Alibaba(_)
+        | ReasonCode::EndpointMustContainSecurityGroup
+        | ReasonCode::InvalidRequest
+        | ReasonCode::RegionNotAllowed
+        | ReasonCode::ProtectedSecurityGroup
+        | ReasonCode::ProtectedEndpoint
+        | ReasonCode::DeadlineExceeded
+        | ReasonCode::CompletionNotPublished
+        | ReasonCode::InvocationTimeout => {
+            let row = codes::row(refusal.code.as_str());
             let fill = |text: &str| text.replace("{action}", action).replace("{grant}", grant(refusal.action));
             (fill(row.meaning), fill(row.advice))
         }

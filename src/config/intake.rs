@@ -1,6 +1,6 @@
 //! The environment variables of the intake. It must not read the environment itself.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::reader::Reader;
 use crate::request::Rules;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::alibaba::service_url::BaseUrl;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
 

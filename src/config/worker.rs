@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::reader::Reader;
 use crate::alibaba::credentials::CredentialsConfig;
 use crate::alibaba::service_url::ServiceUrl;

@@ -92,10 +92,11 @@ pub enum ReasonCode {
 impl ReasonCode {
     #[must_use]
     pub fn from_alibaba(code: String) -> Self {
-        if code == Self::EndpointMustContainSecurityGroup.as_str() {
-            return Self::EndpointMustContainSecurityGroup;
+        match code.as_str() {
+            "EndpointMustContainSecurityGroup" => Self::EndpointMustContainSecurityGroup,
+            "FinancialLocked" => Self::FinancialLocked,
+            _ => Self::Alibaba(code),
         }
-        Self::Alibaba(code)
     }
 
     /// The code as events and dead-letter copies name it.

@@ -630,7 +630,7 @@ fn connecting_endpoint_is_awaited_and_a_deleted_connection_is_refused() {
 }
 
 #[test]
-fn a_state_that_forbids_it_is_believed_the_second_time_stable() {
+fn wrong_state_is_refused_the_second_time_the_endpoint_reads_as_stable() {
     for code in ["EndpointOperationDenied", "IncorrectStatus.VpcEndpoint"] {
         let mut scenario = Scenario::new(false);
         scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));

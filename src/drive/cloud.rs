@@ -7,21 +7,20 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use tracing::error;
-
-use super::observer::{Event, Observer};
-use super::throttles::Throttles;
+use super::Attempt;
+use super::observer::{Alert, Event, Observer};
+use super::throttled_regions::ThrottledRegions;
 use super::time_budget::Run;
 use crate::alibaba::client::Client;
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::credentials::{CredentialError, CredentialProblem};
+use crate::alibaba::credentials::CredentialError;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Call, Target};
 use crate::alibaba::response::CallResult;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::detach::Step;
-use crate::request::{RegionId, RequestId};
+use crate::request::RegionId;
 
 /// How long calls to a region are held when it throttles without a hint and no step says how long to wait.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
@@ -30,7 +29,7 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Cloud<T> {
     client: Client<T>,
-    throttles: Throttles,
+    throttled: ThrottledRegions,
     rng: RefCell<fastrand::Rng>,
 }
 
@@ -48,12 +47,18 @@ impl<T: Transport> Cloud<T> {
     /// `seed` determines jitter and client tokens, and must differ from process to process.
     pub fn new(client: Client<T>, seed: u64) -> Self {
         let rng = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self { client, throttles: Throttles::default(), rng }
+        Self { client, throttled: ThrottledRegions::default(), rng }
     }
 
-    /// Gets the credentials, and opens a connection to this region, before a request needs them. A failure is logged and
+    /// Gets the credentials, and opens a connection to this region, before a request needs them. A failure is an alert and
     /// prevents nothing: requests wait for credentials, and a call opens its own connection.
-    pub async fn prepare(&self, region: Option<&RegionId>, connect_time: Duration, clock: &Clock) {
+    pub async fn prepare(
+        &self,
+        region: Option<&RegionId>,
+        connect_time: Duration,
+        clock: &Clock,
+        observer: &dyn Observer,
+    ) {
         let connected = async {
             if let Some(region) = region {
                 self.client.connect(region, connect_time).await;
@@ -63,7 +68,7 @@ impl<T: Transport> Cloud<T> {
         if let Err(CredentialError { code, .. }) = credentials
             && let Some(problem) = self.client.credential_problem()
         {
-            log_credential_problem(&problem, &code);
+            observer.alert(&Alert::Credentials { problem: &problem, code: &code });
         }
     }
 
@@ -79,35 +84,34 @@ impl<T: Transport> Cloud<T> {
 
     /// Until when calls to the region are held.
     pub(crate) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
-        self.throttles.held_until(region, at)
+        self.throttled.held_until(region, at)
     }
 
     /// Waits until the step is due and the region may be called.
     pub(super) async fn wait(
         &self,
         after: Duration,
-        region: &RegionId,
         is_overdue: bool,
+        attempt: &Attempt<'_>,
         run: &Run,
-        (observer, request_id): (&dyn Observer, &RequestId),
     ) -> Wait {
-        let clock = run.clock;
+        let (clock, region) = (run.clock, &attempt.request.region_id);
         let mut at = clock.now() + after;
         let mut is_late = false;
         loop {
-            if let Some(until) = self.throttles.held_until(region, at) {
+            if let Some(until) = self.throttled.held_until(region, at) {
                 // Jitter, so that the lanes that waited do not all call at once.
                 at = until + THROTTLED_PAUSE.mul_f64(self.random_share());
                 is_late = true;
-                observer
-                    .observe(request_id, &Event::RegionThrottled { region_id: region, wait: clock.left(at) });
+                let throttled = Event::RegionThrottled { region_id: region, wait: clock.left(at) };
+                attempt.observer.observe(attempt.request_id, &throttled);
             }
             let Some(until) = run.call_may_last_until(at, is_overdue) else {
                 return Wait::OutOfTime;
             };
             clock.sleep_until(at).await;
             let now = clock.now();
-            if self.throttles.held_until(region, now).is_none() {
+            if self.throttled.held_until(region, now).is_none() {
                 let timeout = run.limits.call_timeout.min(until.saturating_duration_since(now));
                 return if is_late { Wait::Late { timeout } } else { Wait::Due { timeout } };
             }
@@ -130,8 +134,8 @@ impl<T: Transport> Cloud<T> {
         &self,
         error: &CallError,
         next: &Step,
-        region: &RegionId,
         began: Instant,
+        attempt: &Attempt<'_>,
         run: &Run,
     ) {
         match error.kind {
@@ -141,37 +145,19 @@ impl<T: Transport> Cloud<T> {
                     Step::Finish(_) => THROTTLED_PAUSE,
                 };
                 let now = run.clock.now();
-                self.throttles.hold(region, now, now + error.retry_after.unwrap_or(wait));
+                self.throttled.hold(&attempt.request.region_id, now, now + error.retry_after.unwrap_or(wait));
             }
             ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
                 if let Some(problem) = self.client.credential_problem()
                     && run.alarms.raise_credentials()
                 {
-                    log_credential_problem(&problem, &error.name);
+                    attempt.observer.alert(&Alert::Credentials { problem: &problem, code: &error.name });
                 }
             }
-            ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => error!(
-                code = error.name,
-                "Alibaba Cloud rejects the worker's clock, although it was corrected by the Date of a response; requests \
-                 wait until their deadline"
-            ),
+            ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => {
+                attempt.observer.alert(&Alert::Clock { code: &error.name });
+            }
             _ => {}
         }
-    }
-}
-
-/// `refused_with` is the code with which credentials were refused, if they were.
-fn log_credential_problem(problem: &CredentialProblem, refused_with: &str) {
-    match problem {
-        CredentialProblem::Unavailable(CredentialError { code, problem, advice, .. }) => error!(
-            code,
-            advice,
-            "the worker has no credentials for Alibaba Cloud: {problem}; requests wait until their deadline"
-        ),
-        CredentialProblem::Refused { advice } => error!(
-            code = refused_with,
-            advice,
-            "Alibaba Cloud rejects the worker's credentials: {refused_with}; requests wait until their deadline"
-        ),
     }
 }

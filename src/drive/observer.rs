@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
+use crate::alibaba::credentials::{CredentialError, CredentialProblem};
 use crate::alibaba::error::CallError;
-use crate::alibaba::privatelink::{Action, Call};
+use crate::alibaba::privatelink::Action;
 use crate::alibaba::records::EndpointStatus;
+use crate::alibaba::response::ResponseKind;
 use crate::completion::Completion;
 use crate::detach::assessment::Presence;
 use crate::detach::{Evidence, Outcome, ReasonCode};
@@ -37,10 +39,14 @@ pub enum Event<'a> {
     Read {
         action: Action,
         evidence: &'a Evidence,
+        /// Until the next call; `None` if there is none.
+        wait: Option<Duration>,
     },
     /// Alibaba Cloud accepted the detach; its effect is not confirmed yet.
     DetachAccepted {
         api_request_id: Option<&'a str>,
+        /// Until the first poll; `None` if there is none.
+        wait: Option<Duration>,
     },
     DryRunPassed {
         api_request_id: Option<&'a str>,
@@ -64,9 +70,24 @@ pub enum Event<'a> {
     },
 }
 
-/// Receives every event of every request.
+/// An error that concerns every request; an operator must act.
+#[derive(Debug)]
+pub enum Alert<'a> {
+    /// There are no credentials, or Alibaba Cloud rejects them.
+    Credentials {
+        problem: &'a CredentialProblem,
+        /// The code of the call that failed for it.
+        code: &'a str,
+    },
+    /// Alibaba Cloud rejects our clock, although it was corrected by the `Date` of a response.
+    Clock { code: &'a str },
+}
+
+/// Receives every event of every request, and every alert.
 pub trait Observer: fmt::Debug {
     fn observe(&self, request_id: &RequestId, event: &Event<'_>);
+
+    fn alert(&self, alert: &Alert<'_>);
 }
 
 /// Writes each event as a log line. The request's own fields are in the span around it.
@@ -89,17 +110,19 @@ impl Observer for Log {
             Event::ShareUsedUp { wait } => {
                 debug!(wait_ms = milliseconds(*wait), "this worker's share of the quota is used up; waiting");
             }
-            Event::Read { action, evidence } => debug!(
+            Event::Read { action, evidence, .. } => debug!(
                 action = action.name(),
                 group_status = evidence.group.map(Presence::as_str),
                 endpoint_status = evidence.endpoint_status.as_ref().map(EndpointStatus::as_str),
                 read_calls = evidence.read_calls,
                 "endpoint read"
             ),
-            Event::DetachAccepted { api_request_id } => {
+            Event::DetachAccepted { api_request_id, .. } => {
                 info!(api_request_id, "detach accepted; polling until it is confirmed");
             }
-            Event::DryRunPassed { api_request_id } => info!(api_request_id, "dry run passed"),
+            Event::DryRunPassed { api_request_id } => {
+                info!(action = Action::Detach.name(), api_request_id, "dry run passed");
+            }
             Event::CallFailed { error, api_request_id, wait } => info!(
                 action = error.action.name(),
                 code = error.name.as_str(),
@@ -112,6 +135,29 @@ impl Observer for Log {
                 info!(visibility_s = visibility.as_secs_f64(), "returned to the queue: {why}");
             }
             Event::Completed { outcome, completion } => log_completed(outcome, completion),
+        }
+    }
+
+    fn alert(&self, alert: &Alert<'_>) {
+        match alert {
+            Alert::Credentials { problem: CredentialProblem::Unavailable(unavailable), .. } => {
+                let CredentialError { code, problem, advice, .. } = unavailable;
+                error!(
+                    code,
+                    advice,
+                    "the worker has no credentials for Alibaba Cloud: {problem}; requests wait until their deadline"
+                );
+            }
+            Alert::Credentials { problem: CredentialProblem::Refused { advice }, code } => error!(
+                code,
+                advice,
+                "Alibaba Cloud rejects the worker's credentials: {code}; requests wait until their deadline"
+            ),
+            Alert::Clock { code } => error!(
+                code,
+                "Alibaba Cloud rejects the worker's clock, although it was corrected by the Date of a response; \
+                 requests wait until their deadline"
+            ),
         }
     }
 }
@@ -135,20 +181,18 @@ fn log_completed(outcome: &Outcome, completion: &Completion) {
     }
 }
 
-/// The event of a call that succeeded.
+/// The event of a call with this response.
 pub(super) fn succeeded<'a>(
-    call: &Call,
+    response: ResponseKind,
     api_request_id: Option<&'a str>,
     evidence: &'a Evidence,
+    wait: Option<Duration>,
 ) -> Event<'a> {
-    match call {
-        Call::Detach { dry_run: true, .. } if evidence.detach_accepted == 0 => {
-            Event::DryRunPassed { api_request_id }
-        }
-        Call::Detach { .. } => Event::DetachAccepted { api_request_id },
-        Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => {
-            Event::Read { action: call.action(), evidence }
-        }
+    match response {
+        ResponseKind::SecurityGroups => Event::Read { action: Action::ListSecurityGroups, evidence, wait },
+        ResponseKind::Endpoints => Event::Read { action: Action::ListEndpoints, evidence, wait },
+        ResponseKind::Accepted => Event::DetachAccepted { api_request_id, wait },
+        ResponseKind::DryRunPassed => Event::DryRunPassed { api_request_id },
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock::Clock;
 
-/// The limits of a run. Only tests use other values than the default.
+/// The limits of a run. The default is that of an invocation of the worker; tests shorten it, and a program without
+/// Lambda's limits sets longer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
     /// How long a run waits: a longer wait costs compute time, a shorter one costs receives.

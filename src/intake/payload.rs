@@ -26,13 +26,13 @@ pub enum Payload {
         /// The trigger of their requests.
         trigger: Trigger,
         /// At least one. Only an SNS topic delivers several at once.
-        events: Vec<Event>,
+        events: Vec<RequestEvent>,
     },
 }
 
 /// The text of one request or of a list of requests.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct RequestEvent {
     /// The id that every delivery of the event has. It is not empty.
     pub id: Option<String>,
     /// JSON, not parsed yet.
@@ -72,7 +72,7 @@ pub enum UnsupportedPayload {
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "requestContext")]
-    context: Option<Object<Context>>,
+    context: Option<Object<RequestContext>>,
     #[serde(rename = "httpMethod")]
     http_method: Option<Box<RawValue>>,
     #[serde(rename = "Records")]
@@ -86,7 +86,7 @@ struct Shape {
 }
 
 #[derive(Deserialize)]
-struct Context {
+struct RequestContext {
     http: Option<Box<RawValue>>,
     stage: Option<String>,
 }
@@ -113,7 +113,7 @@ impl Payload {
             .map_err(|error| UnsupportedPayload::Unreadable { line: error.line(), column: error.column() })?;
         match shape {
             Shape { failed: Some(_), .. } => Err(UnsupportedPayload::FailureRecord),
-            Shape { context: Some(Object(Context { http: Some(_), stage })), .. } => {
+            Shape { context: Some(Object(RequestContext { http: Some(_), stage })), .. } => {
                 let call = HttpCall::parse(payload, stage.as_deref());
                 Ok(call.map_or(Self::InvalidCall, |call| Self::Call(Box::new(call))))
             }
@@ -124,14 +124,14 @@ impl Payload {
             Shape { detail_type: Some(detail_type), detail, id, .. } if detail_type == DETAIL_TYPE => {
                 let id = id.and_then(|id| serde_json::from_str(id.get()).ok()).filter(is_not_empty);
                 let body = detail.as_deref().map_or("null", RawValue::get).to_owned();
-                Ok(Self::one(Trigger::Event, Event { id, body }))
+                Ok(Self::one(Trigger::Event, RequestEvent { id, body }))
             }
             Shape { detail_type: Some(_), .. } => Err(UnsupportedPayload::DetailType),
-            _ => Ok(Self::one(Trigger::Schedule, Event { id: None, body: payload.get().to_owned() })),
+            _ => Ok(Self::one(Trigger::Schedule, RequestEvent { id: None, body: payload.get().to_owned() })),
         }
     }
 
-    fn one(trigger: Trigger, event: Event) -> Self {
+    fn one(trigger: Trigger, event: RequestEvent) -> Self {
         Self::Events { trigger, events: vec![event] }
     }
 }
@@ -145,7 +145,7 @@ fn is_not_empty(id: &String) -> bool {
 fn notifications(records: Vec<Object<Record>>) -> Result<Payload, UnsupportedPayload> {
     let event = |Object(record)| match record {
         Record { event_source: Some(source), sns: Some(Object(sns)) } if source == "aws:sns" => {
-            Ok(Event { id: sns.message_id.filter(is_not_empty), body: sns.message })
+            Ok(RequestEvent { id: sns.message_id.filter(is_not_empty), body: sns.message })
         }
         _ => Err(UnsupportedPayload::Records),
     };
@@ -166,15 +166,15 @@ mod tests {
         Payload::parse(&RawValue::from_string(payload.to_string()).unwrap())
     }
 
-    fn events(payload: &Value) -> (Trigger, Vec<Event>) {
+    fn events(payload: &Value) -> (Trigger, Vec<RequestEvent>) {
         match parse(payload) {
             Ok(Payload::Events { trigger, events }) => (trigger, events),
             other => panic!("{other:?}"),
         }
     }
 
-    fn event(id: Option<&str>, body: &str) -> Event {
-        Event { id: id.map(str::to_owned), body: body.to_owned() }
+    fn event(id: Option<&str>, body: &str) -> RequestEvent {
+        RequestEvent { id: id.map(str::to_owned), body: body.to_owned() }
     }
 
     #[test]

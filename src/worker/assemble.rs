@@ -9,10 +9,10 @@ use crate::config::WorkerConfig;
 use crate::detach::Limits;
 use crate::drive::time_budget::TimeLimits;
 
+use super::Worker;
 use super::bus::EventBridge;
-use super::deferral::DeferralLimits;
 use super::queue::Sqs;
-use super::{Settings, Worker};
+use super::settings::{DeferralLimits, Settings};
 
 /// The worker of production.
 pub type LiveWorker = Worker<Https, Sqs, EventBridge>;

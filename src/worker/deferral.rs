@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{Span, info, warn};
 
+use super::Worker;
+use super::context::Context;
 use super::queue::{Delivery, Queue};
-use super::settlement::Received;
-use super::{Context, Worker};
+use super::received::Received;
 use crate::alibaba::transport::Transport;
 use crate::aws;
 use crate::drive::observer::Event;
@@ -15,36 +16,11 @@ use crate::drive::observer::Event;
 /// Jitter added to a visibility timeout, as a share of it.
 const JITTER: f64 = 0.2;
 
-/// The visibility timeouts of returned messages. Only tests use other values than the default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DeferralLimits {
-    /// After the first receive; doubled with every further one.
-    pub visibility_min: Duration,
-    /// The ceiling, so that a lane is read about once a minute.
-    pub visibility_max: Duration,
-}
-
-impl Default for DeferralLimits {
-    fn default() -> Self {
-        Self { visibility_min: Duration::from_secs(5), visibility_max: Duration::from_mins(1) }
-    }
-}
-
-impl DeferralLimits {
-    /// The visibility timeout after this many receives, before jitter: 5 s, 10 s, 20 s, 40 s, 60 s.
-    #[must_use]
-    pub fn visibility(&self, receive_count: u32) -> Duration {
-        let doubled = 2_u32.checked_pow(receive_count.saturating_sub(1));
-        let grown = doubled.and_then(|factor| self.visibility_min.checked_mul(factor));
-        grown.unwrap_or(self.visibility_max).min(self.visibility_max)
-    }
-}
-
 /// The message is not finished: it goes back to the queue, and the rest of its lane with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deferral {
+pub(super) struct Deferral {
     /// Until the queue delivers it again.
-    pub visibility: Duration,
+    visibility: Duration,
 }
 
 impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
@@ -92,17 +68,5 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
             });
         }
         rest.into_iter().map(|delivery| delivery.message_id).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn visibility_timeout_doubles_up_to_a_minute() {
-        let limits = DeferralLimits::default();
-        let seconds = [1, 2, 3, 4, 5, 6, 1000, u32::MAX].map(|n| limits.visibility(n).as_secs());
-        assert_eq!(seconds, [5, 10, 20, 40, 60, 60, 60, 60]);
     }
 }

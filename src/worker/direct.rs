@@ -4,9 +4,10 @@
 use thiserror::Error;
 use tracing::{Instrument, error};
 
+use super::Worker;
 use super::bus::Bus;
-use super::settlement::request_span;
-use super::{Context, Worker};
+use super::context::Context;
+use super::received::request_span;
 use crate::alibaba::transport::Transport;
 use crate::aws;
 use crate::completion::{Circumstances, Completion, Detail};
@@ -83,8 +84,9 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
         let deadline = started + self.settings.deadline_of(&parsed.subject);
         // The caller waits for the response, so the request counts in the share of the quota and does not wait for it.
         self.share.take(&request.region_id, started, started);
-        let attempt = Attempt { request, request_id, is_first_delivery: true, deadline };
-        match drive(&self.cloud, &attempt, self.settings.limits, &context.run, &*self.observer).await {
+        let observer = &*self.observer;
+        let attempt = Attempt { request, request_id, observer, is_first_delivery: true, deadline };
+        match drive(&self.cloud, &attempt, self.settings.limits, &context.run).await {
             Ended::Finished(outcome, evidence) => (outcome, evidence),
             Ended::Unfinished { evidence, .. } => (Outcome::Unconfirmed(TimeExpired::Invocation), evidence),
         }

@@ -9,10 +9,12 @@ use thiserror::Error;
 use tracing::error;
 
 use super::bus::Bus;
+use super::context::Context;
 use super::direct::Unpublished;
 use super::queue::{Delivery, Queue, Unidentified};
-use super::{Context, Worker, batch};
+use super::{Worker, batch};
 use crate::alibaba::transport::Transport;
+use crate::aws;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};
 
@@ -54,7 +56,7 @@ impl From<HandlerError> for Diagnostic {
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
             HandlerError::UnwritableAnswer(_) => "UnwritableAnswer",
         };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        Self { error_type: error_type.to_owned(), error_message: aws::cause(&error) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::request::RegionId;
 /// of the account.
 const REQUESTS_MAX: usize = 480;
 
-/// A whole batch begins at once, whatever the number of workers: most of them are idle most of the time. With more than 48
+/// A whole batch begins at once, with any number of workers: most of them are idle most of the time. With more than 48
 /// workers the shares together exceed the quota, and a long queue is throttled sometimes.
 const REQUESTS_MIN: usize = 10;
 

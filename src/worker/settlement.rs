@@ -3,12 +3,14 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::{Span, error, info_span, warn};
+use tracing::{error, warn};
 
+use super::Worker;
 use super::bus::Bus;
+use super::context::Context;
 use super::deferral::Deferral;
 use super::queue::{DeadLetter, Delivery, Queue};
-use super::{Context, Worker};
+use super::received::Received;
 use crate::alibaba::transport::Transport;
 use crate::aws;
 use crate::completion::reason::Reason;
@@ -16,45 +18,11 @@ use crate::completion::{Circumstances, Completion};
 use crate::detach::{Evidence, Outcome};
 use crate::drive::observer::Event;
 use crate::drive::{Attempt, Ended, drive};
-use crate::request::{
-    self, DetachRequest, EndpointId, Parsed, RegionId, RequestId, SecurityGroupId, Subject,
-};
+use crate::request::{self, DetachRequest, RegionId, RequestId};
 
 /// What a request that waits for its share of the quota must have left then, of the invocation and of its own deadline: most
 /// detaches need less. One that began later would be requested here and confirmed by the next delivery.
 const DETACH_TIME: Duration = Duration::from_secs(15);
-
-/// A delivery and what its body says.
-#[derive(Debug)]
-pub(super) struct Received {
-    pub(super) delivery: Delivery,
-    pub(super) parsed: Parsed,
-}
-
-impl Received {
-    /// The name of the request: its own, the one that a dead-letter copy kept, or the message's.
-    pub(super) fn request_id(&self) -> RequestId {
-        let named = self.parsed.subject.request_id.as_ref().or(self.delivery.request_id.as_ref());
-        named.cloned().unwrap_or_else(|| RequestId::from_source(&self.delivery.message_id))
-    }
-
-    /// The span of every log line about this message.
-    pub(super) fn span(&self, context: &Context<'_>) -> Span {
-        request_span(&self.request_id(), &self.parsed.subject, context)
-    }
-}
-
-/// The span of every log line about a request.
-pub(super) fn request_span(request_id: &RequestId, subject: &Subject, context: &Context<'_>) -> Span {
-    info_span!(
-        "request",
-        request_id = request_id.as_str(),
-        endpoint_id = subject.endpoint_id.as_ref().map(EndpointId::as_str),
-        security_group_id = subject.security_group_id.as_ref().map(SecurityGroupId::as_str),
-        lambda_request_id = context.invocation.lambda_request_id,
-        xray_trace_id = context.invocation.xray_trace_id,
-    )
-}
 
 /// Whether the message is copied to the dead-letter queue before it is deleted.
 fn is_copied(outcome: &Outcome) -> bool {
@@ -123,8 +91,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
         })?;
         let is_first_delivery = received.delivery.receive_count == 1;
-        let attempt = Attempt { request, request_id: &request_id, is_first_delivery, deadline };
-        match drive(&self.cloud, &attempt, self.settings.limits, run, &*self.observer).await {
+        let observer = &*self.observer;
+        let attempt = Attempt { request, request_id: &request_id, observer, is_first_delivery, deadline };
+        match drive(&self.cloud, &attempt, self.settings.limits, run).await {
             Ended::Finished(outcome, evidence) => Ok((outcome, evidence)),
             Ended::Unfinished { not_before, .. } => {
                 Err(self.defer(received, not_before, "not finished in this invocation", context))

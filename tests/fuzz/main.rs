@@ -1,5 +1,5 @@
-//! The parsers of outside bytes on every input that the fuzzer under `fuzz/` has found worth keeping, and on everything
-//! that once broke one of them.
+//! Runs the checks of the parsers of untrusted bytes on every kept input: those that the fuzzer under `fuzz/` found
+//! useful, and those that once found a bug.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use fuzz_checks::TARGETS;
 
-/// Most files of one target, and most bytes of all: what is kept is read by every run of the tests, and by people.
+/// The maximum number of files of one target, and of bytes of all: every run of the tests reads the kept inputs, and so
+/// do people.
 const FILES_MAX: usize = 64;
 const BYTES_MAX: u64 = 300 * 1024;
 
@@ -17,23 +18,23 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus")
 }
 
-/// What is in a folder, in the order of the names.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+/// The files of a directory, sorted by name.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
 }
 
-// One test, so that nothing else holds memory while a check measures its own.
+// One test, so that no other test allocates memory while a check measures its own.
 #[test]
-fn every_kept_input_keeps_every_promise() {
-    let folders: BTreeSet<_> =
+fn kept_inputs_break_no_guarantee() {
+    let directories: BTreeSet<_> =
         files(&corpus()).into_iter().map(|path| path.file_name().expect("a name").to_owned()).collect();
     assert_eq!(
-        folders,
+        directories,
         TARGETS.iter().map(|target| target.name.into()).collect(),
-        "a folder for each target"
+        "every target has a directory"
     );
     let mut bytes = 0;
     for target in &TARGETS {
@@ -42,10 +43,10 @@ fn every_kept_input_keeps_every_promise() {
         for file in &files {
             let input = fs::read(file).expect("an input");
             bytes += input.len() as u64;
-            // What a check says names no file.
+            // The messages of the checks do not name the file.
             println!("{}", file.display());
-            fuzz_checks::hold(target.name, &input);
+            fuzz_checks::check(target.name, &input);
         }
     }
-    assert!(bytes <= BYTES_MAX, "{bytes} bytes are kept, and {BYTES_MAX} is the most");
+    assert!(bytes <= BYTES_MAX, "{bytes} bytes are kept; the maximum is {BYTES_MAX}");
 }

@@ -1,20 +1,20 @@
-//! What a panic looks like in the log of the worker: one JSON line, and nothing beside it.
+//! A panic of the worker is logged as one JSON line, without any other output.
 //!
-//! Without the test harness, whose own panic hook would be in the way: the program starts itself once more, as the
-//! process that panics.
+//! This test runs without the test harness, because the harness installs its own panic hook. The program starts a
+//! second process of itself, which panics.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a test fails by panicking, and reports"
+    reason = "a test fails by panicking and prints its result"
 )]
 
 use std::process::Command;
 
 use privatelink_detach::telemetry::{self, Level};
 
-/// The argument that makes this the process that panics.
+/// The argument of the process that panics.
 const PANIC: &str = "--panic";
 
 fn main() {
@@ -22,13 +22,13 @@ fn main() {
         telemetry::start(Level::default());
         panic!("a {} panic\nof two lines", "planned");
     }
-    a_panic_is_one_line_of_the_log();
+    panic_is_logged_as_one_line();
     println!("1 passed, 0 failed");
 }
 
-fn a_panic_is_one_line_of_the_log() {
-    let itself = std::env::current_exe().expect("this program has a path");
-    let output = Command::new(itself).arg(PANIC).output().expect("it starts");
+fn panic_is_logged_as_one_line() {
+    let program = std::env::current_exe().expect("the path of this program");
+    let output = Command::new(program).arg(PANIC).output().expect("the second process");
     assert!(!output.status.success());
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
     assert_eq!(

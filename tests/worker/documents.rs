@@ -1,4 +1,4 @@
-//! What is written down beside the code, held to the code: runbook, guide, samples.
+//! Checks that the runbook, the guide to credentials and the sample payloads agree with the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,15 +8,15 @@ use privatelink_detach::alibaba::codes;
 use privatelink_detach::alibaba::credentials::ADVICE;
 use serde_json::{Value, json};
 
-use crate::stage::{Setting, Stage};
+use crate::environment::{TestEnvironment, TestSettings};
 
-/// The anchors of a Markdown file's headings, as a repository page makes them.
+/// The anchors that GitHub generates for the headings of a Markdown file.
 fn anchors(markdown: &str) -> BTreeSet<String> {
     let headings = markdown.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let text = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-        kept.collect::<String>().replace(' ', "-")
+        let characters = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        characters.collect::<String>().replace(' ', "-")
     };
     headings.map(anchor).collect()
 }
@@ -27,13 +27,15 @@ fn guide_to_credentials_has_a_row_for_every_code_with_advice() {
         include_str!("../../docs/credentials.md").split_once("\n## What every refusal means\n").unwrap().1;
     let rows: Vec<&str> =
         guide.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
-    for code in ADVICE.iter().flat_map(|advice| advice.codes) {
+    let codes: Vec<_> = ADVICE.iter().flat_map(|advice| advice.codes).collect();
+    assert!(codes.len() > 20 && codes.contains(&&"AuthenticationFail.…"), "{codes:?}");
+    for code in codes {
         assert!(rows.iter().any(|row| row.contains(&format!("`{code}`"))), "{code}");
     }
 }
 
 #[test]
-fn every_code_of_the_table_names_a_section_of_the_runbook() {
+fn every_known_code_names_an_existing_runbook_section() {
     let anchors = anchors(include_str!("../../docs/runbook.md"));
     for row in codes::CODES.iter().chain(&codes::FAMILIES).chain([&codes::OTHER]) {
         assert!(anchors.contains(row.runbook), "{row:?}");
@@ -41,32 +43,32 @@ fn every_code_of_the_table_names_a_section_of_the_runbook() {
 }
 
 #[tokio::test]
-async fn every_reason_names_a_section_that_the_runbook_has() {
+async fn every_reason_names_an_existing_runbook_section() {
     let anchors = anchors(include_str!("../../docs/runbook.md"));
-    let mut seen = BTreeSet::new();
+    let mut checked = BTreeSet::new();
     let mut check = |event: &Value| {
         let runbook = event["reason"]["runbook"].as_str().unwrap();
         let (path, anchor) = runbook.split_once('#').unwrap();
         assert!(Path::new(path).exists() && anchors.contains(anchor), "{runbook}");
-        seen.insert(anchor.to_owned());
+        checked.insert(anchor.to_owned());
     };
     for code in
         privatelink_simulator::codes::ALL.iter().map(|code| code.name).chain(["Forbidden.X", "Unknown"])
     {
-        let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
+        let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
         let detach = privatelink_simulator::Action::DetachSecurityGroupFromVpcEndpoint;
         let fault =
             privatelink_simulator::Fault::on(detach, privatelink_simulator::Effect::code(code)).nth(1);
-        stage.cloud.cloud().inject(fault);
+        env.cloud.cloud().inject(fault);
         let body = json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a",
             "client_token": "mine" });
-        let reply = stage.invoke(&body.to_string()).await.unwrap();
+        let reply = env.invoke(&body.to_string()).await.unwrap();
         if reply["reason"].is_object() {
             check(&reply);
         }
     }
-    assert!(seen.len() >= 8, "{seen:?}");
-    let closed = [
+    assert!(checked.len() >= 8, "{checked:?}");
+    let all_anchors = [
         "invalidrequest",
         "regionnotallowed",
         "protectedsecuritygroup",
@@ -83,14 +85,13 @@ async fn every_reason_names_a_section_that_the_runbook_has() {
         "endpointoperationdenied",
         "any-other-code",
     ];
-    for anchor in closed {
+    for anchor in all_anchors {
         assert!(anchors.contains(anchor), "{anchor}");
     }
 }
 
-/// What each sample of the worker in `events/` ends as.
 #[tokio::test]
-async fn every_sample_ends_as_its_name_says() {
+async fn every_worker_sample_ends_with_its_expected_outcomes() {
     let expected: [(&str, &[&str]); 12] = [
         ("direct-detach", &["detached"]),
         ("direct-dry-run", &["dry_run_passed"]),
@@ -126,39 +127,44 @@ async fn every_sample_ends_as_its_name_says() {
     assert_eq!(files, expected.iter().map(|(name, _)| format!("{name}.json")).collect());
     for (name, outcomes) in expected {
         let world = std::fs::read("examples/demo/world.json").unwrap();
-        let mut setting =
-            Setting { seed: privatelink_simulator::Seed::from_json(&world).unwrap(), ..Setting::default() };
-        setting.seed.settings.detach_takes = Duration::from_millis(60);
-        setting.seed.faults.clear();
-        for endpoint in &mut setting.seed.endpoints {
+        let mut settings = TestSettings {
+            seed: privatelink_simulator::Seed::from_json(&world).unwrap(),
+            ..TestSettings::default()
+        };
+        settings.seed.settings.detach_takes = Duration::from_millis(60);
+        settings.seed.faults.clear();
+        for endpoint in &mut settings.seed.endpoints {
             endpoint.task = None;
             endpoint.endpoint_status = "Active".to_owned();
         }
-        let stage = Stage::set(setting).await;
+        let env = TestEnvironment::start(settings).await;
         let payload = std::fs::read_to_string(format!("events/{name}.json")).unwrap();
         let mut event: Value = serde_json::from_str(&payload).unwrap();
-        let sent_at = stage.aws.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        let sent_at = env.aws.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
         for record in event.get_mut("Records").and_then(Value::as_array_mut).into_iter().flatten() {
             record["attributes"]["SentTimestamp"] = sent_at.to_string().into();
         }
-        let reply = stage.invoke(&event.to_string()).await.unwrap();
+        let reply = env.invoke(&event.to_string()).await.unwrap();
         if event["Records"].is_array() {
             assert_eq!(reply, json!({ "batchItemFailures": [] }), "{name}");
         }
         if name == "queue-no-body" {
-            let letters = stage.dead_letters();
+            let dead_letters = env.dead_letters();
             let source = event["Records"][0]["messageId"].as_str();
-            assert_eq!((letters[0].body.as_str(), letters[0].deduplication_id.as_deref()), ("null", source));
             assert_eq!(
-                letters[0].group.as_deref(),
+                (dead_letters[0].body.as_str(), dead_letters[0].deduplication_id.as_deref()),
+                ("null", source)
+            );
+            assert_eq!(
+                dead_letters[0].group.as_deref(),
                 event["Records"][0]["attributes"]["MessageGroupId"].as_str()
             );
         }
-        let mut seen: Vec<_> =
-            stage.events().iter().map(|e| e["outcome"].as_str().unwrap().to_owned()).collect();
+        let mut actual: Vec<_> =
+            env.events().iter().map(|e| e["outcome"].as_str().unwrap().to_owned()).collect();
         let mut outcomes = outcomes.to_vec();
-        seen.sort();
+        actual.sort();
         outcomes.sort_unstable();
-        assert_eq!(seen, outcomes, "{name}");
+        assert_eq!(actual, outcomes, "{name}");
     }
 }

@@ -1,4 +1,4 @@
-//! Every row of the error table and every broken answer, at every call.
+//! Every row of the error table and every unreadable response, for every call.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::StatusCode;
 use privatelink_simulator::{Action, Effect, Fault};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, request};
+use crate::environment::{TestEnvironment, request};
 
 const CALLS: [Action; 3] = [
     Action::DetachSecurityGroupFromVpcEndpoint,
@@ -14,8 +14,8 @@ const CALLS: [Action; 3] = [
     Action::ListVpcEndpoints,
 ];
 
-/// Codes that pass, whichever call meets them.
-const PASSING: [&str; 27] = [
+/// Codes that are transient for every call.
+const TRANSIENT: [&str; 27] = [
     "EndpointLocked",
     "ConcurrentCallNotSupported",
     "EndpointConnectionOperationDenied",
@@ -45,8 +45,8 @@ const PASSING: [&str; 27] = [
     "IdempotentParameterMismatch",
 ];
 
-/// Codes that last, whichever call meets them.
-const LASTING: [&str; 12] = [
+/// Codes that are permanent for every call.
+const PERMANENT: [&str; 12] = [
     "EndpointMustContainSecurityGroup",
     "GatewayLoadBalancerNotSupportSecurityGroup",
     "EndpointServiceDeleted",
@@ -61,50 +61,54 @@ const LASTING: [&str; 12] = [
     "NeverSeenBefore",
 ];
 
-/// The event of a detach whose first call of this action meets a fault.
-async fn after(fault: Fault) -> (Stage, Value) {
-    let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
-    stage.cloud.cloud().inject(fault);
-    let event = stage.detach("sg-a").await;
-    (stage, event)
+/// Runs a detach with an injected fault.
+async fn detach_with(fault: Fault) -> (TestEnvironment, Value) {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    env.cloud.cloud().inject(fault);
+    let event = env.detach("sg-a").await;
+    (env, event)
 }
 
 #[tokio::test]
-async fn a_code_that_passes_costs_a_retry_and_nothing_else() {
-    for code in PASSING {
+async fn transient_code_costs_exactly_one_retry() {
+    for code in TRANSIENT {
         for call in CALLS {
-            let (stage, event) = after(Fault::on(call, Effect::code(code)).nth(1)).await;
+            let (env, event) = detach_with(Fault::on(call, Effect::code(code)).nth(1)).await;
             assert_eq!(event["outcome"], "detached", "{code} at {call:?}: {event:#}");
             assert_eq!(event["effort"]["retries"], json!({ code: 1 }), "{code} at {call:?}");
-            assert_eq!(stage.cloud.cloud().counts().endpoint("ep-a").detaches_accepted, 1);
+            assert_eq!(env.cloud.cloud().counts().endpoint("ep-a").detaches_accepted, 1);
         }
     }
 }
 
 #[tokio::test]
-async fn a_code_that_lasts_is_the_reason_of_a_refusal() {
-    for code in LASTING {
+async fn permanent_code_is_the_reason_of_the_refusal() {
+    for code in PERMANENT {
         for call in CALLS {
-            let (stage, event) = after(Fault::on(call, Effect::code(code)).nth(1)).await;
+            let (env, event) = detach_with(Fault::on(call, Effect::code(code)).nth(1)).await;
             assert_eq!(
                 (&event["outcome"], &event["reason"]["code"]),
                 (&json!("refused"), &json!(code)),
                 "{call:?}"
             );
             for text in ["message", "advice", "runbook"] {
-                assert!(event["reason"][text].as_str().unwrap().len() > 20, "{code} has its {text}");
+                assert!(event["reason"][text].as_str().unwrap().len() > 20, "{code} has a {text}");
             }
             let is_denial = code == "NoPermission" || code.starts_with("Forbidden.");
-            assert_eq!(stage.dead_letters().len(), usize::from(is_denial), "{code}: only a denial is copied");
-            assert!(stage.is_attached("ep-a", "sg-a"));
+            assert_eq!(
+                env.dead_letters().len(),
+                usize::from(is_denial),
+                "{code}: only a denial has a dead-letter copy"
+            );
+            assert!(env.is_attached("ep-a", "sg-a"));
         }
     }
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_found_is_refused_while_it_is_listed() {
+async fn security_group_not_found_for_a_listed_group_is_refused() {
     let detach = Action::DetachSecurityGroupFromVpcEndpoint;
-    let (_, event) = after(Fault::on(detach, Effect::code("SecurityGroupNotFound"))).await;
+    let (_, event) = detach_with(Fault::on(detach, Effect::code("SecurityGroupNotFound"))).await;
     assert_eq!(
         (&event["outcome"], &event["reason"]["code"]),
         (&json!("refused"), &json!("SecurityGroupNotFound"))
@@ -112,46 +116,46 @@ async fn a_group_that_is_not_found_is_refused_while_it_is_listed() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_not_found_beside_its_record_is_doubted() {
+async fn endpoint_not_found_is_inconclusive_while_the_record_exists() {
     for call in CALLS {
-        let (_, event) = after(Fault::on(call, Effect::code("EndpointNotFound")).nth(1)).await;
+        let (_, event) = detach_with(Fault::on(call, Effect::code("EndpointNotFound")).nth(1)).await;
         assert_eq!(event["outcome"], "detached", "{call:?}: {event:#}");
     }
 }
 
 #[tokio::test]
-async fn a_state_that_forbids_it_twice_at_rest_is_refused() {
+async fn repeated_state_error_on_a_stable_endpoint_is_refused() {
     let detach = Action::DetachSecurityGroupFromVpcEndpoint;
     for code in ["EndpointOperationDenied", "IncorrectStatus.VpcEndpoint"] {
-        let (stage, event) = after(Fault::on(detach, Effect::code(code))).await;
+        let (env, event) = detach_with(Fault::on(detach, Effect::code(code))).await;
         assert_eq!((&event["outcome"], &event["reason"]["code"]), (&json!("refused"), &json!(code)));
-        assert_eq!(stage.calls(detach), 2, "one more try after a look");
+        assert_eq!(env.calls(detach), 2, "one more call after a read");
     }
 }
 
 #[tokio::test]
-async fn a_callers_token_that_does_not_match_is_the_callers_to_know() {
+async fn mismatch_of_the_requests_client_token_is_refused() {
     for code in ["IdempotenceSignatureMismatch", "IdempotentParameterMismatch"] {
-        let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
+        let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
         let detach = Action::DetachSecurityGroupFromVpcEndpoint;
-        stage.cloud.cloud().inject(Fault::on(detach, Effect::code(code)).nth(1));
+        env.cloud.cloud().inject(Fault::on(detach, Effect::code(code)).nth(1));
         let mut body = request("ep-a", "sg-a");
         body["client_token"] = json!("mine");
-        stage.send(&body);
-        stage.run().await;
-        assert_eq!(stage.only_event()["reason"]["code"], code);
+        env.send(&body);
+        env.run().await;
+        assert_eq!(env.only_event()["reason"]["code"], code);
     }
 }
 
 #[tokio::test]
-async fn a_dry_run_code_to_a_real_detach_is_doubted() {
+async fn dry_run_code_for_a_real_detach_is_inconclusive() {
     let detach = Action::DetachSecurityGroupFromVpcEndpoint;
-    let (_, event) = after(Fault::on(detach, Effect::code("DryRunOperation")).nth(1)).await;
+    let (_, event) = detach_with(Fault::on(detach, Effect::code("DryRunOperation")).nth(1)).await;
     assert_eq!(event["outcome"], "detached");
 }
 
-/// Answers that cannot be read, and what they are called.
-fn broken() -> Vec<(Effect, &'static str)> {
+/// Unreadable responses, with the names under which `retries` counts them.
+fn unreadable() -> Vec<(Effect, &'static str)> {
     vec![
         (Effect::Hang, "Timeout"),
         (Effect::Reset, "ConnectionLost"),
@@ -170,10 +174,10 @@ fn broken() -> Vec<(Effect, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_broken_answer_before_the_call_was_carried_out_costs_a_retry() {
-    for (effect, name) in broken() {
+async fn unreadable_response_before_execution_costs_one_retry() {
+    for (effect, name) in unreadable() {
         for call in CALLS {
-            let (_, event) = after(Fault::on(call, effect.clone()).nth(1)).await;
+            let (_, event) = detach_with(Fault::on(call, effect.clone()).nth(1)).await;
             assert_eq!(event["outcome"], "detached", "{effect:?} at {call:?}: {event:#}");
             assert_eq!(event["effort"]["retries"], json!({ name: 1 }), "{effect:?} at {call:?}");
         }
@@ -181,22 +185,22 @@ async fn a_broken_answer_before_the_call_was_carried_out_costs_a_retry() {
 }
 
 #[tokio::test]
-async fn an_answer_lost_after_the_detach_was_carried_out_makes_no_second_detach() {
-    for (effect, name) in broken() {
+async fn response_lost_after_execution_causes_no_second_detach() {
+    for (effect, name) in unreadable() {
         let detach = Action::DetachSecurityGroupFromVpcEndpoint;
-        let (stage, event) = after(Fault::on(detach, effect.clone()).nth(1).after_execution()).await;
+        let (env, event) = detach_with(Fault::on(detach, effect.clone()).nth(1).after_execution()).await;
         assert_eq!(event["outcome"], "detached", "{effect:?}: {event:#}");
         assert_eq!(event["effort"]["retries"], json!({ name: 1 }), "{effect:?}");
-        let counts = stage.cloud.cloud().counts().endpoint("ep-a");
+        let counts = env.cloud.cloud().counts().endpoint("ep-a");
         assert_eq!((counts.detaches_accepted, counts.lock_rejections), (1, 0), "{effect:?}");
     }
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_still_an_answer() {
+async fn slow_response_is_used() {
     for call in CALLS {
         let slow = Fault::on(call, Effect::ActualResponse).delayed(Duration::from_millis(100)).nth(1);
-        let (_, event) = after(slow).await;
+        let (_, event) = detach_with(slow).await;
         assert_eq!(
             (&event["outcome"], &event["effort"]["retries"]),
             (&json!("detached"), &json!({})),
@@ -206,27 +210,31 @@ async fn a_slow_answer_is_still_an_answer() {
 }
 
 #[tokio::test]
-async fn pages_that_do_not_add_up_are_never_read_as_absence() {
+async fn inconsistent_pages_never_count_as_absence() {
     for effect in [Effect::RepeatNextToken, Effect::OverstatedTotal { by: 1 }, Effect::RepeatedItem] {
-        let (stage, event) = after(Fault::on(CALLS[1], effect.clone()).next(3)).await;
+        let (env, event) = detach_with(Fault::on(CALLS[1], effect.clone()).next(3)).await;
         assert_eq!(event["outcome"], "detached", "{effect:?}: {event:#}");
         assert!(event["effort"]["retries"]["UnreadableAnswer"].as_u64().unwrap() >= 1, "{effect:?}");
-        assert!(!stage.is_attached("ep-a", "sg-a"));
+        assert!(!env.is_attached("ep-a", "sg-a"));
     }
 }
 
 #[tokio::test]
-async fn a_list_that_never_adds_up_ends_unconfirmed_at_the_deadline() {
-    let stage = Stage::with_groups(&["sg-b"]).await;
-    stage.cloud.cloud().inject(Fault::on(CALLS[1], Effect::OverstatedTotal { by: 1 }));
+async fn list_that_stays_inconsistent_ends_unconfirmed_at_the_deadline() {
+    let env = TestEnvironment::with_groups(&["sg-b"]).await;
+    env.cloud.cloud().inject(Fault::on(CALLS[1], Effect::OverstatedTotal { by: 1 }));
     let mut body = request("ep-a", "sg-a");
     body["deadline_seconds"] = json!(30);
-    stage.send(&body);
-    stage.deliver().await;
-    assert_eq!((stage.waiting(), stage.events().len()), (1, 0), "until then it is neither gone nor given up");
-    stage.aws.advance(Duration::from_secs(31));
-    stage.run().await;
-    let event = stage.only_event();
+    env.send(&body);
+    env.deliver().await;
+    assert_eq!(
+        (env.waiting(), env.events().len()),
+        (1, 0),
+        "before the deadline the request stays in the queue"
+    );
+    env.aws.advance(Duration::from_secs(31));
+    env.run().await;
+    let event = env.only_event();
     assert_eq!(event["outcome"], "unconfirmed");
     assert!(event["reason"]["message"].as_str().unwrap().contains("last error: UnreadableAnswer"));
 }

@@ -1,4 +1,4 @@
-//! Lanes and hand-backs: what goes back, with whom, for how long, and who does not wait for it.
+//! Lanes, and messages that return to the queue: which ones, for how long, and that other lanes do not wait for them.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,30 +7,32 @@ use local_aws::{Action as Aws, Ending, Fault as AwsFault, QueueSettings};
 use privatelink_simulator::{Action, Effect, Fault};
 use serde_json::{Value, json};
 
+use crate::environment::{DEAD_LETTERS, REQUESTS, TestEnvironment, TestSettings, request};
 use crate::log;
-use crate::stage::{DEAD_LETTERS, REQUESTS, Setting, Stage, request};
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 
-/// A stage whose invocations wait no longer than this.
-async fn impatient(endpoints: &[(&str, &[&str])], wait_max: Duration) -> Stage {
-    let mut setting = Setting::with_endpoints(endpoints);
-    setting.time.wait_max = wait_max;
-    Stage::set(setting).await
+/// An environment whose invocations wait at most `wait_max`.
+async fn environment_waiting(endpoints: &[(&str, &[&str])], wait_max: Duration) -> TestEnvironment {
+    let mut settings = TestSettings::with_endpoints(endpoints);
+    settings.time.wait_max = wait_max;
+    TestEnvironment::start(settings).await
 }
 
-fn hold(stage: &Stage, endpoint: &str) {
-    assert!(stage.cloud.cloud().hold_endpoint(endpoint, Duration::from_hours(1), SystemTime::now()));
+/// Locks an endpoint for an hour, as another client's operation does.
+fn lock(env: &TestEnvironment, endpoint: &str) {
+    assert!(env.cloud.cloud().hold_endpoint(endpoint, Duration::from_hours(1), SystemTime::now()));
 }
 
-/// Visibility timeouts of the messages in the request queue, in its order.
-fn visibilities(stage: &Stage) -> Vec<f64> {
-    let now = stage.aws.now();
-    let queues = stage.aws.queues();
+/// The visibility timeouts of the messages in the request queue, in seconds, in the order of the queue.
+fn visibility_timeouts(env: &TestEnvironment) -> Vec<f64> {
+    let now = env.aws.now();
+    let queues = env.aws.queues();
     let messages = queues.messages(REQUESTS).unwrap();
     messages.iter().map(|m| m.visible_at.duration_since(now).unwrap_or_default().as_secs_f64()).collect()
 }
 
+/// The ids of the messages that the worker reported as failed.
 fn failed(verdict: &Verdict) -> Vec<&str> {
     match verdict {
         Verdict::SomeFailed(ids) => ids.iter().map(String::as_str).collect(),
@@ -39,248 +41,260 @@ fn failed(verdict: &Verdict) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn nine_detaches_of_one_endpoint_disturb_neither_each_other_nor_the_lock() {
+async fn nine_detaches_of_one_endpoint_run_one_at_a_time_without_lock_rejections() {
     let groups = ["sg-0", "sg-1", "sg-2", "sg-3", "sg-4", "sg-5", "sg-6", "sg-7", "sg-8", "sg-9"];
-    let stage = Stage::with_groups(&groups).await;
+    let env = TestEnvironment::with_groups(&groups).await;
     for group in &groups[..9] {
-        stage.send(&request("ep-a", group));
+        env.send(&request("ep-a", group));
     }
-    stage.run().await;
-    assert_eq!(stage.events().iter().filter(|event| event["outcome"] == "detached").count(), 9);
-    let counts = stage.cloud.cloud().counts().endpoint("ep-a");
-    assert_eq!((counts.detaches_accepted, counts.calls[&DETACH]), (9, 9), "nine accepted, none in vain");
+    env.run().await;
+    assert_eq!(env.events().iter().filter(|event| event["outcome"] == "detached").count(), 9);
+    let counts = env.cloud.cloud().counts().endpoint("ep-a");
+    assert_eq!((counts.detaches_accepted, counts.calls[&DETACH]), (9, 9), "each Detach call is accepted");
     assert_eq!((counts.lock_rejections, counts.detaches_in_flight_max), (0, 1));
 }
 
 #[tokio::test]
-async fn ten_lanes_fit_into_an_invocation_that_is_too_short_for_them_in_turn() {
+async fn ten_lanes_run_concurrently_within_one_invocation() {
     let names: Vec<String> = (0..10).map(|n| format!("ep-{n}")).collect();
     let endpoints: Vec<(&str, &[&str])> =
         names.iter().map(|name| (name.as_str(), &["sg-a", "sg-b"] as &[&str])).collect();
-    let mut setting = Setting::with_endpoints(&endpoints);
-    // In turn they would need 6 s of the 3 s that an invocation waits here.
-    setting.seed.settings.detach_takes = Duration::from_millis(600);
-    let stage = Stage::set(setting).await;
+    let mut settings = TestSettings::with_endpoints(&endpoints);
+    // One after the other, the lanes would take 6 s. The invocation waits at most 3 s.
+    settings.seed.settings.detach_takes = Duration::from_millis(600);
+    let env = TestEnvironment::start(settings).await;
     for name in &names {
-        stage.send(&request(name, "sg-a"));
+        env.send(&request(name, "sg-a"));
     }
-    assert_eq!(stage.deliver().await, Verdict::AllSucceeded(Success::EmptyList));
-    assert_eq!(stage.events().iter().filter(|event| event["outcome"] == "detached").count(), 10);
+    assert_eq!(env.deliver().await, Verdict::AllSucceeded(Success::EmptyList));
+    assert_eq!(env.events().iter().filter(|event| event["outcome"] == "detached").count(), 10);
 }
 
 #[tokio::test]
-async fn a_slow_lane_delays_nobody() {
-    let stage = Stage::set(Setting::with_endpoints(&[
+async fn slow_lane_delays_no_other_lane() {
+    let env = TestEnvironment::start(TestSettings::with_endpoints(&[
         ("ep-slow", &["sg-a", "sg-b"]),
         ("ep-1", &["sg-a", "sg-b"]),
         ("ep-2", &["sg-a", "sg-b"]),
     ]))
     .await;
-    hold(&stage, "ep-slow");
+    lock(&env, "ep-slow");
     for endpoint in ["ep-slow", "ep-1", "ep-2"] {
-        stage.send(&request(endpoint, "sg-a"));
+        env.send(&request(endpoint, "sg-a"));
     }
-    let others_left = stage.aws.until(|view| {
+    let others_settled = env.aws.until(|view| {
         let deleted = view.journal.iter().filter(|entry| entry.action == Aws::DeleteMessage);
         view.bus.events().len() == 2 && deleted.count() == 2
     });
     tokio::select! {
         biased;
-        left = others_left => left.unwrap(),
-        verdict = stage.deliver() => panic!("the slow lane ended first: {verdict:?}"),
+        settled = others_settled => settled.unwrap(),
+        verdict = env.deliver() => panic!("the invocation ended before the other lanes: {verdict:?}"),
     }
-    assert_eq!(stage.waiting(), 1);
+    assert_eq!(env.waiting(), 1);
 }
 
 #[tokio::test]
-async fn what_is_not_finished_goes_back_with_its_followers_and_nobody_else() {
-    let stage = impatient(
+async fn unfinished_request_returns_to_the_queue_with_only_the_rest_of_its_lane() {
+    let env = environment_waiting(
         &[("ep-a", &["sg-a", "sg-b", "sg-c"]), ("ep-b", &["sg-a", "sg-b"])],
         Duration::from_millis(1500),
     )
     .await;
-    hold(&stage, "ep-a");
-    let first = stage.send(&request("ep-a", "sg-a"));
-    let other = stage.send(&request("ep-b", "sg-a"));
-    let second = stage.send(&request("ep-a", "sg-b"));
-    let verdict = stage.deliver().await;
+    lock(&env, "ep-a");
+    let first = env.send(&request("ep-a", "sg-a"));
+    let other = env.send(&request("ep-b", "sg-a"));
+    let second = env.send(&request("ep-a", "sg-b"));
+    let verdict = env.deliver().await;
 
     let mut expected = vec![first.as_str(), second.as_str()];
     expected.sort_unstable();
     assert_eq!(failed(&verdict), expected);
-    assert_eq!(stage.only_event()["request_id"], other.as_str());
-    let waits = visibilities(&stage);
-    assert!((4.5..=6.0).contains(&waits[0]), "5 s and up to a fifth, rounded up: {waits:?}");
-    assert!((waits[0] - waits[1]).abs() < 0.01, "the follower waits as long: {waits:?}");
-    assert_eq!(stage.calls(DETACH), 1, "the follower was not touched");
+    assert_eq!(env.only_event()["request_id"], other.as_str());
+    let waits = visibility_timeouts(&env);
+    assert!((4.5..=6.0).contains(&waits[0]), "5 s plus up to 20 %, rounded up: {waits:?}");
+    assert!((waits[0] - waits[1]).abs() < 0.01, "the second message waits as long: {waits:?}");
+    assert_eq!(env.calls(DETACH), 1, "only the other lane calls Detach");
     let visibility_calls =
-        stage.aws_calls().into_iter().filter(|call| *call == Aws::ChangeMessageVisibilityBatch);
+        env.aws_calls().into_iter().filter(|call| *call == Aws::ChangeMessageVisibilityBatch);
     assert_eq!(visibility_calls.count(), 1, "one call for the whole lane");
-    let is_told =
+    let is_logged =
         |line: &Value| line["message"].as_str().unwrap().starts_with("returned to the queue untouched");
-    assert_eq!(log::lines().into_iter().filter(is_told).count(), 1, "of the follower, and not of its head");
+    assert_eq!(log::lines().into_iter().filter(is_logged).count(), 1, "one line, for the second message");
 }
 
 #[tokio::test]
-async fn hand_backs_grow_with_every_receive() {
-    let stage = impatient(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(60)).await;
-    hold(&stage, "ep-a");
-    stage.send(&request("ep-a", "sg-a"));
+async fn visibility_timeout_grows_with_every_receive() {
+    let env = environment_waiting(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(60)).await;
+    lock(&env, "ep-a");
+    env.send(&request("ep-a", "sg-a"));
     for seconds in [5.0, 10.0, 20.0, 40.0, 60.0, 60.0] {
-        stage.deliver().await;
-        let wait = visibilities(&stage)[0];
+        env.deliver().await;
+        let wait = visibility_timeouts(&env)[0];
         assert!((seconds * 0.95..=seconds * 1.2 + 1.0).contains(&wait), "{seconds}: {wait}");
-        stage.aws.advance(stage.next_delivery_in().unwrap());
+        env.aws.advance(env.next_delivery_in().unwrap());
     }
 }
 
 #[tokio::test]
-async fn a_request_that_outlives_three_invocations_counts_its_deliveries() {
-    let stage = impatient(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(1500)).await;
-    hold(&stage, "ep-a");
-    stage.send(&request("ep-a", "sg-a"));
+async fn request_that_takes_several_invocations_counts_its_deliveries() {
+    let env = environment_waiting(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(1500)).await;
+    lock(&env, "ep-a");
+    env.send(&request("ep-a", "sg-a"));
     for _ in 0..3 {
-        stage.deliver().await;
-        stage.aws.advance(stage.next_delivery_in().unwrap());
+        env.deliver().await;
+        env.aws.advance(env.next_delivery_in().unwrap());
     }
-    stage.cloud.cloud().change_endpoint("ep-a", SystemTime::now(), |endpoint| {
+    env.cloud.cloud().change_endpoint("ep-a", SystemTime::now(), |endpoint| {
         endpoint.task = None;
         endpoint.endpoint_status = "Active".to_owned();
     });
-    stage.run().await;
-    let event = stage.only_event();
+    env.run().await;
+    let event = env.only_event();
     assert_eq!(event["outcome"], "detached");
     assert!(event["effort"]["deliveries"].as_u64().unwrap() >= 4);
-    assert!(event["duration_ms"].as_u64().unwrap() > 30_000, "counted from when the queue accepted it");
+    assert!(event["duration_ms"].as_u64().unwrap() > 30_000, "counted from SentTimestamp");
 }
 
 #[tokio::test]
-async fn a_throttled_region_is_left_alone_by_every_lane_as_long_as_it_asks() {
-    let stage =
-        Stage::set(Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b"]), ("ep-b", &["sg-a", "sg-b"])]))
-            .await;
+async fn throttled_region_gets_no_call_from_any_lane_before_its_hint_has_passed() {
+    let env = TestEnvironment::start(TestSettings::with_endpoints(&[
+        ("ep-a", &["sg-a", "sg-b"]),
+        ("ep-b", &["sg-a", "sg-b"]),
+    ]))
+    .await;
     let throttled = Effect::throttled(Duration::from_secs(90));
-    stage.cloud.cloud().inject(Fault::on(DETACH, throttled).for_endpoint("ep-a").nth(1));
-    // The other lane is held up until the first has met the quota.
+    env.cloud.cloud().inject(Fault::on(DETACH, throttled).for_endpoint("ep-a").nth(1));
+    // Delays the second lane until the first one is throttled.
     let slow =
         Fault::on(Action::ListVpcEndpoints, Effect::ActualResponse).delayed(Duration::from_millis(200));
-    stage.cloud.cloud().inject(slow.for_endpoint("ep-b").nth(1));
-    stage.send(&request("ep-a", "sg-a"));
-    stage.send(&request("ep-b", "sg-a"));
-    let verdict = stage.deliver().await;
+    env.cloud.cloud().inject(slow.for_endpoint("ep-b").nth(1));
+    env.send(&request("ep-a", "sg-a"));
+    env.send(&request("ep-b", "sg-a"));
+    let verdict = env.deliver().await;
     assert_eq!(failed(&verdict).len(), 2);
-    let waits = visibilities(&stage);
-    assert!(waits.iter().all(|wait| (88.0..=91.0).contains(wait)), "as long as the hint: {waits:?}");
+    let waits = visibility_timeouts(&env);
+    assert!(waits.iter().all(|wait| (88.0..=91.0).contains(wait)), "as long as the hint says: {waits:?}");
     {
-        let cloud = stage.cloud.cloud();
-        let met = cloud.journal().iter().position(|entry| entry.code.is_some()).unwrap();
-        assert_eq!(cloud.journal().len(), met + 1, "nothing more was called: {:?}", &cloud.journal()[met..]);
+        let cloud = env.cloud.cloud();
+        let throttled_at = cloud.journal().iter().position(|entry| entry.code.is_some()).unwrap();
+        assert_eq!(
+            cloud.journal().len(),
+            throttled_at + 1,
+            "no call after it: {:?}",
+            &cloud.journal()[throttled_at..]
+        );
     }
 }
 
 #[tokio::test]
-async fn a_hint_of_a_service_that_is_down_makes_the_hand_back_longer_too() {
-    let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
+async fn retry_hint_of_an_unavailable_service_extends_the_visibility_timeout() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
     let mut headers = http::HeaderMap::new();
     headers.insert("x-acs-retry-after", http::HeaderValue::from_static("80000"));
     let code = "ServiceUnavailable".to_owned();
-    let down = Effect::Code { code, status: None, message: None, headers };
-    stage.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, down).nth(1));
-    stage.send(&request("ep-a", "sg-a"));
-    stage.deliver().await;
-    assert!((78.0..=81.0).contains(&visibilities(&stage)[0]), "{:?}", visibilities(&stage));
+    let unavailable = Effect::Code { code, status: None, message: None, headers };
+    env.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, unavailable).nth(1));
+    env.send(&request("ep-a", "sg-a"));
+    env.deliver().await;
+    assert!((78.0..=81.0).contains(&visibility_timeouts(&env)[0]), "{:?}", visibility_timeouts(&env));
 }
 
 #[tokio::test]
-async fn an_absurd_hint_is_capped_at_two_minutes() {
-    let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
-    let hours = Effect::throttled(Duration::from_hours(100));
-    stage.cloud.cloud().inject(Fault::on(DETACH, hours).nth(1));
-    stage.send(&request("ep-a", "sg-a"));
-    stage.deliver().await;
-    assert!((110.0..=121.0).contains(&visibilities(&stage)[0]), "{:?}", visibilities(&stage));
+async fn retry_hint_is_capped_at_two_minutes() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    let throttled = Effect::throttled(Duration::from_hours(100));
+    env.cloud.cloud().inject(Fault::on(DETACH, throttled).nth(1));
+    env.send(&request("ep-a", "sg-a"));
+    env.deliver().await;
+    assert!((110.0..=121.0).contains(&visibility_timeouts(&env)[0]), "{:?}", visibility_timeouts(&env));
 }
 
 #[tokio::test]
-async fn a_standard_queue_works_without_groups() {
-    let mut setting = Setting::with_endpoints(&[("ep-a", &["sg-a", "sg-b", "sg-c"])]);
-    setting.queue = QueueSettings::standard().visibility_timeout(Duration::from_mins(9));
-    setting.queue_name = "requests";
-    let stage = Stage::set(setting).await;
-    for (group, lane_is_named) in [("sg-a", true), ("sg-b", true), ("sg-x", false)] {
+async fn standard_queue_works_without_message_groups() {
+    let mut settings = TestSettings::with_endpoints(&[("ep-a", &["sg-a", "sg-b", "sg-c"])]);
+    settings.queue = QueueSettings::standard().visibility_timeout(Duration::from_mins(9));
+    settings.queue_name = "requests";
+    let env = TestEnvironment::start(settings).await;
+    for (group, has_valid_endpoint) in [("sg-a", true), ("sg-b", true), ("sg-x", false)] {
         let mut body = request("ep-a", group);
-        if !lane_is_named {
-            body["endpoint_id"] = json!("mistyped");
+        if !has_valid_endpoint {
+            body["endpoint_id"] = json!("invalid");
         }
-        let now = stage.aws.now();
-        stage.aws.queues().send("requests", local_aws::NewMessage::new(body.to_string()), now).unwrap();
+        let now = env.aws.now();
+        env.aws.queues().send("requests", local_aws::NewMessage::new(body.to_string()), now).unwrap();
     }
-    stage.run().await;
-    let mut outcomes: Vec<_> = stage.events().iter().map(|event| event["outcome"].to_string()).collect();
+    env.run().await;
+    let mut outcomes: Vec<_> = env.events().iter().map(|event| event["outcome"].to_string()).collect();
     outcomes.sort();
     assert_eq!(outcomes, [r#""detached""#, r#""detached""#, r#""rejected""#]);
-    assert_eq!(stage.cloud.cloud().counts().endpoint("ep-a").lock_rejections, 0, "one lane within the batch");
-    assert_eq!(stage.aws.queues().messages(DEAD_LETTERS).unwrap().len(), 1, "its own message is its group");
+    assert_eq!(
+        env.cloud.cloud().counts().endpoint("ep-a").lock_rejections,
+        0,
+        "both requests of the endpoint are in one lane"
+    );
+    assert_eq!(env.aws.queues().messages(DEAD_LETTERS).unwrap().len(), 1, "the copy of the rejected message");
 }
 
 #[tokio::test]
-async fn a_hand_back_that_fails_is_still_reported() {
-    let stage = impatient(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(60)).await;
-    hold(&stage, "ep-a");
-    let message_id = stage.send(&request("ep-a", "sg-a"));
-    stage.aws.queues().faults().plan(Aws::ChangeMessageVisibilityBatch, 9, AwsFault::EntryFails(0));
-    let verdict = stage.deliver().await;
+async fn message_is_reported_as_failed_when_its_visibility_cannot_be_changed() {
+    let env = environment_waiting(&[("ep-a", &["sg-a", "sg-b"])], Duration::from_millis(60)).await;
+    lock(&env, "ep-a");
+    let message_id = env.send(&request("ep-a", "sg-a"));
+    env.aws.queues().faults().plan(Aws::ChangeMessageVisibilityBatch, 9, AwsFault::EntryFails(0));
+    let verdict = env.deliver().await;
     assert_eq!(failed(&verdict), [message_id]);
-    assert!(stage.aws.journal().iter().all(|entry| entry.ending != Ending::Done));
-    assert!(visibilities(&stage)[0] > 500.0, "the queue's own timeout holds");
-    let is_told = |line: &Value| line["message"].as_str().unwrap().starts_with("this lane comes back after");
-    assert!(log::lines().iter().any(is_told), "nobody would know why it takes so long");
+    assert!(env.aws.journal().iter().all(|entry| entry.ending != Ending::Done));
+    assert!(visibility_timeouts(&env)[0] > 500.0, "the queue's own visibility timeout applies");
+    let is_logged =
+        |line: &Value| line["message"].as_str().unwrap().starts_with("this lane comes back after");
+    assert!(log::lines().iter().any(is_logged), "the log gives the reason for the long wait");
 }
 
 #[tokio::test]
-async fn in_the_reserve_messages_go_back_untouched() {
-    let stage = Stage::with_groups(&["sg-a", "sg-b"]).await;
-    let ids = [stage.send(&request("ep-a", "sg-a")), stage.send(&json!({ "not": "valid" }))];
-    let now = stage.aws.now();
-    let batch = stage.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
+async fn messages_received_in_the_time_reserve_return_to_the_queue_untouched() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    let ids = [env.send(&request("ep-a", "sg-a")), env.send(&json!({ "unknown": "field" }))];
+    let now = env.aws.now();
+    let batch = env.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
     let event = local_aws::mapping::event(REQUESTS, &batch).to_string();
-    let answer = stage.invoke_until(&event, now + Duration::from_millis(2900)).await.unwrap();
-    let reported: Vec<_> = answer["batchItemFailures"].as_array().unwrap().iter().collect();
-    assert_eq!(reported.len(), 2, "{answer}");
+    let response = env.invoke_until(&event, now + Duration::from_millis(2900)).await.unwrap();
+    let reported: Vec<_> = response["batchItemFailures"].as_array().unwrap().iter().collect();
+    assert_eq!(reported.len(), 2, "{response}");
     for id in ids {
         assert!(reported.iter().any(|failure| failure["itemIdentifier"] == id.as_str()));
     }
-    assert_eq!(stage.cloud.cloud().counts().calls_total, 0);
-    assert_eq!((stage.events().len(), stage.dead_letters().len()), (0, 0));
+    assert_eq!(env.cloud.cloud().counts().calls_total, 0);
+    assert_eq!((env.events().len(), env.dead_letters().len()), (0, 0));
 }
 
 #[tokio::test]
-async fn an_overdue_request_gets_its_last_look_even_in_the_reserve() {
-    let stage = Stage::with_groups(&["sg-b"]).await;
+async fn expired_request_gets_its_last_read_in_the_time_reserve() {
+    let env = TestEnvironment::with_groups(&["sg-b"]).await;
     let mut body = request("ep-a", "sg-a");
     body["deadline_seconds"] = json!(30);
-    stage.send(&body);
-    stage.aws.advance(Duration::from_secs(31));
-    let now = stage.aws.now();
-    let batch = stage.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
+    env.send(&body);
+    env.aws.advance(Duration::from_secs(31));
+    let now = env.aws.now();
+    let batch = env.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
     let event = local_aws::mapping::event(REQUESTS, &batch).to_string();
-    let answer = stage.invoke_until(&event, now + Duration::from_millis(2900)).await.unwrap();
-    assert_eq!(answer, json!({ "batchItemFailures": [] }));
-    assert_eq!(stage.only_event()["outcome"], "already_detached");
+    let response = env.invoke_until(&event, now + Duration::from_millis(2900)).await.unwrap();
+    assert_eq!(response, json!({ "batchItemFailures": [] }));
+    assert_eq!(env.only_event()["outcome"], "already_detached");
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_a_success() {
-    let stage = Stage::with_groups(&["sg-a"]).await;
-    assert_eq!(stage.invoke(r#"{"Records":[]}"#).await.unwrap(), json!({ "batchItemFailures": [] }));
-    assert_eq!(stage.aws_calls(), []);
+async fn empty_batch_succeeds() {
+    let env = TestEnvironment::with_groups(&["sg-a"]).await;
+    assert_eq!(env.invoke(r#"{"Records":[]}"#).await.unwrap(), json!({ "batchItemFailures": [] }));
+    assert_eq!(env.aws_calls(), []);
 }
 
 #[tokio::test]
-async fn a_finished_message_is_a_success_even_if_its_delete_failed() {
-    let stage = Stage::with_groups(&["sg-b"]).await;
-    stage.send(&request("ep-a", "sg-a"));
-    stage.aws.queues().faults().plan(Aws::DeleteMessage, 9, AwsFault::ServerError);
-    assert_eq!(stage.deliver().await, Verdict::AllSucceeded(Success::EmptyList));
-    assert_eq!(stage.waiting(), 0, "the mapping deletes it");
+async fn finished_message_succeeds_when_its_delete_fails() {
+    let env = TestEnvironment::with_groups(&["sg-b"]).await;
+    env.send(&request("ep-a", "sg-a"));
+    env.aws.queues().faults().plan(Aws::DeleteMessage, 9, AwsFault::ServerError);
+    assert_eq!(env.deliver().await, Verdict::AllSucceeded(Success::EmptyList));
+    assert_eq!(env.waiting(), 0, "the event source mapping deletes it");
 }

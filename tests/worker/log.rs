@@ -1,6 +1,7 @@
-//! The worker's log, as each test's own thread wrote it.
+//! The worker's log, separately for each test's thread.
 //!
-//! One subscriber serves all tests: a callsite that was first met without one may stay silent for the others.
+//! One subscriber serves all tests: `tracing` may disable a callsite for all threads if there is no subscriber when it
+//! is first reached.
 
 use std::sync::Once;
 
@@ -8,20 +9,20 @@ use detach_simulation::log;
 use privatelink_detach::telemetry::{self, Level};
 use serde_json::Value;
 
-/// Begins to listen; panics are logged as the worker logs them, and shown as tests show them.
+/// Starts to record the log. Panics are logged as in the worker, and also reported by the test harness.
 pub(crate) fn start() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::start(Level::default());
-        let shown = std::panic::take_hook();
+        let default_hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             telemetry::log_panic(panic);
-            shown(panic);
+            default_hook(panic);
         }));
     });
 }
 
-/// Every line that this thread wrote, each one JSON object.
+/// The lines that this thread has logged, each one JSON object.
 pub(crate) fn lines() -> Vec<Value> {
     log::written().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

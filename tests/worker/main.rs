@@ -1,13 +1,17 @@
-//! The worker from a queue message to its completion event: every outcome, every error, every fault, over real HTTP
-//! against the simulator, and what cannot be waited for on a virtual clock.
+//! The worker from a queue message to its completion event: every outcome and every error over HTTP against the
+//! simulator, and scenarios that take minutes or hours on a virtual clock.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "a test measures and bounds with the machine's own clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test measures time and sets timeouts with the system clock"
+)]
 
 mod cloudformation;
 mod credentials;
 mod direct;
 mod documents;
+mod environment;
 mod errors;
 mod key_time;
 mod lanes;
@@ -19,6 +23,5 @@ mod process;
 mod scale;
 mod schema;
 mod settlement;
-mod stage;
 mod switches;
 mod template;

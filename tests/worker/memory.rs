@@ -1,5 +1,5 @@
-//! The same worker on a virtual clock: Alibaba Cloud, queue and bus in memory, production's waits, and hours that pass
-//! at once. Nothing here touches a socket.
+//! The worker on a virtual clock: Alibaba Cloud, the queue and the event bus are in memory, and the waits are those of
+//! production. These tests use no sockets.
 
 use std::num::NonZeroU16;
 use std::rc::Rc;
@@ -13,14 +13,14 @@ use privatelink_simulator::{Action, Effect, Endpoint, Fault, Seed};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::environment::request;
 use crate::log;
 use crate::schema;
-use crate::stage::request;
 
 pub(crate) const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 
 /// Longer than the longest deadline.
-const PATIENCE: Duration = Duration::from_hours(12);
+const TEST_TIMEOUT: Duration = Duration::from_hours(12);
 
 fn world(endpoints: Vec<Endpoint>, detach_takes: Duration) -> Rc<World> {
     log::start();
@@ -29,9 +29,9 @@ fn world(endpoints: Vec<Endpoint>, detach_takes: Duration) -> Rc<World> {
     World::new(seed, Pace::default(), 1)
 }
 
-/// Empties the queue with one sandbox. Every event is what the schema promises.
+/// Delivers to one sandbox until the queue is empty. Checks every event against the schema.
 async fn run(world: &World, sandbox: Sandbox) {
-    mapping::drain(world, &mut [sandbox], PATIENCE).await.unwrap();
+    mapping::drain(world, &mut [sandbox], TEST_TIMEOUT).await.unwrap();
     world.events.borrow().iter().for_each(|event| schema::check(&event.detail));
 }
 
@@ -40,7 +40,7 @@ fn endpoints(count: usize) -> Vec<Endpoint> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_lanes_take_about_as_long_as_the_slowest() {
+async fn ten_lanes_take_about_as_long_as_one() {
     let time = async |lanes: usize| {
         let world = world(endpoints(lanes), Duration::from_secs(20));
         let began = world.now();
@@ -56,7 +56,7 @@ async fn ten_lanes_take_about_as_long_as_the_slowest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_stays_locked_ends_at_the_deadline_at_a_bounded_cost() {
+async fn permanently_locked_endpoint_ends_at_the_deadline_after_a_bounded_number_of_calls() {
     let world = world(endpoints(1), Duration::from_secs(3));
     world.cloud.borrow_mut().inject(Fault::on(DETACH, Effect::code("EndpointLocked")));
     let began = world.now();
@@ -69,11 +69,11 @@ async fn an_endpoint_that_stays_locked_ends_at_the_deadline_at_a_bounded_cost() 
     assert!((100..2_000).contains(&calls), "{calls} calls in an hour");
     let event = world.events.borrow()[0].detail.clone();
     assert!(event["reason"]["message"].as_str().unwrap().contains("last error"), "{event:#}");
-    assert_eq!(world.buried(), 1);
+    assert_eq!(world.dead_letter_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_deadline_stays_far_below_the_receive_count() {
+async fn longest_deadline_stays_far_below_the_maximum_receive_count() {
     let world = world(endpoints(1), Duration::from_secs(3));
     world.cloud.borrow_mut().inject(Fault::on(DETACH, Effect::code("EndpointLocked")));
     let mut body = request("ep-0", "sg-a");
@@ -86,34 +86,35 @@ async fn the_longest_deadline_stays_far_below_the_receive_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_event_leaves_within_two_seconds_of_the_truth() {
+async fn median_event_is_published_within_two_seconds_of_the_detach() {
     let mut lags = Vec::new();
     for n in 0..200 {
         let world = world(endpoints(1), Duration::from_millis(1_000 + 137 * n));
         world.send(&request("ep-0", "sg-a"));
         run(&world, Sandbox::new(&world, n)).await;
-        let gone = world.cloud.borrow_mut().absent_since("ep-0", "sg-a", world.now()).unwrap();
-        lags.push(world.events.borrow()[0].at.duration_since(gone).unwrap());
+        let detached_at = world.cloud.borrow_mut().absent_since("ep-0", "sg-a", world.now()).unwrap();
+        lags.push(world.events.borrow()[0].at.duration_since(detached_at).unwrap());
     }
     lags.sort();
     let (median, longest) = (lags[lags.len() / 2], lags[lags.len() - 1]);
-    println!("from the truth to its event: median {median:?}, longest {longest:?}");
+    println!("from the detach to its event: median {median:?}, longest {longest:?}");
     assert!(median <= Duration::from_secs(2) && longest <= Duration::from_secs(4), "{median:?}, {longest:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_that_its_region_held_back_looks_again_and_respects_the_deadline() {
+async fn throttled_write_reads_again_and_respects_the_deadline() {
     let world = world(endpoints(2), Duration::from_secs(3));
     let throttled = Effect::throttled(Duration::from_secs(45));
     world.cloud.borrow_mut().inject(Fault::on(DETACH, throttled).for_endpoint("ep-0").nth(1));
-    // Its record is read while the other lane meets the quota, so that its write is due when the region is closed.
+    // The other lane is throttled while this one reads the record, so that its write is due while the region is
+    // throttled.
     let slow =
         Fault::on(Action::ListVpcEndpoints, Effect::ActualResponse).delayed(Duration::from_millis(300));
     world.cloud.borrow_mut().inject(slow.for_endpoint("ep-1").nth(1));
     world.send(&request("ep-0", "sg-a"));
-    let mut brief = request("ep-1", "sg-a");
-    brief["deadline_seconds"] = 30.into();
-    world.send(&brief);
+    let mut body = request("ep-1", "sg-a");
+    body["deadline_seconds"] = 30.into();
+    world.send(&body);
     run(&world, Sandbox::new(&world, 1)).await;
     let mut outcomes = world.outcomes();
     outcomes.sort();
@@ -126,46 +127,46 @@ async fn a_write_that_its_region_held_back_looks_again_and_respects_the_deadline
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_hands_its_lane_back_and_leaves_the_others_alone() {
-    let mut all = endpoints(2);
-    all.push(Endpoint::new(REGION, "ep-cursed", ["sg-a", "sg-b"]));
-    let world = world(all, Duration::from_secs(3));
+async fn panic_returns_its_lane_to_the_queue_and_other_lanes_finish() {
+    let mut all_endpoints = endpoints(2);
+    all_endpoints.push(Endpoint::new(REGION, "ep-cursed", ["sg-a", "sg-b"]));
+    let world = world(all_endpoints, Duration::from_secs(3));
     world.send(&request("ep-cursed", "sg-a"));
     world.send(&request("ep-0", "sg-a"));
     world.send(&request("ep-cursed", "sg-b"));
     world.send(&request("ep-1", "sg-a"));
     let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), None).await;
-    assert!(matches!(ending, Some(Ending::Answered(_))), "{ending:?}");
+    assert!(matches!(ending, Some(Ending::Returned(_))), "{ending:?}");
     assert_eq!(world.outcomes(), ["detached", "detached"]);
-    assert_eq!(world.waiting(), 2, "the cursed lane and its follower wait");
+    assert_eq!(world.waiting(), 2, "both messages of the lane that panicked");
 
     let lines = log::lines();
-    let of = |group: &str, message: &str| {
-        let is_it = |line: &&Value| {
+    let count = |group: &str, message: &str| {
+        let matches = |line: &&Value| {
             line["message"].as_str().unwrap().starts_with(message)
                 && (&line["span"]["endpoint_id"], &line["span"]["security_group_id"])
                     == (&"ep-cursed".into(), &group.into())
         };
-        lines.iter().filter(is_it).count()
+        lines.iter().filter(matches).count()
     };
-    assert_eq!(of("sg-a", "panicked"), 1, "{lines:#?}");
-    assert_eq!(of("sg-a", "a panic stopped this lane"), 1);
+    assert_eq!(count("sg-a", "panicked"), 1, "{lines:#?}");
+    assert_eq!(count("sg-a", "a panic stopped this lane"), 1);
     assert_eq!(
-        (of("sg-a", "returned to the queue"), of("sg-b", "returned to the queue")),
+        (count("sg-a", "returned to the queue"), count("sg-b", "returned to the queue")),
         (1, 1),
-        "the follower has a line of its own"
+        "one line for each message"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn killed_at_any_await_a_redelivery_reaches_the_same_end() {
+async fn redelivery_after_a_kill_at_any_await_completes_the_request() {
     let mut kills = 0;
     for polls in 0.. {
         let kill = Interruption::Kill { polls };
         let world = world(endpoints(1), Duration::from_secs(3));
         world.send(&request("ep-0", "sg-a"));
         let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), Some(kill)).await;
-        // Another sandbox, which knows nothing of the first.
+        // A new sandbox, without the state of the killed one.
         run(&world, Sandbox::new(&world, 2)).await;
         let outcomes = world.outcomes();
         assert!(
@@ -184,16 +185,16 @@ async fn killed_at_any_await_a_redelivery_reaches_the_same_end() {
         }
         kills += 1;
     }
-    assert!(kills > 15, "{kills} places to die were tried");
+    assert!(kills > 15, "only {kills} kills");
 }
 
-/// One of as many workers as the quota has batches: each may begin ten requests a minute.
+/// One of 48 workers: its quota share is ten requests per minute.
 fn one_of_many(world: &Rc<World>) -> Sandbox {
     Sandbox::one_of(NonZeroU16::new(48).unwrap(), world, 1)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_begins_no_more_than_its_share_in_any_minute() {
+async fn worker_starts_at_most_its_quota_share_per_minute() {
     let world = world(endpoints(22), Duration::from_secs(3));
     let began = world.now();
     for n in 0..22 {
@@ -209,7 +210,7 @@ async fn a_worker_begins_no_more_than_its_share_in_any_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_little_time_does_not_wait_for_its_share() {
+async fn request_with_a_short_deadline_does_not_wait_for_the_quota_share() {
     let world = world(endpoints(12), Duration::from_secs(3));
     for n in 0..12 {
         let mut body = request(&format!("ep-{n}"), "sg-a");
@@ -221,7 +222,7 @@ async fn a_request_with_little_time_does_not_wait_for_its_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_direct_invocation_does_not_wait_for_its_share() {
+async fn direct_invocation_does_not_wait_for_the_quota_share() {
     let world = world(endpoints(12), Duration::from_secs(3));
     let sandbox = one_of_many(&world);
     for n in 0..12 {

@@ -1,7 +1,7 @@
-//! The worker's signed calls beside those of Alibaba Cloud's official Python SDK, field by field.
+//! Compares the worker's signed calls with those of Alibaba Cloud's official Python SDK, field by field.
 //!
-//! `tests/python/official_sdk/recording.py` has made the file of the SDK's requests, and a test there holds it against the SDK.
-//! Whatever differs is listed here with its reason; anything else that differs is somebody's mistake.
+//! `tests/python/official_sdk/recording.py` writes the file of the SDK's requests, and a test there compares the file
+//! with the SDK. This file lists every expected difference with its reason; any other difference fails the test.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -69,17 +69,17 @@ struct Signed {
     authorization: String,
 }
 
-/// What is different about one field: the SDK's value and ours.
+/// The SDK's value and the worker's value of each field that differs.
 type Differences = BTreeMap<String, (Option<String>, Option<String>)>;
 
-/// Longer than any call here takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any call in these tests takes.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The client token of a call for which the SDK was given none.
+/// The worker's client token where the recording has none.
 const CLIENT_TOKEN: &str = "0c593ea1-3bea-11e9-b96b-88e9fe637760";
 
 #[tokio::test(start_paused = true)]
-async fn the_workers_requests_are_the_official_sdks_but_for_what_is_listed() {
+async fn requests_equal_those_of_the_official_sdk_except_for_listed_differences() {
     let recordings = recordings();
     assert_eq!(recordings.len(), 8);
     let called: std::collections::BTreeSet<_> = recordings.iter().map(|r| r.inputs.action.as_str()).collect();
@@ -87,12 +87,17 @@ async fn the_workers_requests_are_the_official_sdks_but_for_what_is_listed() {
     for recording in recordings {
         let ours = ours(&recording.inputs).await;
         assert_eq!(ours.headers["x-acs-signature-nonce"], recording.inputs.nonce, "{}", recording.name);
-        assert_eq!(differences(&recording.sent, &ours), listed(&recording), "{}", recording.name);
+        assert_eq!(
+            differences(&recording.sent, &ours),
+            expected_differences(&recording),
+            "{}",
+            recording.name
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sdks_signer_signs_what_the_worker_sends_as_the_worker_does() {
+async fn signatures_equal_those_of_the_official_sdks_signer() {
     for recording in recordings() {
         let ours = ours(&recording.inputs).await;
         let theirs = recording.signed_as_the_worker;
@@ -102,12 +107,12 @@ async fn the_sdks_signer_signs_what_the_worker_sends_as_the_worker_does() {
 }
 
 #[tokio::test]
-async fn what_leaves_the_machine_is_what_was_signed_and_three_headers_that_nobody_signs() {
+async fn sent_request_has_only_three_unsigned_headers() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let received = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -140,17 +145,17 @@ async fn what_leaves_the_machine_is_what_was_signed_and_three_headers_that_nobod
     );
 }
 
-/// Every difference that a recording may show, with the reason for it.
-fn listed(recording: &Recording) -> Differences {
-    let mut listed = Differences::new();
+/// The expected differences of a recording, with their reasons.
+fn expected_differences(recording: &Recording) -> Differences {
+    let mut expected = Differences::new();
     let mut list = |field: &str, theirs: Option<&str>, ours: Option<&str>| {
-        listed.insert(field.to_owned(), (theirs.map(str::to_owned), ours.map(str::to_owned)));
+        expected.insert(field.to_owned(), (theirs.map(str::to_owned), ours.map(str::to_owned)));
     };
     let Recording { inputs, sent, .. } = recording;
 
-    // Alibaba Cloud's list of signed headers is host, every x-acs header and content-type. The SDK signs all it sends.
+    // The documentation asks for signatures over host, every x-acs header and content-type. The SDK signs all headers.
     list("header user-agent", Some("AlibabaCloud (Linux; x86_64) Python/3.10.0 Core/0.4.0 TeaDSL/2"), None);
-    // Statistics of the SDK's: where in it the keys came from. No documentation asks for it.
+    // Statistics of the SDK: the source of the credentials. The documentation does not mention this header.
     let is_session = inputs.security_token.is_some();
     let provider = if is_session { "static_sts" } else { "static_ak" };
     list("header x-acs-credentials-provider", Some(provider), None);
@@ -158,7 +163,8 @@ fn listed(recording: &Recording) -> Differences {
         x-acs-signature-nonce;x-acs-version";
     let mut ours = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
     if is_session {
-        // Left from the older style. The key's id is in the authorization, and the documentation asks for the token alone.
+        // From an older signature version. The authorization already contains the access key id, and the documentation
+        // requires only the security token.
         list("header x-acs-accesskey-id", Some(&inputs.access_key_id), None);
         theirs = "accept;host;user-agent;x-acs-accesskey-id;x-acs-action;x-acs-content-sha256;\
             x-acs-credentials-provider;x-acs-date;x-acs-security-token;x-acs-signature-nonce;x-acs-version";
@@ -166,11 +172,11 @@ fn listed(recording: &Recording) -> Differences {
             x-acs-version";
     }
     list("signed headers", Some(theirs), Some(ours));
-    // This is the HTTP client's: it reads no compressed answers.
+    // Set by the SDK's HTTP client, which accepts no compressed responses.
     list("header accept-encoding", Some("identity"), None);
 
-    // The SDK signs %20 as the documentation has it, and then sends what a form would: `+` for a space, which is right only
-    // for a server that reads a query as a form. What the worker sends is exactly what it signs.
+    // The SDK signs `%20` for a space, as documented, and then sends `+`, which means a space only to a server that
+    // decodes a query as a form. The worker sends exactly what it signs.
     let spaced = |text: &str| text.contains(' ').then(|| text.to_owned());
     for (name, value) in [("NextToken", &inputs.next_token), ("ClientToken", &inputs.client_token)] {
         if value.as_deref().and_then(spaced).is_some() {
@@ -178,7 +184,7 @@ fn listed(recording: &Recording) -> Differences {
             list(&format!("parameter {name} as sent"), Some(theirs), Some(&theirs.replace('+', "%20")));
         }
     }
-    // Python writes booleans like this; the documentation, and Alibaba Cloud's other SDKs, write true and false.
+    // Python's spelling of booleans. The documentation and Alibaba Cloud's other SDKs use true and false.
     match inputs.dry_run {
         Some(true) => {
             list("parameter DryRun", Some("True"), Some("true"));
@@ -190,25 +196,25 @@ fn listed(recording: &Recording) -> Differences {
         }
         None => {}
     }
-    // The worker leaves nothing to the service's defaults: a page's size, whether it is a dry run, and what makes a
-    // repetition harmless.
-    let mut always = |name: &str, value: &str| {
+    // The worker does not rely on defaults of the service: it always sends the page size, the dry run flag and the
+    // client token.
+    let mut always_sent = |name: &str, value: &str| {
         if !sent.parameters.contains_key(name) {
             list(&format!("parameter {name}"), None, Some(value));
             list(&format!("parameter {name} as sent"), None, Some(value));
         }
     };
     if inputs.action == Action::Detach.name() {
-        always("ClientToken", CLIENT_TOKEN);
-        always("DryRun", "false");
+        always_sent("ClientToken", CLIENT_TOKEN);
+        always_sent("DryRun", "false");
     } else {
-        always("MaxResults", "50");
+        always_sent("MaxResults", "50");
     }
-    listed
+    expected
 }
 
-/// Every field in which the two are not alike. The signatures cannot be where what they cover is not: those of the same
-/// headers and parameters are compared in a test of their own.
+/// The fields in which two requests differ. Signatures are not compared, because they cover different headers; another
+/// test compares signatures over the same headers and parameters.
 fn differences(theirs: &Sent, ours: &Sent) -> Differences {
     let (theirs, ours) = (fields(theirs), fields(ours));
     let names = theirs.keys().chain(ours.keys());
@@ -241,13 +247,13 @@ fn fields(sent: &Sent) -> BTreeMap<String, String> {
             ("Signature", signature) => {
                 fields.insert("signature's length".to_owned(), signature.len().to_string())
             }
-            (other, _) => panic!("an authorization has no {other}"),
+            (other, _) => panic!("unexpected part of an authorization: {other}"),
         };
     }
     fields
 }
 
-/// What a query has behind this name, as it is.
+/// The encoded value of a query parameter.
 fn encoded<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
@@ -257,11 +263,12 @@ fn recordings() -> Vec<Recording> {
     file.recordings
 }
 
-/// Lets the worker's client make the call of these inputs.
+/// Makes the call of these inputs with the worker's client.
 async fn call<T: Transport>(inputs: &Inputs, transport: T, url: ServiceUrl) {
     let Inputs { access_key_id, access_key_secret, security_token, .. } = inputs;
-    let keys = Credentials::new(access_key_id.clone(), access_key_secret.clone(), security_token.clone());
-    let source = CredentialsSource::Fixed(Rc::new(keys));
+    let credentials =
+        Credentials::new(access_key_id.clone(), access_key_secret.clone(), security_token.clone());
+    let source = CredentialsSource::Fixed(Rc::new(credentials));
     let client = Client::new(transport, source, url, inputs.seed);
     let group = inputs.security_group_id.as_deref().unwrap_or("sg-a");
     let target = Target {
@@ -280,10 +287,10 @@ async fn call<T: Transport>(inputs: &Inputs, transport: T, url: ServiceUrl) {
         other => panic!("the worker does not call {other}"),
     };
     let clock = Clock::starting_at(OffsetDateTime::parse(&inputs.signed_at, &Rfc3339).unwrap().into());
-    client.call(&target, &call, &clock, PATIENCE).await;
+    client.call(&target, &call, &clock, TEST_TIMEOUT).await;
 }
 
-/// What the worker's client sends for these inputs.
+/// The request that the worker's client sends for these inputs.
 async fn ours(inputs: &Inputs) -> Sent {
     let transport = InMemory::default();
     call(inputs, &transport, ServiceUrl::Regional).await;
@@ -307,7 +314,7 @@ async fn ours(inputs: &Inputs) -> Sent {
     }
 }
 
-/// Keeps what it was to send, and sends nothing.
+/// Records the request instead of sending it.
 #[derive(Default)]
 struct InMemory {
     sent: RefCell<Option<http::Request<Bytes>>>,

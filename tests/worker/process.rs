@@ -1,4 +1,4 @@
-//! The worker's own program, started as Lambda starts it: killed at the worst moments, misconfigured, and listened to.
+//! The worker's program, started as Lambda starts it: kills, configuration errors and all output.
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -12,30 +12,30 @@ use local_aws::{
 use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, Seed, Server};
 use serde_json::{Value, json};
 
+use crate::environment::{DEAD_LETTERS, REGION, REQUESTS, SECRET, TestCredentials, request, secret_of};
 use crate::schema;
-use crate::stage::{DEAD_LETTERS, Keys, REGION, REQUESTS, SECRET, request, secret_of};
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 
-/// What must never be seen in a line of the log.
+/// Values that must not appear in the log.
 const SECRETS: [&str; 4] = ["alibaba-s3cret", "alibaba-t0ken", "aws-s3cret", "aws-t0ken"];
 
-/// The id of the key that goes with the first two.
+/// The access key id that belongs to the first two values of [`SECRETS`].
 const KEY_ID: &str = "LTAI5tSimulatorKey";
 
-/// Longer than any scenario takes; one that needs more waits for something that will never come.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than any step of a scenario takes.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Everything around a function process.
-struct Account {
+/// The environment of a worker process.
+struct ProcessEnvironment {
     aws: LocalAws,
     cloud: Server,
     runtime_api: RuntimeApi,
-    /// The variables that lead the process to its keys.
-    keys: Vec<(&'static str, String)>,
+    /// The environment variables of the process's credentials.
+    credentials: Vec<(&'static str, String)>,
 }
 
-/// A function process that does not outlive its test.
+/// A worker process that is killed at the end of its test.
 struct Process(Child);
 
 impl Drop for Process {
@@ -46,7 +46,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// SIGKILL, and all that it ever wrote.
+    /// Kills the process with SIGKILL. Returns everything that it wrote to stdout and stderr.
     fn kill(mut self) -> String {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -61,7 +61,7 @@ impl Process {
     }
 }
 
-impl Account {
+impl ProcessEnvironment {
     async fn new() -> Self {
         let mut seed =
             Seed { endpoints: vec![Endpoint::new(REGION, "ep-a", ["sg-a", "sg-b"])], ..Seed::default() };
@@ -76,23 +76,23 @@ impl Account {
             QueueSettings::fifo().visibility_timeout(Duration::from_mins(9)).redrive(1000, DEAD_LETTERS);
         aws.queues().create(REQUESTS, settings).unwrap();
         let cloud = Server::start(Cloud::new(seed).unwrap(), ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let keys = vec![
+        let credentials = vec![
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY_ID.to_owned()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRETS[0].to_owned()),
             ("ALIBABA_CLOUD_SECURITY_TOKEN", SECRETS[1].to_owned()),
         ];
-        Self { aws, cloud, runtime_api: RuntimeApi::start().await.unwrap(), keys }
+        Self { aws, cloud, runtime_api: RuntimeApi::start().await.unwrap(), credentials }
     }
 
-    /// The same with the keys from there.
-    async fn with_keys(keys: Keys) -> Self {
-        let account = Self::new().await;
-        let variables = keys.set(&account.aws, &account.cloud);
-        Self { keys: variables, ..account }
+    /// The same with credentials from another source.
+    async fn with_credentials(credentials: TestCredentials) -> Self {
+        let env = Self::new().await;
+        let variables = credentials.set_up(&env.aws, &env.cloud);
+        Self { credentials: variables, ..env }
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
-        let usual = vec![
+        let variables = vec![
             ("AWS_LAMBDA_RUNTIME_API", self.runtime_api.address()),
             ("AWS_LAMBDA_FUNCTION_NAME", "worker".to_owned()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
@@ -106,7 +106,7 @@ impl Account {
             ("DEAD_LETTER_QUEUE_URL", self.aws.queue_url(DEAD_LETTERS)),
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
         ];
-        [usual, self.keys.clone()].concat()
+        [variables, self.credentials.clone()].concat()
     }
 
     fn start(&self, changes: &[(&'static str, &str)]) -> Process {
@@ -121,7 +121,7 @@ impl Account {
         self.aws.queues().send(REQUESTS, message, now).unwrap();
     }
 
-    /// One batch to the process and back.
+    /// Delivers one batch to the process and settles its messages.
     async fn round(&self) -> Round {
         let poller = Poller {
             aws: &self.aws,
@@ -130,17 +130,18 @@ impl Account {
             batch_max: 10,
             timeout: Duration::from_secs(90),
         };
-        let round = tokio::time::timeout(PATIENCE, poller.round()).await;
-        round.expect("there is a message, and the process answers").unwrap()
+        let round = tokio::time::timeout(TEST_TIMEOUT, poller.round()).await;
+        round.expect("the process responds to the batch in time").unwrap()
     }
 
-    /// Runs a process until the moment has come, kills it, and lets another one finish the work.
+    /// Kills a process at this moment of its invocation, and delivers the message again to a second process. Returns
+    /// the output of both.
     async fn kill_at(&self, moment: impl Future<Output = ()>) -> String {
         let first = self.start(&[]);
         tokio::select! {
             biased;
             () = moment => {}
-            round = self.round() => panic!("it ended before it could be killed: {round:?}"),
+            round = self.round() => panic!("the invocation ended before the kill: {round:?}"),
         }
         let mut output = first.kill();
         self.aws.bus().faults().clear();
@@ -158,12 +159,12 @@ impl Account {
         events
     }
 
-    /// Waits until the services of AWS are in such a state.
+    /// Waits until the AWS services meet the condition.
     async fn until(&self, condition: impl FnMut(View<'_>) -> bool) {
         self.aws.until(condition).await.unwrap();
     }
 
-    /// The end that every killed request reaches.
+    /// Checks that a killed request has ended in its second delivery, with one detach.
     fn check_end(&self, outcome: &str, events: usize) {
         let all = self.events();
         assert_eq!(all.len(), events, "{all:#?}");
@@ -172,7 +173,7 @@ impl Account {
         assert_eq!(last["effort"]["deliveries"], 2);
         assert!(
             all.iter().all(|event| event["request_id"] == last["request_id"]),
-            "repeats carry the same id"
+            "repeated events have the same request id"
         );
         let counts = self.cloud.cloud().counts().endpoint("ep-a");
         assert_eq!((counts.detaches_accepted, counts.detaches_in_flight_max), (1, 1));
@@ -181,49 +182,47 @@ impl Account {
 }
 
 #[tokio::test]
-async fn killed_after_the_detach_was_executed_but_before_its_answer() {
-    let account = Account::new().await;
-    account.cloud.cloud().inject(Fault::on(DETACH, Effect::Hang).after_execution().nth(1));
-    account.send(&request("ep-a", "sg-a"));
-    account
-        .kill_at(account.cloud.until(|cloud| cloud.counts().endpoint("ep-a").detaches_accepted == 1))
-        .await;
-    // Whether the second delivery still sees it detaching is a matter of milliseconds.
-    let event = account.events().pop().unwrap();
+async fn kill_after_a_detach_and_before_its_response_causes_no_second_detach() {
+    let env = ProcessEnvironment::new().await;
+    env.cloud.cloud().inject(Fault::on(DETACH, Effect::Hang).after_execution().nth(1));
+    env.send(&request("ep-a", "sg-a"));
+    env.kill_at(env.cloud.until(|cloud| cloud.counts().endpoint("ep-a").detaches_accepted == 1)).await;
+    // The outcome depends on whether the second delivery's first read still lists the group.
+    let event = env.events().pop().unwrap();
     let outcome = if event["evidence"]["security_groups_before"].as_array().unwrap().len() == 2 {
         "detached"
     } else {
         "already_detached"
     };
-    account.check_end(outcome, 1);
+    env.check_end(outcome, 1);
     assert_eq!(event["effort"]["detach_calls"], 0);
 }
 
 #[tokio::test]
-async fn killed_between_proof_and_publishing() {
-    let account = Account::new().await;
-    account.aws.bus().faults().plan(Aws::PutEvents, 9, AwsFault::Hang);
-    account.send(&request("ep-a", "sg-a"));
+async fn kill_before_publishing_still_publishes_one_event() {
+    let env = ProcessEnvironment::new().await;
+    env.aws.bus().faults().plan(Aws::PutEvents, 9, AwsFault::Hang);
+    env.send(&request("ep-a", "sg-a"));
     let hangs =
         |view: View<'_>| view.journal.iter().any(|entry| entry.ending == Ending::Faulted(AwsFault::Hang));
-    account.kill_at(account.until(hangs)).await;
-    account.check_end("already_detached", 1);
+    env.kill_at(env.until(hangs)).await;
+    env.check_end("already_detached", 1);
 }
 
 #[tokio::test]
-async fn killed_between_publishing_and_answering() {
-    let account = Account::new().await;
-    account.aws.queues().faults().plan(Aws::DeleteMessage, 9, AwsFault::Hang);
-    account.send(&request("ep-a", "sg-a"));
-    account.kill_at(account.until(|view| view.bus.events().len() == 1)).await;
-    assert_eq!(account.events()[0]["outcome"], "detached");
-    account.check_end("already_detached", 2);
+async fn kill_after_publishing_repeats_the_event() {
+    let env = ProcessEnvironment::new().await;
+    env.aws.queues().faults().plan(Aws::DeleteMessage, 9, AwsFault::Hang);
+    env.send(&request("ep-a", "sg-a"));
+    env.kill_at(env.until(|view| view.bus.events().len() == 1)).await;
+    assert_eq!(env.events()[0]["outcome"], "detached");
+    env.check_end("already_detached", 2);
 }
 
 #[tokio::test]
-async fn every_fault_of_the_configuration_is_told_in_one_line_before_asking_for_work() {
-    let account = Account::new().await;
-    let mut process = account.start(&[
+async fn every_configuration_error_is_logged_in_one_line_before_the_first_invocation() {
+    let env = ProcessEnvironment::new().await;
+    let mut process = env.start(&[
         ("DETACH_QUEUE_URL", ""),
         ("DETACH_DEADLINE_SECONDS", "soon"),
         ("PROTECTED_SECURITY_GROUPS", "sg_a"),
@@ -246,97 +245,106 @@ async fn every_fault_of_the_configuration_is_told_in_one_line_before_asking_for_
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
         ]
     );
-    assert_eq!(account.runtime_api.request_count(), 0);
+    assert_eq!(env.runtime_api.request_count(), 0);
 }
 
 #[tokio::test]
-async fn outside_lambda_it_says_so_and_ends() {
+async fn start_outside_lambda_fails_and_suggests_make_demo() {
     let output = Command::new(env!("CARGO_BIN_EXE_worker")).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(line["faults"].as_str().unwrap().contains("make demo"), "{line}");
 }
 
-/// What a process wrote and published while it detached at every log level, started from keys of this source; their
-/// session ends in the middle, or they are exchanged for others.
-async fn told_of(account: &Account, change_keys: impl FnOnce()) -> String {
-    let process = account.start(&[("RUST_LOG", "trace")]);
+/// Runs a detach with log level TRACE and a change of credentials during it, and a request that is rejected. Returns
+/// everything that the process wrote, published, copied to the dead-letter queue and responded.
+async fn output_of(env: &ProcessEnvironment, change_credentials: impl FnOnce()) -> String {
+    let process = env.start(&[("RUST_LOG", "trace")]);
     let is_read = |view: View<'_>| {
         view.journal.iter().any(|call| matches!(call.action, Aws::GetSecretValue | Aws::GetWebIdentityToken))
     };
-    account.until(is_read).await;
-    account.send(&request("ep-a", "sg-a"));
+    env.until(is_read).await;
+    env.send(&request("ep-a", "sg-a"));
     let change = async {
-        account.cloud.until(|cloud| cloud.counts().of(DETACH) == 1).await;
-        change_keys();
+        env.cloud.until(|cloud| cloud.counts().of(DETACH) == 1).await;
+        change_credentials();
     };
-    let (round, ()) = tokio::join!(account.round(), change);
+    let (round, ()) = tokio::join!(env.round(), change);
     assert!(matches!(round.result, Some(InvocationResult::Response(_))), "{round:?}");
-    // One that nobody can answer, so that there is a dead letter, too.
-    account.send(&json!({ "region_id": "eu-west-1" }));
-    account.round().await;
-    let events = account.events();
+    // An invalid request, which gets a dead-letter copy.
+    env.send(&json!({ "region_id": "eu-west-1" }));
+    env.round().await;
+    let events = env.events();
     assert_eq!(events[0]["outcome"], "detached", "{events:#?}");
-    let letters = account.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec();
-    assert_eq!(letters.len(), 1);
-    let answer = round.result;
-    format!("{}{events:?}{letters:?}{answer:?}", process.kill())
+    let dead_letters = env.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec();
+    assert_eq!(dead_letters.len(), 1);
+    let response = round.result;
+    format!("{}{events:?}{dead_letters:?}{response:?}", process.kill())
 }
 
 #[tokio::test]
-async fn an_exchange_on_this_machine_is_shown_to_no_proxy() {
-    let account = Account::with_keys(Keys::Oidc).await;
+async fn exchange_on_loopback_bypasses_the_proxy() {
+    let env = ProcessEnvironment::with_credentials(TestCredentials::Oidc).await;
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.set_nonblocking(true).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
-    // PrivateLink is where it always is, and the proxy leads there.
-    let process =
-        account.start(&[("PRIVATELINK_ENDPOINT_URL", ""), ("HTTP_PROXY", &url), ("http_proxy", &url)]);
-    let exchanged = account.cloud.until(|cloud| cloud.counts().of(Action::AssumeRoleWithOIDC) == 1);
-    tokio::time::timeout(PATIENCE, exchanged).await.unwrap();
+    // Only the STS has a loopback address. The PrivateLink address is the real one, for which the proxy applies.
+    let process = env.start(&[("PRIVATELINK_ENDPOINT_URL", ""), ("HTTP_PROXY", &url), ("http_proxy", &url)]);
+    let exchanged = env.cloud.until(|cloud| cloud.counts().of(Action::AssumeRoleWithOIDC) == 1);
+    tokio::time::timeout(TEST_TIMEOUT, exchanged).await.unwrap();
     process.kill();
-    assert_eq!(proxy.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nobody called it");
+    assert_eq!(
+        proxy.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock,
+        "no connection to the proxy"
+    );
 }
 
 #[tokio::test]
-async fn no_key_of_a_secret_is_seen_anywhere() {
-    let account = Account::with_keys(Keys::Secret).await;
+async fn access_keys_of_a_secret_appear_in_no_output() {
+    let env = ProcessEnvironment::with_credentials(TestCredentials::Secret).await;
     let old = AccessKey { security_token: Some(SECRETS[1].to_owned()), ..AccessKey::new(KEY_ID, SECRETS[0]) };
     let new = AccessKey::new("LTAI5tAnotherKey", "another-s3cret");
-    account.aws.secrets().put(SECRET, secret_of(&old));
-    let told = told_of(&account, || {
-        account.cloud.cloud().set_access_key(new.clone());
-        account.aws.secrets().put(SECRET, secret_of(&new));
-        account.cloud.cloud().set_access_key(AccessKey { inactive: true, ..old.clone() });
+    env.aws.secrets().put(SECRET, secret_of(&old));
+    let output = output_of(&env, || {
+        env.cloud.cloud().set_access_key(new.clone());
+        env.aws.secrets().put(SECRET, secret_of(&new));
+        env.cloud.cloud().set_access_key(AccessKey { inactive: true, ..old.clone() });
     })
     .await;
-    assert!(told.contains("InvalidAccessKeyId.Inactive"), "the keys were exchanged in the middle: {told}");
+    assert!(
+        output.contains("InvalidAccessKeyId.Inactive"),
+        "the access key changes during the detach: {output}"
+    );
     for forbidden in SECRETS.into_iter().chain([KEY_ID, "LTAI5tAnotherKey", "another-s3cret"]) {
-        assert!(!told.contains(forbidden), "{forbidden} in {told}");
+        assert!(!output.contains(forbidden), "{forbidden} in {output}");
     }
 }
 
 #[tokio::test]
-async fn no_token_and_no_session_is_seen_anywhere() {
-    let account = Account::with_keys(Keys::Oidc).await;
-    let told = told_of(&account, || {
-        account.cloud.cloud().expire_sessions(std::time::SystemTime::now());
+async fn tokens_and_sessions_appear_in_no_output() {
+    let env = ProcessEnvironment::with_credentials(TestCredentials::Oidc).await;
+    let output = output_of(&env, || {
+        env.cloud.cloud().expire_sessions(std::time::SystemTime::now());
     })
     .await;
-    assert!(told.contains("InvalidSecurityToken.Expired"), "the session ended in the middle: {told}");
-    let sessions: Vec<AccessKey> = account.cloud.cloud().sessions().cloned().collect();
+    assert!(
+        output.contains("InvalidSecurityToken.Expired"),
+        "the session expires during the detach: {output}"
+    );
+    let sessions: Vec<AccessKey> = env.cloud.cloud().sessions().cloned().collect();
     assert_eq!(sessions.len(), 2);
     for session in &sessions {
         let token = session.security_token.as_deref().unwrap();
         for forbidden in [session.access_key_id.as_str(), session.access_key_secret.as_str(), token] {
-            assert!(!told.contains(forbidden), "{forbidden} in {told}");
+            assert!(!output.contains(forbidden), "{forbidden} in {output}");
         }
     }
-    // Every JSON Web Token begins so, as does each of its readable parts.
+    // "eyJ" is the start of every JSON Web Token and of its readable parts.
     for forbidden in ["eyJ", "OIDCToken=", SECRETS[2], SECRETS[3]] {
-        assert!(!told.contains(forbidden), "{forbidden} in {told}");
+        assert!(!output.contains(forbidden), "{forbidden} in {output}");
     }
-    let cloud = account.cloud.cloud();
+    let cloud = env.cloud.cloud();
     let exchanges: Vec<_> =
         cloud.journal().iter().filter(|call| call.action.as_deref() == Some("AssumeRoleWithOIDC")).collect();
     assert_eq!(exchanges.len(), 2);
@@ -344,22 +352,22 @@ async fn no_token_and_no_session_is_seen_anywhere() {
 }
 
 #[tokio::test]
-async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
-    let account = Account::new().await;
-    // A service that quotes what was sent to it, as the real one does for a wrong signature.
-    let quoting = Effect::Code {
+async fn log_lines_name_their_request_and_contain_no_secret() {
+    let env = ProcessEnvironment::new().await;
+    // An error message that quotes the request, as the real service sends for a wrong signature.
+    let quoting_error = Effect::Code {
         code: "SignatureDoesNotMatch".to_owned(),
         status: None,
         message: Some(format!("server string: x-acs-security-token:{} {}", SECRETS[1], SECRETS[0])),
         headers: http::HeaderMap::new(),
     };
-    account.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, quoting).nth(1));
+    env.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, quoting_error).nth(1));
     let mut body = request("ep-a", "sg-a");
     body["metadata"] = json!({ "note": "body-t3xt" });
-    account.send(&body);
-    account.aws.bus().faults().plan(Aws::PutEvents, 1, AwsFault::ServerError);
-    let process = account.start(&[("RUST_LOG", "trace")]);
-    let round = account.round().await;
+    env.send(&body);
+    env.aws.bus().faults().plan(Aws::PutEvents, 1, AwsFault::ServerError);
+    let process = env.start(&[("RUST_LOG", "trace")]);
+    let round = env.round().await;
     assert!(matches!(round.result, Some(InvocationResult::Response(_))), "{round:?}");
     for payload in [
         r#"{"Records":[{"eventSource":"aws:s3"}]}"#,
@@ -368,16 +376,16 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
         r#"{"Records":"body-t3xt"}"#,
         r#"{"Records":[{"eventSource":"aws:sqs","messageId":"m","attributes":"body-t3xt"}]}"#,
     ] {
-        let answer = account.runtime_api.invoke(payload, Duration::from_secs(90)).await;
-        let InvocationResult::Error(error) = answer else { panic!("{payload}: {answer:?}") };
+        let response = env.runtime_api.invoke(payload, Duration::from_secs(90)).await;
+        let InvocationResult::Error(error) = response else { panic!("{payload}: {response:?}") };
         assert!(!String::from_utf8_lossy(&error).contains("body-t3xt"), "{payload}");
     }
     for (number, body) in [r#"{"body-t3xt":"body-t3xt"}"#, "body-t3xt is not JSON"].into_iter().enumerate() {
-        let now = account.aws.now();
+        let now = env.aws.now();
         let message = NewMessage::fifo(body, "another", &number.to_string());
-        account.aws.queues().send(REQUESTS, message, now).unwrap();
+        env.aws.queues().send(REQUESTS, message, now).unwrap();
     }
-    account.round().await;
+    env.round().await;
     let output = process.kill();
 
     let lines: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -394,15 +402,15 @@ async fn a_log_line_names_its_request_and_no_line_holds_a_secret() {
     for field in ["request_id", "lambda_request_id", "xray_trace_id"] {
         assert!(span[field].as_str().unwrap().len() > 8, "{field}: {completed}");
     }
-    let of_request = |line: &&Value| {
+    let is_about_a_request = |line: &&Value| {
         let target = line["target"].as_str().unwrap();
         ["privatelink_detach::drive", "privatelink_detach::worker"]
             .iter()
             .any(|module| target.starts_with(module))
     };
-    let spans: Vec<_> = lines.iter().filter(of_request).map(|line| &line["span"]).collect();
+    let spans: Vec<_> = lines.iter().filter(is_about_a_request).map(|line| &line["span"]).collect();
     assert!(spans.len() > 8 && spans.iter().all(|span| span["request_id"].is_string()), "{spans:?}");
-    let alarms: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
-    assert_eq!(alarms.len(), 6, "the refused keys and five failed invocations: {alarms:?}");
-    assert!(alarms[1]["message"].as_str().unwrap().contains("aws:s3"), "{alarms:?}");
+    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 6, "the refused credentials and five failed invocations: {errors:?}");
+    assert!(errors[1]["message"].as_str().unwrap().contains("aws:s3"), "{errors:?}");
 }

@@ -1,9 +1,9 @@
-//! The published schema of a completion event, held against every event that a test sees.
+//! Checks completion events against the published schema.
 
 use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
 
-/// Panics with all violations if `detail` is not what the schema promises.
+/// Panics with all violations if `detail` does not conform to the schema.
 pub(crate) fn check(detail: &Value) {
     if let Err(violations) = validate(detail) {
         panic!("{violations}\n{detail:#}");
@@ -20,8 +20,8 @@ fn validate(detail: &Value) -> Result<(), String> {
 }
 
 #[test]
-fn the_schema_refuses_what_the_contract_does() {
-    let good = json!({
+fn schema_rejects_events_that_break_the_contract() {
+    let valid = json!({
         "version": "1", "request_id": "r", "outcome": "detached", "trigger": "queue", "region_id": "eu-west-1",
         "endpoint_id": "ep-a", "security_group_id": "sg-a", "reason": null,
         "evidence": {
@@ -32,7 +32,7 @@ fn the_schema_refuses_what_the_contract_does() {
         "accepted_at": "2026-11-22T07:00:00.000Z", "started_at": "2026-11-22T07:00:00.000Z",
         "completed_at": "2026-11-22T07:00:12.431Z", "duration_ms": 12431, "api_request_ids": ["R"], "metadata": {},
     });
-    assert_eq!(validate(&good), Ok(()));
+    assert_eq!(validate(&valid), Ok(()));
     for (pointer, value) in [
         ("/outcome", json!("done")),
         ("/trigger", json!("cron")),
@@ -45,14 +45,14 @@ fn the_schema_refuses_what_the_contract_does() {
         ("/evidence", Value::Null),
         ("/duration_ms", json!(-1)),
     ] {
-        let mut bad = good.clone();
-        *bad.pointer_mut(pointer).unwrap() = value.clone();
-        assert!(validate(&bad).is_err(), "{pointer} = {value} passes");
+        let mut invalid = valid.clone();
+        *invalid.pointer_mut(pointer).unwrap() = value.clone();
+        assert!(validate(&invalid).is_err(), "the schema accepts {pointer} = {value}");
     }
-    let mut more = good.clone();
-    more["secret"] = json!("x");
-    assert!(validate(&more).is_err(), "an unknown field passes");
-    let mut less = good;
-    less.as_object_mut().unwrap().remove("effort");
-    assert!(validate(&less).is_err(), "a missing field passes");
+    let mut unknown_field = valid.clone();
+    unknown_field["secret"] = json!("x");
+    assert!(validate(&unknown_field).is_err(), "the schema accepts an unknown field");
+    let mut missing_field = valid;
+    missing_field.as_object_mut().unwrap().remove("effort");
+    assert!(validate(&missing_field).is_err(), "the schema accepts an event without a required field");
 }

@@ -1,4 +1,4 @@
-//! Many histories, on as many threads as there are processors. What comes out does not depend on the threads.
+//! Many histories, on one thread for each processor. The result does not depend on the number of threads.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,41 +6,40 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crate::history::{History, Story};
+use crate::history::{History, Trace};
 use crate::tally::Tally;
 
-/// One history in so many is lived through twice, to see that a seed makes the same one again.
-const TWICE_EVERY: u64 = 500;
+/// One history of this many is run twice, to check that a seed always gives the same history.
+const REPEAT_EVERY: u64 = 500;
 
-/// The least share of histories with a real success. It is about two thirds; with less, promises would hold because
-/// nothing is ever done.
+/// The minimum share of histories with a real success. The usual share is about 78 %; with a much lower one, the
+/// guarantees would hold only because the worker does nothing.
 pub const SUCCESS_SHARE_MIN: f64 = 0.5;
 
-/// A history that broke a promise.
+/// A history that broke a guarantee.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// What it can be lived through with again.
+    /// The seed that reproduces it.
     pub seed: u64,
-    /// The promise, and how it was broken.
+    /// The guarantee, and how it was broken.
     pub check: String,
-    /// The history.
-    pub story: String,
+    pub trace: String,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}\nhistory {} breaks {}", self.story, self.seed, self.check)
+        write!(formatter, "{}\nhistory {} breaks {}", self.trace, self.seed, self.check)
     }
 }
 
-/// Lives through the histories of so many seeds. The failure with the lowest seed among those that were found, or the
-/// sum of all.
+/// Runs the histories of a range of seeds. Returns the sum of all or, of the failures that were found, the one with the
+/// lowest seed.
 ///
 /// # Panics
 ///
-/// Never: its threads contain every panic.
+/// Never: the threads catch every panic.
 pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Failure>> {
-    crate::log::start_in_full();
+    crate::log::start_verbose();
     let next = AtomicU64::new(seeds.start);
     let found: Mutex<Option<Box<Failure>>> = Mutex::default();
     let work = || {
@@ -60,7 +59,7 @@ pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Fai
     };
     let tallies: Vec<Tally> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().map(|worker| worker.join().expect("a thread that contains every panic")).collect()
+        workers.into_iter().map(|worker| worker.join().expect("a thread that catches every panic")).collect()
     });
     if let Some(failure) = found.into_inner().ok().flatten() {
         return Err(failure);
@@ -70,30 +69,33 @@ pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Fai
         all.merge(tally);
     }
     if all.success_share() < SUCCESS_SHARE_MIN {
-        let check = format!("the floor: real successes in {:.3} of the histories", all.success_share());
-        return Err(Box::new(Failure { seed: seeds.start, check, story: all.to_string() }));
+        let check = format!(
+            "minimum share of successes: only {:.3} of the histories have a real success",
+            all.success_share()
+        );
+        return Err(Box::new(Failure { seed: seeds.start, check, trace: all.to_string() }));
     }
     Ok(all)
 }
 
 fn one(seed: u64, tally: &mut Tally) -> Result<(), Box<Failure>> {
-    // A panic outside of a lane would be a defect of the worker like any other.
-    let lived = catch_unwind(|| History::of_seed(seed));
-    let Ok(history) = lived else {
-        let check = "everything: it panics".to_owned();
-        return Err(Box::new(Failure { seed, check, story: String::new() }));
+    // A panic outside a lane is a bug of the worker like any other.
+    let outcome = catch_unwind(|| History::of_seed(seed));
+    let Ok(history) = outcome else {
+        let check = "panic: the worker panicked outside a lane".to_owned();
+        return Err(Box::new(Failure { seed, check, trace: String::new() }));
     };
-    let failure = |check: String| Box::new(Failure { seed, check, story: Story(&history).to_string() });
+    let failure = |check: String| Box::new(Failure { seed, check, trace: Trace(&history).to_string() });
     let checked = catch_unwind(AssertUnwindSafe(|| history.check()));
     match checked {
-        Err(_) => return Err(failure("the checks' own rules: they panic".to_owned())),
+        Err(_) => return Err(failure("panic: a check panicked".to_owned())),
         Ok(Err(breach)) => return Err(failure(breach.to_string())),
         Ok(Ok(())) => {}
     }
-    if seed.is_multiple_of(TWICE_EVERY)
-        && Story(&History::of_seed(seed)).to_string() != Story(&history).to_string()
+    if seed.is_multiple_of(REPEAT_EVERY)
+        && Trace(&History::of_seed(seed)).to_string() != Trace(&history).to_string()
     {
-        return Err(failure("determinism: the same seed makes another history".to_owned()));
+        return Err(failure("determinism: the same seed gave a different history".to_owned()));
     }
     tally.add(&history);
     Ok(())

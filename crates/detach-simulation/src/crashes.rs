@@ -1,5 +1,5 @@
-//! The worker dies, or stands still, at every point at which it can: at each wait of each invocation of the main scenarios,
-//! and for one of them in the redelivery once more. However it dies, the end is the same.
+//! Kills or suspends the worker at every possible point: at each wait of each invocation of the main scenarios, and for
+//! one of them in the redelivery once more. The outcome must be the same wherever it happens.
 
 mod scenarios;
 
@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::history::{History, Plan};
 use crate::invariants::Facts;
-use crate::matrix::case::{self, events, failure, family, letters, lived, promises, truth};
-use crate::record::{InvocationNumber, What};
+use crate::matrix::case::{
+    self, actual_state, check_guarantees, dead_letter_bodies, events, failure, family, run_plan,
+};
+use crate::record::{EntryKind, InvocationNumber};
 use crate::sandbox::{Ending, Interruption};
 use scenarios::Scenario;
 
@@ -19,62 +21,62 @@ pub use crate::matrix::Failure;
 /// More polls than any invocation takes.
 const POLLS_MAX: u32 = 2000;
 
-/// How long a process stands still: within its time, and beyond it.
-const STANDSTILLS: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(100)];
+/// How long a process is suspended: within its timeout, and beyond it.
+const SUSPENSIONS: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(100)];
 
-/// What was lived through.
+/// The number of tested points.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Points at which an invocation was killed, by scenario.
     pub kills: BTreeMap<&'static str, usize>,
     /// Pairs of points: one in the first delivery, one in the second.
     pub pairs: usize,
-    /// Points at which an invocation stood still, each time for so long and for longer.
-    pub standstills: usize,
+    /// Points at which an invocation was suspended, multiplied by the number of durations.
+    pub suspensions: usize,
 }
 
 impl Summary {
-    /// All points.
+    /// The total number of points.
     #[must_use]
-    pub fn places(&self) -> usize {
-        self.kills.values().sum::<usize>() + self.pairs + self.standstills
+    pub fn points(&self) -> usize {
+        self.kills.values().sum::<usize>() + self.pairs + self.suspensions
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, pairs, standstills } = self;
-        writeln!(formatter, "{} points at which a worker dies or stands still", self.places())?;
+        let Self { kills, pairs, suspensions } = self;
+        writeln!(formatter, "{} points at which a worker is killed or suspended", self.points())?;
         for (scenario, count) in kills {
             writeln!(formatter, "  {count:>5} killed: {scenario}")?;
         }
-        writeln!(formatter, "  {pairs:>5} killed, and killed again in the redelivery")?;
-        writeln!(formatter, "  {standstills:>5} standing still")
+        writeln!(formatter, "  {pairs:>5} killed, and again in the redelivery")?;
+        writeln!(formatter, "  {suspensions:>5} suspended")
     }
 }
 
-/// An invocation of a scenario's undisturbed history.
+/// An invocation of a scenario's baseline, which is the history without a crash.
 struct Sweep<'a> {
     scenario: &'a Scenario,
     invocation: InvocationNumber,
-    undisturbed: &'a History,
+    baseline: &'a History,
 }
 
-/// Lives through all of it, on so many threads.
+/// Tests all points, on this many threads.
 pub fn run(threads: usize) -> Result<Summary, Failure> {
     let scenarios = scenarios::all();
-    let undisturbed = case::each(&scenarios, threads, |scenario| {
-        let history = lived(scenario.name, (scenario.plan)())?;
-        promises(scenario.name, &history)?;
-        match difference_of_itself(scenario, &history) {
+    let baseline = case::each(&scenarios, threads, |scenario| {
+        let history = run_plan(scenario.name, (scenario.plan)())?;
+        check_guarantees(scenario.name, &history)?;
+        match baseline_difference(scenario, &history) {
             None => Ok(history),
             Some(difference) => Err(failure(scenario.name, difference, &history)),
         }
     })?;
     let mut sweeps = Vec::new();
-    for (scenario, undisturbed) in scenarios.iter().zip(&undisturbed) {
-        for invocation in Facts::of(undisturbed).runs.into_keys() {
-            sweeps.push(Sweep { scenario, invocation, undisturbed });
+    for (scenario, baseline) in scenarios.iter().zip(&baseline) {
+        for invocation in Facts::of(baseline).runs.into_keys() {
+            sweeps.push(Sweep { scenario, invocation, baseline });
         }
     }
     let counts = case::each(&sweeps, threads, |sweep| sweep.kill(&BTreeMap::new()))?;
@@ -85,18 +87,18 @@ pub fn run(threads: usize) -> Result<Summary, Failure> {
     let points: Vec<(&Sweep<'_>, u32)> = sweeps
         .iter()
         .zip(&counts)
-        .filter(|(sweep, _)| sweep.scenario.is_for_standstills && sweep.invocation == 1)
+        .filter(|(sweep, _)| sweep.scenario.is_for_suspensions && sweep.invocation == 1)
         .flat_map(|(sweep, count)| {
             (0..u32::try_from(*count).unwrap_or(POLLS_MAX)).map(move |polls| (sweep, polls))
         })
         .collect();
     case::each(&points, threads, |(sweep, polls)| {
-        STANDSTILLS.iter().try_for_each(|lasting| {
-            let stall = Interruption::Stall { polls: *polls, lasting: *lasting };
-            sweep.interrupted(&BTreeMap::from([(sweep.invocation, stall)])).map(drop)
+        SUSPENSIONS.iter().try_for_each(|duration| {
+            let suspension = Interruption::Suspend { polls: *polls, duration: *duration };
+            sweep.interrupted(&BTreeMap::from([(sweep.invocation, suspension)])).map(drop)
         })
     })?;
-    summary.standstills = points.len() * STANDSTILLS.len();
+    summary.suspensions = points.len() * SUSPENSIONS.len();
     let pairs: Vec<_> = points.iter().filter(|(sweep, _)| sweep.scenario.is_for_pairs).collect();
     let pairs = case::each(&pairs, threads, |(sweep, polls)| {
         let second = Sweep { invocation: sweep.invocation + 1, ..**sweep };
@@ -107,87 +109,90 @@ pub fn run(threads: usize) -> Result<Summary, Failure> {
 }
 
 impl Sweep<'_> {
-    /// Kills the invocation at every point, until it is not killed any more, after what befell the ones before it. How many
-    /// points there were.
+    /// Kills the invocation at every point, after the given interruptions of earlier invocations, until it ends before
+    /// the kill. Returns the number of points.
     fn kill(&self, before: &BTreeMap<InvocationNumber, Interruption>) -> Result<usize, Failure> {
         for polls in 0..POLLS_MAX {
             let mut interruptions = before.clone();
             interruptions.insert(self.invocation, Interruption::Kill { polls });
             let history = self.interrupted(&interruptions)?;
             let is_killed = history.record.iter().any(|entry| {
-                matches!(&entry.what, What::Ended { invocation, ending: Ending::Killed } if *invocation == self.invocation)
+                matches!(&entry.kind, EntryKind::Ended { invocation, ending: Ending::Killed } if *invocation == self.invocation)
             });
             if !is_killed {
                 return Ok(usize::try_from(polls).unwrap_or_default());
             }
         }
-        Err(failure(self.scenario.name, "an invocation without an end", self.undisturbed))
+        Err(failure(self.scenario.name, "an invocation does not end", self.baseline))
     }
 
-    /// Lives through the scenario with what befalls its invocations, and compares.
+    /// Runs the scenario with these interruptions and compares its end with the baseline.
     fn interrupted(
         &self,
         interruptions: &BTreeMap<InvocationNumber, Interruption>,
     ) -> Result<History, Failure> {
         let name = format!("{}, interrupted: {interruptions:?}", self.scenario.name);
         let mut plan: Plan = (self.scenario.plan)();
-        plan.troubles.interruptions.clone_from(interruptions);
-        let history = lived(&name, plan)?;
+        plan.faults.interruptions.clone_from(interruptions);
+        let history = run_plan(&name, plan)?;
         if let Some(difference) = self.difference(&history, interruptions.len()) {
-            return Err(failure(&name, format!("it ends otherwise: {difference}"), &history));
+            return Err(failure(&name, format!("unexpected end: {difference}"), &history));
         }
-        promises(&name, &history)?;
+        check_guarantees(&name, &history)?;
         Ok(history)
     }
 
-    /// How the end differs from the undisturbed one, if it does.
+    /// How the end differs from the baseline, if it does.
     fn difference(&self, history: &History, interruptions: usize) -> Option<String> {
-        let (seen, wanted) = (Facts::of(history), Facts::of(self.undisturbed));
+        let (actual, expected) = (Facts::of(history), Facts::of(self.baseline));
         for request in 0..history.plan.requests.len() {
-            let (seen, wanted) = (families(&seen, request), families(&wanted, request));
-            if seen.is_empty() || seen.len() > wanted.len() + interruptions {
-                return Some(format!("request {request} has the events {seen:?}, undisturbed {wanted:?}"));
+            let (actual, expected) = (families(&actual, request), families(&expected, request));
+            if actual.is_empty() || actual.len() > expected.len() + interruptions {
+                return Some(format!(
+                    "request {request} has the events {actual:?}, without a crash {expected:?}"
+                ));
             }
             let is_allowed = |family: &String| {
-                wanted.contains(family) || self.scenario.other_ends.contains(&family.as_str())
+                expected.contains(family) || self.scenario.other_ends.contains(&family.as_str())
             };
-            if !seen.iter().all(is_allowed) {
-                return Some(format!("request {request} ends as {seen:?} instead of {wanted:?}"));
+            if !actual.iter().all(is_allowed) {
+                return Some(format!("request {request} ends as {actual:?} instead of {expected:?}"));
             }
         }
-        if letters(history) != letters(self.undisturbed) {
-            let wanted: BTreeSet<&str> = letters(self.undisturbed);
-            return Some(format!("dead letters {:?} instead of {wanted:?}", letters(history)));
+        if dead_letter_bodies(history) != dead_letter_bodies(self.baseline) {
+            let expected: BTreeSet<&str> = dead_letter_bodies(self.baseline);
+            return Some(format!("dead letters {:?} instead of {expected:?}", dead_letter_bodies(history)));
         }
         if !history.waiting.is_empty() {
             return Some("the queue is not empty".to_owned());
         }
-        let (seen, wanted) = (truth(history), truth(self.undisturbed));
-        (seen != wanted).then(|| format!("the endpoints are truly {seen:?} instead of {wanted:?}"))
+        let (actual, expected) = (actual_state(history), actual_state(self.baseline));
+        (actual != expected)
+            .then(|| format!("the actual state of the endpoints is {actual:?} instead of {expected:?}"))
     }
 }
 
-/// How the undisturbed history differs from what its scenario is meant to show.
-fn difference_of_itself(scenario: &Scenario, history: &History) -> Option<String> {
+/// How the baseline differs from what its scenario must show, if it does.
+fn baseline_difference(scenario: &Scenario, history: &History) -> Option<String> {
     let facts = Facts::of(history);
     let mut requests = 0..history.plan.requests.len();
-    let is_meant = |request: usize| families(&facts, request) == [scenario.end];
-    if !requests.all(is_meant) {
+    let is_expected = |request: usize| families(&facts, request) == [scenario.end];
+    if !requests.all(is_expected) {
         let all: Vec<_> = (0..history.plan.requests.len()).map(|request| families(&facts, request)).collect();
-        return Some(format!("undisturbed it ends as {all:?} instead of {}", scenario.end));
+        return Some(format!("without a crash it ends as {all:?} instead of {}", scenario.end));
     }
     let is_met = |code: &str| {
         facts
             .calls
             .iter()
-            .any(|call| call.answer().is_some_and(|served| served.code.as_deref() == Some(code)))
+            .any(|call| call.response().is_some_and(|served| served.code.as_deref() == Some(code)))
     };
     if scenario.meets.is_some_and(|code| !is_met(code)) {
-        return Some(format!("undisturbed it never meets {:?}", scenario.meets));
+        return Some(format!("without a crash no response has the code {:?}", scenario.meets));
     }
     let (copies, runs) = (history.dead_letters.len(), facts.runs.len());
     if (copies, runs) != (scenario.copies, scenario.invocations) {
-        return Some(format!("undisturbed it takes {runs} invocations and makes {copies} copies"));
+        return Some(format!("without a crash it takes {runs} invocations and makes {copies} copies"));
     }
     None
 }

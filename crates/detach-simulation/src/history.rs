@@ -1,7 +1,7 @@
-//! One history: what a seed makes of a world, from its beginning until nothing is left to happen.
+//! One history: a complete run of a world, from its plan until nothing is left to happen.
 
 mod plan;
-mod story;
+mod trace;
 
 use std::time::{Duration, SystemTime};
 
@@ -14,69 +14,62 @@ use crate::sandbox::Sandbox;
 use crate::world::World;
 use crate::{log, time};
 
-pub use plan::{Plan, Request, Wanted};
-pub use story::Story;
+pub use plan::{ParsedRequest, Plan, Request};
+pub use trace::Trace;
 
-/// How long a history may last at most: the longest deadline, and what may come after it.
+/// The maximum length of a history: the longest deadline, and time for what follows it.
 pub const LENGTH_MAX: Duration = Duration::from_hours(14);
 
-/// A history that has ended, and everything that is left of it.
+/// A history that has ended, with its final state.
 #[derive(Debug)]
 pub struct History {
-    /// What it began with.
     pub plan: Plan,
-    /// What happened.
     pub record: Vec<Entry>,
-    /// When it began.
     pub began: SystemTime,
-    /// When it ended.
     pub ended: SystemTime,
-    /// What is still in the request queue.
+    /// The messages that are still in the request queue.
     pub waiting: Vec<Message>,
-    /// What is in the dead-letter queue.
     pub dead_letters: Vec<Message>,
-    /// The endpoints, once everything that was under way on them has ended.
+    /// The endpoints after all tasks on them have ended.
     pub endpoints: Vec<privatelink_simulator::Endpoint>,
-    /// The worker's log.
     pub log: String,
 }
 
 impl History {
-    /// Lives through what a seed makes.
+    /// Runs the history of a seed.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
         Self::of_plan(Plan::of_seed(seed))
     }
 
-    /// Lives through a plan.
     #[must_use]
     pub fn of_plan(plan: Plan) -> Self {
-        time::on_virtual_clock(Self::live(plan))
+        time::on_virtual_clock(Self::run(plan))
     }
 
-    /// The first promise that it breaks, if it breaks one.
+    /// Returns the first guarantee that the history breaks, if any.
     pub fn check(&self) -> Result<(), Breach> {
         invariants::check(self)
     }
 
-    async fn live(plan: Plan) -> Self {
+    async fn run(plan: Plan) -> Self {
         log::clear();
         let (world, mut sandboxes) = Self::prepare(&plan);
-        // What is not done then is seen in the queue.
+        // Unfinished requests are found in the queue by the checks.
         let _ = mapping::drain(&world, &mut sandboxes, LENGTH_MAX).await;
-        Self::told(plan, &world)
+        Self::of_world(plan, &world)
     }
 
-    /// A plan's world at its beginning, and its sandboxes.
+    /// Builds a plan's world and its sandboxes.
     #[must_use]
     pub fn prepare(plan: &Plan) -> (std::rc::Rc<World>, Vec<Sandbox>) {
-        let (seed, troubles) = (plan.cloud.clone(), plan.troubles.clone());
-        let world = World::troubled(seed, plan.kind, plan.pace.clone(), troubles, plan.seed);
+        let (seed, faults) = (plan.cloud.clone(), plan.faults.clone());
+        let world = World::with_faults(seed, plan.kind, plan.pace.clone(), faults, plan.seed);
         for request in &plan.requests {
-            world.plan(request.at, crate::Outside::Send(Box::new(request.message(&world))));
+            world.schedule_outside(request.at, crate::Outside::Send(Box::new(request.message(&world))));
         }
         for (at, outside) in &plan.outside {
-            world.plan(*at, outside.clone());
+            world.schedule_outside(*at, outside.clone());
         }
         let deployment = std::rc::Rc::new(plan.deployment.clone());
         let mut random = fastrand::Rng::with_seed(plan.seed);
@@ -86,9 +79,9 @@ impl History {
         (world, sandboxes)
     }
 
-    /// What is left of a world.
+    /// Collects the final state of a world.
     #[must_use]
-    pub fn told(plan: Plan, world: &World) -> Self {
+    pub fn of_world(plan: Plan, world: &World) -> Self {
         Self {
             plan,
             record: world.record.take(),

@@ -1,70 +1,72 @@
-//! The promises, each a check of its own that looks at a history from outside: at what was served, published, copied and
-//! deleted, and at what was true. Nothing here asks the worker's own code what it thinks.
+//! The guarantees. Each is a separate check that reads a history from outside: what was served, published, copied and
+//! deleted, and the actual state of the simulated world. No check calls the worker's own code.
 
 mod bounds;
 mod calls;
+mod confirmed;
 mod facts;
 mod justified;
 mod outcomes;
-mod proof;
 mod secrets;
 mod steps;
+mod tokens;
 
 use std::fmt;
 
 use crate::history::History;
-pub use bounds::{DETACHES_MAX, LOOKS_MAX};
+pub use bounds::{DETACHES_MAX, READS_MAX};
 pub use facts::{Call, Facts, Publication, Run};
 
-/// A promise.
+/// A guarantee that the checks verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Promise {
-    /// No `detached` or `already_detached` without a complete list that lacks the group, followed by a record that is not
-    /// `Pending`, both truly served to the delivery that says so; and without modelled lag the group was truly absent.
-    Proof,
-    /// Every accepted request ends in exactly one outcome, which only a crash, together with a change, may turn into its
-    /// opposite; or its message is in a queue. Nothing leaves the queue unanswered.
-    Outcome,
-    /// Never two unanswered Detach calls on one endpoint within a lane.
+pub enum Guarantee {
+    /// I1: no `detached` or `already_detached` unless a complete list without the group was served to this delivery,
+    /// and after it a record that was not `Pending`; without modeled lag, the group was actually absent.
+    Confirmed,
+    /// I2: every accepted request ends in exactly one outcome, or its message is in a queue. The opposite outcome
+    /// follows only after a second delivery and a change. No message is deleted without its event or copy.
+    OneOutcome,
+    /// I3: never two Detach calls on one endpoint within a lane while a process waits for the response to the first.
     OneWrite,
-    /// Never a Detach that takes the last group, if one look could have told.
+    /// I4: never a Detach of the last group if the latest read showed that it is the last.
     LastGroup,
-    /// No call about a pair that nobody asked for.
-    AskedFor,
-    /// For the head of a lane, with AWS healthy, an outcome no later than the deadline, one poll, and one visibility
+    /// I5: no call about a pair of endpoint and group that no request of the batch names.
+    RequestedOnly,
+    /// I6: for the head of a lane, while AWS works, an outcome no later than deadline, one poll and one visibility
     /// timeout.
-    InTime,
-    /// No secret in any output.
+    OnTime,
+    /// I7: no credential in log, event, dead letter or response.
     NoSecret,
-    /// The calls of a request are bounded.
-    Bounded,
-    /// Every other outcome rests on what was served, too: no refusal without a definite no, no end before its time.
+    /// I8: calls and time of an invocation are bounded.
+    BoundedCalls,
+    /// I9: every other outcome is based on what was served: no `refused` without a definite error, no `unconfirmed`
+    /// before the deadline.
     Justified,
-    /// Every Detach follows a complete look, at once, before its deadline.
-    LookFirst,
-    /// One token for as long as the outcome of a call is unknown, and then another; the caller's own first, and once.
+    /// I10: every Detach directly follows a complete read, before its deadline.
+    ReadFirst,
+    /// I11: one client token while the outcome of a call is unknown, then a new one; the caller's own first, and once.
     Tokens,
-    /// No call before a back-off's floor, or before the time that the service asked for has passed.
+    /// I12: no call before the minimum back-off, or before the time that the service requested.
     Pauses,
-    /// In a lane of a FIFO queue nothing ends before what was sent before it.
+    /// I13: in a lane of a FIFO queue no request ends before one that was sent earlier.
     Order,
-    /// Once faults stop, everything ends within a bound.
+    /// L1: after the faults stop, every request ends within a time limit.
     Ends,
 }
 
-impl fmt::Display for Promise {
+impl fmt::Display for Guarantee {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Proof => "I1 proof",
-            Self::Outcome => "I2 one outcome",
+            Self::Confirmed => "I1 confirmed",
+            Self::OneOutcome => "I2 one outcome",
             Self::OneWrite => "I3 one write at a time",
             Self::LastGroup => "I4 last group",
-            Self::AskedFor => "I5 asked for",
-            Self::InTime => "I6 in time",
+            Self::RequestedOnly => "I5 requested only",
+            Self::OnTime => "I6 on time",
             Self::NoSecret => "I7 no secret",
-            Self::Bounded => "I8 bounded calls",
+            Self::BoundedCalls => "I8 bounded calls",
             Self::Justified => "I9 justified",
-            Self::LookFirst => "I10 look first",
+            Self::ReadFirst => "I10 read first",
             Self::Tokens => "I11 tokens",
             Self::Pauses => "I12 pauses",
             Self::Order => "I13 order",
@@ -73,25 +75,24 @@ impl fmt::Display for Promise {
     }
 }
 
-/// A promise that was broken, and how.
+/// A broken guarantee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breach {
-    /// Which.
-    pub promise: Promise,
-    /// How, in a sentence.
+    pub guarantee: Guarantee,
+    /// What broke it, as one sentence.
     pub how: String,
 }
 
 impl fmt::Display for Breach {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.promise, self.how)
+        write!(formatter, "{}: {}", self.guarantee, self.how)
     }
 }
 
-/// The first promise that a history breaks, if it breaks one.
+/// Returns the first guarantee that a history breaks, if any.
 pub(crate) fn check(history: &History) -> Result<(), Breach> {
     let facts = Facts::of(history);
-    proof::check(&facts)?;
+    confirmed::check(&facts)?;
     outcomes::check(&facts)?;
     calls::check(&facts)?;
     justified::check(&facts)?;
@@ -100,7 +101,7 @@ pub(crate) fn check(history: &History) -> Result<(), Breach> {
     secrets::check(&facts)
 }
 
-/// A check's way to say that its promise was broken.
-fn breach<T>(promise: Promise, how: impl Into<String>) -> Result<T, Breach> {
-    Err(Breach { promise, how: how.into() })
+/// The result of a check whose guarantee is broken.
+fn breach<T>(guarantee: Guarantee, how: impl Into<String>) -> Result<T, Breach> {
+    Err(Breach { guarantee, how: how.into() })
 }

@@ -1,23 +1,25 @@
-//! The worker with everything around it in memory, on a virtual clock; and the promises that it must keep whatever happens.
+//! A simulation of everything around the worker, in memory and on a virtual clock, with checks of the worker's
+//! guarantees.
 //!
 //! In reading order:
 //!
-//! * [`World`] is everything but the worker: Alibaba Cloud, queues and bus as state, and a [`record`] of what happened.
-//! * [`Pace`] is how long a call into that world takes, [`Troubles`] what goes wrong in AWS, [`Outside`] what others do.
-//! * [`Seam`] shows the world to a worker as its transport, its queue and its bus.
+//! * [`World`] is everything except the worker: Alibaba Cloud, queues and bus as state, and a [`record`] of all events.
+//! * [`Pace`] is the latency of calls, [`Faults`] lists what fails in AWS, [`Outside`] what other clients do.
+//! * [`Seam`] presents the world to a worker as its transport, its queue and its bus.
 //! * [`Sandbox`] is one execution environment of the function: a worker, invoked with one batch at a time.
-//! * [`mapping`] is the event source mapping: from the queue to as many sandboxes as there are, and back.
-//! * [`History`] is all of it from a beginning that one number makes, its [`Plan`], to its end, and can be told.
-//! * [`invariants`] are the promises, checked from outside; [`campaign`] lives through many histories, and [`tally`] counts.
-//! * [`crashes`] kills the main scenarios at every wait, [`matrix`] lets every fault strike every call.
+//! * [`mapping`] is the event source mapping, which delivers batches from the queue to the sandboxes.
+//! * [`History`] is one complete run, derived from one number through a [`Plan`]; `Trace` prints it.
+//! * [`invariants`] checks the guarantees from outside; [`campaign`] runs many histories, and [`tally`] counts.
+//! * [`crashes`] kills the main scenarios at every wait; [`matrix`] applies every fault to every call.
 //!
-//! `time` alone reads the clock and waits. The clock is tokio's, paused: it moves when everybody waits, to the next
-//! moment that somebody waits for.
+//! Only `time` reads the clock and waits. The clock is tokio's, paused: when every task waits, it advances to the next
+//! timer.
 
-#![expect(clippy::expect_used, reason = "a simulation of what cannot be stops the test that asked for it")]
+#![expect(clippy::expect_used, reason = "an impossible simulation stops its test by panicking")]
 
 pub mod campaign;
 pub mod crashes;
+mod faults;
 pub mod history;
 pub mod invariants;
 pub mod log;
@@ -31,13 +33,12 @@ mod sandbox;
 mod seam;
 pub mod tally;
 mod time;
-mod trouble;
 mod world;
 
+pub use faults::{AwsEffect, Breaks, Faults, Misconfiguration, PlannedEffect};
 pub use history::{History, Plan};
 pub use outside::Outside;
 pub use pace::Pace;
 pub use sandbox::{Deployment, Ending, Interruption, Sandbox};
 pub use seam::Seam;
-pub use trouble::{Breaks, Fate, Mistake, Planned, Troubles};
 pub use world::{Event, Invoked, QueueKind, REGION, VISIBILITY_TIMEOUT, World};

@@ -1,4 +1,5 @@
-//! The worker's log, as production writes it, kept in memory: a buffer for each thread, since a history keeps to one.
+//! The worker's log, as production writes it, captured in memory: one buffer for each thread, because a history runs on
+//! one.
 
 use std::cell::RefCell;
 use std::sync::Once;
@@ -9,7 +10,6 @@ thread_local! {
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Writes to the buffer of its thread.
 struct Writer;
 
 impl std::io::Write for Writer {
@@ -23,7 +23,7 @@ impl std::io::Write for Writer {
     }
 }
 
-/// Begins to listen, at the level of the first call. If somebody else listens already, he keeps the log to himself.
+/// Starts to capture, at the level of the first call. If another subscriber is installed already, nothing is captured.
 pub fn start(level: Level) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -31,21 +31,21 @@ pub fn start(level: Level) {
     });
 }
 
-/// Begins to listen at the level that says most.
+/// Starts to capture at the most verbose level.
 ///
 /// # Panics
 ///
-/// Never: there is such a level.
-pub fn start_in_full() {
+/// Never: the level exists.
+pub fn start_verbose() {
     start(Level::parse("trace").expect("a level"));
 }
 
-/// Forgets what this thread has written.
+/// Clears the buffer of this thread.
 pub(crate) fn clear() {
     WRITTEN.with_borrow_mut(Vec::clear);
 }
 
-/// What this thread has written: whole lines, each one JSON object.
+/// The log lines of this thread, each one JSON object.
 #[must_use]
 pub fn written() -> String {
     WRITTEN.with_borrow(|written| String::from_utf8_lossy(written).into_owned())

@@ -1,26 +1,27 @@
-//! What the service's answers mean for a request: a second table of codes, written from the service's documentation. It
-//! judges the worker, so nothing in it asks the worker's own.
+//! The meaning of the service's responses for a request: a second table of codes, written from the service's
+//! documentation. It verifies the worker, so it does not use the worker's own table.
 
-/// What a fault says about the request, by itself.
+/// The meaning of one fault for the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// Nothing: it may pass, or is not the request's fault. It is told under this name.
-    Passes(String),
-    /// A definite no, with this code.
-    Refuses(String),
-    /// RAM's no, with this code: it is kept in the dead-letter queue.
-    Denies(String),
-    /// Not in this state: one more try after a look, then it is a no.
-    Forbids(String),
-    /// No such group on the endpoint: a look tells.
+    /// Transient, or not caused by the request. The worker reports it under this name.
+    Transient(String),
+    /// A permanent error with this code.
+    Refused(String),
+    /// A denial by RAM with this code: the request is copied to the dead-letter queue.
+    Denied(String),
+    /// Not allowed in this state: one more try after a read, then a refusal.
+    WrongState(String),
+    /// No such group on the endpoint: a read decides.
     NotAttached(String),
-    /// Nothing at all: the call is answered as if all were well.
-    Deceives,
+    /// A successful response, although the call may have no effect.
+    FalseSuccess,
 }
 
-/// Codes that pass, or are not the request's fault: busy, locked, throttled, wrong keys, a wrong clock. The token is ours
-/// in every case, so its mismatch is our affair; and nobody asked for a dry run.
-const PASSING: [&str; 30] = [
+/// Transient codes, and codes that are not caused by the request: busy, locked, throttled, wrong credentials, a wrong
+/// clock. In these cases the token is always the worker's own, so a mismatch is the worker's problem; and no dry run
+/// was requested.
+const TRANSIENT: [&str; 30] = [
     "EndpointLocked",
     "EndpointConnectionOperationDenied",
     "ConcurrentCallNotSupported",
@@ -46,34 +47,34 @@ const PASSING: [&str; 30] = [
     "IncompleteSignature",
     "MissingSecurityToken",
     "DryRunOperation",
-    // The endpoint has been read, or will be: against its record this is a contradiction.
+    // The endpoint was read before, or will be: this contradicts its record.
     "EndpointNotFound",
-    // In no table, and meant for our keys.
+    // In no table; they concern the worker's credentials.
     "InvalidSecurityToken",
     "InvalidAccessKeyId",
     "InvalidAccessKeySecret",
     "MissingAccessKeyId",
 ];
 
-/// What a code means under a status.
+/// The meaning of a code with an HTTP status.
 pub(crate) fn of_code(code: &str, status: u16) -> Meaning {
     let name = code.to_owned();
     match code {
-        // Whatever a redirect says, it is no answer of the service.
-        _ if !(400..600).contains(&status) => Meaning::Passes(format!("Http{status}")),
-        _ if PASSING.contains(&code) => Meaning::Passes(name),
-        "EndpointOperationDenied" | "IncorrectStatus.VpcEndpoint" => Meaning::Forbids(name),
+        // A redirect is not a response of the service.
+        _ if !(400..600).contains(&status) => Meaning::Transient(format!("Http{status}")),
+        _ if TRANSIENT.contains(&code) => Meaning::Transient(name),
+        "EndpointOperationDenied" | "IncorrectStatus.VpcEndpoint" => Meaning::WrongState(name),
         "SecurityGroupNotFound" => Meaning::NotAttached(name),
-        "NoPermission" => Meaning::Denies(name),
-        // The two families of the documentation.
-        _ if code.starts_with("Throttling.") => Meaning::Passes(name),
-        _ if code.starts_with("Forbidden.") => Meaning::Denies(name),
-        // Two statuses that say by themselves that it may pass, whatever stands beside them.
-        _ if status == 429 || status >= 500 => Meaning::Passes(name),
-        // Not the request's fault, whatever is wrong with the keys.
+        "NoPermission" => Meaning::Denied(name),
+        // The two families of codes in the documentation.
+        _ if code.starts_with("Throttling.") => Meaning::Transient(name),
+        _ if code.starts_with("Forbidden.") => Meaning::Denied(name),
+        // These two statuses mean transient, whichever code is with them.
+        _ if status == 429 || status >= 500 => Meaning::Transient(name),
+        // Not caused by the request: the credentials are wrong.
         _ if code.starts_with("InvalidSecurityToken.") || code.starts_with("InvalidAccessKeyId.") => {
-            Meaning::Passes(name)
+            Meaning::Transient(name)
         }
-        _ => Meaning::Refuses(name),
+        _ => Meaning::Refused(name),
     }
 }

@@ -1,4 +1,4 @@
-//! What others do: people and programs that share the endpoints, the account and the queues with us.
+//! Actions from outside: what other clients and operators do to the endpoints, the account and the queues.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,92 +7,65 @@ use privatelink_simulator::{AccessKey, Action, Endpoint, Fault, SecurityGroup, S
 
 use crate::world::{REGION, World};
 
-/// One thing that somebody else does.
+/// One action from outside.
 #[derive(Debug, Clone)]
 pub enum Outside {
     /// Sends a request.
     Send(Box<NewMessage>),
-    /// Attaches a group, which takes so long.
-    Attach {
-        /// The endpoint.
-        endpoint: String,
-        /// The group.
-        group: String,
-        /// How long.
-        takes: Duration,
-    },
-    /// Detaches a group, which takes so long.
+    /// Attaches a group.
+    Attach { endpoint: String, group: String, takes: Duration },
+    /// Detaches a group.
     Detach {
-        /// The endpoint.
         endpoint: String,
-        /// The group.
         group: String,
-        /// How long.
         takes: Duration,
-        /// Whether it fails in the end.
+        /// Whether the task fails at its end.
         fails: bool,
     },
-    /// Does something else to the endpoint, and holds its lock for so long.
-    Hold {
-        /// The endpoint.
-        endpoint: String,
-        /// How long.
-        takes: Duration,
-    },
-    /// Removes an endpoint.
-    Remove {
-        /// The endpoint.
-        endpoint: String,
-    },
-    /// Makes an endpoint, anew or for the first time.
-    Create {
-        /// The endpoint.
-        endpoint: Box<Endpoint>,
-    },
-    /// Brings the endpoint into another status.
+    /// Holds the endpoint's lock with another task.
+    Hold { endpoint: String, takes: Duration },
+    /// Deletes an endpoint.
+    Remove { endpoint: String },
+    /// Creates an endpoint, or replaces it.
+    Create { endpoint: Box<Endpoint> },
+    /// Changes the endpoint's status.
     Status {
-        /// The endpoint.
         endpoint: String,
         /// The new `EndpointStatus`.
         status: &'static str,
     },
-    /// The same with its connection.
+    /// Changes the connection's status.
     Connection {
-        /// The endpoint.
         endpoint: String,
         /// The new `ConnectionStatus`.
         status: &'static str,
     },
     /// Does not pay, or pays.
     Business {
-        /// The endpoint.
         endpoint: String,
         /// The new `EndpointBusinessStatus`.
         status: &'static str,
     },
-    /// Alibaba Cloud gets a fault.
+    /// Injects a fault into Alibaba Cloud.
     Fault(Box<Fault>),
-    /// Somebody disables the worker's key, or enables it again.
-    Key {
-        /// Whether it is disabled.
-        is_disabled: bool,
-    },
-    /// Somebody takes permissions away, or gives them back.
+    /// Disables the worker's access key, or enables it again.
+    Key { is_disabled: bool },
+    /// Removes permissions, or restores them.
     Permissions {
-        /// What is denied.
+        /// The denied actions.
         denied: Vec<Action>,
     },
-    /// Somebody moves all that is in the dead-letter queue back to the request queue.
+    /// Moves all messages of the dead-letter queue back to the request queue.
     Redrive,
-    /// All faults end, everybody mends what he broke, and lets everything alone from now on.
-    Calm,
+    /// Ends all faults and repairs every endpoint. No action from outside follows.
+    FaultsEnd,
 }
 
-/// How long a task may take once everything is calm.
-const CALM_TAKES: Duration = Duration::from_secs(3);
+/// The longest task after the faults have ended.
+const TASK_AFTER_FAULTS_MAX: Duration = Duration::from_secs(3);
 
 impl Outside {
-    /// The endpoint that it changes; none if it may concern all.
+    /// The endpoint that it changes; none if it may affect all.
     #[must_use]
     pub fn endpoint(&self) -> Option<&str> {
         match self {
@@ -109,12 +82,11 @@ impl Outside {
             | Self::Key { .. }
             | Self::Permissions { .. }
             | Self::Redrive
-            | Self::Calm => None,
+            | Self::FaultsEnd => None,
         }
     }
 
-    /// Does it.
-    pub(crate) fn happen(&self, world: &World) {
+    pub(crate) fn apply(&self, world: &World) {
         let now = world.now();
         let mut cloud = world.cloud.borrow_mut();
         match self {
@@ -139,7 +111,7 @@ impl Outside {
                 cloud.remove_endpoint(endpoint.as_str(), now);
             }
             Self::Create { endpoint } => {
-                cloud.set_endpoint((**endpoint).clone(), now).expect("an endpoint that can be");
+                cloud.set_endpoint((**endpoint).clone(), now).expect("a valid endpoint");
             }
             Self::Status { endpoint, status } => {
                 cloud.change_endpoint(endpoint.as_str(), now, |endpoint| {
@@ -168,15 +140,15 @@ impl Outside {
                 drop(cloud);
                 world.redrive();
             }
-            Self::Calm => {
+            Self::FaultsEnd => {
                 drop(cloud);
-                calm(world);
+                end_faults(world);
             }
         }
     }
 }
 
-/// Starts to attach, as the API does it, unless it would refuse to.
+/// Starts to attach, as the API does, unless the API would refuse.
 fn attach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime) {
     if endpoint.task.is_some() || endpoint.group(&group.into()).is_some() {
         return;
@@ -187,7 +159,7 @@ fn attach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime) {
     endpoint.task = Some(Task { work, ends_at, free_at: ends_at });
 }
 
-/// Starts to detach, as the API does it, unless it would refuse to.
+/// Starts to detach, as the API does, unless the API would refuse.
 fn detach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime, fails: bool) {
     let is_last = endpoint.security_groups.len() == 1;
     let is_free = endpoint.task.is_none() && !is_last;
@@ -202,9 +174,9 @@ fn detach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime, fails: bool
     }
 }
 
-/// Everything is well, and only what is under way goes on, for a moment.
-fn calm(world: &World) {
-    world.chance.borrow_mut().end();
+/// Ends all faults; tasks that are running continue, but end soon.
+fn end_faults(world: &World) {
+    world.injector.borrow_mut().end();
     let now = world.now();
     let mut cloud = world.cloud.borrow_mut();
     cloud.clear_faults();
@@ -212,7 +184,7 @@ fn calm(world: &World) {
     cloud.set_quotas(std::collections::BTreeMap::new());
     cloud.change_settings(|settings| {
         *settings = Settings {
-            detach_takes: settings.detach_takes.min(CALM_TAKES),
+            detach_takes: settings.detach_takes.min(TASK_AFTER_FAULTS_MAX),
             page_size_max: settings.page_size_max,
             error_format: settings.error_format,
             omit_group_status: settings.omit_group_status,
@@ -220,18 +192,18 @@ fn calm(world: &World) {
         };
     });
     for endpoint in cloud.snapshot(now).endpoints {
-        cloud.change_endpoint(endpoint.endpoint_id, now, |endpoint| mend(endpoint, now));
+        cloud.change_endpoint(endpoint.endpoint_id, now, |endpoint| repair(endpoint, now));
     }
 }
 
-fn mend(endpoint: &mut Endpoint, now: SystemTime) {
-    debug_assert_eq!(endpoint.region_id.as_str(), REGION, "all of them are there");
+fn repair(endpoint: &mut Endpoint, now: SystemTime) {
+    debug_assert_eq!(endpoint.region_id.as_str(), REGION, "all endpoints are in one region");
     "Normal".clone_into(&mut endpoint.business_status);
     "Connected".clone_into(&mut endpoint.connection_status);
     if let Some(task) = &mut endpoint.task {
         "Pending".clone_into(&mut endpoint.endpoint_status);
-        task.ends_at = task.ends_at.min(now + CALM_TAKES);
-        task.free_at = task.free_at.min(now + CALM_TAKES);
+        task.ends_at = task.ends_at.min(now + TASK_AFTER_FAULTS_MAX);
+        task.free_at = task.free_at.min(now + TASK_AFTER_FAULTS_MAX);
     } else {
         "Active".clone_into(&mut endpoint.endpoint_status);
         for group in &mut endpoint.security_groups {

@@ -1,4 +1,4 @@
-//! What happened in a world, in order: enough to tell afterwards whether a promise was broken, and to tell the story of it.
+//! The record of a world: every event in order, enough to check the guarantees afterwards and to print the history.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,215 +14,153 @@ use crate::sandbox::{Ending, Interruption};
 /// Invocations are numbered from 1, in the order in which they began.
 pub type InvocationNumber = u32;
 
-/// Calls to Alibaba Cloud are numbered from 1, in the order in which they left a worker.
+/// Calls to Alibaba Cloud are numbered from 1, in the order in which they were sent.
 pub type CallNumber = u32;
 
-/// One thing that happened, and when.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// When.
     pub at: SystemTime,
-    /// What.
-    pub what: What,
+    pub kind: EntryKind,
 }
 
-/// What can happen.
 #[derive(Debug, Clone)]
-pub enum What {
+pub enum EntryKind {
     /// The request queue accepted a message.
-    Sent {
-        /// Its id.
-        message: String,
-        /// Its body.
-        body: String,
-    },
+    Sent { message: String, body: String },
     /// An invocation began.
     Invoked {
-        /// Which.
         invocation: InvocationNumber,
         /// The execution environment that it runs in.
         sandbox: usize,
-        /// The process in it: another one after every cold start.
+        /// The process in it: a new one after every cold start.
         process: u32,
-        /// The messages that it was given.
-        batch: Vec<Given>,
-        /// When Lambda will end it.
+        batch: Vec<BatchMessage>,
+        /// When its timeout ends it.
         ends: SystemTime,
-        /// What befalls it, if anything does.
         interruption: Option<Interruption>,
     },
     /// A worker sent a call to Alibaba Cloud.
-    Called {
-        /// Whose.
-        invocation: InvocationNumber,
-        /// Which.
-        call: CallNumber,
-        /// What it asks.
-        asked: Asked,
-    },
-    /// The call arrived there.
-    Served {
-        /// Which.
-        call: CallNumber,
-        /// The answer that left, and what was true.
-        served: Box<Served>,
-    },
-    /// The worker has its answer, or will not get one.
+    Called { invocation: InvocationNumber, call: CallNumber, requested: RequestedCall },
+    /// The call arrived at Alibaba Cloud.
+    Served { call: CallNumber, served: Box<Served> },
+    /// The worker's wait for a response ended.
     Returned {
-        /// Which.
         call: CallNumber,
-        /// Whether the answer came whole.
-        is_answered: bool,
+        /// Whether the complete response arrived.
+        has_response: bool,
     },
-    /// Something was changed in AWS.
+    /// A change in AWS was applied or rejected.
     Changed {
-        /// By whom; nobody's invocation is the event source mapping.
+        /// The invocation that requested it; none for the event source mapping.
         by: Option<InvocationNumber>,
-        /// When it was asked for.
-        asked_at: SystemTime,
-        /// What.
+        requested_at: SystemTime,
         change: Change,
-        /// Why it was not, if AWS refused it, or if there was nothing to do.
+        /// Why it was not applied: an error of AWS, or nothing to do.
         refusal: Option<String>,
     },
-    /// A worker, or the mapping, was told that its change failed, whatever has become of it.
-    Failed {
-        /// Whose.
-        by: Option<InvocationNumber>,
-        /// What was to be changed.
-        operation: Operation,
-    },
-    /// The mapping received messages, and lost them before it could invoke anybody.
-    ReceiveLost {
-        /// Their ids.
-        messages: Vec<String>,
-    },
+    /// A worker, or the mapping, received an error for its change, which may still be applied.
+    Failed { by: Option<InvocationNumber>, operation: Operation },
+    /// The mapping received messages and lost them before it invoked the function.
+    ReceiveLost { messages: Vec<String> },
     /// The queue delivers a message again while it is in flight, as a standard queue may.
-    Duplicated {
-        /// Its id.
-        message: String,
-    },
+    Duplicated { message: String },
     /// An invocation ended.
-    Ended {
-        /// Which.
-        invocation: InvocationNumber,
-        /// How.
-        ending: Ending,
-    },
-    /// Somebody else did something.
+    Ended { invocation: InvocationNumber, ending: Ending },
+    /// Another client did something.
     Outside(Outside),
 }
 
-/// A message as an invocation got it.
+/// A message as an invocation received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
-    /// Its id.
+pub struct BatchMessage {
     pub message: String,
-    /// Its message group, if it has one.
     pub lane: Option<String>,
-    /// How often it was received, this time included.
+    /// Includes this receive.
     pub receive_count: u32,
 }
 
-/// A call to Alibaba Cloud, as its request says.
+/// A call to Alibaba Cloud, parsed from its HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// The action, if it is one that is known.
+pub struct RequestedCall {
+    /// None if it is unknown.
     pub action: Option<Action>,
-    /// The host that it goes to.
     pub host: String,
-    /// The region in the query.
     pub region: String,
-    /// The endpoint in the query.
     pub endpoint: String,
-    /// The group in the query.
     pub group: Option<String>,
-    /// Whether it is a dry run.
     pub dry_run: bool,
-    /// The client token, as the query has it.
+    /// The client token as the query spells it.
     pub client_token: Option<String>,
-    /// The page that it asks for, if not the first.
+    /// None for the first page.
     pub next_token: Option<String>,
 }
 
-/// A call's arrival.
+/// The result of a call at Alibaba Cloud.
 #[derive(Debug, Clone)]
 pub struct Served {
-    /// The status; none if nothing can be read of the answer.
+    /// The HTTP status; none if the response cannot be read.
     pub status: Option<u16>,
-    /// The body, as it left.
     pub body: Bytes,
-    /// The error code in the body, if there is one.
     pub code: Option<String>,
-    /// How long the answer asks to be left alone.
+    /// The delay that the response requests before the next call.
     pub hint: Option<Duration>,
-    /// Whether an injected fault struck the call.
+    /// Whether an injected fault hit the call.
     pub is_fault: bool,
-    /// Whether the service carried the call out.
+    /// Whether the service executed the call.
     pub is_executed: bool,
-    /// The endpoint as it truly was, before anything came of the call.
-    pub truth: Option<Endpoint>,
+    /// The endpoint's actual state before the call took effect.
+    pub actual: Option<Endpoint>,
 }
 
-/// What is asked of SQS and `EventBridge`.
+/// An operation of SQS or `EventBridge` that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Take a message out of the request queue.
+    /// Delete a message from the request queue.
     Delete,
-    /// Give messages back.
-    HandBack,
+    /// Return messages to the queue.
+    Defer,
     /// Copy a message to the dead-letter queue.
-    Bury,
+    SendDeadLetter,
     /// Publish a completion event.
     Publish,
 }
 
-/// A change in AWS, with all that it takes to carry it out.
+/// A change in AWS, with everything that is needed to apply it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// Take a message out of the request queue.
-    Delete {
-        /// Its id.
-        message: String,
-        /// The receive.
-        handle: ReceiptHandle,
-    },
-    /// Give messages back.
-    HandBack {
-        /// Their ids and receives.
+    /// Delete a message from the request queue.
+    Delete { message: String, handle: ReceiptHandle },
+    /// Return messages to the queue.
+    Defer {
+        /// Ids and receipt handles.
         messages: Vec<(String, ReceiptHandle)>,
-        /// For how long they stay hidden.
+        /// How long the messages stay invisible.
         visibility: Duration,
     },
     /// Copy a message to the dead-letter queue.
-    Bury {
-        /// The id of the message.
+    SendDeadLetter {
+        /// The id of the copied message.
         message: String,
-        /// The copy.
         copy: Box<NewMessage>,
     },
     /// Publish a completion event.
-    Publish {
-        /// Its detail.
-        detail: Value,
-    },
+    Publish { detail: Value },
 }
 
 impl Change {
-    /// What is asked.
     #[must_use]
     pub fn operation(&self) -> Operation {
         match self {
             Self::Delete { .. } => Operation::Delete,
-            Self::HandBack { .. } => Operation::HandBack,
-            Self::Bury { .. } => Operation::Bury,
+            Self::Defer { .. } => Operation::Defer,
+            Self::SendDeadLetter { .. } => Operation::SendDeadLetter,
             Self::Publish { .. } => Operation::Publish,
         }
     }
 }
 
-impl Asked {
-    /// Reads a request. Ids and tokens stay as the query has them: ours need no encoding.
+impl RequestedCall {
+    /// Parses a request. Ids and tokens stay as the query spells them: those of the simulation need no encoding.
     #[must_use]
     pub fn read(request: &http::Request<Bytes>) -> Self {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());

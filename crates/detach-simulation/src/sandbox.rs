@@ -18,33 +18,32 @@ use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::lambda::Invocation;
 use privatelink_detach::request::Rules;
-use privatelink_detach::worker::deferral::DeferralLimits;
+use privatelink_detach::worker::DeferralLimits;
 use privatelink_detach::worker::handler;
 use privatelink_detach::worker::{Settings, Worker};
 use serde_json::value::RawValue;
 
-use crate::record::{Given, What};
+use crate::record::{BatchMessage, EntryKind};
 use crate::seam::Seam;
 use crate::world::{Invoked, World};
 
 /// The template's timeout of the function.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How long a function that does not start takes for it.
+/// How long a failed start takes.
 const START_FAILURE: Duration = Duration::from_millis(500);
 
-/// How the worker is configured.
+/// The worker's configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deployment {
-    /// How many sandboxes may run at once.
+    /// The maximum number of concurrent sandboxes.
     pub concurrency: NonZeroU16,
-    /// What is allowed.
     pub rules: Rules,
     /// The deadline of a request that names none.
     pub deadline: Duration,
 }
 
-/// As the template has it.
+/// The template's values.
 impl Default for Deployment {
     fn default() -> Self {
         Self {
@@ -55,7 +54,7 @@ impl Default for Deployment {
     }
 }
 
-/// A worker with production's settings, and whatever it remembers from one invocation to the next.
+/// A worker with production's settings, and its state between invocations.
 #[derive(Debug)]
 pub struct Sandbox {
     world: Rc<World>,
@@ -68,49 +67,40 @@ pub struct Sandbox {
     is_cold: bool,
 }
 
-/// What befalls an invocation on its way.
+/// An interruption of an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
-    /// It is killed after its handler was polled so often, that is at its `polls`th wait.
-    Kill {
-        /// How often.
-        polls: u32,
-    },
-    /// It stands still there for so long, and then goes on.
-    Stall {
-        /// How often.
-        polls: u32,
-        /// How long.
-        lasting: Duration,
-    },
+    /// Kills it after its handler was polled this often, that is, at its `polls`th wait.
+    Kill { polls: u32 },
+    /// Suspends it there, and resumes it.
+    Suspend { polls: u32, duration: Duration },
 }
 
-/// How an invocation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// With this answer.
-    Answered(String),
-    /// With an error, which fails the whole batch.
+    /// It returned this response.
+    Returned(String),
+    /// It returned an error, which fails the whole batch.
     Failed(String),
-    /// Killed: its time was up, or it was to be killed. What the sandbox remembered is lost.
+    /// It was killed, by plan or at its timeout. The state of the sandbox is lost.
     Killed,
 }
 
 impl Sandbox {
-    /// A fresh one, of as many as the template lets run at once; `random` makes its worker's jitter, tokens and nonces.
+    /// A new sandbox, with the template's concurrency; `random` seeds its worker's jitter, tokens and nonces.
     #[must_use]
     pub fn new(world: &Rc<World>, random: u64) -> Self {
         Self::one_of(WorkerConfig::CONCURRENCY_DEFAULT, world, random)
     }
 
-    /// The same, of so many.
+    /// A new sandbox with this concurrency.
     #[must_use]
     pub fn one_of(concurrency: NonZeroU16, world: &Rc<World>, random: u64) -> Self {
         let deployment = Rc::new(Deployment { concurrency, ..Deployment::default() });
         Self::deployed(&deployment, 0, world, random)
     }
 
-    /// As many as may run at once, no two alike.
+    /// As many sandboxes as the concurrency allows, each with a different seed.
     #[must_use]
     pub fn several(world: &Rc<World>, concurrency: NonZeroU16, random: u64) -> Vec<Self> {
         let deployment = Rc::new(Deployment { concurrency, ..Deployment::default() });
@@ -120,7 +110,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// One of a deployment's.
+    /// A sandbox of a deployment.
     #[must_use]
     pub fn deployed(deployment: &Rc<Deployment>, number: usize, world: &Rc<World>, random: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(random);
@@ -131,53 +121,59 @@ impl Sandbox {
         Self { world, worker, deployment, number, process, invocation, random, is_cold: true }
     }
 
-    /// The worker in it.
     #[must_use]
     pub fn worker(&self) -> &Worker<Seam, Seam, Seam> {
         &self.worker
     }
 
-    /// Invokes the function with a batch; with an interruption, or with whatever the world has in store for it.
+    /// Invokes the function with a batch, and with this interruption or one that the fault injector draws.
     ///
     /// # Panics
     ///
-    /// If the mapping makes an event that is no JSON.
+    /// If the mapping's event is not JSON.
     pub async fn invoke(&mut self, batch: &[ReceivedMessage], interruption: Option<Interruption>) -> Ending {
         let world = Rc::clone(&self.world);
         if std::mem::take(&mut self.is_cold) {
-            let takes = world.chance.borrow_mut().cold_start();
-            world.time.pass(takes).await;
+            let takes = world.injector.borrow_mut().cold_start();
+            world.time.sleep(takes).await;
         }
         let began = world.now();
-        let timeout = world.chance.borrow().timeout(began).unwrap_or(TIMEOUT);
+        let timeout = world.injector.borrow().timeout(began).unwrap_or(TIMEOUT);
         self.invocation.set(world.next_invocation());
         let invocation = self.invocation.get();
-        let interruption = interruption.or_else(|| world.chance.borrow_mut().interruption(invocation));
-        let given = |received: &ReceivedMessage| Given {
+        let interruption = interruption.or_else(|| world.injector.borrow_mut().interruption(invocation));
+        let batch_message = |received: &ReceivedMessage| BatchMessage {
             message: received.message.id.to_string(),
             lane: received.message.group.clone(),
             receive_count: received.message.receive_count,
         };
-        let batch_given = batch.iter().map(given).collect();
+        let batch_messages = batch.iter().map(batch_message).collect();
         let (sandbox, process, ends) = (self.number, self.process, began + timeout);
-        world.note(What::Invoked { invocation, sandbox, process, batch: batch_given, ends, interruption });
-        let ending = if world.chance.borrow().is_start_broken(began) {
-            world.time.pass(START_FAILURE).await;
+        world.note(EntryKind::Invoked {
+            invocation,
+            sandbox,
+            process,
+            batch: batch_messages,
+            ends,
+            interruption,
+        });
+        let ending = if world.injector.borrow().is_start_broken(began) {
+            world.time.sleep(START_FAILURE).await;
             Ending::Failed("the function did not start".to_owned())
         } else {
             self.run(batch, timeout, interruption).await
         };
-        world.note(What::Ended { invocation, ending: ending.clone() });
+        world.note(EntryKind::Ended { invocation, ending: ending.clone() });
         let took = world.now().duration_since(began).unwrap_or_default();
         world.invocations.borrow_mut().push(Invoked { at: began, took, messages: batch.len() });
-        if ending == Ending::Killed || world.chance.borrow_mut().is_recycled() {
-            self.renew();
+        if ending == Ending::Killed || world.injector.borrow_mut().is_recycled() {
+            self.replace_process();
         }
         ending
     }
 
-    /// Another one takes its place, which knows nothing of it.
-    fn renew(&mut self) {
+    /// Replaces the process with a new one without its state.
+    fn replace_process(&mut self) {
         self.worker = worker(&self.world, &self.deployment, &self.invocation, self.random.u64(..));
         self.process = self.world.next_process();
         self.is_cold = true;
@@ -201,23 +197,23 @@ impl Sandbox {
         };
         let handled = pin!(handler::handle(&self.worker, &event, &invocation));
         let handled = self.interrupted(handled, interruption);
-        match self.world.time.by(ends, handled).await.flatten() {
-            Some(Ok(answer)) => Ending::Answered(answer.to_string()),
+        match self.world.time.sleep_or(ends, handled).await.flatten() {
+            Some(Ok(response)) => Ending::Returned(response.to_string()),
             Some(Err(error)) => Ending::Failed(error.to_string()),
             None => Ending::Killed,
         }
     }
 
-    /// What the work comes to, unless it is killed.
+    /// The output of the future, unless it is killed.
     async fn interrupted<W: Future>(
         &self,
         mut work: Pin<&mut W>,
         interruption: Option<Interruption>,
     ) -> Option<W::Output> {
-        let (polls_max, stall) = match interruption {
+        let (polls_max, suspension) = match interruption {
             None => return Some(work.await),
             Some(Interruption::Kill { polls }) => (polls, None),
-            Some(Interruption::Stall { polls, lasting }) => (polls, Some(lasting)),
+            Some(Interruption::Suspend { polls, duration }) => (polls, Some(duration)),
         };
         let mut polls = 0;
         let until_interrupted = |context: &mut Context<'_>| {
@@ -227,9 +223,9 @@ impl Sandbox {
             polls += 1;
             work.as_mut().poll(context).map(Some)
         };
-        match (std::future::poll_fn(until_interrupted).await, stall) {
-            (None, Some(lasting)) => {
-                self.world.time.pass(lasting).await;
+        match (std::future::poll_fn(until_interrupted).await, suspension) {
+            (None, Some(duration)) => {
+                self.world.time.sleep(duration).await;
                 Some(work.await)
             }
             (ended, _) => ended,
@@ -244,8 +240,9 @@ fn worker(
     random: u64,
 ) -> Worker<Seam, Seam, Seam> {
     let key = world.key();
-    let keys = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, key.security_token);
-    let source = CredentialsSource::Fixed(Rc::new(keys));
+    let credentials =
+        Credentials::new(key.access_key_id.to_string(), key.access_key_secret, key.security_token);
+    let source = CredentialsSource::Fixed(Rc::new(credentials));
     let seam = || Seam { world: Rc::clone(world), invocation: Rc::clone(invocation) };
     let client = Client::new(seam(), source, ServiceUrl::Regional, random);
     let settings = Settings {

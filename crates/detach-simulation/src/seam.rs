@@ -1,4 +1,4 @@
-//! The world as a worker sees it.
+//! The world as a worker sees it: its transport, its queue and its bus.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,11 +16,11 @@ use privatelink_detach::worker::bus::{Bus, PublishError};
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
 use privatelink_simulator::Transmission;
 
-use crate::record::{Asked, CallNumber, Change, InvocationNumber, Operation, What};
-use crate::trouble::Fate;
-use crate::world::{Act, QueueKind, World};
+use crate::faults::AwsEffect;
+use crate::record::{CallNumber, Change, EntryKind, InvocationNumber, Operation, RequestedCall};
+use crate::world::{QueueKind, ScheduledAction, World};
 
-/// Most bytes of an answer that production's transport reads.
+/// The maximum length of a response that production's transport reads, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// The world as Alibaba Cloud, as the queue and as the bus of one sandbox.
@@ -32,26 +32,29 @@ pub struct Seam {
 }
 
 impl fmt::Debug for Seam {
-    /// Says nothing about the world: it is no part of whoever looks at it.
+    /// Omits the world, which is not part of the worker's state.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Seam")
     }
 }
 
-/// A call that has left. It arrives, though nobody may wait for it any more; of a process that has died it may not.
-struct OnItsWay<'a> {
+/// A call in transit. It arrives even if the worker no longer waits for it; the call of a killed process may not.
+struct InTransit<'a> {
     world: &'a World,
     arrives: SystemTime,
-    sent: Option<(CallNumber, Asked, http::Request<Bytes>)>,
-    is_given_up: bool,
+    sent: Option<(CallNumber, RequestedCall, http::Request<Bytes>)>,
+    is_abandoned: bool,
 }
 
-impl Drop for OnItsWay<'_> {
+impl Drop for InTransit<'_> {
     fn drop(&mut self) {
-        if let Some((call, asked, request)) = self.sent.take()
-            && (self.is_given_up || self.world.chance.borrow_mut().is_outliving())
+        if let Some((call, requested, request)) = self.sent.take()
+            && (self.is_abandoned || self.world.injector.borrow_mut().is_outliving())
         {
-            self.world.at(self.arrives, Act::Arrive { call, asked, request: Box::new(request) });
+            self.world.schedule_at(
+                self.arrives,
+                ScheduledAction::Arrive { call, requested, request: Box::new(request) },
+            );
         }
     }
 }
@@ -64,78 +67,85 @@ impl Transport for Seam {
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let world = &self.world;
         let query = request.uri().query().unwrap_or_default();
-        assert!(!query.contains(world.cursed.get()), "cursed");
-        let (call, asked) = (world.next_call(), Asked::read(&request));
-        world.note(What::Called { invocation: self.invocation.get(), call, asked: asked.clone() });
-        let answer = self.travel(call, asked, request, timeout).await;
-        world.note(What::Returned { call, is_answered: answer.is_ok() });
-        answer
+        assert!(!query.contains(world.panicking_endpoint.get()), "cursed");
+        let (call, requested) = (world.next_call(), RequestedCall::read(&request));
+        world.note(EntryKind::Called {
+            invocation: self.invocation.get(),
+            call,
+            requested: requested.clone(),
+        });
+        let response = self.round_trip(call, requested, request, timeout).await;
+        world.note(EntryKind::Returned { call, has_response: response.is_ok() });
+        response
     }
 }
 
 impl Seam {
-    /// There, through the service, and back, as far as the time reaches.
-    async fn travel(
+    /// Sends the call, lets the service handle it, and returns its response, unless the timeout passes.
+    async fn round_trip(
         &self,
         call: CallNumber,
-        asked: Asked,
+        requested: RequestedCall,
         request: http::Request<Bytes>,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let world = &self.world;
         let half = world.draw_alibaba() / 2;
-        let delay = world.chance.borrow_mut().call_delay();
+        let delay = world.injector.borrow_mut().call_delay();
         let there = half + delay.unwrap_or_default();
         let arrives = world.now() + there;
-        let sent = Some((call, asked, request));
-        let mut on_its_way = OnItsWay { world, arrives, sent, is_given_up: false };
-        world.time.pass(there.min(timeout)).await;
-        let Some((call, asked, request)) = on_its_way.sent.take_if(|_| there < timeout) else {
-            on_its_way.is_given_up = true;
+        let sent = Some((call, requested, request));
+        let mut in_transit = InTransit { world, arrives, sent, is_abandoned: false };
+        world.time.sleep(there.min(timeout)).await;
+        let Some((call, requested, request)) = in_transit.sent.take_if(|_| there < timeout) else {
+            in_transit.is_abandoned = true;
             return Err(NoResponse::Timeout);
         };
-        let answer = world.serve(call, &asked, &request);
+        let simulated = world.serve(call, &requested, &request);
         let left = timeout.saturating_sub(there);
-        let (back, result) = match answer.transmission {
-            Transmission::Whole { after } if answer.response.body().len() > BODY_BYTES_MAX => {
+        let (back, result) = match simulated.transmission {
+            Transmission::Whole { after } if simulated.response.body().len() > BODY_BYTES_MAX => {
                 (half + after, Err(NoResponse::UnreadableAnswer))
             }
-            Transmission::Whole { after } => (half + after, Ok(answer.response)),
+            Transmission::Whole { after } => (half + after, Ok(simulated.response)),
             Transmission::Hang => (left, Err(NoResponse::Timeout)),
             Transmission::Reset { after } | Transmission::Truncated { after, .. } => {
                 (half + after, Err(NoResponse::ConnectionLost))
             }
         };
-        world.time.pass(back.min(left)).await;
+        world.time.sleep(back.min(left)).await;
         if back >= left { Err(NoResponse::Timeout) } else { result }
     }
 
-    /// A change in AWS, as far as it succeeds and its answer comes back.
+    /// Requests a change in AWS, with the effect that the fault injector draws.
     async fn change(&self, change: Change) -> Result<(), String> {
         let world = &self.world;
         let by = Some(self.invocation.get());
-        let (operation, asked_at) = (change.operation(), world.now());
-        let fate = world.chance.borrow_mut().fate(operation, world.now());
-        let changed = match fate {
-            Fate::Done => world.call_aws(|world| world.change(by, asked_at, &change)).await,
-            Fate::Repeated => {
-                let _ = world.call_aws(|world| world.change(by, asked_at, &change)).await;
-                world.call_aws(|world| world.change(by, asked_at, &change)).await
+        let (operation, requested_at) = (change.operation(), world.now());
+        let effect = world.injector.borrow_mut().effect(operation, world.now());
+        let changed = match effect {
+            AwsEffect::Applied => world.call_aws(|world| world.change(by, requested_at, &change)).await,
+            AwsEffect::AppliedTwice => {
+                let _ = world.call_aws(|world| world.change(by, requested_at, &change)).await;
+                world.call_aws(|world| world.change(by, requested_at, &change)).await
             }
-            Fate::Refused => world.call_aws(|_| Err("refused".to_owned())).await,
-            Fate::ResponseLost => {
-                let _ = world.call_aws(|world| world.change(by, asked_at, &change)).await;
-                world.time.pass(OPERATION_TIMEOUT).await;
-                Err("the answer was lost".to_owned())
+            AwsEffect::Rejected => world.call_aws(|_| Err("rejected".to_owned())).await,
+            AwsEffect::ResponseLost => {
+                let _ = world.call_aws(|world| world.change(by, requested_at, &change)).await;
+                world.time.sleep(OPERATION_TIMEOUT).await;
+                Err("the response was lost".to_owned())
             }
-            Fate::Late(delay) => {
-                world.at(world.now() + OPERATION_TIMEOUT + delay, Act::Change { by, asked_at, change });
-                world.time.pass(OPERATION_TIMEOUT).await;
-                Err("no answer in time".to_owned())
+            AwsEffect::AppliedLate(delay) => {
+                world.schedule_at(
+                    world.now() + OPERATION_TIMEOUT + delay,
+                    ScheduledAction::Change { by, requested_at, change },
+                );
+                world.time.sleep(OPERATION_TIMEOUT).await;
+                Err("no response before the timeout".to_owned())
             }
         };
         if changed.is_err() {
-            world.note(What::Failed { by, operation });
+            world.note(EntryKind::Failed { by, operation });
         }
         changed
     }
@@ -154,32 +164,34 @@ impl Queue for Seam {
         let one =
             |delivery: &Delivery| (delivery.message_id.clone(), delivery.receipt_handle.as_str().into());
         let mut messages: Vec<_> = deliveries.iter().map(one).collect();
-        let failed = self.world.chance.borrow_mut().failed_entry(messages.len());
+        let failed = self.world.injector.borrow_mut().failed_entry(messages.len());
         if let Some(failed) = failed {
             messages.remove(failed);
         }
-        let handed_back = self.change(Change::HandBack { messages, visibility }).await;
-        let handed_back = match (handed_back, failed) {
+        let deferred = self.change(Change::Defer { messages, visibility }).await;
+        let deferred = match (deferred, failed) {
             (Ok(()), Some(failed)) => {
                 let by = Some(self.invocation.get());
-                self.world.note(What::Failed { by, operation: Operation::HandBack });
-                Err(format!("entry {failed} was refused"))
+                self.world.note(EntryKind::Failed { by, operation: Operation::Defer });
+                Err(format!("entry {failed} was rejected"))
             }
-            (handed_back, _) => handed_back,
+            (deferred, _) => deferred,
         };
-        handed_back.map_err(|cause| QueueError::call("defer", cause))
+        deferred.map_err(|cause| QueueError::call("defer", cause))
     }
 
-    async fn send_dead_letter(&self, letter: &DeadLetter<'_>) -> Result<(), QueueError> {
-        let delivery = letter.delivery;
+    async fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> Result<(), QueueError> {
+        let delivery = dead_letter.delivery;
         let lane = delivery.message_group.as_deref().unwrap_or(&delivery.message_id);
         let copy = match self.world.kind {
-            QueueKind::Fifo => NewMessage::fifo(letter.body(), lane, &delivery.message_id),
-            QueueKind::Standard => NewMessage::new(letter.body()),
+            QueueKind::Fifo => NewMessage::fifo(dead_letter.body(), lane, &delivery.message_id),
+            QueueKind::Standard => NewMessage::new(dead_letter.body()),
         };
-        let copy =
-            letter.attributes().into_iter().fold(copy, |copy, (name, value)| copy.attribute(name, &value));
-        let change = Change::Bury { message: delivery.message_id.clone(), copy: Box::new(copy) };
+        let copy = dead_letter
+            .attributes()
+            .into_iter()
+            .fold(copy, |copy, (name, value)| copy.attribute(name, &value));
+        let change = Change::SendDeadLetter { message: delivery.message_id.clone(), copy: Box::new(copy) };
         self.change(change).await.map_err(|cause| QueueError::call("send dead letter", cause))
     }
 }

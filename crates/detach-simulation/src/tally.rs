@@ -1,4 +1,4 @@
-//! What many histories come to, in numbers: a suite in which nothing happens proves nothing.
+//! Statistics of many histories: a suite in which nothing happens proves nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,46 +6,42 @@ use std::time::Duration;
 
 use crate::history::History;
 use crate::invariants::Facts;
-use crate::record::What;
+use crate::record::EntryKind;
 use crate::sandbox::{Ending, Interruption};
 
-/// Sums over histories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Histories.
     pub histories: u64,
-    /// Those in which a group was taken off by us, and proved gone.
+    /// Histories in which a group was detached by this deployment, and confirmed detached.
     pub with_success: u64,
-    /// Requests that were accepted.
+    /// Messages that the request queue accepted, including those that were moved back from the dead-letter queue.
     pub requests: u64,
-    /// Outcomes by name, repeats included.
+    /// Published outcomes by name, including repeated events.
     pub outcomes: BTreeMap<String, u64>,
-    /// Everything that happened.
+    /// Entries in the records.
     pub entries: u64,
-    /// The time that passed in them.
+    /// Virtual time.
     pub simulated: Duration,
-    /// Invocations.
     pub invocations: u64,
-    /// Those that were killed, by plan or because their time was up.
+    /// Invocations that were killed, by plan or at their timeout.
     pub killed: u64,
-    /// Those that stood still for a while.
-    pub stalled: u64,
+    /// Invocations scheduled for a suspension, if they last long enough.
+    pub suspended: u64,
     /// Calls to Alibaba Cloud.
     pub calls: u64,
-    /// Those that an injected fault struck.
+    /// Calls to Alibaba Cloud that an injected fault hit.
     pub faults: u64,
-    /// Calls to AWS of which the caller was told that they failed, and receives that were lost.
+    /// Calls to AWS that failed from the caller's view, and receives that were lost.
     pub aws_faults: u64,
-    /// Things that others did to endpoints, keys and queues.
+    /// Actions from outside on endpoints, access keys and queues.
     pub outside: u64,
-    /// The most Detach calls in one delivery.
+    /// The maximum number of Detach calls in one invocation about one endpoint.
     pub detaches_most: usize,
-    /// The most looks in one delivery.
-    pub looks_most: usize,
+    /// The maximum number of reads in one invocation about one endpoint.
+    pub reads_most: usize,
 }
 
 impl Tally {
-    /// Adds one history.
     pub fn add(&mut self, history: &History) {
         let facts = Facts::of(history);
         self.histories += 1;
@@ -59,21 +55,22 @@ impl Tally {
         self.invocations += count(facts.runs.len());
         self.calls += count(facts.calls.len());
         for entry in &history.record {
-            match &entry.what {
-                What::Ended { ending: Ending::Killed, .. } => self.killed += 1,
-                What::Invoked { interruption: Some(Interruption::Stall { .. }), .. } => self.stalled += 1,
-                What::Served { served, .. } => self.faults += u64::from(served.is_fault),
-                What::Failed { .. } | What::ReceiveLost { .. } => self.aws_faults += 1,
-                What::Outside(_) => self.outside += 1,
+            match &entry.kind {
+                EntryKind::Ended { ending: Ending::Killed, .. } => self.killed += 1,
+                EntryKind::Invoked { interruption: Some(Interruption::Suspend { .. }), .. } => {
+                    self.suspended += 1;
+                }
+                EntryKind::Served { served, .. } => self.faults += u64::from(served.is_fault),
+                EntryKind::Failed { .. } | EntryKind::ReceiveLost { .. } => self.aws_faults += 1,
+                EntryKind::Outside(_) => self.outside += 1,
                 _ => {}
             }
         }
-        let (detaches, looks) = facts.most_calls();
+        let (detaches, reads) = facts.most_calls();
         self.detaches_most = self.detaches_most.max(detaches);
-        self.looks_most = self.looks_most.max(looks);
+        self.reads_most = self.reads_most.max(reads);
     }
 
-    /// Adds all that another one has counted.
     pub fn merge(&mut self, other: &Self) {
         self.histories += other.histories;
         self.with_success += other.with_success;
@@ -85,13 +82,13 @@ impl Tally {
         self.simulated += other.simulated;
         self.invocations += other.invocations;
         self.killed += other.killed;
-        self.stalled += other.stalled;
+        self.suspended += other.suspended;
         self.calls += other.calls;
         self.faults += other.faults;
         self.aws_faults += other.aws_faults;
         self.outside += other.outside;
         self.detaches_most = self.detaches_most.max(other.detaches_most);
-        self.looks_most = self.looks_most.max(other.looks_most);
+        self.reads_most = self.reads_most.max(other.reads_most);
     }
 
     /// The share of histories with a real success, from 0 to 1.
@@ -103,24 +100,30 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { histories, requests, entries, invocations, killed, stalled, calls, .. } = self;
-        let Self { faults, aws_faults, outside, detaches_most, looks_most, .. } = self;
+        let Self { histories, requests, entries, invocations, killed, suspended, calls, .. } = self;
+        let Self { faults, aws_faults, outside, detaches_most, reads_most, .. } = self;
         let hours = self.simulated.as_secs() / 3600;
-        writeln!(formatter, "{histories} histories, {requests} requests, {entries} things that happened")?;
-        writeln!(formatter, "  {hours} hours passed in them")?;
-        writeln!(formatter, "  {invocations} invocations, {killed} killed, {stalled} stood still")?;
-        writeln!(formatter, "  {calls} calls to Alibaba Cloud, {faults} struck by a fault")?;
-        writeln!(formatter, "  {aws_faults} calls to AWS failed, {outside} things were done by others")?;
+        writeln!(formatter, "{histories} histories, {requests} requests, {entries} events")?;
+        writeln!(formatter, "  {hours} hours of virtual time")?;
         writeln!(
             formatter,
-            "  at most {detaches_most} Detach calls and {looks_most} looks in one delivery's invocation"
+            "  {invocations} invocations, {killed} killed, {suspended} scheduled for a suspension"
+        )?;
+        writeln!(formatter, "  {calls} calls to Alibaba Cloud, {faults} hit by a fault")?;
+        writeln!(
+            formatter,
+            "  {aws_faults} calls to AWS and receives failed, {outside} actions from outside"
+        )?;
+        writeln!(
+            formatter,
+            "  at most {detaches_most} Detach calls and {reads_most} reads in one invocation about one endpoint"
         )?;
         for (outcome, count) in &self.outcomes {
             writeln!(formatter, "  {outcome}: {count}")?;
         }
         write!(
             formatter,
-            "  a group was detached and proved gone in {:.1} % of the histories",
+            "  a real success, an outcome detached, in {:.1} % of the histories",
             100.0 * self.success_share()
         )
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// A wall clock that stands still while anybody works.
+/// A wall clock that advances only while every task waits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct VirtualTime {
     epoch: SystemTime,
@@ -13,7 +13,7 @@ pub(crate) struct VirtualTime {
 
 #[expect(clippy::disallowed_methods, reason = "this file owns the clock and waiting")]
 impl VirtualTime {
-    /// It is `epoch` now.
+    /// A clock that shows `epoch` now.
     pub(crate) fn starting_at(epoch: SystemTime) -> Self {
         Self { epoch, began: Instant::now() }
     }
@@ -22,8 +22,8 @@ impl VirtualTime {
         self.epoch + self.began.elapsed()
     }
 
-    /// Waits; even no time at all lets the others go first.
-    pub(crate) async fn pass(&self, time: Duration) {
+    /// Waits; a zero time yields to the other tasks once.
+    pub(crate) async fn sleep(&self, time: Duration) {
         if time.is_zero() {
             tokio::task::yield_now().await;
         } else {
@@ -31,14 +31,14 @@ impl VirtualTime {
         }
     }
 
-    /// What a piece of work comes to, if it does by then.
-    pub(crate) async fn by<F: Future>(&self, until: SystemTime, work: F) -> Option<F::Output> {
+    /// The output of a future, if it is ready by then.
+    pub(crate) async fn sleep_or<F: Future>(&self, until: SystemTime, work: F) -> Option<F::Output> {
         let left = until.duration_since(self.now()).unwrap_or_default();
         tokio::time::timeout(left, work).await.ok()
     }
 }
 
-/// What a piece of work comes to on a clock of its own, which nobody else can stop or move.
+/// Runs a future to its end on a virtual clock of its own.
 pub(crate) fn on_virtual_clock<F: Future>(work: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(work)

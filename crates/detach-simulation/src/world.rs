@@ -1,7 +1,7 @@
-//! Everything but the worker, as state.
+//! Everything except the worker, as state.
 
-mod agenda;
 mod calls;
+mod schedule;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,28 +14,27 @@ use privatelink_simulator::{AccessKey, Cloud, Seed};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::faults::{FaultInjector, Faults};
 use crate::pace::Pace;
-use crate::record::{CallNumber, Entry, InvocationNumber, What};
+use crate::record::{CallNumber, Entry, EntryKind, InvocationNumber};
 use crate::time::VirtualTime;
-use crate::trouble::{Chance, Troubles};
-pub(crate) use agenda::Act;
+pub(crate) use schedule::ScheduledAction;
 
-/// A region, for whoever needs only one.
+/// The region of all endpoints.
 pub const REGION: &str = "eu-west-1";
 
 /// The template's visibility timeout of the request queue.
 pub const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(9);
 
-/// The template's receive count.
+/// The template's maximum receive count.
 const RECEIVES_MAX: u32 = 1000;
 
-/// When every world begins, in seconds since 1970: some day in 2026.
+/// When every world starts, in seconds since 1970: a day in 2026.
 const EPOCH_SECONDS: u64 = 1_790_000_000;
 
-/// What kind of queues there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum QueueKind {
-    /// As the template makes them.
+    /// As in the template.
     #[default]
     Fifo,
     /// Without lanes across batches.
@@ -43,7 +42,6 @@ pub enum QueueKind {
 }
 
 impl QueueKind {
-    /// The request queue's name.
     #[must_use]
     pub fn requests(self) -> &'static str {
         match self {
@@ -52,7 +50,6 @@ impl QueueKind {
         }
     }
 
-    /// The dead-letter queue's name.
     #[must_use]
     pub fn dead_letters(self) -> &'static str {
         match self {
@@ -72,27 +69,23 @@ impl QueueKind {
     }
 }
 
-/// Alibaba Cloud, the queues and the bus, and a record of what happened.
+/// Alibaba Cloud, the queues, the bus, and a record of all events.
 #[derive(Debug)]
 pub struct World {
-    /// Alibaba Cloud.
     pub cloud: RefCell<Cloud>,
-    /// SQS.
     pub queues: RefCell<Queues>,
-    /// What was published, in order.
+    /// The published events, in order.
     pub events: RefCell<Vec<Event>>,
     /// The invocations that have ended, in the order of their ends.
     pub invocations: RefCell<Vec<Invoked>>,
     /// An endpoint whose calls make the worker panic.
-    pub cursed: Cell<&'static str>,
-    /// Everything that happened, in order.
+    pub panicking_endpoint: Cell<&'static str>,
     pub record: RefCell<Vec<Entry>>,
-    /// The kind of the queues.
     pub kind: QueueKind,
     pub(crate) time: VirtualTime,
-    /// The request queue was changed: a receive that found nothing may find something.
+    /// Notifies of a change of the request queue: a receive that found no message may find one now.
     pub(crate) changed: Notify,
-    pub(crate) chance: RefCell<Chance>,
+    pub(crate) injector: RefCell<FaultInjector>,
     pace: Pace,
     key: AccessKey,
     rng: RefCell<fastrand::Rng>,
@@ -101,68 +94,64 @@ pub struct World {
     started: Cell<u32>,
     invoked: Cell<InvocationNumber>,
     called: Cell<CallNumber>,
-    agenda: RefCell<BTreeMap<(SystemTime, u64), Act>>,
-    planned: Cell<u64>,
-    agenda_changed: Notify,
+    schedule: RefCell<BTreeMap<(SystemTime, u64), ScheduledAction>>,
+    scheduled: Cell<u64>,
+    schedule_changed: Notify,
 }
 
-/// A completion event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// When the bus took it.
+    /// When the bus accepted it.
     pub at: SystemTime,
-    /// Its detail.
     pub detail: Value,
 }
 
 /// One invocation of the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invoked {
-    /// When it began.
     pub at: SystemTime,
-    /// How long it took.
     pub took: Duration,
-    /// How many messages it was given.
+    /// The number of messages in its batch.
     pub messages: usize,
 }
 
 impl World {
-    /// A world at its beginning, with FIFO queues and without any trouble. `random` makes the times that calls take.
+    /// A world with FIFO queues and without faults. `random` seeds the latency of calls.
     ///
     /// # Panics
     ///
-    /// If the seed contradicts itself.
+    /// If the seed is not valid.
     #[must_use]
     pub fn new(seed: Seed, pace: Pace, random: u64) -> Rc<Self> {
-        Self::troubled(seed, QueueKind::Fifo, pace, Troubles::default(), random)
+        Self::with_faults(seed, QueueKind::Fifo, pace, Faults::default(), random)
     }
 
-    /// A world in which things go wrong; `random` also makes which and when.
+    /// A world with faults; `random` also seeds which occur, and when.
     ///
     /// # Panics
     ///
-    /// If the seed contradicts itself.
+    /// If the seed is not valid.
     #[must_use]
-    pub fn troubled(seed: Seed, kind: QueueKind, pace: Pace, troubles: Troubles, random: u64) -> Rc<Self> {
+    pub fn with_faults(seed: Seed, kind: QueueKind, pace: Pace, faults: Faults, random: u64) -> Rc<Self> {
         let mut queues = Queues::default();
-        queues.create(kind.dead_letters(), kind.settings()).expect("a fresh queue");
-        let receives_max = troubles.receives_max.unwrap_or(RECEIVES_MAX);
+        queues.create(kind.dead_letters(), kind.settings()).expect("a new queue");
+        let receives_max = faults.receives_max.unwrap_or(RECEIVES_MAX);
         let requests = kind.settings().redrive(receives_max, kind.dead_letters());
-        queues.create(kind.requests(), requests).expect("a fresh queue");
+        queues.create(kind.requests(), requests).expect("a new queue");
         let mut rng = fastrand::Rng::with_seed(random);
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_SECONDS);
         Rc::new(Self {
             key: seed.access_keys.first().cloned().unwrap_or_default(),
-            cloud: RefCell::new(Cloud::new(seed).expect("a seed without contradictions")),
+            cloud: RefCell::new(Cloud::new(seed).expect("a valid seed")),
             queues: RefCell::new(queues),
             events: RefCell::default(),
             invocations: RefCell::default(),
-            cursed: Cell::new("ep-cursed"),
+            panicking_endpoint: Cell::new("ep-cursed"),
             record: RefCell::default(),
             kind,
             time: VirtualTime::starting_at(began),
             changed: Notify::new(),
-            chance: RefCell::new(Chance::new(troubles, rng.u64(..), began)),
+            injector: RefCell::new(FaultInjector::new(faults, rng.u64(..), began)),
             pace,
             rng: RefCell::new(rng),
             began,
@@ -170,41 +159,39 @@ impl World {
             started: Cell::new(0),
             invoked: Cell::new(0),
             called: Cell::new(0),
-            agenda: RefCell::default(),
-            planned: Cell::new(0),
-            agenda_changed: Notify::new(),
+            schedule: RefCell::default(),
+            scheduled: Cell::new(0),
+            schedule_changed: Notify::new(),
         })
     }
 
-    /// What time it is.
     #[must_use]
     pub fn now(&self) -> SystemTime {
         self.time.now()
     }
 
-    /// When it began.
     #[must_use]
     pub fn began(&self) -> SystemTime {
         self.began
     }
 
-    /// The key that workers sign with.
+    /// The access key that workers sign with.
     #[must_use]
     pub fn key(&self) -> AccessKey {
         self.key.clone()
     }
 
-    /// Puts a request into the queue, in the lane of its endpoint, as a message that repeats no other.
+    /// Sends a request to the queue, in the message group of its endpoint, with a unique deduplication id.
     ///
     /// # Panics
     ///
-    /// If it names no endpoint.
+    /// If it has no `endpoint_id`.
     pub fn send(&self, request: &Value) {
-        let endpoint = request["endpoint_id"].as_str().expect("an endpoint to make a lane of");
+        let endpoint = request["endpoint_id"].as_str().expect("an `endpoint_id`");
         self.send_message(self.message(request.to_string(), endpoint));
     }
 
-    /// A message that repeats no other, in the lane of this endpoint if there are lanes.
+    /// A message with a unique deduplication id, in the message group of this endpoint if the queue has groups.
     #[must_use]
     pub fn message(&self, body: String, endpoint: &str) -> NewMessage {
         self.sent.set(self.sent.get() + 1);
@@ -216,28 +203,28 @@ impl World {
         }
     }
 
-    /// Puts a message into the request queue.
+    /// Sends a message to the request queue.
     ///
     /// # Panics
     ///
-    /// If it is one that SQS does not take.
+    /// If SQS does not accept it.
     pub fn send_message(&self, message: NewMessage) {
         let body = message.body.clone();
         let sent = self.queues.borrow_mut().send(self.kind.requests(), message, self.now());
-        let message = sent.expect("a message that SQS takes").message_id.to_string();
-        self.note(What::Sent { message, body });
+        let message = sent.expect("a message that SQS accepts").message_id.to_string();
+        self.note(EntryKind::Sent { message, body });
         self.changed.notify_waiters();
     }
 
-    /// How many requests are in the queue, in flight or not.
+    /// The number of messages in the request queue, in flight or not.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.messages(self.kind.requests())
     }
 
-    /// How many messages are in the dead-letter queue.
+    /// The number of messages in the dead-letter queue.
     #[must_use]
-    pub fn buried(&self) -> usize {
+    pub fn dead_letter_count(&self) -> usize {
         self.messages(self.kind.dead_letters())
     }
 
@@ -247,7 +234,6 @@ impl World {
         self.messages_of(self.kind.requests())
     }
 
-    /// The messages in the dead-letter queue.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<Message> {
         self.messages_of(self.kind.dead_letters())
@@ -260,8 +246,8 @@ impl World {
         self.events.borrow().iter().map(outcome).collect()
     }
 
-    pub(crate) fn note(&self, what: What) {
-        self.record.borrow_mut().push(Entry { at: self.now(), what });
+    pub(crate) fn note(&self, kind: EntryKind) {
+        self.record.borrow_mut().push(Entry { at: self.now(), kind });
     }
 
     pub(crate) fn next_process(&self) -> u32 {

@@ -1,4 +1,4 @@
-//! An answer of Alibaba Cloud to each of the three calls: status, headers and body, as the client reads them.
+//! A response of Alibaba Cloud to each of the three calls: status, headers and body, as the client parses them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,19 +25,19 @@ use crate::memory::{Bound, bounded};
 use crate::message::Message;
 use crate::virtual_time::{self, beginning};
 
-/// An entry of a list has three short texts at most, and the call itself is built, encoded and signed.
+/// An entry of a list has at most three short texts, and the call itself is built, encoded and signed.
 const MEMORY: Bound = Bound { base: 32 * 1024, per_byte: 64 };
 
-/// How far the service's clock may be from ours to be believed, the contract's.
+/// The largest accepted offset of the service's clock, from the contract.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_hours(48);
 
-/// Longest id or status that is believed.
+/// The longest accepted id or status, in bytes.
 const TEXT_LENGTH_MAX: usize = 128;
 
-/// Longest page token that is sent back.
+/// The longest page token that is sent back, in bytes.
 const NEXT_TOKEN_LENGTH_MAX: usize = 2048;
 
-/// Answers everything alike, and keeps what it was sent.
+/// A transport that returns the same response to every request and records the requests.
 pub(crate) struct Canned {
     pub(crate) response: http::Response<Bytes>,
     pub(crate) sent: RefCell<Vec<Request<Bytes>>>,
@@ -73,57 +73,57 @@ pub(crate) fn check(input: &[u8]) {
         let canned = Canned::new(response.clone());
         let source = CredentialsSource::Fixed(Rc::new(fault::keys()));
         let client = Client::new(&canned, source, ServiceUrl::Regional, 7);
-        let seen = virtual_time::run(async |clock| {
+        let results = virtual_time::run(async |clock| {
             let timeout = Duration::from_secs(10);
             let first =
                 bounded(&MEMORY, input.len(), || output_now(client.call(&target, &call, &clock, timeout)));
             (first, client.call(&target, &call, &clock, timeout).await)
         });
-        assert_eq!(seen.0, seen.1, "the same answer means the same");
-        check_seen(&seen.0, &call, &response);
-        check_clock(&canned, &seen.0);
+        assert_eq!(results.0, results.1, "the same response gives the same result");
+        check_result(&results.0, &call, &response);
+        check_clock(&canned, &results.0);
     }
 }
 
-/// The output of a future that waits for nothing.
+/// The output of a future that does not wait.
 fn output_now<F: Future>(future: F) -> F::Output {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => panic!("the answer is there, and the call waits"),
+        std::task::Poll::Pending => panic!("the call waits although its response is available"),
     }
 }
 
-fn check_seen(seen: &CallResult, call: &Call, response: &http::Response<Bytes>) {
+fn check_result(result: &CallResult, call: &Call, response: &http::Response<Bytes>) {
     let (status, body) = (response.status().as_u16(), response.body());
-    fault::check_api_request_id(seen.api_request_id.as_deref());
-    match &seen.result {
+    fault::check_api_request_id(result.api_request_id.as_deref());
+    match &result.result {
         Ok(Response::DryRunPassed) => {
             let is_dry_run = matches!(call, Call::Detach { dry_run: true, .. });
             assert!(is_dry_run && (400..600).contains(&status), "{status}");
         }
-        Ok(answer) => {
-            assert_eq!((status, answer.action()), (200, call.action()));
-            assert!(seen.api_request_id.is_some());
-            check_answer(answer, seen.api_request_id.as_deref(), body);
+        Ok(parsed) => {
+            assert_eq!((status, parsed.action()), (200, call.action()));
+            assert!(result.api_request_id.is_some());
+            check_response(parsed, result.api_request_id.as_deref(), body);
         }
-        Err(fault) if status == 200 => {
+        Err(error) if status == 200 => {
             let unreadable = (ErrorKind::NoResponse, "UnreadableAnswer", false, true, None);
-            let fault = (fault.kind, &*fault.name, fault.is_coded, fault.keeps_token, fault.retry_after);
-            assert_eq!(fault, unreadable);
+            let actual = (error.kind, &*error.name, error.is_coded, error.keeps_token, error.retry_after);
+            assert_eq!(actual, unreadable);
         }
-        Err(fault) => {
-            assert_eq!(fault.action, call.action());
-            fault::check_error(fault, status, body);
+        Err(error) => {
+            assert_eq!(error.action, call.action());
+            fault::check_error(error, status, body);
         }
     }
 }
 
-/// What was read is what stands there.
-fn check_answer(response: &Response, api_request_id: Option<&str>, body: &[u8]) {
+/// Compares the parsed response with the body.
+fn check_response(response: &Response, api_request_id: Option<&str>, body: &[u8]) {
     let is_short = |text: &str| text.len() <= TEXT_LENGTH_MAX;
     let is_sendable = |token: &String| (1..=NEXT_TOKEN_LENGTH_MAX).contains(&token.len());
-    // A number beyond all bounds in a field that nobody reads is no JSON to this reader, and passes the other.
+    // `Value` rejects a number that is out of range in a field that the client ignores. The client accepts such a body.
     let body = serde_json::from_slice::<Value>(body).ok();
     let at = |value: &Value, name: &str| value[name].as_str().map(str::to_owned);
     if let Some(body) = &body {
@@ -144,8 +144,8 @@ fn check_answer(response: &Response, api_request_id: Option<&str>, body: &[u8]) 
                     };
                     (at(group, "SecurityGroupId"), status)
                 };
-                let ours = page.items.iter().map(|group| (Some(group.id.clone()), group.status));
-                assert!(ours.eq(list.iter().map(read)), "{page:?}");
+                let parsed = page.items.iter().map(|group| (Some(group.id.clone()), group.status));
+                assert!(parsed.eq(list.iter().map(read)), "{page:?}");
             }
         }
         Response::Endpoints(page) => {
@@ -162,16 +162,16 @@ fn check_answer(response: &Response, api_request_id: Option<&str>, body: &[u8]) 
                 );
             }
             if let Some(list) = list("Endpoints") {
-                let ours = page.items.iter().map(|endpoint| Some(endpoint.id.clone()));
-                assert!(ours.eq(list.iter().map(|endpoint| at(endpoint, "EndpointId"))), "{page:?}");
+                let parsed = page.items.iter().map(|endpoint| Some(endpoint.id.clone()));
+                assert!(parsed.eq(list.iter().map(|endpoint| at(endpoint, "EndpointId"))), "{page:?}");
             }
         }
     }
 }
 
-/// The second call is signed with the time of the first answer only if that says that our clock is wrong, and only if it
-/// can be a clock's.
-fn check_clock(canned: &Canned, seen: &CallResult) {
+/// The second call is signed with the time of the first response only if that response reports a wrong clock, and only
+/// if the offset is plausible.
+fn check_clock(canned: &Canned, result: &CallResult) {
     let sent = canned.sent.borrow();
     let signed_at = |request: &Request<Bytes>| {
         let date = request.headers()["x-acs-date"].to_str().expect("text");
@@ -182,6 +182,6 @@ fn check_clock(canned: &Canned, seen: &CallResult) {
     let second = signed_at(&sent[1]);
     let offset = second.duration_since(beginning()).unwrap_or_else(|earlier| earlier.duration());
     assert!(offset <= CLOCK_OFFSET_MAX, "{offset:?}");
-    let is_of_the_clock = seen.result.as_ref().is_err_and(|fault| fault.kind == ErrorKind::Clock);
+    let is_of_the_clock = result.result.as_ref().is_err_and(|error| error.kind == ErrorKind::Clock);
     assert!(offset.is_zero() || is_of_the_clock, "{offset:?}");
 }

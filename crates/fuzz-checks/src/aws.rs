@@ -1,4 +1,4 @@
-//! AWS in memory: it answers each of the clients' calls as AWS does when nothing is wrong, and keeps what it was asked.
+//! AWS in memory: it returns a success for each of the clients' calls, and records the calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,29 +11,24 @@ use aws_types::SdkConfig;
 use privatelink_detach::aws;
 use serde_json::{Value, json};
 
-/// The request queue.
 pub(crate) const REQUESTS: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/requests.fifo";
 
-/// The dead-letter queue.
 pub(crate) const DEAD_LETTERS: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/dead-letter.fifo";
 
-/// AWS's word for who the function is.
+/// The identity token that AWS issues to the function.
 pub(crate) const WEB_IDENTITY_TOKEN: &str =
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.c2lnbmF0dXJlLW9mLW5vYm9keQ";
 
-/// One call.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// The operation.
     pub(crate) operation: String,
-    /// What it was asked with; null if that is no JSON.
+    /// Null if the body is not JSON.
     pub(crate) body: Value,
 }
 
-/// AWS, and everything that is configured to call it.
+/// AWS, and the configuration of the clients that call it.
 #[derive(Clone)]
 pub(crate) struct Aws {
-    /// For clients.
     pub(crate) config: SdkConfig,
     state: Arc<Mutex<State>>,
 }
@@ -48,7 +43,7 @@ struct State {
 struct Connector(Arc<Mutex<State>>);
 
 impl Aws {
-    /// With this text in every secret.
+    /// Returns this text as the value of every secret.
     pub(crate) fn with_secret(secret: &str) -> Self {
         let state = Arc::new(Mutex::new(State { secret: secret.to_owned(), calls: Vec::new() }));
         let connector = SharedHttpConnector::new(Connector(Arc::clone(&state)));
@@ -56,13 +51,13 @@ impl Aws {
         Self { config: config.build(), state }
     }
 
-    /// What was called, in order.
+    /// The calls, in order.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.state.lock().expect("no panic before").calls.clone()
     }
 }
 
-/// Production's configuration of all clients, made once: it reads root certificates.
+/// Production's configuration of all clients, built once because it reads root certificates.
 fn base_config() -> SdkConfig {
     thread_local! {
         static BASE: SdkConfig = aws::config(|name| {
@@ -83,25 +78,25 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut state = self.0.lock().expect("no panic before");
         let bytes = request.body().bytes().unwrap_or_default();
-        // `AmazonSQS.SendMessage`; STS has none, and is asked for one thing only.
+        // The header has values such as `AmazonSQS.SendMessage`. STS does not send it, and has one operation here.
         let target = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
         let operation = target.unwrap_or("GetWebIdentityToken").to_owned();
         let body = serde_json::from_slice(bytes).unwrap_or_default();
-        let answer = answer(&operation, &body, &state.secret);
+        let response = response(&operation, &body, &state.secret);
         state.calls.push(Call { operation, body });
         let status = 200_u16.try_into().expect("a status");
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(answer))))
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(response))))
     }
 }
 
-fn answer(operation: &str, body: &Value, secret: &str) -> String {
+fn response(operation: &str, body: &Value, secret: &str) -> String {
     let entries = body["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let answer = match operation {
+    let response = match operation {
         "GetSecretValue" => json!({ "ARN": body["SecretId"], "Name": "secret", "SecretString": secret }),
         "SendMessageBatch" => {
-            let taken =
+            let accepted =
                 |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "5" });
-            json!({ "Successful": entries.iter().map(taken).collect::<Vec<_>>(), "Failed": [] })
+            json!({ "Successful": entries.iter().map(accepted).collect::<Vec<_>>(), "Failed": [] })
         }
         "SendMessage" => json!({ "MessageId": "m", "MD5OfMessageBody": "5" }),
         "ChangeMessageVisibilityBatch" => {
@@ -109,13 +104,13 @@ fn answer(operation: &str, body: &Value, secret: &str) -> String {
             json!({ "Successful": entries.iter().map(changed).collect::<Vec<_>>(), "Failed": [] })
         }
         "PutEvents" => {
-            let taken = entries.iter().map(|_| json!({ "EventId": "e" }));
-            json!({ "FailedEntryCount": 0, "Entries": taken.collect::<Vec<_>>() })
+            let accepted = entries.iter().map(|_| json!({ "EventId": "e" }));
+            json!({ "FailedEntryCount": 0, "Entries": accepted.collect::<Vec<_>>() })
         }
         "GetWebIdentityToken" => return web_identity(),
         _ => json!({}),
     };
-    answer.to_string()
+    response.to_string()
 }
 
 fn web_identity() -> String {

@@ -10,16 +10,16 @@ use privatelink_detach::alibaba::privatelink::Action;
 use crate::memory::{Bound, bounded};
 use crate::text::{assert_tame, assert_without};
 
-/// What the keys are, in this check and in that of the answers.
+/// The credentials in this check and in that of the responses.
 pub(crate) const KEYS: [&str; 3] = ["LTAI5tNobody", "s3cr3tOfNob0dy", "t0k3n/Of+Nobody=="];
 
-/// The statuses that the body is read with. 302 is no error, whatever the body says.
+/// The statuses with which the body is parsed. 302 is not an error of the service, whatever its body contains.
 const STATUSES: [u16; 8] = [302, 400, 403, 404, 429, 499, 500, 503];
 
-/// The largest hint that is honoured, the contract's.
+/// The longest requested delay that is honored, from the contract.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
 
-/// A tree of XML has a few words for each tag, and a body that is read is at most 16 KiB.
+/// An XML tree takes a few words for each tag, and at most 16 KiB of a body are parsed.
 const MEMORY: Bound = Bound { base: 32 * 1024, per_byte: 64 };
 
 pub(crate) fn keys() -> Credentials {
@@ -28,11 +28,11 @@ pub(crate) fn keys() -> Credentials {
 }
 
 pub(crate) fn check(input: &[u8]) {
-    let keys = keys();
+    let credentials = keys();
     let mut names = Vec::new();
     for status in STATUSES {
         let (error, api_request_id) = bounded(&MEMORY, input.len(), || {
-            CallError::read(Action::Detach, status, input, None, |message| keys.redact(message))
+            CallError::read(Action::Detach, status, input, None, |message| credentials.redact(message))
         });
         check_error(&error, status, input);
         check_api_request_id(api_request_id.as_deref());
@@ -45,12 +45,15 @@ pub(crate) fn check(input: &[u8]) {
     let (first, others) = (names.first(), names.get(1..).unwrap_or_default());
     assert!(
         first.is_none() || names.len() == STATUSES.len() - 1,
-        "an error has a code whatever its status: {names:?}"
+        "the code of an error depends on its status: {names:?}"
     );
-    assert!(others.iter().all(|other| Some(other) == first), "and the same one: {names:?}");
+    assert!(
+        others.iter().all(|other| Some(other) == first),
+        "the code or message of an error depends on its status: {names:?}"
+    );
 }
 
-/// What holds for the error of every answer that is not the one that was asked for.
+/// Checks the error of any response that is not a success.
 pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
     let is = |name: &str| error.is_coded && error.name == name;
     let family = |name: &str| error.is_coded && error.name.starts_with(name);
@@ -58,14 +61,14 @@ pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
     assert_without(&error.name, &KEYS);
     assert!(error.retry_after.is_none_or(|wait| !wait.is_zero() && wait <= RETRY_AFTER_MAX), "{error:?}");
     if error.is_coded {
-        assert!((400..600).contains(&status), "{status} is no error: {error:?}");
-        assert!(body.len() <= 16 * 1024, "a body of {} bytes was read for a code", body.len());
+        assert!((400..600).contains(&status), "{status} is not an error of the service: {error:?}");
+        assert!(body.len() <= 16 * 1024, "a body of {} bytes was parsed for a code", body.len());
         assert!(status < 500 || error.keeps_token, "{error:?}");
     } else {
         let expected = if status == 429 { ErrorKind::Throttled } else { ErrorKind::NoResponse };
         assert_eq!((error.kind, &error.message, error.keeps_token), (expected, &None, true), "{error:?}");
     }
-    // Each of these ends a request, or is told to somebody as the truth about it.
+    // Each of these ends a request, or is reported as its result.
     assert_eq!(error.kind == ErrorKind::EndpointNotFound, is("EndpointNotFound"), "{error:?}");
     assert_eq!(error.kind == ErrorKind::SecurityGroupNotFound, is("SecurityGroupNotFound"), "{error:?}");
     assert_eq!(error.kind == ErrorKind::DryRunOperation, is("DryRunOperation"), "{error:?}");
@@ -75,7 +78,7 @@ pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
         ErrorKind::Credentials => {
             assert!(error.is_coded && !family("Throttling"), "{error:?}");
         }
-        ErrorKind::NoCredentials => panic!("the call was sent: {error:?}"),
+        ErrorKind::NoCredentials => panic!("the call had credentials: {error:?}"),
         _ => {}
     }
     if let Some(message) = &error.message {
@@ -84,7 +87,7 @@ pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
     }
 }
 
-/// What holds for Alibaba's id of any call.
+/// Checks Alibaba Cloud's request id of any call.
 pub(crate) fn check_api_request_id(id: Option<&str>) {
     assert!(id.is_none_or(|id| (1..=128).contains(&id.len())), "{id:?}");
 }

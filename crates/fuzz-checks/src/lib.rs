@@ -1,8 +1,15 @@
-//! What every parser of outside bytes promises, whatever the bytes are: one check for each target of the fuzzer. The
-//! fuzzer under `fuzz/` runs them on what it makes up, the test beside this folder on what was kept of that.
+//! What every parser of untrusted bytes guarantees, for any input: one check for each target of the fuzzer. The fuzzer
+//! under `fuzz/` runs them on generated inputs, the test `tests/fuzz` on the inputs that were kept.
 //!
-//! A check takes the way that production takes: a payload through the handler, an answer through the client. What comes
-//! out is held against the contract, and where that is possible against a second reading of the same bytes.
+//! A check runs the code that production runs: a payload through the handler, a response through the client. It
+//! compares the result with the contract, and where possible with a second parser of the same bytes.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a check fails by panicking"
+)]
 
 mod alibaba;
 mod aws;
@@ -19,14 +26,13 @@ mod text;
 mod virtual_time;
 mod worker;
 
-/// A parser, or several that read the same kind of bytes.
+/// A parser, or several that parse the same kind of bytes.
 pub struct Target {
     /// The name of its program, its corpus and its dictionary.
     pub name: &'static str,
     check: fn(&[u8]),
 }
 
-/// Every target.
 pub const TARGETS: [Target; 11] = [
     Target { name: "alibaba_answer", check: alibaba::check },
     Target { name: "alibaba_error", check: fault::check },
@@ -41,8 +47,8 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "worker_payload", check: worker::check_payload },
 ];
 
-/// Panics if these bytes make the target's parser break a promise.
-pub fn hold(name: &str, input: &[u8]) {
+/// Checks the target's parser with these bytes.
+pub fn check(name: &str, input: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
     memory::warm_up(|| (target.check)(&[]));
     (target.check)(input);

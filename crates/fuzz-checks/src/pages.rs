@@ -1,4 +1,4 @@
-//! The pages of one list, a body on each line: they are a complete list, or nothing is known.
+//! The pages of one list, a body on each line: together they are a complete list, or inconclusive.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use privatelink_detach::alibaba::response::{self, Response};
 
 use crate::memory::{Bound, bounded};
 
-/// Most entries of a list, the contract's.
+/// The maximum number of entries of a list, from the contract.
 const ITEMS_MAX: usize = 500;
 
-/// The pages are kept until the last, with all their tokens.
+/// The pages are kept until the last one, with all their tokens.
 const MEMORY: Bound = Bound { base: 16 * 1024, per_byte: 32 };
 
 pub(crate) fn check(input: &[u8]) {
@@ -20,19 +20,19 @@ pub(crate) fn check(input: &[u8]) {
         input.len(),
         lines().filter_map(|line| match response::read(Action::ListSecurityGroups, line)?.0 {
             Response::SecurityGroups(page) => Some(page),
-            other => panic!("{other:?} is no list of groups"),
+            other => panic!("{other:?} is not a list of groups"),
         }),
     );
     check_list(
         input.len(),
         lines().filter_map(|line| match response::read(Action::ListEndpoints, line)?.0 {
             Response::Endpoints(page) => Some(page),
-            other => panic!("{other:?} is no list of endpoints"),
+            other => panic!("{other:?} is not a list of endpoints"),
         }),
     );
 }
 
-/// Every turn is the one that the pages so far call for.
+/// Compares every turn with the expected one for the pages so far.
 fn check_list<T: Identified + Clone + PartialEq + fmt::Debug>(
     input_length: usize,
     coming: impl Iterator<Item = Page<T>>,
@@ -50,7 +50,7 @@ fn check_list<T: Identified + Clone + PartialEq + fmt::Debug>(
     }
 }
 
-/// What these pages of a list mean, told from all of them at once.
+/// The expected turn, derived from all pages at once.
 fn turn_after<T: Identified + Clone>(pages: &[Page<T>]) -> Turn<T> {
     let is_repeated = |ids: &[&str]| (1..ids.len()).any(|n| ids[..n].contains(&ids[n]));
     let items: Vec<T> = pages.iter().flat_map(|page| page.items.clone()).collect();
@@ -60,8 +60,8 @@ fn turn_after<T: Identified + Clone>(pages: &[Page<T>]) -> Turn<T> {
     let ids: Vec<_> = items.iter().map(Identified::id).collect();
     let tokens: Vec<_> = pages.iter().filter_map(|page| page.next_token.as_deref()).collect();
     let totals: Vec<_> = pages.iter().map(|page| page.total_count).collect();
-    let is_recounted = totals.iter().any(|total| *total != totals[0]);
-    if is_repeated(&ids) || is_repeated(&tokens) || is_recounted {
+    let has_new_total = totals.iter().any(|total| *total != totals[0]);
+    if is_repeated(&ids) || is_repeated(&tokens) || has_new_total {
         return Turn::Broken;
     }
     match (pages.last().and_then(|page| page.next_token.clone()), totals[0]) {

@@ -1,16 +1,16 @@
-//! Text that leaves the program: how long it may be, and what must not be in it.
+//! Limits of text that leaves the program: its length, and what it must not contain.
 
-/// Asserts that a text is no longer than that, and that no terminal would obey it.
+/// Asserts that a text has at most this length, and no control characters, which a terminal would interpret.
 pub(crate) fn assert_tame(text: &str, characters_max: usize) {
     let characters = text.chars().count();
     assert!(
         characters <= characters_max,
-        "{characters} characters, and {characters_max} is the most: {text:?}"
+        "{characters} characters; the maximum is {characters_max}: {text:?}"
     );
     assert!(!text.chars().any(char::is_control), "a control character: {text:?}");
 }
 
-/// Asserts that a text has none of these words in it.
+/// Asserts that a text contains none of these words.
 pub(crate) fn assert_without(text: &str, words: &[&str]) {
     for word in words {
         assert!(!text.contains(word), "{word:?} is in {text:?}");

@@ -1,5 +1,5 @@
-//! What invokes the worker: any payload, and a batch of the queue. Every one is handled by the whole function, with
-//! Alibaba Cloud and AWS in memory around it.
+//! The worker's payloads: any payload, and a batch of the queue. The whole function handles each, with Alibaba Cloud
+//! and AWS in memory.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,8 +18,8 @@ use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::lambda::Invocation;
+use privatelink_detach::worker::DeferralLimits;
 use privatelink_detach::worker::bus::EventBridge;
-use privatelink_detach::worker::deferral::DeferralLimits;
 use privatelink_detach::worker::handler::{self, HandlerError};
 use privatelink_detach::worker::queue::Sqs;
 use privatelink_detach::worker::{Settings, Worker};
@@ -33,20 +33,20 @@ use crate::request::rules;
 use crate::text::assert_tame;
 use crate::virtual_time::{self, beginning};
 
-/// A payload is read by its shape, once more as a batch, and once more as requests; each of these may have a lane of
-/// its own, and the AWS client makes a few kilobytes of each call.
+/// A payload is parsed by its shape, again as a batch, and again as requests; each request may have its own lane, and
+/// the AWS client allocates a few kilobytes per call.
 const MEMORY: Bound = Bound { base: 512 * 1024, per_byte: 600 };
 
 /// The template's timeout of the function.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Most bytes of an event here, well within what `EventBridge` takes.
+/// The maximum size of an event here, well below the limit of `EventBridge`.
 const EVENT_BYTES_MAX: usize = 256 * 1024;
 
-/// Most bytes of a message with its attributes, SQS's limit.
+/// SQS's maximum size of a message with its attributes, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Alibaba Cloud in memory, asked over this clock.
+/// Alibaba Cloud in memory, on this clock.
 struct Alibaba {
     cloud: RefCell<Cloud>,
     clock: Clock,
@@ -54,11 +54,11 @@ struct Alibaba {
 
 impl Transport for &Alibaba {
     async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, NoResponse> {
-        let answer = self.cloud.borrow_mut().handle(&request, self.clock.wall());
-        match answer.transmission {
+        let simulated = self.cloud.borrow_mut().handle(&request, self.clock.wall());
+        match simulated.transmission {
             Transmission::Whole { after } => {
                 self.clock.sleep_until(self.clock.now() + after).await;
-                Ok(answer.response)
+                Ok(simulated.response)
             }
             Transmission::Hang => {
                 self.clock.sleep_until(self.clock.now() + timeout).await;
@@ -71,13 +71,13 @@ impl Transport for &Alibaba {
 
 pub(crate) fn check_payload(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    // What is no JSON ends in the runtime.
+    // The Lambda runtime rejects a payload that is not JSON.
     let Ok(payload) = RawValue::from_string(text.to_owned()) else { return };
     handle(&payload);
 }
 
-/// The input is a batch of SQS: a body on each line, after the attributes that it comes with, as `name=value` with spaces
-/// between, and a tab.
+/// Checks a batch of SQS. Each line of the input is a message: attributes as `name=value`, separated by spaces, then a
+/// tab and the body.
 pub(crate) fn check_batch(input: &[u8]) {
     let lines = input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(10);
     let records: Vec<_> =
@@ -120,18 +120,22 @@ fn handle(payload: &RawValue) {
         (result, calls, clock.now() - clock.started())
     };
     let (result, calls, took) = bounded(&MEMORY, payload.get().len(), || virtual_time::run(handling));
-    assert!(took < TIMEOUT, "Lambda would have killed it: {took:?}");
-    let asked = aws.calls();
+    assert!(took < TIMEOUT, "the invocation exceeds its timeout: {took:?}");
+    let aws_calls = aws.calls();
     match result {
-        Ok(answer) if answer.get("batchItemFailures").is_some() => {
-            check_batch_answer(&answer, &asked, payload);
+        Ok(response) if response.get("batchItemFailures").is_some() => {
+            check_batch_response(&response, &aws_calls, payload);
         }
         Ok(detail) => {
-            assert_eq!(operations(&asked), ["PutEvents"], "a direct invocation has one event and no message");
-            assert_eq!(published(&asked), [detail], "and its answer is that event");
+            assert_eq!(
+                operations(&aws_calls),
+                ["PutEvents"],
+                "a direct invocation publishes one event and makes no other call"
+            );
+            assert_eq!(published(&aws_calls), [detail], "a direct invocation returns its event");
         }
         Err(error) => {
-            assert!(asked.is_empty() && calls == 0, "nothing is done for a payload that fails: {error}");
+            assert!(aws_calls.is_empty() && calls == 0, "calls were made for a payload that fails: {error}");
             let is_of_the_payload = matches!(
                 error,
                 HandlerError::UnreadableBatch { .. }
@@ -142,53 +146,55 @@ fn handle(payload: &RawValue) {
             assert_tame(&error.to_string(), 200);
         }
     }
-    let events = published(&asked);
+    let events = published(&aws_calls);
     events.iter().for_each(check_event);
-    asked.iter().filter(|call| call.operation == "SendMessage").for_each(|call| check_letter(&call.body));
+    aws_calls
+        .iter()
+        .filter(|call| call.operation == "SendMessage")
+        .for_each(|call| check_dead_letter(&call.body));
     let rejected = events.iter().filter(|event| event["outcome"] == "rejected").count();
     assert!(
         calls == 0 || rejected < events.len() || events.is_empty(),
-        "nothing is called for what is rejected"
+        "Alibaba Cloud was called for a rejected request"
     );
 }
 
-/// Every message is finished or comes again, and no other.
-fn check_batch_answer(answer: &Value, asked: &[Call], payload: &RawValue) {
-    // Half a character in a field that nobody reads is no JSON to this reader, and passes the other.
+/// Checks that every message is either deleted or returned to the queue.
+fn check_batch_response(response: &Value, aws_calls: &[Call], payload: &RawValue) {
+    // `Value` rejects half a surrogate pair in a field that the worker ignores. The worker accepts such a payload.
     let Ok(batch) = serde_json::from_str::<Value>(payload.get()) else { return };
-    let records = batch["Records"].as_array().expect("what is answered as a batch is one");
-    let mut came: Vec<&str> =
+    let records = batch["Records"].as_array().expect("a batch response is for a batch");
+    let mut ids: Vec<&str> =
         records.iter().map(|record| record["messageId"].as_str().expect("an id")).collect();
     assert!(
-        came.iter().all(|id| !id.is_empty()),
-        "a record without an id fails the batch: nobody could report it"
+        ids.iter().all(|id| !id.is_empty()),
+        "a record without an id cannot be reported and must fail the batch"
     );
-    let failures = answer["batchItemFailures"].as_array().expect("failures");
+    let failures = response["batchItemFailures"].as_array().expect("failures");
     for failure in failures {
         let id = failure["itemIdentifier"].as_str().expect("an id");
-        let place = came.iter().position(|other| *other == id);
-        came.swap_remove(place.expect("an id of the batch, once"));
+        let index = ids.iter().position(|other| *other == id);
+        ids.swap_remove(index.expect("an id of the batch, once"));
     }
-    let count = |operation: &str| asked.iter().filter(|call| call.operation == operation).count();
-    assert_eq!(count("DeleteMessage"), came.len(), "what is not handed back is deleted");
-    assert_eq!(count("PutEvents"), came.len(), "after its event");
-    let changes = asked.iter().filter(|call| call.operation == "ChangeMessageVisibilityBatch");
-    let handed_back = changes.map(|call| call.body["Entries"].as_array().map_or(0, Vec::len)).sum::<usize>();
-    assert_eq!(handed_back, failures.len(), "what is handed back comes when it was told to");
+    let count = |operation: &str| aws_calls.iter().filter(|call| call.operation == operation).count();
+    assert_eq!(count("DeleteMessage"), ids.len(), "every message that is not a failure is deleted");
+    assert_eq!(count("PutEvents"), ids.len(), "every deleted message has its event");
+    let changes = aws_calls.iter().filter(|call| call.operation == "ChangeMessageVisibilityBatch");
+    let deferred = changes.map(|call| call.body["Entries"].as_array().map_or(0, Vec::len)).sum::<usize>();
+    assert_eq!(deferred, failures.len(), "every failure is returned to the queue with a delay");
 }
 
-fn operations(asked: &[Call]) -> Vec<&str> {
-    asked.iter().map(|call| call.operation.as_str()).filter(|name| *name != "DescribeEventBus").collect()
+fn operations(aws_calls: &[Call]) -> Vec<&str> {
+    aws_calls.iter().map(|call| call.operation.as_str()).filter(|name| *name != "DescribeEventBus").collect()
 }
 
-/// The details of the published events.
-fn published(asked: &[Call]) -> Vec<Value> {
+fn published(aws_calls: &[Call]) -> Vec<Value> {
     let detail = |call: &Call| {
         let detail = call.body["Entries"][0]["Detail"].as_str().expect("a detail");
         assert!(detail.len() <= EVENT_BYTES_MAX, "{} bytes", detail.len());
         serde_json::from_str(detail).expect("JSON")
     };
-    asked.iter().filter(|call| call.operation == "PutEvents").map(detail).collect()
+    aws_calls.iter().filter(|call| call.operation == "PutEvents").map(detail).collect()
 }
 
 fn check_event(detail: &Value) {
@@ -210,19 +216,19 @@ fn check_event(detail: &Value) {
     });
 }
 
-/// SQS takes the copy.
-fn check_letter(letter: &Value) {
-    let is_taken = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-    let body = letter["MessageBody"].as_str().expect("a body");
+/// Checks that SQS accepts the copy.
+fn check_dead_letter(dead_letter: &Value) {
+    let is_accepted = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    let body = dead_letter["MessageBody"].as_str().expect("a body");
     assert!(!body.is_empty());
     let mut bytes = body.len();
-    if let Some(attributes) = letter["MessageAttributes"].as_object() {
+    if let Some(attributes) = dead_letter["MessageAttributes"].as_object() {
         assert!(attributes.len() <= 10);
         for (name, attribute) in attributes {
             let value = attribute["StringValue"].as_str().expect("text");
             assert!(!value.is_empty(), "{name}");
-            // The message's own id is SQS's.
-            assert!(name == "source_message_id" || value.chars().all(is_taken), "{name}: {value:?}");
+            // SQS supplies the message's id.
+            assert!(name == "source_message_id" || value.chars().all(is_accepted), "{name}: {value:?}");
             bytes += name.len() + "String".len() + value.len();
         }
         let message = attributes["reason_message"]["StringValue"].as_str().expect("text");
@@ -238,13 +244,14 @@ fn cloud() -> Cloud {
         ("ep-a", ["sg-a", "sg-b"]),
     ];
     let endpoints = endpoints.map(|(id, groups)| Endpoint::new("eu-west-1", id, groups)).to_vec();
-    Cloud::new(Seed { endpoints, ..Seed::default() }).expect("a seed without contradictions")
+    Cloud::new(Seed { endpoints, ..Seed::default() }).expect("a valid seed")
 }
 
 fn worker<'a>(alibaba: &'a Alibaba, aws: &Aws) -> Worker<&'a Alibaba, Sqs, EventBridge> {
     let key = AccessKey::default();
-    let keys = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, None);
-    let client = Client::new(alibaba, CredentialsSource::Fixed(Rc::new(keys)), ServiceUrl::Regional, 7);
+    let credentials = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, None);
+    let client =
+        Client::new(alibaba, CredentialsSource::Fixed(Rc::new(credentials)), ServiceUrl::Regional, 7);
     let queue = Sqs::new(aws_sdk_sqs::Client::new(&aws.config), REQUESTS.to_owned(), DEAD_LETTERS.to_owned());
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(&aws.config), "default".to_owned());
     let settings = Settings {

@@ -50,6 +50,8 @@ pub struct Event {
     pub detail_type: String,
     /// The content; always an object.
     pub detail: Value,
+    /// The content as the publisher wrote it, with its fields in their order.
+    pub detail_text: String,
     /// The ARNs of the affected resources.
     pub resources: Vec<String>,
     /// The time at which the bus accepted the event.
@@ -194,6 +196,7 @@ impl Bus {
         if source.starts_with("aws.") {
             return Err(EntryError::SourceReserved);
         }
+        let detail_text = detail.to_owned();
         let Ok(detail @ Value::Object(_)) = serde_json::from_str(detail) else {
             return Err(EntryError::MalformedDetail);
         };
@@ -213,6 +216,7 @@ impl Bus {
             source: source.to_owned(),
             detail_type: detail_type.to_owned(),
             detail,
+            detail_text,
             resources: entry.resources.clone(),
             accepted_at: now,
         });
@@ -269,6 +273,7 @@ mod tests {
             source: "privatelink-detach".to_owned(),
             detail_type: "Security Group Detach Completed".to_owned(),
             detail: json!({"n": 1}),
+            detail_text: r#"{"n": 1}"#.to_owned(),
             resources: vec![],
             accepted_at: NOW,
         };

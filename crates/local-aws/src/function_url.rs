@@ -61,9 +61,18 @@ impl FunctionUrl {
         I: Fn(Bytes) -> F + Clone + Send + 'static,
         F: Future<Output = InvocationResult> + Send + 'static,
     {
+        Self::start_on(0, settings, invoke).await
+    }
+
+    /// The same on this port, or on a free one if it is 0.
+    pub async fn start_on<I, F>(port: u16, settings: FunctionUrlSettings, invoke: I) -> io::Result<Self>
+    where
+        I: Fn(Bytes) -> F + Clone + Send + 'static,
+        F: Future<Output = InvocationResult> + Send + 'static,
+    {
         let stage = settings.stage.clone();
         let settings = Arc::new(settings);
-        let http = Loopback::serve(move |head, body| {
+        let http = Loopback::serve(port, move |head, body| {
             let settings = Arc::clone(&settings);
             let invocation = payload(&settings, &head, &body).map(&invoke);
             async move {

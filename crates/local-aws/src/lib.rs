@@ -12,10 +12,12 @@
 //! * [`journal`]: the time and the result of every call.
 //! * [`wire`]: the protocols of the four services, without I/O: parses a request, changes a model, and returns a response.
 //!   An AWS SDK client with an in-memory transport can use it with a virtual clock.
-//! * [`server`]: the four services as an HTTP server on 127.0.0.1.
+//! * [`invoke`]: `Invoke` of the Lambda API, without I/O.
+//! * [`server`]: the four services and `Invoke` as an HTTP server on 127.0.0.1.
 //! * [`runtime_api`]: the Lambda runtime API, from which a function process fetches invocations.
 //! * [`poller`]: the event source mapping as a loop: receives messages, invokes the function, deletes messages.
 //! * [`function_url`]: converts HTTP requests to events and the function's responses to HTTP responses, and serves both.
+//! * [`json_layout`]: formats JSON for a reader, with its fields in their own order.
 //!
 //! `loopback` is the HTTP server that all of them use.
 
@@ -24,7 +26,9 @@
 pub mod bus;
 pub mod faults;
 pub mod function_url;
+pub mod invoke;
 pub mod journal;
+pub mod json_layout;
 mod loopback;
 pub mod mapping;
 pub mod poller;

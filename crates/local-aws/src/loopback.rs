@@ -48,13 +48,14 @@ enum ConnectionError {
 }
 
 impl Loopback {
-    /// Serves on a free port. Each request calls `respond`, whose future is dropped if the client disconnects.
-    pub(crate) async fn serve<A, F>(respond: A) -> io::Result<Self>
+    /// Serves on this port, or on a free one if it is 0. Each request calls `respond`, whose future is dropped if the
+    /// client disconnects.
+    pub(crate) async fn serve<A, F>(port: u16, respond: A) -> io::Result<Self>
     where
         A: Fn(request::Parts, Bytes) -> F + Clone + Send + 'static,
         F: Future<Output = Reaction> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         Ok(Self { address, accepting: tokio::spawn(accept(listener, respond)) })
     }

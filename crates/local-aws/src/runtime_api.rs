@@ -70,7 +70,7 @@ impl RuntimeApi {
             results: watch::Sender::default(),
         });
         let serving = Arc::clone(&state);
-        let http = Loopback::serve(move |head, body| {
+        let http = Loopback::serve(0, move |head, body| {
             let serving = Arc::clone(&serving);
             async move { Reaction::Respond(serving.call(&head, body).await) }
         });

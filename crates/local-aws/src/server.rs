@@ -1,4 +1,4 @@
-//! SQS, EventBridge, Secrets Manager and STS as an HTTP server on 127.0.0.1.
+//! SQS, EventBridge, Secrets Manager, STS and Lambda's `Invoke` as an HTTP server on 127.0.0.1.
 //!
 //! This file owns the clock, the locks and the waiting. [`crate::wire`] and the models carry out the calls.
 
@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::bus::Bus;
+use crate::invoke::Functions;
 use crate::journal::JournalEntry;
 use crate::loopback::Loopback;
 use crate::queues::Queues;
@@ -71,6 +72,7 @@ struct State {
     bus: Mutex<Bus>,
     secrets: Mutex<Secrets>,
     sts: Mutex<WebIdentity>,
+    functions: Mutex<Functions>,
     journal: Mutex<Vec<JournalEntry>>,
     /// The total by which [`LocalAws::advance`] has moved the clock.
     ahead: Mutex<Duration>,
@@ -81,19 +83,32 @@ impl LocalAws {
     /// Starts the server on a free port, without queues and secrets, with the default event bus and with a role that
     /// may request tokens.
     pub async fn start() -> io::Result<Self> {
+        Self::start_on(0).await
+    }
+
+    /// The same on this port, or on a free one if it is 0.
+    pub async fn start_on(port: u16) -> io::Result<Self> {
         let state = Arc::new(State {
             queues: Mutex::default(),
             bus: Mutex::default(),
             secrets: Mutex::default(),
             sts: Mutex::new(WebIdentity::new().map_err(io::Error::other)?),
+            functions: Mutex::default(),
             journal: Mutex::default(),
             ahead: Mutex::default(),
             changes: watch::Sender::new(0),
         });
         let serving = Arc::clone(&state);
-        let http = Loopback::serve(move |head, body| {
-            let reaction = serving.call(&head, &body);
-            std::future::ready(reaction)
+        let http = Loopback::serve(port, move |head, body| {
+            let serving = Arc::clone(&serving);
+            async move {
+                let requested = lock(&serving.functions).requested(&head, &body);
+                match requested {
+                    None => serving.call(&head, &body),
+                    Some(Ok(invoke)) => Reaction::Respond(invoke.response().await),
+                    Some(Err(refusal)) => Reaction::Respond(refusal),
+                }
+            }
         });
         Ok(Self { http: http.await?, state })
     }
@@ -143,6 +158,12 @@ impl LocalAws {
     #[must_use]
     pub fn sts(&self) -> Held<'_, WebIdentity> {
         self.state.guard(&self.state.sts)
+    }
+
+    /// The functions that `Invoke` finds; none at the start. Invocations are not in the journal.
+    #[must_use]
+    pub fn functions(&self) -> Held<'_, Functions> {
+        self.state.guard(&self.state.functions)
     }
 
     /// All calls so far, in the order in which they were carried out.

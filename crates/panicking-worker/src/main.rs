@@ -1,7 +1,8 @@
-//! A worker that panics, behind AWS's own runtime loop: production's code for an invocation, but in memory there is an
-//! Alibaba Cloud that one endpoint's calls cannot reach without a panic, and a queue and a bus that take everything.
+//! A worker that panics, in AWS's own runtime loop. It runs production's code for an invocation, but with Alibaba Cloud
+//! in memory, where calls about one endpoint panic, and with a queue and a bus that accept everything.
 //!
-//! `tests/python/emulator/test_panics.py` runs it under the runtime emulator. Production has no input that makes it panic.
+//! `tests/python/emulator/test_panics.py` runs it under the runtime emulator. Production has no input that makes it
+//! panic.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,28 +22,28 @@ use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::lambda;
 use privatelink_detach::request::Rules;
 use privatelink_detach::telemetry::{self, Level};
+use privatelink_detach::worker::DeferralLimits;
 use privatelink_detach::worker::bus::{Bus, PublishError};
-use privatelink_detach::worker::deferral::DeferralLimits;
 use privatelink_detach::worker::handler;
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
 use privatelink_detach::worker::{Settings, Worker};
 use privatelink_simulator::{AccessKey, Cloud, Endpoint, Seed};
 
 /// The endpoint whose calls panic.
-const CURSED: &str = "ep-cursed";
+const PANICKING_ENDPOINT: &str = "ep-cursed";
 
-/// Everything outside of the worker.
+/// Everything outside the worker.
 struct Outside(RefCell<Cloud>);
 
 impl Transport for &Outside {
-    #[expect(clippy::disallowed_methods, reason = "it is a test's, and its clock is the machine's")]
+    #[expect(clippy::disallowed_methods, reason = "a test program, with the real clock")]
     async fn send(
         &self,
         request: http::Request<Bytes>,
         _: Duration,
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let query = request.uri().query().unwrap_or_default();
-        assert!(!query.contains(CURSED), "cursed");
+        assert!(!query.contains(PANICKING_ENDPOINT), "cursed");
         Ok(self.0.borrow_mut().handle(&request, SystemTime::now()).response)
     }
 }
@@ -74,8 +75,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let outside = Outside(RefCell::new(Cloud::new(Seed { endpoints: endpoints.into(), ..Seed::default() })?));
 
     let key = AccessKey::default();
-    let keys = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, None);
-    let source = CredentialsSource::Fixed(Rc::new(keys));
+    let credentials = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, None);
+    let source = CredentialsSource::Fixed(Rc::new(credentials));
     let mut seeds = fastrand::Rng::new();
     let client = Client::new(&outside, source, ServiceUrl::Regional, seeds.u64(..));
     let settings = Settings {

@@ -1,8 +1,13 @@
 //! What an operator does about each error that leaves the worker without credentials. docs/credentials.md has a row for
 //! every code in [`ADVICE`].
 
-use super::{oidc, secret};
 use crate::alibaba::sts;
+
+/// Reads a secret.
+pub(super) const GET_SECRET_VALUE: &str = "GetSecretValue";
+
+/// Issues an identity token.
+pub(super) const GET_WEB_IDENTITY_TOKEN: &str = "GetWebIdentityToken";
 
 /// The advice for some error codes of one call.
 #[derive(Debug, Clone, Copy)]
@@ -34,56 +39,56 @@ const UNKNOWN: &str = "compare the settings that the service's message names wit
 /// All codes for which the setting to change is known.
 pub const ADVICE: &[Advice] = &[
     Advice {
-        call: secret::CALL,
+        call: GET_SECRET_VALUE,
         codes: &["ResourceNotFoundException"],
         advice: "set ALIBABA_CREDENTIALS_SECRET_ARN to the full ARN of a secret that exists in the function's region",
     },
     Advice {
-        call: secret::CALL,
+        call: GET_SECRET_VALUE,
         codes: &["AccessDeniedException", "AccessDenied"],
         advice: "grant the worker's role secretsmanager:GetSecretValue on the secret of \
                  ALIBABA_CREDENTIALS_SECRET_ARN, and kms:Decrypt if the secret has a KMS key of its own",
     },
     Advice {
-        call: secret::CALL,
+        call: GET_SECRET_VALUE,
         codes: &["DecryptionFailure"],
         advice: "grant the worker's role kms:Decrypt on the secret's KMS key, and enable that key",
     },
     Advice {
-        call: secret::CALL,
+        call: GET_SECRET_VALUE,
         codes: &["InvalidRequestException"],
         advice: "restore the secret of ALIBABA_CREDENTIALS_SECRET_ARN if it is scheduled for deletion, and make sure \
                  that it has a current version",
     },
     Advice {
-        call: oidc::TOKEN_CALL,
+        call: GET_WEB_IDENTITY_TOKEN,
         codes: &["OutboundWebIdentityFederationDisabledException", "OutboundWebIdentityFederationDisabled"],
         advice: "enable outbound web identity federation in the AWS account: \
                  aws iam enable-outbound-web-identity-federation",
     },
     Advice {
-        call: oidc::TOKEN_CALL,
+        call: GET_WEB_IDENTITY_TOKEN,
         codes: &["AccessDenied", "AccessDeniedException"],
         advice: "grant the worker's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and \
                  300 seconds; a service control policy can also deny it",
     },
     Advice {
-        call: oidc::TOKEN_CALL,
+        call: GET_WEB_IDENTITY_TOKEN,
         codes: &["RegionDisabledException"],
         advice: "activate AWS STS for the function's region in the account settings of IAM",
     },
     Advice {
-        call: oidc::TOKEN_CALL,
+        call: GET_WEB_IDENTITY_TOKEN,
         codes: &["JWTPayloadSizeExceededException", "JWTPayloadSizeExceeded"],
         advice: "give the worker's role fewer or shorter tags: the token contains them and is too large",
     },
     Advice {
-        call: oidc::TOKEN_CALL,
+        call: GET_WEB_IDENTITY_TOKEN,
         codes: &["ValidationError"],
         advice: "correct ALIBABA_OIDC_AUDIENCE: it must be a client ID of the OIDC provider in RAM, 1 to 128 characters",
     },
     Advice {
-        call: oidc::TOKEN_CALL,
+        call: GET_WEB_IDENTITY_TOKEN,
         codes: &[
             "SessionDurationEscalationException",
             "SessionDurationEscalation",
@@ -208,7 +213,7 @@ mod tests {
 
     #[test]
     fn code_of_another_call_is_unknown() {
-        assert_eq!(of(secret::CALL, "EntityNotExist.Role"), UNKNOWN);
+        assert_eq!(of(GET_SECRET_VALUE, "EntityNotExist.Role"), UNKNOWN);
         assert_eq!(of(sts::ACTION, "EntityNotExist.RoleX"), UNKNOWN);
     }
 }

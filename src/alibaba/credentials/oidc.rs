@@ -10,8 +10,10 @@ use aws_sdk_sts::Client;
 use serde_json::json;
 use tracing::warn;
 
+use super::advice;
+use super::error::CredentialError;
 use super::refresh::Cached;
-use super::{CredentialError, REDACTED, advice, redact};
+use crate::alibaba::access_key::{REDACTED, redact};
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::{Coded, NoResponse};
 use crate::alibaba::privatelink::Action;
@@ -23,9 +25,6 @@ use crate::aws::AwsError;
 use crate::clock::Clock;
 use crate::clock::calendar;
 use crate::request::RegionId;
-
-/// The API operation of AWS STS that returns the token.
-pub(super) const TOKEN_CALL: &str = "GetWebIdentityToken";
 
 /// Lifetime of the token, which is exchanged within seconds: AWS's default, and the maximum that the role's policy
 /// allows.
@@ -102,9 +101,10 @@ impl<T: Transport> Oidc<T> {
         let call = self.aws.get_web_identity_token().audience(&self.config.audience);
         let call = call.signing_algorithm(TOKEN_ALGORITHM).duration_seconds(TOKEN_LIFETIME_SECONDS);
         let response = call.send().await;
-        let response =
-            response.map_err(|error| CredentialError::from_aws(TOKEN_CALL, AwsError::of(&error)))?;
-        response.web_identity_token.ok_or_else(|| unreadable(TOKEN_CALL))
+        let response = response.map_err(|error| {
+            CredentialError::from_aws(advice::GET_WEB_IDENTITY_TOKEN, AwsError::of(&error))
+        })?;
+        response.web_identity_token.ok_or_else(|| unreadable(advice::GET_WEB_IDENTITY_TOKEN))
     }
 
     /// The role session for a token, requested again if the first response has corrected the clock.
@@ -239,7 +239,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::alibaba::credentials::Credentials;
+    use crate::alibaba::access_key::Credentials;
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJlLW9mLWF3cw";
 

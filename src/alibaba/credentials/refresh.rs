@@ -5,7 +5,8 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::{CredentialError, CredentialProblem, Credentials};
+use super::error::{CredentialError, CredentialProblem};
+use crate::alibaba::access_key::Credentials;
 use crate::clock::is_past;
 
 /// How long before its end a session is refreshed: time for many attempts, and no call is signed in its last seconds.

@@ -3,13 +3,12 @@
 use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 
+use super::advice;
+use super::error::CredentialError;
 use super::refresh::Cached;
-use super::{CredentialError, Credentials, advice};
+use crate::alibaba::access_key::Credentials;
 use crate::aws::AwsError;
 use crate::json::Object;
-
-/// The API operation that reads the secret.
-pub(super) const CALL: &str = "GetSecretValue";
 
 #[derive(Debug)]
 pub(super) struct Secret {
@@ -33,7 +32,8 @@ impl Secret {
     /// Reads the secret's current version.
     pub(super) async fn read(&self) -> Result<Cached, CredentialError> {
         let response = self.client.get_secret_value().secret_id(&self.arn).send().await;
-        let response = response.map_err(|error| CredentialError::from_aws(CALL, AwsError::of(&error)))?;
+        let response = response
+            .map_err(|error| CredentialError::from_aws(advice::GET_SECRET_VALUE, AwsError::of(&error)))?;
         parse(response.secret_string()).map(Cached::permanent)
     }
 }

@@ -9,15 +9,28 @@ use aws_types::SdkConfig;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::oidc::Oidc;
+use super::advice;
+use super::error::{CredentialError, CredentialProblem};
+use super::oidc::{Oidc, OidcConfig};
 use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
-use super::{CredentialError, CredentialProblem, Credentials, CredentialsConfig, advice};
+use crate::alibaba::access_key::Credentials;
 use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::request::RegionId;
+
+/// The configured source of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialsConfig {
+    /// Credentials in the function's environment.
+    Environment(Credentials),
+    /// A secret in AWS Secrets Manager.
+    SecretsManager { secret_arn: String },
+    /// No stored credentials: Alibaba Cloud's STS issues a role session for a token that AWS signs.
+    Oidc(OidcConfig),
+}
 
 /// Where credentials come from. The client requests them before every call, because they can change while the process
 /// runs.

@@ -9,11 +9,11 @@ use privatelink_detach::drive::time_budget::{LENGTH_ASSUMED, TimeLimits};
 use privatelink_detach::intake::payload::DETAIL_TYPE;
 use privatelink_detach::intake::sender::SEND_TIME_MAX;
 use privatelink_detach::request::DEADLINE_SECONDS;
-use privatelink_detach::worker::deferral::DeferralLimits;
+use privatelink_detach::worker::DeferralLimits;
 use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, number, parameter};
-use crate::stage::Stage;
+use crate::environment::TestEnvironment;
 
 /// The longest retention period of SQS.
 const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
@@ -86,7 +86,7 @@ fn queues_have_the_properties_that_sender_and_worker_rely_on() {
 
 #[tokio::test]
 async fn event_source_mapping_matches_the_workers_response() {
-    let response = Stage::with_groups(&[]).await.invoke(r#"{"Records":[]}"#).await.unwrap();
+    let response = TestEnvironment::with_groups(&[]).await.invoke(r#"{"Records":[]}"#).await.unwrap();
     let reports_failures = response == json!({ "batchItemFailures": [] });
     let deployment = Deployment::of("ENVIRONMENT", &[("WorkerMaximumConcurrency", "7")]);
     let events = &deployment.properties("WorkerFunction")["Events"];

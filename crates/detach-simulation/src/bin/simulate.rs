@@ -1,5 +1,5 @@
-//! Looks for a broken promise: in random histories, at every point of a crash, and for every fault. `make simulate` runs
-//! it; `docs/reliability.md` tells what it does.
+//! Searches for a broken guarantee: in random histories, at every crash point, and for every fault. `make simulate`
+//! runs it; `docs/reliability.md` describes it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
@@ -7,20 +7,20 @@ use std::num::NonZero;
 use std::process::ExitCode;
 use std::thread;
 
-use detach_simulation::history::Story;
+use detach_simulation::history::Trace;
 use detach_simulation::{History, campaign, crashes, log, matrix};
 
-/// How many histories are lived through if nobody says how many.
+/// The number of histories if the command names none.
 const HISTORIES: u64 = 10_000;
 
 const USAGE: &str =
-    "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | story SEED | crashes | matrix";
+    "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | trace SEED | crashes | matrix";
 
-/// What broke a promise, in a line.
+/// The check that failed, in one line.
 struct Caught(String);
 
 fn main() -> ExitCode {
-    log::start_in_full();
+    log::start_verbose();
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next().unwrap_or_default();
     let numbers: Result<Vec<u64>, _> = arguments.map(|argument| argument.parse()).collect();
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         ("all", Ok([])) => all(HISTORIES),
         ("all", Ok([count])) => all(*count),
         ("histories", Ok([first, count])) => histories(*first, *count),
-        ("story", Ok([seed])) => story(*seed),
+        ("trace", Ok([seed])) => trace(*seed),
         ("crashes", Ok([])) => crash_points(),
         ("matrix", Ok([])) => fault_matrix(),
         _ => {
@@ -54,19 +54,19 @@ fn all(count: u64) -> Result<(), Caught> {
 fn histories(first: u64, count: u64) -> Result<(), Caught> {
     let tally = campaign::run(first..first.saturating_add(count), threads()).map_err(|failure| {
         let seed = failure.seed;
-        println!("{failure}\nonce more: make simulate SEED={seed}");
+        println!("{failure}\nto repeat: make simulate SEED={seed}");
         Caught(format!("{} (history {seed})", failure.check))
     })?;
     println!("{tally}");
     Ok(())
 }
 
-/// One history, whether it holds or not.
-fn story(seed: u64) -> Result<(), Caught> {
+/// Prints one history, also if no guarantee is broken.
+fn trace(seed: u64) -> Result<(), Caught> {
     let history = History::of_seed(seed);
-    println!("{}", Story(&history));
+    println!("{}", Trace(&history));
     history.check().map_err(|breach| Caught(format!("{breach} (history {seed})")))?;
-    println!("every promise holds");
+    println!("no guarantee is broken");
     Ok(())
 }
 

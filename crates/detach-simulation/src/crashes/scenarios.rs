@@ -1,4 +1,4 @@
-//! The scenarios in which the worker dies.
+//! The scenarios in which the worker is killed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use privatelink_simulator::{AccessKey, Action, Effect, Endpoint, Fault, Quota, Seed};
 use serde_json::{Value, json};
 
-use crate::history::{Plan, Request, Wanted};
+use crate::faults::{Breaks, Misconfiguration};
+use crate::history::{ParsedRequest, Plan, Request};
 use crate::outside::Outside;
 use crate::record::Operation;
-use crate::trouble::{Breaks, Mistake};
 use crate::world::{QueueKind, REGION};
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
@@ -18,23 +18,23 @@ const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
 const DEADLINE: Duration = Duration::from_hours(1);
 const SHORT_DEADLINE: Duration = Duration::from_secs(40);
 
-/// A scenario, and how it ends if nobody dies.
+/// A scenario, and how it ends without a crash.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) plan: fn() -> Plan,
-    /// The end of each of its requests.
+    /// The outcome of each of its requests.
     pub(super) end: &'static str,
-    /// Ends that are as true after a crash, because only the delivery that died had seen enough for the other one.
+    /// Outcomes that are also correct after a crash, because only the killed delivery saw enough for the regular one.
     pub(super) other_ends: &'static [&'static str],
-    /// A code that Alibaba Cloud must have answered with, or the scenario is not what it says.
+    /// A code that Alibaba Cloud must return, or the scenario does not test what its name says.
     pub(super) meets: Option<&'static str>,
-    /// Its dead letters.
+    /// The number of dead letters.
     pub(super) copies: usize,
-    /// Its invocations.
+    /// The number of invocations.
     pub(super) invocations: usize,
-    /// Whether it also stands still at every point.
-    pub(super) is_for_standstills: bool,
+    /// Whether the scenario is also suspended at every point.
+    pub(super) is_for_suspensions: bool,
     /// Whether its redelivery is killed, too.
     pub(super) is_for_pairs: bool,
 }
@@ -49,7 +49,7 @@ impl Scenario {
             meets: None,
             copies: 0,
             invocations: 1,
-            is_for_standstills: false,
+            is_for_suspensions: false,
             is_for_pairs: false,
         }
     }
@@ -67,30 +67,29 @@ impl Scenario {
     }
 }
 
-/// All of them.
 pub(super) fn all() -> Vec<Scenario> {
-    let gone = "gone";
+    let detached = "confirmed detached";
     vec![
         Scenario {
-            is_for_standstills: true,
+            is_for_suspensions: true,
             is_for_pairs: true,
-            ..Scenario::new("a plain detach", gone, plain)
+            ..Scenario::new("a plain detach", detached, plain)
         },
-        Scenario::new("locked by somebody else at first", gone, || {
+        Scenario::new("locked by another client at first", detached, || {
             let locked = Fault::on(DETACH, Effect::code("EndpointLocked")).next(2);
             with_fault(plain(), locked)
         })
         .meeting("EndpointLocked"),
-        Scenario::new("lists in pages of one", gone, || {
+        Scenario::new("lists in pages of one", detached, || {
             let mut plan = plain();
             plan.cloud.settings.page_size_max = 1;
             plan
         }),
-        Scenario::new("throttled with a hint", gone, throttled).meeting("Throttling.User"),
-        Scenario::new("accepted, and then it fails", gone, || {
+        Scenario::new("throttled with a hint", detached, throttled).meeting("Throttling.User"),
+        Scenario::new("an accepted detach that fails", detached, || {
             with_fault(plain(), Fault::on(DETACH, Effect::AcceptedThenFails).next(1))
         }),
-        Scenario::new("a write whose answer is lost", gone, || {
+        Scenario::new("a write whose response is lost", detached, || {
             with_fault(plain(), Fault::on(DETACH, Effect::Reset).next(1).after_execution())
         }),
         Scenario::new("the last group", "refused (EndpointMustContainSecurityGroup)", || {
@@ -108,7 +107,7 @@ pub(super) fn all() -> Vec<Scenario> {
             let request = plain_request();
             let mut body: Value = serde_json::from_str(&request.body).expect("a body in JSON");
             body["dryrun"] = true.into();
-            let request = Request { body: body.to_string(), wanted: None, ..request };
+            let request = Request { body: body.to_string(), parsed: None, ..request };
             plan([endpoint("ep-a", &["sg-a", "sg-b"])], [request])
         })
         .copied(),
@@ -122,38 +121,40 @@ pub(super) fn all() -> Vec<Scenario> {
             plan([endpoint("ep-a", &["sg-a", "sg-b"])], [request])
         }),
         Scenario {
-            // Whoever comes later has never seen it.
+            // A later delivery has never seen the endpoint.
             other_ends: &["refused (EndpointNotFound)"],
-            ..Scenario::new("an endpoint that goes away", "endpoint_gone", || {
+            ..Scenario::new("an endpoint that disappears", "endpoint_gone", || {
                 let mut plan = held(plain(), DEADLINE);
                 let removed = Outside::Remove { endpoint: "ep-a".to_owned() };
                 plan.outside.push((Duration::from_secs(5), removed));
                 plan
             })
         },
-        Scenario::new("two messages of one lane", gone, || {
+        Scenario::new("two messages of one lane", detached, || {
             let requests = [plain_request(), request(1, "ep-a", "sg-b", DEADLINE, false)];
             plan([endpoint("ep-a", &["sg-a", "sg-b", "sg-c"])], requests)
         }),
         Scenario {
-            is_for_standstills: true,
-            ..Scenario::new("two lanes in one batch", gone, || {
+            is_for_suspensions: true,
+            ..Scenario::new("two lanes in one batch", detached, || {
                 let requests = [plain_request(), request(1, "ep-b", "sg-b", DEADLINE, false)];
                 let endpoints = [endpoint("ep-a", &["sg-a", "sg-b"]), endpoint("ep-b", &["sg-a", "sg-b"])];
                 plan(endpoints, requests)
             })
         },
-        Scenario::new("handed back until a long lock ends", gone, || held(plain(), Duration::from_secs(150)))
-            .taking(3),
-        Scenario::new("events that cannot be published at first", gone, || {
+        Scenario::new("returned to the queue until a long lock ends", detached, || {
+            held(plain(), Duration::from_secs(150))
+        })
+        .taking(3),
+        Scenario::new("events that cannot be published at first", detached, || {
             let mut plan = plain();
             let breaks = Breaks::Operation(Operation::Publish);
             let until = Duration::from_secs(25);
-            plan.troubles.mistakes.push(Mistake { breaks, from: Duration::ZERO, until });
+            plan.faults.misconfigurations.push(Misconfiguration { breaks, from: Duration::ZERO, until });
             plan
         })
         .taking(4),
-        Scenario::new("a standard queue", gone, || Plan { kind: QueueKind::Standard, ..plain() }),
+        Scenario::new("a standard queue", detached, || Plan { kind: QueueKind::Standard, ..plain() }),
     ]
 }
 
@@ -161,7 +162,7 @@ fn plan<const E: usize, const R: usize>(endpoints: [Endpoint; E], requests: [Req
     Plan {
         cloud: Seed { endpoints: endpoints.into(), ..Seed::default() },
         requests: requests.into(),
-        calm_at: Duration::from_mins(4),
+        faults_end_at: Duration::from_mins(4),
         ..Plan::quiet(1)
     }
 }
@@ -172,7 +173,7 @@ fn endpoint(id: &str, groups: &[&str]) -> Endpoint {
 
 fn request(number: u64, endpoint: &str, group: &str, deadline: Duration, dry_run: bool) -> Request {
     let (endpoint, group) = (endpoint.to_owned(), group.to_owned());
-    Request::asking(number, Wanted { endpoint, group, dry_run, deadline }, Duration::ZERO, &json!({}))
+    Request::new(number, ParsedRequest { endpoint, group, dry_run, deadline }, Duration::ZERO, &json!({}))
 }
 
 fn plain_request() -> Request {
@@ -188,7 +189,7 @@ fn with_fault(mut plan: Plan, fault: Fault) -> Plan {
     plan
 }
 
-/// Somebody else has the endpoint from the beginning, for so long.
+/// Another client holds the endpoint's lock from the start, for this long.
 fn held(mut plan: Plan, takes: Duration) -> Plan {
     plan.outside.push((Duration::ZERO, Outside::Hold { endpoint: "ep-a".to_owned(), takes }));
     plan

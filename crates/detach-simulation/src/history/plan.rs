@@ -1,9 +1,9 @@
-//! What a history begins with, drawn from one number: endpoints, requests, and everything that will go wrong.
+//! The plan of a history, drawn from one number: endpoints, requests, and all faults.
 
 mod faults;
-mod neighbours;
+mod other_clients;
 mod requests;
-mod switches;
+mod settings;
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -11,48 +11,42 @@ use std::time::Duration;
 use privatelink_detach::request::{EndpointId, Rules, SecurityGroupId};
 use privatelink_simulator::{Endpoint, Seed};
 
+use crate::faults::Faults;
 use crate::outside::Outside;
 use crate::pace::Pace;
 use crate::sandbox::Deployment;
-use crate::trouble::Troubles;
 use crate::world::{QueueKind, REGION};
 
-pub use requests::{Request, Wanted};
+pub use requests::{ParsedRequest, Request};
 
-/// The groups that there are. Endpoints begin with the first few of them.
+/// All security groups. Each endpoint starts with the first few of them.
 const GROUPS: [&str; 6] = ["sg-a", "sg-b", "sg-c", "sg-d", "sg-e", "sg-f"];
 
 /// A group and an endpoint that the deployment protects.
 const PROTECTED_GROUP: &str = "sg-safe";
 const PROTECTED_ENDPOINT: &str = "ep-safe";
 
-/// What a history begins with.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The number that it was drawn from, and that makes every chance in it.
+    /// The seed of the plan, and of every random choice while it runs.
     pub seed: u64,
-    /// The kind of the queues.
     pub kind: QueueKind,
-    /// Alibaba Cloud.
+    /// The initial state of Alibaba Cloud.
     pub cloud: Seed,
-    /// How long calls take.
     pub pace: Pace,
-    /// How the worker is configured.
     pub deployment: Deployment,
-    /// How many sandboxes there are.
     pub sandboxes: usize,
-    /// The requests.
     pub requests: Vec<Request>,
-    /// What others do, each so long after the beginning.
+    /// What other clients do, each with its time since the start.
     pub outside: Vec<(Duration, Outside)>,
-    /// What goes wrong in AWS.
-    pub troubles: Troubles,
-    /// When all of it ends.
-    pub calm_at: Duration,
+    /// What fails in AWS.
+    pub faults: Faults,
+    /// When all faults end, since the start.
+    pub faults_end_at: Duration,
 }
 
 impl Plan {
-    /// A plan with nothing in it: one request's worth of a healthy world.
+    /// A plan without requests and faults.
     #[must_use]
     pub fn quiet(seed: u64) -> Self {
         Self {
@@ -64,51 +58,50 @@ impl Plan {
             sandboxes: 1,
             requests: Vec::new(),
             outside: Vec::new(),
-            troubles: Troubles::default(),
-            calm_at: Duration::ZERO,
+            faults: Faults::default(),
+            faults_end_at: Duration::ZERO,
         }
     }
 
-    /// The plan of a seed.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
-        let mut dice = Dice(fastrand::Rng::with_seed(seed));
-        let calm_at = dice.seconds(30, 400);
-        let kind = if dice.is(0.7) { QueueKind::Fifo } else { QueueKind::Standard };
-        let endpoints: Vec<Endpoint> = (0..dice.number(1, 3)).map(|n| endpoint(n, &mut dice)).collect();
+        let mut random = Random(fastrand::Rng::with_seed(seed));
+        let faults_end_at = random.seconds(30, 400);
+        let kind = if random.chance(0.7) { QueueKind::Fifo } else { QueueKind::Standard };
+        let endpoints: Vec<Endpoint> = (0..random.number(1, 3)).map(|n| endpoint(n, &mut random)).collect();
         let mut cloud = Seed { endpoints, ..Seed::default() };
         cloud.security_groups.extend(GROUPS.map(Into::into));
         let mut plan = Self {
             kind,
-            pace: pace(&mut dice),
+            pace: pace(&mut random),
             deployment: deployment(),
-            sandboxes: usize::try_from(dice.number(1, 4)).unwrap_or(1),
-            calm_at,
+            sandboxes: usize::try_from(random.number(1, 4)).unwrap_or(1),
+            faults_end_at,
             ..Self::quiet(seed)
         };
-        if dice.is(0.7) {
-            switches::draw(&mut cloud, seed, &mut dice);
+        if random.chance(0.7) {
+            settings::draw(&mut cloud, seed, &mut random);
         }
-        plan.requests = requests::draw(&cloud, calm_at, &mut dice);
-        if dice.is(0.5) {
-            faults::draw(&cloud, calm_at, &mut plan.outside, &mut dice);
+        plan.requests = requests::draw(&cloud, faults_end_at, &mut random);
+        if random.chance(0.5) {
+            faults::draw(&cloud, faults_end_at, &mut plan.outside, &mut random);
         }
-        if dice.is(0.4) {
-            neighbours::draw(&cloud, calm_at, &mut plan.outside, &mut dice);
+        if random.chance(0.4) {
+            other_clients::draw(&cloud, faults_end_at, &mut plan.outside, &mut random);
         }
-        if dice.is(0.5) {
-            plan.troubles = faults::troubles(kind, calm_at, &mut dice);
-        } else if dice.is(0.2) {
-            plan.troubles.mistakes.push(faults::short_time(calm_at, &mut dice));
+        if random.chance(0.5) {
+            plan.faults = faults::draw_aws(kind, faults_end_at, &mut random);
+        } else if random.chance(0.2) {
+            plan.faults.misconfigurations.push(faults::short_time(faults_end_at, &mut random));
         }
         plan.cloud = cloud;
         plan.outside.sort_by_key(|(at, _)| *at);
-        plan.outside.push((calm_at, Outside::Calm));
+        plan.outside.push((faults_end_at, Outside::FaultsEnd));
         plan
     }
 }
 
-/// As the template has it, with something to protect.
+/// The template's settings, with a protected group and a protected endpoint.
 fn deployment() -> Deployment {
     let rules = Rules {
         protected_security_groups: SecurityGroupId::parse(PROTECTED_GROUP).into_iter().collect(),
@@ -118,26 +111,26 @@ fn deployment() -> Deployment {
     Deployment { rules, concurrency: NonZeroU16::MIN.saturating_add(9), ..Deployment::default() }
 }
 
-fn endpoint(number: u64, dice: &mut Dice) -> Endpoint {
-    // Mostly there is a group to spare.
-    let groups = if dice.is(0.1) { 1 } else { dice.number(2, 5) };
+fn endpoint(number: u64, random: &mut Random) -> Endpoint {
+    // Most endpoints have more than one group, so one of them can be detached.
+    let groups = if random.chance(0.1) { 1 } else { random.number(2, 5) };
     let groups = GROUPS.into_iter().take(usize::try_from(groups).unwrap_or(1));
     Endpoint::new(REGION, format!("ep-{number}"), groups)
 }
 
-fn pace(dice: &mut Dice) -> Pace {
+fn pace(random: &mut Random) -> Pace {
     let ms = Duration::from_millis;
-    let alibaba = dice.one_of(&[(5, 40), (40, 150), (40, 150), (200, 2000)]);
-    let aws = dice.one_of(&[(1, 4), (5, 20), (50, 500)]);
+    let alibaba = random.one_of(&[(5, 40), (40, 150), (40, 150), (200, 2000)]);
+    let aws = random.one_of(&[(1, 4), (5, 20), (50, 500)]);
     Pace { alibaba: ms(alibaba.0)..=ms(alibaba.1), aws: ms(aws.0)..=ms(aws.1) }
 }
 
-/// Draws from one source of chance.
-pub(crate) struct Dice(fastrand::Rng);
+/// A seeded source of random choices.
+pub(crate) struct Random(fastrand::Rng);
 
-impl Dice {
-    /// True so often, of 1.
-    pub(crate) fn is(&mut self, share: f64) -> bool {
+impl Random {
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.0.f64() < share
     }
 
@@ -149,19 +142,19 @@ impl Dice {
         self.0.f64() * most
     }
 
-    /// Milliseconds between these seconds.
+    /// A duration between two numbers of seconds, in milliseconds.
     pub(crate) fn seconds(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(self.number(least * 1000, most * 1000))
     }
 
-    /// A moment before then.
+    /// A time before `end`.
     pub(crate) fn before(&mut self, end: Duration) -> Duration {
         end.mul_f64(self.0.f64())
     }
 
     /// # Panics
     ///
-    /// If there is none.
+    /// If `some` is empty.
     pub(crate) fn one_of<T: Clone>(&mut self, some: &[T]) -> T {
         some[self.0.usize(..some.len())].clone()
     }

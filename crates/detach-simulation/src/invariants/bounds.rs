@@ -1,4 +1,4 @@
-//! I6, I8 and L1: what must not take longer, or cost more, than this.
+//! I6, I8 and L1: limits of time and of calls.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -6,72 +6,77 @@ use std::time::{Duration, SystemTime};
 use privatelink_simulator::Action;
 
 use super::facts::{Call, Facts, Publication};
-use super::{Breach, Promise, breach};
+use super::{Breach, Guarantee, breach};
+use crate::faults::{Breaks, Faults, Misconfiguration};
 use crate::record::InvocationNumber;
 use crate::sandbox::Ending;
-use crate::trouble::{Breaks, Mistake, Troubles};
 use crate::world::{QueueKind, VISIBILITY_TIMEOUT};
 
-/// Most Detach calls of one message in one delivery. Back-off grows to 20 s with full jitter, so a minute holds about ten.
+/// The maximum number of Detach calls of one message in one delivery. The back-off grows to 20 s with full jitter, so a
+/// minute holds about ten.
 pub const DETACHES_MAX: usize = 30;
 
-/// Most looks of one message in one delivery, each of them one list of groups. A minute holds some 25 polls.
-pub const LOOKS_MAX: usize = 60;
+/// The maximum number of reads of one message in one delivery, each of them one list of groups. A minute holds about 25
+/// polls.
+pub const READS_MAX: usize = 60;
 
-/// Most calls of a look beside its first: a page for each of an endpoint's ten groups, and its record; both may repeat once.
-const CALLS_PER_LOOK_MAX: usize = 12;
+/// The maximum number of calls of a read besides its first: a page for each of an endpoint's ten groups, and its
+/// record; both may repeat once.
+const CALLS_PER_READ_MAX: usize = 12;
 
-/// A poll, with the call that it is.
+/// One poll interval and its call.
 const POLL: Duration = Duration::from_millis(3_450 + 10_000);
 
-/// The longest visibility timeout that a hand-back asks for: what the service may ask for, and the jitter.
-const HAND_BACK: Duration = Duration::from_secs(145);
+/// The longest visibility timeout of a return to the queue: the two minutes that the service may request, and the
+/// jitter.
+const DEFERRAL_MAX: Duration = Duration::from_secs(145);
 
-/// The longest invocation.
-const INVOCATION: Duration = Duration::from_secs(90);
+/// The function's timeout.
+const INVOCATION_MAX: Duration = Duration::from_secs(90);
 
-/// The longest that an invocation works: the last call begins within a minute, and what follows are calls to AWS.
-const WORK: Duration = Duration::from_secs(60 + 10 + 12);
+/// The longest time that an invocation works: the last call begins within a minute, and the calls to AWS follow.
+const WORK_MAX: Duration = Duration::from_secs(60 + 10 + 12);
 
-/// The shortest timeout of the function with which anything can be done: a little longer than the reserve.
+/// The shortest function timeout with which the worker can make calls: a little longer than the reserve.
 const TIMEOUT_MIN: Duration = Duration::from_secs(11);
 
-/// What a request needs once everything is well: a wait for a task or two, and for what an earlier fault made it wait for.
-const REQUEST: Duration = Duration::from_mins(1);
+/// The time that a request needs without faults: a task or two, and the wait that an earlier fault caused.
+const REQUEST_MAX: Duration = Duration::from_mins(1);
 
-/// The latest that a change in AWS takes effect.
-const LATE: Duration = Duration::from_secs(30);
+/// The longest delay of a change in AWS.
+const AWS_DELAY_MAX: Duration = Duration::from_secs(30);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
-    in_time(facts)?;
+    on_time(facts)?;
     ends(facts)
 }
 
 /// I8, for each invocation, and for each delivery of a message.
 pub(super) fn calls(facts: &Facts<'_>) -> Result<(), Breach> {
     invocations(facts)?;
-    for ((invocation, endpoint), (detaches, looks, messages)) in calls_of_deliveries(facts) {
+    for ((invocation, endpoint), (detaches, reads, messages)) in calls_of_deliveries(facts) {
         let others = calls_besides(facts, invocation, endpoint);
         if detaches > DETACHES_MAX * messages
-            || looks > LOOKS_MAX * messages
-            || others > looks * CALLS_PER_LOOK_MAX
+            || reads > READS_MAX * messages
+            || others > reads * CALLS_PER_READ_MAX
         {
             let how = format!(
-                "invocation {invocation} made {detaches} Detach calls, {looks} looks and {others} other calls for \
+                "invocation {invocation} made {detaches} Detach calls, {reads} reads and {others} other calls for \
                  {messages} message(s) about {endpoint}"
             );
-            return breach(Promise::Bounded, how);
+            return breach(Guarantee::BoundedCalls, how);
         }
     }
     Ok(())
 }
 
-/// With AWS healthy, no invocation waits for longer than it may, and none is still at work when its time is up.
+/// Without faults in AWS, no invocation waits longer than its limit, and none is still running at its timeout.
 fn invocations(facts: &Facts<'_>) -> Result<(), Breach> {
-    let troubles = &facts.history.plan.troubles;
-    let is_timeout = |mistake: &Mistake| matches!(mistake.breaks, Breaks::Timeout(_));
-    let timeouts = troubles.mistakes.iter().copied().filter(is_timeout).collect();
-    if *troubles != (Troubles { mistakes: timeouts, ..Troubles::default() }) {
+    let faults = &facts.history.plan.faults;
+    let is_timeout =
+        |misconfiguration: &Misconfiguration| matches!(misconfiguration.breaks, Breaks::Timeout(_));
+    let timeouts = faults.misconfigurations.iter().copied().filter(is_timeout).collect();
+    if *faults != (Faults { misconfigurations: timeouts, ..Faults::default() }) {
         return Ok(());
     }
     for (invocation, run) in &facts.runs {
@@ -79,43 +84,45 @@ fn invocations(facts: &Facts<'_>) -> Result<(), Breach> {
         let Some((at, ending)) = run.ended else { continue };
         let took = at.duration_since(run.began).unwrap_or_default();
         let is_overrun = *ending == Ending::Killed && time >= TIMEOUT_MIN;
-        let mut sent = run.batch.iter().filter_map(|given| facts.messages.get(given.message.as_str()));
+        let mut sent = run.batch.iter().filter_map(|received| facts.messages.get(received.message.as_str()));
         let is_overdue = sent.any(|sent| {
-            let wanted = facts.request(sent.request).and_then(|request| request.wanted.as_ref());
-            wanted.is_some_and(|wanted| sent.at + wanted.deadline <= at)
+            let parsed = facts.request(sent.request).and_then(|request| request.parsed.as_ref());
+            parsed.is_some_and(|parsed| sent.at + parsed.deadline <= at)
         });
-        // A last look may use the reserve.
-        if is_overrun || (took > WORK && !is_overdue) {
+        // The last read at a deadline may use the reserve.
+        if is_overrun || (took > WORK_MAX && !is_overdue) {
             let end = if is_overrun { "was killed" } else { "ended" };
             let how = format!("invocation {invocation} {end} after {took:?} of its {time:?}");
-            return breach(Promise::Bounded, how);
+            return breach(Guarantee::BoundedCalls, how);
         }
     }
     Ok(())
 }
 
-/// Later pages and records.
+/// The number of calls for later pages and records.
 fn calls_besides(facts: &Facts<'_>, invocation: InvocationNumber, endpoint: &str) -> usize {
-    let its =
-        facts.calls.iter().filter(|call| call.invocation == invocation && call.asked.endpoint == endpoint);
-    let besides = its.filter(|call| match call.asked.action {
-        Some(Action::ListVpcEndpointSecurityGroups) => call.asked.next_token.is_some(),
+    let its = facts
+        .calls
+        .iter()
+        .filter(|call| call.invocation == invocation && call.requested.endpoint == endpoint);
+    let besides = its.filter(|call| match call.requested.action {
+        Some(Action::ListVpcEndpointSecurityGroups) => call.requested.next_token.is_some(),
         action => action == Some(Action::ListVpcEndpoints),
     });
     besides.count()
 }
 
-/// Detach calls, looks and messages of each invocation and endpoint.
+/// The number of Detach calls, reads and messages of each invocation and endpoint.
 fn calls_of_deliveries<'a>(
     facts: &Facts<'a>,
 ) -> BTreeMap<(InvocationNumber, &'a str), (usize, usize, usize)> {
     let mut deliveries: BTreeMap<(InvocationNumber, &str), (usize, usize, usize)> = BTreeMap::new();
     for call in &facts.calls {
-        let (detaches, looks, _) =
-            deliveries.entry((call.invocation, call.asked.endpoint.as_str())).or_default();
-        match call.asked.action {
+        let (detaches, reads, _) =
+            deliveries.entry((call.invocation, call.requested.endpoint.as_str())).or_default();
+        match call.requested.action {
             Some(Action::DetachSecurityGroupFromVpcEndpoint) => *detaches += 1,
-            Some(Action::ListVpcEndpointSecurityGroups) if call.asked.next_token.is_none() => *looks += 1,
+            Some(Action::ListVpcEndpointSecurityGroups) if call.requested.next_token.is_none() => *reads += 1,
             _ => {}
         }
     }
@@ -124,13 +131,13 @@ fn calls_of_deliveries<'a>(
         let is_about = |request: usize| {
             facts
                 .request(request)
-                .and_then(|request| request.wanted.as_ref())
-                .is_some_and(|wanted| wanted.endpoint == *endpoint)
+                .and_then(|request| request.parsed.as_ref())
+                .is_some_and(|parsed| parsed.endpoint == *endpoint)
         };
         *messages = batch
             .iter()
-            .filter(|given| {
-                facts.messages.get(given.message.as_str()).is_some_and(|sent| is_about(sent.request))
+            .filter(|received| {
+                facts.messages.get(received.message.as_str()).is_some_and(|sent| is_about(sent.request))
             })
             .count();
     }
@@ -138,19 +145,19 @@ fn calls_of_deliveries<'a>(
 }
 
 impl Facts<'_> {
-    /// The most Detach calls and the most looks of one invocation about one endpoint.
+    /// The maximum numbers of Detach calls and of reads in one invocation about one endpoint.
     #[must_use]
     pub fn most_calls(&self) -> (usize, usize) {
         let deliveries = calls_of_deliveries(self);
         let detaches = deliveries.values().map(|(detaches, _, _)| *detaches).max();
-        let looks = deliveries.values().map(|(_, looks, _)| *looks).max();
-        (detaches.unwrap_or_default(), looks.unwrap_or_default())
+        let reads = deliveries.values().map(|(_, reads, _)| *reads).max();
+        (detaches.unwrap_or_default(), reads.unwrap_or_default())
     }
 }
 
-fn in_time(facts: &Facts<'_>) -> Result<(), Breach> {
+fn on_time(facts: &Facts<'_>) -> Result<(), Breach> {
     let plan = &facts.history.plan;
-    let is_healthy = plan.troubles == Troubles::default();
+    let is_healthy = plan.faults == Faults::default();
     let lanes: std::collections::BTreeSet<&str> =
         plan.requests.iter().map(|request| request.lane.as_str()).collect();
     // A lane without a sandbox waits for one.
@@ -160,23 +167,25 @@ fn in_time(facts: &Facts<'_>) -> Result<(), Breach> {
     let is_throttled = facts.calls.iter().any(Call::is_throttled);
     for (message, sent) in &facts.messages {
         let Some(request) = facts.request(sent.request) else { continue };
-        let deadline = request.wanted.as_ref().map_or(Duration::ZERO, |wanted| wanted.deadline);
+        let deadline = request.parsed.as_ref().map_or(Duration::ZERO, |parsed| parsed.deadline);
         let due = (sent.at + deadline).max(became_head(facts, message, sent.at, &request.lane));
-        // A region that throttles is left alone for as long as it says, by a last look, too, and may say it again.
-        let latest = due + POLL + if is_throttled { VISIBILITY_TIMEOUT } else { HAND_BACK };
-        let is_answer = |event: &&Publication<'_>| event.request == Some(sent.request) && event.at >= sent.at;
-        let answered = facts.publications.iter().find(is_answer).map(|event| event.at);
-        if answered.is_none_or(|at| at > latest) {
-            let when = answered.map_or("never".to_owned(), |at| format!("at {}", facts.after(at)));
+        // A region that throttles is not called for as long as it requests, not even for a last read, and may request
+        // it again.
+        let latest = due + POLL + if is_throttled { VISIBILITY_TIMEOUT } else { DEFERRAL_MAX };
+        let is_outcome =
+            |event: &&Publication<'_>| event.request == Some(sent.request) && event.at >= sent.at;
+        let ended_at = facts.publications.iter().find(is_outcome).map(|event| event.at);
+        if ended_at.is_none_or(|at| at > latest) {
+            let when = ended_at.map_or("never".to_owned(), |at| format!("at {}", facts.after(at)));
             let how =
-                format!("message {message} was to be answered by {}, and was {when}", facts.after(latest));
-            return breach(Promise::InTime, how);
+                format!("message {message} needed an outcome by {}, and had one {when}", facts.after(latest));
+            return breach(Guarantee::OnTime, how);
         }
     }
     Ok(())
 }
 
-/// When all that was sent before it into its lane had left.
+/// When all messages that were sent earlier into the lane had left the queue.
 fn became_head(facts: &Facts<'_>, message: &str, sent_at: SystemTime, lane: &str) -> SystemTime {
     let before = facts.messages.iter().filter(|(other, sent)| {
         let is_lane = facts.request(sent.request).is_some_and(|request| request.lane == lane);
@@ -191,23 +200,27 @@ fn became_head(facts: &Facts<'_>, message: &str, sent_at: SystemTime, lane: &str
 
 fn ends(facts: &Facts<'_>) -> Result<(), Breach> {
     let plan = &facts.history.plan;
-    let calm_at = facts.history.began + plan.calm_at;
+    let faults_end_at = facts.history.began + plan.faults_end_at;
     let left: BTreeMap<&str, SystemTime> =
         facts.departures.iter().map(|(at, message)| (*message, *at)).collect();
-    // Whatever was begun before may still be killed, or may be in flight for as long as the queue says.
-    let troubled =
-        if plan.troubles == Troubles::default() { Duration::ZERO } else { VISIBILITY_TIMEOUT + LATE };
-    let waiting = facts.messages.keys().filter(|message| left.get(*message).is_none_or(|at| *at > calm_at));
-    let requests = REQUEST * u32::try_from(waiting.count()).unwrap_or(u32::MAX);
-    let latest = calm_at + INVOCATION + HAND_BACK + troubled + requests;
+    // An invocation that began before may still be killed, or its messages may stay in flight for a visibility timeout.
+    let fault_delay =
+        if plan.faults == Faults::default() { Duration::ZERO } else { VISIBILITY_TIMEOUT + AWS_DELAY_MAX };
+    let waiting =
+        facts.messages.keys().filter(|message| left.get(*message).is_none_or(|at| *at > faults_end_at));
+    let requests = REQUEST_MAX * u32::try_from(waiting.count()).unwrap_or(u32::MAX);
+    let latest = faults_end_at + INVOCATION_MAX + DEFERRAL_MAX + fault_delay + requests;
     for message in facts.messages.keys() {
         let at = left.get(message).copied();
-        // One that nobody deleted and that is not there was moved to the dead-letter queue.
+        // A message that was not deleted and is not in the queue was moved to the dead-letter queue.
         let is_waiting = facts.history.waiting.iter().any(|waiting| waiting.id == **message);
         if is_waiting || at.is_some_and(|at| at > latest) {
             let when = at.map_or("never".to_owned(), |at| format!("at {}", facts.after(at)));
-            let how = format!("message {message} was to end by {}, and did {when}", facts.after(latest));
-            return breach(Promise::Ends, how);
+            let how = format!(
+                "message {message} had to leave the queue by {}, and did {when}",
+                facts.after(latest)
+            );
+            return breach(Guarantee::Ends, how);
         }
     }
     Ok(())

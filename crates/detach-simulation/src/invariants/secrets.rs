@@ -1,7 +1,7 @@
-//! I7: no secret in any output.
+//! I7: no credential in any output.
 
 use super::facts::Facts;
-use super::{Breach, Promise, breach};
+use super::{Breach, Guarantee, breach};
 use crate::sandbox::Ending;
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
@@ -12,32 +12,32 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         .flatten()
         .collect();
     let leaked = |text: &str| secrets.iter().any(|secret| text.contains(secret));
-    // A worker logs every request; if nobody listened, nothing was looked at.
-    let has_worked = facts.runs.values().any(|run| matches!(run.ended, Some((_, Ending::Answered(_)))));
+    // A worker logs every request: an empty log means that it was not captured, and the check would be void.
+    let has_worked = facts.runs.values().any(|run| matches!(run.ended, Some((_, Ending::Returned(_)))));
     if history.log.is_empty() && has_worked {
-        return breach(Promise::NoSecret, "nobody listened to the log");
+        return breach(Guarantee::NoSecret, "the log was not captured");
     }
     if leaked(&history.log) {
         let line = history.log.lines().find(|line| leaked(line)).unwrap_or_default();
-        return breach(Promise::NoSecret, format!("in the log: {line}"));
+        return breach(Guarantee::NoSecret, format!("in the log: {line}"));
     }
     for publication in &facts.publications {
         let event = publication.detail.to_string();
         if leaked(&event) {
-            return breach(Promise::NoSecret, format!("in an event: {event}"));
+            return breach(Guarantee::NoSecret, format!("in an event: {event}"));
         }
     }
-    for letter in &history.dead_letters {
-        let letter = format!("{:?}", letter.attributes);
-        if leaked(&letter) {
-            return breach(Promise::NoSecret, format!("in a dead letter: {letter}"));
+    for dead_letter in &history.dead_letters {
+        let dead_letter = format!("{:?}", dead_letter.attributes);
+        if leaked(&dead_letter) {
+            return breach(Guarantee::NoSecret, format!("in a dead letter: {dead_letter}"));
         }
     }
     for run in facts.runs.values() {
-        if let Some((_, Ending::Answered(answer) | Ending::Failed(answer))) = run.ended
-            && leaked(answer)
+        if let Some((_, Ending::Returned(response) | Ending::Failed(response))) = run.ended
+            && leaked(response)
         {
-            return breach(Promise::NoSecret, format!("in an answer: {answer}"));
+            return breach(Guarantee::NoSecret, format!("in a response: {response}"));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What AWS can do to each of the worker's calls: the end stays the same, and at most an event is repeated.
+//! The matrix of AWS faults: the outcome stays the same, and at most an event is repeated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,32 +8,35 @@ use std::time::Duration;
 use privatelink_simulator::{Endpoint, Seed};
 use serde_json::{Value, json};
 
-use super::case::{self, Failure, events, failure, family, letters, lived, promises, truth};
+use super::case::{
+    self, Failure, actual_state, check_guarantees, dead_letter_bodies, events, failure, family, run_plan,
+};
 use super::{ENDPOINT, GROUP, GROUPS};
-use crate::history::{History, Plan, Request, Wanted};
+use crate::faults::{AwsEffect, PlannedEffect};
+use crate::history::{History, ParsedRequest, Plan, Request};
 use crate::invariants::Facts;
 use crate::outside::Outside;
-use crate::record::{Operation, What};
-use crate::trouble::{Fate, Planned};
+use crate::record::{EntryKind, Operation};
 use crate::world::REGION;
 
-/// What is asked of AWS.
 const OPERATIONS: [Operation; 4] =
-    [Operation::Publish, Operation::Bury, Operation::Delete, Operation::HandBack];
+    [Operation::Publish, Operation::SendDeadLetter, Operation::Delete, Operation::Defer];
 
-/// What becomes of it.
-const FATES: [Fate; 4] =
-    [Fate::Refused, Fate::ResponseLost, Fate::Late(Duration::from_secs(10)), Fate::Repeated];
+const EFFECTS: [AwsEffect; 4] = [
+    AwsEffect::Rejected,
+    AwsEffect::ResponseLost,
+    AwsEffect::AppliedLate(Duration::from_secs(10)),
+    AwsEffect::AppliedTwice,
+];
 
-/// When whatever is broken is mended: after several tries, and before any deadline.
-const MENDED: Duration = Duration::from_secs(100);
+/// When the faults end: after several tries, and before any deadline.
+const FAULTS_END: Duration = Duration::from_secs(100);
 
-/// What is lived through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scenario {
-    /// A group is taken off.
+    /// A group is detached.
     Success,
-    /// A request that must not be.
+    /// A request that is rejected.
     Rejection,
     /// A request that its first invocation cannot finish.
     Unfinished,
@@ -44,25 +47,27 @@ const SCENARIOS: [Scenario; 3] = [Scenario::Success, Scenario::Rejection, Scenar
 #[derive(Debug, Clone, Copy)]
 struct Case {
     operation: Operation,
-    fate: Fate,
+    effect: AwsEffect,
     is_lasting: bool,
     scenario: Scenario,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, fate, is_lasting, scenario } = self;
-        let times = if *is_lasting { "every one until it is mended" } else { "the first" };
-        write!(formatter, "{operation:?} × {fate:?} × {times} × {scenario:?}")
+        let Self { operation, effect, is_lasting, scenario } = self;
+        let times = if *is_lasting { "every one until the faults end" } else { "the first" };
+        write!(formatter, "{operation:?} × {effect:?} × {times} × {scenario:?}")
     }
 }
 
 impl Case {
-    fn is_meaningless(&self) -> Option<&'static str> {
+    fn reason_to_omit(&self) -> Option<&'static str> {
         match (self.operation, self.scenario) {
-            (Operation::Bury, Scenario::Success | Scenario::Unfinished) => Some("a success is not copied"),
-            (Operation::HandBack, Scenario::Success | Scenario::Rejection) => {
-                Some("what ends in its first invocation is not handed back")
+            (Operation::SendDeadLetter, Scenario::Success | Scenario::Unfinished) => {
+                Some("a success is not copied")
+            }
+            (Operation::Defer, Scenario::Success | Scenario::Rejection) => {
+                Some("a request that ends in its first invocation is not returned to the queue")
             }
             _ => None,
         }
@@ -70,21 +75,26 @@ impl Case {
 
     fn plan(&self) -> Plan {
         let calls = if self.is_lasting { u32::MAX } else { 1 };
-        let planned = Planned { operation: self.operation, fate: self.fate, calls, until: MENDED };
+        let planned =
+            PlannedEffect { operation: self.operation, effect: self.effect, calls, until: FAULTS_END };
         let mut plan = self.scenario.plan();
-        plan.troubles.planned.push(planned);
+        plan.faults.planned.push(planned);
         plan
     }
 
-    /// How many events there are.
+    /// The possible numbers of events.
     fn events(&self) -> RangeInclusive<usize> {
-        match (self.operation, self.fate, self.is_lasting) {
-            // It was published, and nobody knows: the next delivery publishes its own. Deliveries are 5, 10, 20, 40 and 60 s
-            // apart, so there are some until everything is mended.
-            (Operation::Publish, Fate::ResponseLost | Fate::Late(_), true) => 2..=7,
-            // And a message that neither the worker nor the mapping can delete is delivered again.
-            (Operation::Publish, Fate::ResponseLost | Fate::Late(_) | Fate::Repeated, _)
-            | (Operation::Delete, Fate::Refused, true) => 2..=2,
+        match (self.operation, self.effect, self.is_lasting) {
+            // The event was published, but the worker does not know: the next delivery publishes its own. Deliveries
+            // are 5, 10, 20, 40 and 60 s apart, so there are several until the faults end.
+            (Operation::Publish, AwsEffect::ResponseLost | AwsEffect::AppliedLate(_), true) => 2..=7,
+            // A message that neither the worker nor the mapping can delete is delivered again.
+            (
+                Operation::Publish,
+                AwsEffect::ResponseLost | AwsEffect::AppliedLate(_) | AwsEffect::AppliedTwice,
+                _,
+            )
+            | (Operation::Delete, AwsEffect::Rejected, true) => 2..=2,
             _ => 1..=1,
         }
     }
@@ -93,11 +103,11 @@ impl Case {
 impl Scenario {
     fn plan(self) -> Plan {
         let (endpoint, group) = (ENDPOINT.to_owned(), GROUP.to_owned());
-        let wanted = Wanted { endpoint, group, dry_run: false, deadline: Duration::from_hours(1) };
-        let mut request = Request::asking(0, wanted, Duration::ZERO, &json!({}));
+        let parsed = ParsedRequest { endpoint, group, dry_run: false, deadline: Duration::from_hours(1) };
+        let mut request = Request::new(0, parsed, Duration::ZERO, &json!({}));
         let mut plan = Plan {
             cloud: Seed { endpoints: vec![Endpoint::new(REGION, ENDPOINT, GROUPS)], ..Seed::default() },
-            calm_at: MENDED,
+            faults_end_at: FAULTS_END,
             ..Plan::quiet(1)
         };
         match self {
@@ -105,7 +115,7 @@ impl Scenario {
             Self::Rejection => {
                 let mut body: Value = serde_json::from_str(&request.body).expect("a body in JSON");
                 body["dryrun"] = true.into();
-                request = Request { body: body.to_string(), wanted: None, ..request };
+                request = Request { body: body.to_string(), parsed: None, ..request };
             }
             Self::Unfinished => {
                 let takes = Duration::from_secs(80);
@@ -117,17 +127,17 @@ impl Scenario {
     }
 }
 
-/// Lives through all of it: how many cases, and how many combinations are none, by the reason.
+/// Runs all cases. Returns their number, and the number of omitted combinations by reason.
 pub(super) fn run(threads: usize) -> Result<(usize, BTreeMap<&'static str, usize>), Failure> {
-    let mut meaningless = BTreeMap::new();
+    let mut omitted = BTreeMap::new();
     let mut cases = Vec::new();
     for scenario in SCENARIOS {
         for operation in OPERATIONS {
-            for fate in FATES {
+            for effect in EFFECTS {
                 for is_lasting in [false, true] {
-                    let case = Case { operation, fate, is_lasting, scenario };
-                    match case.is_meaningless() {
-                        Some(why) => *meaningless.entry(why).or_default() += 1,
+                    let case = Case { operation, effect, is_lasting, scenario };
+                    match case.reason_to_omit() {
+                        Some(why) => *omitted.entry(why).or_default() += 1,
                         None => cases.push(case),
                     }
                 }
@@ -135,43 +145,48 @@ pub(super) fn run(threads: usize) -> Result<(usize, BTreeMap<&'static str, usize
         }
     }
     case::each(&cases, threads, one)?;
-    Ok((cases.len(), meaningless))
+    Ok((cases.len(), omitted))
 }
 
 fn one(case: &Case) -> Result<(), Failure> {
     let name = case.to_string();
-    let undisturbed = lived(&name, case.scenario.plan())?;
-    let history = lived(&name, case.plan())?;
-    if let Some(difference) = difference(case, &history, &undisturbed) {
-        return Err(failure(&name, format!("it ends otherwise: {difference}"), &history));
+    let baseline = run_plan(&name, case.scenario.plan())?;
+    let history = run_plan(&name, case.plan())?;
+    if let Some(difference) = difference(case, &history, &baseline) {
+        return Err(failure(&name, format!("unexpected end: {difference}"), &history));
     }
-    promises(&name, &history)
+    check_guarantees(&name, &history)
 }
 
-/// How a history's end differs from that of the same one without any trouble.
-fn difference(case: &Case, history: &History, undisturbed: &History) -> Option<String> {
+/// How a history's end differs from the one without faults, if it does.
+fn difference(case: &Case, history: &History, baseline: &History) -> Option<String> {
     let has_tried = |history: &History| {
         let mut changes = history.record.iter();
-        changes.any(|entry| match &entry.what {
-            What::Changed { change, .. } => change.operation() == case.operation,
+        changes.any(|entry| match &entry.kind {
+            EntryKind::Changed { change, .. } => change.operation() == case.operation,
             _ => false,
         })
     };
-    if !has_tried(undisturbed) {
-        return Some(format!("nothing is to {:?} in this scenario", case.operation));
+    if !has_tried(baseline) {
+        return Some(format!("the scenario has no {:?}", case.operation));
     }
     let families =
         |history: &History| -> Vec<String> { events(&Facts::of(history), 0).iter().map(family).collect() };
-    let (seen, wanted) = (families(history), families(undisturbed));
-    if !case.events().contains(&seen.len()) || seen.iter().any(|family| wanted != [family.as_str()]) {
-        return Some(format!("{seen:?}, not {wanted:?} {:?} times", case.events()));
+    let (actual, expected) = (families(history), families(baseline));
+    if !case.events().contains(&actual.len()) || actual.iter().any(|family| expected != [family.as_str()]) {
+        return Some(format!("{actual:?}, not {expected:?} {:?} times", case.events()));
     }
-    if letters(history) != letters(undisturbed) {
-        return Some(format!("dead letters {:?} instead of {:?}", letters(history), letters(undisturbed)));
+    if dead_letter_bodies(history) != dead_letter_bodies(baseline) {
+        return Some(format!(
+            "dead letters {:?} instead of {:?}",
+            dead_letter_bodies(history),
+            dead_letter_bodies(baseline)
+        ));
     }
     if !history.waiting.is_empty() {
         return Some("the queue is not empty".to_owned());
     }
-    let (seen, wanted) = (truth(history), truth(undisturbed));
-    (seen != wanted).then(|| format!("the endpoint is truly {seen:?} instead of {wanted:?}"))
+    let (actual, expected) = (actual_state(history), actual_state(baseline));
+    (actual != expected)
+        .then(|| format!("the actual state of the endpoint is {actual:?} instead of {expected:?}"))
 }

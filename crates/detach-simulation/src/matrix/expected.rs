@@ -1,5 +1,5 @@
-//! How a case must end: a table of its own, written from the service's documentation and from what is promised about
-//! outcomes. Nothing in it asks the worker's own table.
+//! The expected end of each case: a separate table, written from the service's documentation and from the guarantees
+//! about outcomes. It does not use the worker's own table.
 
 use http::StatusCode;
 use privatelink_simulator::{Effect, codes};
@@ -8,57 +8,55 @@ use super::reference::Place;
 use super::{Attempt, Case, DETACH, Moment};
 use crate::meaning::{Meaning, of_code};
 
-/// How a case must end.
+/// The expected end of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
     /// The only event's outcome.
     pub(super) outcome: &'static str,
-    /// Its reason's code, if it has a reason.
+    /// None if the event has no reason.
     pub(super) reason: Option<String>,
-    /// Words that its reason's message must have.
+    /// Text that the reason's message must contain.
     pub(super) message: String,
-    /// What its `effort` counts among the retries, if anything must be there.
+    /// A name that the event's `effort` must count among the retries.
     pub(super) retried: Option<String>,
-    /// Whether the dead-letter queue has a copy.
     pub(super) is_copied: bool,
-    /// Whether the group is off the endpoint once nothing is under way.
-    pub(super) is_gone: bool,
+    /// Whether the group is detached after all tasks have ended.
+    pub(super) is_detached: bool,
 }
 
-/// What a fault means.
 pub(super) fn meaning(effect: &Effect) -> Meaning {
-    let passes = |name: &str| Meaning::Passes(name.to_owned());
+    let transient = |name: &str| Meaning::Transient(name.to_owned());
     match effect {
         Effect::ActualResponse | Effect::AcceptedWithoutEffect | Effect::AcceptedThenFails => {
-            Meaning::Deceives
+            Meaning::FalseSuccess
         }
-        Effect::Hang => passes("Timeout"),
-        Effect::Reset | Effect::Truncated => passes("ConnectionLost"),
-        Effect::NonJson { status, .. } if *status == StatusCode::OK => passes("UnreadableAnswer"),
+        Effect::Hang => transient("Timeout"),
+        Effect::Reset | Effect::Truncated => transient("ConnectionLost"),
+        Effect::NonJson { status, .. } if *status == StatusCode::OK => transient("UnreadableAnswer"),
         // A status without a code is never a refusal.
-        Effect::NonJson { status, .. } => passes(&format!("Http{}", status.as_u16())),
-        Effect::Redirect { .. } => passes("Http302"),
+        Effect::NonJson { status, .. } => transient(&format!("Http{}", status.as_u16())),
+        Effect::Redirect { .. } => transient("Http302"),
         Effect::Empty
         | Effect::Oversized { .. }
         | Effect::RepeatNextToken
         | Effect::OverstatedTotal { .. }
-        | Effect::RepeatedItem => passes("UnreadableAnswer"),
+        | Effect::RepeatedItem => transient("UnreadableAnswer"),
         Effect::Code { code, status, .. } => {
             of_code(code, status.unwrap_or_else(|| codes::status_of(code)).as_u16())
         }
     }
 }
 
-/// How a case must end.
+/// The expected end of a case.
 pub(super) fn end(case: &Case<'_>, place: Place) -> End {
-    let meaning = meaning(&case.ill.effect);
+    let meaning = meaning(&case.fault.effect);
     let is_write = case.action == DETACH;
     let is_lasting = case.attempt == Attempt::Every;
-    // Deceits are carried out in any case, and so is whatever comes before its answer is lost.
-    let is_carried_out = is_write && case.moment == Moment::AfterExecution;
-    // What had been accepted when the process died, or when the fault struck.
+    // Whether the write was executed before its response was lost. False successes do not depend on it.
+    let is_executed = is_write && case.moment == Moment::AfterExecution;
+    // Whether a Detach was accepted before the process was killed, or before the fault occurred.
     let is_accepted = match case.moment {
-        Moment::AfterAnswer => place.is_after_acceptance || place.is_acceptance,
+        Moment::AfterResponse => place.is_after_acceptance || place.is_acceptance,
         Moment::BeforeExecution => place.is_after_acceptance,
         Moment::AfterExecution => place.is_after_acceptance || (is_write && place.is_acceptance),
     };
@@ -68,41 +66,41 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
         message: String::new(),
         retried: None,
         is_copied,
-        is_gone: is_accepted,
+        is_detached: is_accepted,
     };
     let is_later_page = case.attempt == Attempt::LaterPage;
     match meaning {
-        // A list of which one page is missing says nothing. But permission is not a matter of pages.
-        Meaning::Refuses(code) if is_later_page => passing(case, is_accepted, Some(code)),
-        Meaning::Refuses(code) => no(code, false),
-        Meaning::Denies(code) => no(code, true),
-        // A look shows that it is gone, if the write was carried out; otherwise it shows the group.
+        // A list without one of its pages is inconclusive. A denial does not depend on the page.
+        Meaning::Refused(code) if is_later_page => completes(case, is_accepted, Some(code)),
+        Meaning::Refused(code) => no(code, false),
+        Meaning::Denied(code) => no(code, true),
+        // If the write was executed, a read confirms the detach; otherwise it shows the group.
         Meaning::NotAttached(code) if is_write && !is_accepted => no(code, false),
-        Meaning::Forbids(code) if is_write && is_lasting && !is_carried_out => no(code, false),
-        Meaning::Deceives if is_lasting => unconfirmed("last error: ".to_owned()),
-        Meaning::Deceives => passing(case, is_accepted, None),
-        // A write whose every answer is lost is done all the same, and a look shows it.
-        Meaning::Passes(name) | Meaning::Forbids(name) | Meaning::NotAttached(name)
-            if is_lasting && !is_carried_out =>
+        Meaning::WrongState(code) if is_write && is_lasting && !is_executed => no(code, false),
+        Meaning::FalseSuccess if is_lasting => unconfirmed("last error: ".to_owned()),
+        Meaning::FalseSuccess => completes(case, is_accepted, None),
+        // A write whose responses are all lost is executed anyway, and a read confirms it.
+        Meaning::Transient(name) | Meaning::WrongState(name) | Meaning::NotAttached(name)
+            if is_lasting && !is_executed =>
         {
             unconfirmed(format!("last error: {name}"))
         }
-        Meaning::Passes(name) | Meaning::Forbids(name) | Meaning::NotAttached(name) => {
-            passing(case, is_accepted, Some(name))
+        Meaning::Transient(name) | Meaning::WrongState(name) | Meaning::NotAttached(name) => {
+            completes(case, is_accepted, Some(name))
         }
     }
 }
 
-/// It passed, and the group was taken off: by this delivery, unless the one that died had done it.
-fn passing(case: &Case<'_>, is_accepted: bool, retried: Option<String>) -> End {
-    let is_before = case.moment == Moment::AfterAnswer && is_accepted;
+/// The fault is transient, and the group is detached: by this delivery, unless the killed one did it.
+fn completes(case: &Case<'_>, is_accepted: bool, retried: Option<String>) -> End {
+    let is_before = case.moment == Moment::AfterResponse && is_accepted;
     End {
         outcome: if is_before { "already_detached" } else { "detached" },
         reason: None,
         message: String::new(),
         retried,
         is_copied: false,
-        is_gone: true,
+        is_detached: true,
     }
 }
 
@@ -113,6 +111,6 @@ fn unconfirmed(message: String) -> End {
         message,
         retried: None,
         is_copied: true,
-        is_gone: false,
+        is_detached: false,
     }
 }

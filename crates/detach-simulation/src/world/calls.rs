@@ -1,4 +1,4 @@
-//! What a call does when it arrives: at Alibaba Cloud, at the queue and at the bus.
+//! The effects of a call when it arrives at Alibaba Cloud, at the queue or at the bus.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,57 +10,57 @@ use serde_json::Value;
 
 use super::{Event, QueueKind, World};
 use crate::pace;
-use crate::record::{Asked, CallNumber, Change, InvocationNumber, Served, What};
+use crate::record::{CallNumber, Change, EntryKind, InvocationNumber, RequestedCall, Served};
 
-/// The longest wait that a service may ask for.
+/// The longest delay that a service may request.
 const HINT_MAX: Duration = Duration::from_mins(2);
 
 impl World {
-    /// How long a call to Alibaba Cloud takes.
+    /// Draws the round-trip time of a call to Alibaba Cloud.
     pub(crate) fn draw_alibaba(&self) -> Duration {
         pace::draw(&self.pace.alibaba, &mut self.rng.borrow_mut())
     }
 
-    /// A call to AWS on its way: half of its time passes, it takes effect, and the other half passes.
+    /// Makes a call to AWS: half of its time passes, it takes effect, and the other half passes.
     pub(crate) async fn call_aws<R>(&self, effect: impl FnOnce(&Self) -> R) -> R {
         let half = pace::draw(&self.pace.aws, &mut self.rng.borrow_mut()) / 2;
-        self.time.pass(half).await;
+        self.time.sleep(half).await;
         let result = effect(self);
-        self.time.pass(half).await;
+        self.time.sleep(half).await;
         result
     }
 
-    /// Alibaba Cloud gets a call.
+    /// Lets Alibaba Cloud handle a call.
     pub(crate) fn serve(
         &self,
         call: CallNumber,
-        asked: &Asked,
+        requested: &RequestedCall,
         request: &http::Request<Bytes>,
     ) -> SimulatedResponse {
         let now = self.now();
         let mut cloud = self.cloud.borrow_mut();
-        let truth = cloud.endpoint(asked.endpoint.as_str(), now);
-        let answer = cloud.handle(request, now);
-        let entry = cloud.journal().last().expect("the call that it answered");
+        let actual = cloud.endpoint(requested.endpoint.as_str(), now);
+        let simulated = cloud.handle(request, now);
+        let entry = cloud.journal().last().expect("the call that was just handled");
         let served = Served {
             status: entry.status,
-            body: answer.response.body().clone(),
-            code: code(answer.response.body()),
-            hint: hint(answer.response.headers()),
+            body: simulated.response.body().clone(),
+            code: code(simulated.response.body()),
+            hint: hint(simulated.response.headers()),
             is_fault: entry.fault,
             is_executed: entry.executed,
-            truth,
+            actual,
         };
         drop(cloud);
-        self.note(What::Served { call, served: Box::new(served) });
-        answer
+        self.note(EntryKind::Served { call, served: Box::new(served) });
+        simulated
     }
 
-    /// Carries out a change in AWS that was asked for then.
+    /// Applies a change in AWS that was requested at `requested_at`.
     pub(crate) fn change(
         &self,
         by: Option<InvocationNumber>,
-        asked_at: SystemTime,
+        requested_at: SystemTime,
         change: &Change,
     ) -> Result<(), String> {
         let now = self.now();
@@ -70,15 +70,15 @@ impl World {
             Change::Delete { handle, .. } => {
                 queues.delete(requests, handle, now).map(|deleted| matches!(deleted, Deleted::Deleted(_)))
             }
-            Change::HandBack { messages, visibility } => {
-                // Each entry for itself, as SQS takes a batch.
+            Change::Defer { messages, visibility } => {
+                // Each entry succeeds or fails separately, as in SQS.
                 let entries = messages
                     .iter()
                     .map(|(_, handle)| queues.change_visibility(requests, handle, *visibility, now));
                 let results: Vec<_> = entries.collect();
                 results.into_iter().find_map(Result::err).map_or(Ok(true), Err)
             }
-            Change::Bury { copy, .. } => {
+            Change::SendDeadLetter { copy, .. } => {
                 let sent = queues.send(self.kind.dead_letters(), (**copy).clone(), now);
                 sent.map(|sent| !sent.is_duplicate)
             }
@@ -92,16 +92,16 @@ impl World {
             Ok(is_effective) => (is_effective, Ok(())),
             Err(error) => (false, Err(error.to_string())),
         };
-        // SQS says yes to a delete of what was deleted or received again, and to a repetition of a send.
+        // SQS accepts the delete of a message that was deleted or received again, and the repetition of a send.
         let ignored = (!is_effective).then(|| "nothing to do".to_owned());
         let refusal = result.clone().err().or(ignored);
-        self.note(What::Changed { by, asked_at, change: change.clone(), refusal });
+        self.note(EntryKind::Changed { by, requested_at, change: change.clone(), refusal });
         self.changed.notify_waiters();
         result
     }
 
-    /// Moves the dead letters back to the request queue, as SQS does: each is another message then, with the attributes
-    /// of the old one.
+    /// Moves the dead letters back to the request queue, as SQS does: each becomes a new message with the attributes of
+    /// the old one.
     pub(crate) fn redrive(&self) {
         let now = self.now();
         loop {
@@ -126,7 +126,7 @@ impl World {
     }
 }
 
-/// The error code that an answer truly carries, as JSON in either spelling or as XML.
+/// The error code of a response, in either spelling of JSON or in XML.
 fn code(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let json = serde_json::from_str::<Value>(text).ok();
@@ -139,7 +139,7 @@ fn code(body: &[u8]) -> Option<String> {
     })
 }
 
-/// What an answer's headers ask for: milliseconds in one of these, and never more than two minutes.
+/// The delay that a response's headers request, in milliseconds, limited to two minutes.
 fn hint(headers: &http::HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let left = |name: &str| {

@@ -1,5 +1,5 @@
-//! The two functions and what they find around them: queues, a bus and a secret on loopback, Alibaba Cloud simulated or
-//! real, and a configuration that leads there.
+//! The two functions and their environment: queues, a bus and a secret on loopback, Alibaba Cloud simulated or real, and
+//! a configuration that names them.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -13,57 +13,62 @@ use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::aws;
 use privatelink_detach::config::{self, ConfigError, IntakeConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
+use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::intake::Intake;
-use privatelink_detach::worker::InvocationLimits;
+use privatelink_detach::request::Rules;
 use privatelink_detach::worker::assemble::{self, LiveWorker};
 use privatelink_simulator::{AccessKey, Cloud, Seed, Server};
 
 use crate::Failure;
-use crate::call::{Proof, SECRET};
+use crate::call::{Authentication, SECRET};
 
 pub(crate) const REQUESTS: &str = "requests.fifo";
 pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
 pub(crate) const SECRETS: &str = "webhook-secrets";
 
-/// The template's visibility timeout: six times the function's.
+/// The template's visibility timeout: six times the worker's timeout.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(9);
 
-/// A simulated request that names no deadline ends after this at the latest, instead of an hour.
+/// Default deadline of a request to the simulated Alibaba Cloud, in seconds; the function's own is an hour.
 const DEADLINE_SECONDS: &str = "120";
 
-/// A group of the simulated world that is never to be detached.
+/// The security group of the simulated Alibaba Cloud that the configuration protects.
 const PROTECTED: &str = "sg-protected";
 
-/// Everything that the play needs. Dropping it ends the servers.
+/// The functions and the services they use. Dropping it ends the servers.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Environment {
     pub(crate) aws: LocalAws,
-    /// None if Alibaba Cloud is the real one.
+    /// None if the worker calls the real Alibaba Cloud.
     pub(crate) cloud: Option<Simulated>,
     pub(crate) worker: LiveWorker,
+    /// The worker's rules for requests.
+    pub(crate) rules: Rules,
     pub(crate) intakes: Intakes,
     /// Calls the intakes' function URLs.
     pub(crate) http: Https,
 }
 
-/// The intake as it can be deployed.
+/// The intake in both deployments that the template offers.
 #[derive(Debug)]
 pub(crate) struct Intakes {
     /// With a signing secret.
     pub(crate) signed: Arc<Intake>,
-    /// Without one, so that webhooks are let in by AWS IAM alone.
-    by_iam: Arc<Intake>,
+    /// Without one: AWS IAM authenticates every webhook.
+    iam: Arc<Intake>,
 }
 
 /// A simulated Alibaba Cloud.
 #[derive(Debug)]
 pub(crate) struct Simulated {
     pub(crate) server: Server,
-    key: AccessKey,
+    /// The initial state.
+    pub(crate) seed: Seed,
+    access_key: AccessKey,
 }
 
-impl Stage {
-    pub(crate) async fn set(is_live: bool, seed: &Path) -> Result<Self, Failure> {
+impl Environment {
+    pub(crate) async fn start(is_live: bool, seed: &Path) -> Result<Self, Failure> {
         let cloud = if is_live { None } else { Some(Simulated::start(seed).await?) };
         let aws = LocalAws::start().await?;
         let settings = QueueSettings::fifo().visibility_timeout(VISIBILITY_TIMEOUT);
@@ -71,77 +76,77 @@ impl Stage {
             aws.queues().create(name, settings.clone())?;
         }
         aws.secrets().put(SECRETS, format!("[\"{SECRET}\"]"));
-        let environment = |name: &str| match name {
+        let variable = |name: &str| match name {
             "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
             "DEAD_LETTER_QUEUE_URL" => Some(aws.queue_url(DEAD_LETTERS)),
             "WEBHOOK_SECRETS_ARN" => Some(wire::secret_arn(SECRETS)),
-            // The local account has the default bus alone.
+            // The local account has only the default bus.
             "COMPLETION_BUS_NAME" => None,
             other => match &cloud {
                 Some(simulated) => simulated.variable(other),
                 None => config::environment(other),
             },
         };
-        let config =
-            WorkerConfig::read(environment).and_then(with_keys_of_its_own).map_err(Failure::Config)?;
-        let signed = IntakeConfig::read(environment).map_err(Failure::Config)?;
-        let by_iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
+        let config = WorkerConfig::read(variable).and_then(with_own_credentials).map_err(Failure::Config)?;
+        let signed = IntakeConfig::read(variable).map_err(Failure::Config)?;
+        let iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
         let sdk = aws::config(aws.environment())?;
-        let worker = assemble::worker(config, &sdk, Limits::default(), InvocationLimits::default())?;
+        let rules = config.rules.clone();
+        let worker = assemble::worker(config, &sdk, Limits::default(), TimeLimits::default())?;
         let intake = |config| Arc::new(Intake::new(config, &sdk));
-        let intakes = Intakes { signed: intake(signed), by_iam: intake(by_iam) };
-        Ok(Self { aws, cloud, worker, intakes, http: Https::new(true)? })
+        let intakes = Intakes { signed: intake(signed), iam: intake(iam) };
+        Ok(Self { aws, cloud, worker, rules, intakes, http: Https::new(true)? })
     }
 }
 
-/// A configuration that needs nothing of the real AWS, which is not here.
-fn with_keys_of_its_own(config: WorkerConfig) -> Result<WorkerConfig, Vec<ConfigError>> {
+/// Rejects a configuration whose Alibaba credentials come from the real AWS, which the demo does not call.
+fn with_own_credentials(config: WorkerConfig) -> Result<WorkerConfig, Vec<ConfigError>> {
     let variable = match config.credentials {
         CredentialsConfig::Environment(_) => return Ok(config),
         CredentialsConfig::SecretsManager { .. } => "ALIBABA_CREDENTIALS_SECRET_ARN",
         CredentialsConfig::Oidc(_) => "ALIBABA_CLOUD_ROLE_ARN",
     };
-    let problem =
-        "is of no use here, where AWS is local: set ALIBABA_CLOUD_ACCESS_KEY_ID and the others of a key";
+    let problem = "needs the real AWS, which the demo does not call: set ALIBABA_CLOUD_ACCESS_KEY_ID and \
+                   ALIBABA_CLOUD_ACCESS_KEY_SECRET instead";
     Err(vec![ConfigError { variable, problem: problem.to_owned() }])
 }
 
 impl Intakes {
-    /// The one that takes calls with such a proof.
-    pub(crate) fn of(&self, proof: &Proof) -> &Arc<Intake> {
-        match proof {
-            Proof::Iam(_) => &self.by_iam,
-            Proof::Signature { .. } | Proof::Forgery | Proof::Nothing => &self.signed,
+    /// The intake whose deployment accepts this authentication.
+    pub(crate) fn of(&self, authentication: &Authentication) -> &Arc<Intake> {
+        match authentication {
+            Authentication::Iam(_) => &self.iam,
+            Authentication::Signature { .. } | Authentication::ForgedSignature | Authentication::None => {
+                &self.signed
+            }
         }
     }
 }
 
 impl Simulated {
-    async fn start(seed: &Path) -> Result<Self, Failure> {
-        let path = seed.to_owned();
+    async fn start(path: &Path) -> Result<Self, Failure> {
+        let path = path.to_owned();
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(source) => return Err(Failure::Read { path, source }),
         };
-        let read = Seed::from_json(&text).and_then(|seed| {
-            let key = seed.access_keys.first().cloned().unwrap_or_default();
-            Ok((Cloud::new(seed)?, key))
-        });
-        let (cloud, key) = match read {
+        let read = Seed::from_json(&text).and_then(|seed| Ok((Cloud::new(seed.clone())?, seed)));
+        let (cloud, seed) = match read {
             Ok(read) => read,
             Err(source) => return Err(Failure::Seed { path, source }),
         };
         let server = Server::start(cloud, (Ipv4Addr::LOCALHOST, 0).into()).await?;
-        Ok(Self { server, key })
+        let access_key = seed.access_keys.first().cloned().unwrap_or_default();
+        Ok(Self { server, seed, access_key })
     }
 
-    /// The functions' variables, without a look at the real environment: a run is the same on every machine.
+    /// The functions' variables. None comes from the real environment, so that a run is the same on every machine.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "PRIVATELINK_ENDPOINT_URL" => Some(self.server.url()),
-            "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some(self.key.access_key_id.as_str().to_owned()),
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some(self.key.access_key_secret.clone()),
-            "ALIBABA_CLOUD_SECURITY_TOKEN" => self.key.security_token.clone(),
+            "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some(self.access_key.access_key_id.as_str().to_owned()),
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some(self.access_key.access_key_secret.clone()),
+            "ALIBABA_CLOUD_SECURITY_TOKEN" => self.access_key.security_token.clone(),
             "DETACH_DEADLINE_SECONDS" => Some(DEADLINE_SECONDS.to_owned()),
             "PROTECTED_SECURITY_GROUPS" => Some(PROTECTED.to_owned()),
             _ => None,

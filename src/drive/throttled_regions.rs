@@ -1,5 +1,5 @@
-//! Which regions throttle our calls, and until when. A quota belongs to the account, so one lane's throttling holds for all
-//! lanes.
+//! Remembers which regions throttle our calls, and until when; `cloud.rs` decides it. A quota belongs to the account, so one
+//! lane's throttling holds for all lanes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,11 +9,11 @@ use crate::request::RegionId;
 
 /// The throttled regions. Lives as long as the process, so that the next invocation knows them.
 #[derive(Debug, Default)]
-pub(super) struct Throttles {
+pub(super) struct ThrottledRegions {
     until: RefCell<HashMap<RegionId, Instant>>,
 }
 
-impl Throttles {
+impl ThrottledRegions {
     /// Holds calls to a region until then, or for longer if it is held for longer.
     pub(super) fn hold(&self, region: &RegionId, now: Instant, until: Instant) {
         let mut held = self.until.borrow_mut();

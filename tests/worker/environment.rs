@@ -1,5 +1,6 @@
-//! A stage for scenarios: the worker's own code with its real clients, over HTTP, between a simulated Alibaba Cloud
-//! and stand-ins for SQS, EventBridge and the event source mapping. Only the waits are shorter.
+//! The environment of one worker: the production code with its real clients, connected over HTTP to a simulated Alibaba
+//! Cloud and to local implementations of SQS, EventBridge and the event source mapping. Only the waits are shorter than
+//! in production.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,97 +22,90 @@ use serde_json::{Value, json};
 use crate::log;
 use crate::schema;
 
-/// The request queue.
 pub(crate) const REQUESTS: &str = "requests.fifo";
-/// The dead-letter queue.
 pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
-/// The region of every scenario that needs only one.
+/// The default region of a request and its endpoint.
 pub(crate) const REGION: &str = "eu-west-1";
 
-/// The secret that holds the worker's keys, if it is told to read one.
-pub(crate) const SECRET: &str = "alibaba-keys";
-/// The role whose session the worker has, if it has no keys.
+/// The name of the Secrets Manager secret of [`TestCredentials::Secret`].
+pub(crate) const SECRET: &str = "alibaba-credentials";
+/// The RAM role of [`TestCredentials::Oidc`].
 pub(crate) const ROLE: &str = "acs:ram::1234567890123456:role/detach";
-/// What stands for the AWS account in RAM.
+/// The RAM OIDC provider that trusts the AWS account.
 pub(crate) const PROVIDER: &str = "acs:ram::1234567890123456:oidc-provider/aws";
-/// Whom AWS's token is for.
+/// The audience of the AWS identity token.
 pub(crate) const AUDIENCE: &str = "privatelink-detach";
 
-/// Longer than any scenario waits for one call.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Longer than the worker ever takes to make an expected call.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Most deliveries that a scenario may take; one that needs more hangs.
+/// More deliveries than any scenario needs.
 const DELIVERIES_MAX: u32 = 50;
 
-/// Everything around one worker.
-pub(crate) struct Stage {
-    /// SQS and EventBridge.
+/// One worker with its AWS and its Alibaba Cloud.
+pub(crate) struct TestEnvironment {
     pub(crate) aws: LocalAws,
-    /// Alibaba Cloud.
     pub(crate) cloud: Server,
-    /// The worker.
     pub(crate) worker: LiveWorker,
-    /// How long an invocation may take.
+    /// The function timeout.
     pub(crate) invocation_length: Duration,
     queue_name: &'static str,
 }
 
-/// How a stage differs from the usual one.
-pub(crate) struct Setting {
-    /// Alibaba Cloud's state.
+/// The settings of a [`TestEnvironment`].
+pub(crate) struct TestSettings {
+    /// The initial state of Alibaba Cloud.
     pub(crate) seed: Seed,
-    /// Environment variables that are added or replaced.
-    pub(crate) environment: Vec<(&'static str, String)>,
-    /// Where the worker's keys come from.
-    pub(crate) keys: Keys,
-    /// The request queue.
+    /// Environment variables that the worker gets in addition to, or instead of, the default ones.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    pub(crate) credentials: TestCredentials,
+    /// The settings of the request queue.
     pub(crate) queue: QueueSettings,
-    /// Its name.
+    /// The name of the request queue.
     pub(crate) queue_name: &'static str,
-    /// The bounds of an invocation.
     pub(crate) time: TimeLimits,
 }
 
-/// Where the worker's keys come from.
+/// The source of the worker's credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keys {
-    /// The environment.
+pub(crate) enum TestCredentials {
+    /// Environment variables.
     Environment,
-    /// A secret, of the name [`SECRET`].
+    /// The secret [`SECRET`].
     Secret,
-    /// A session of [`ROLE`], for AWS's word.
+    /// OIDC federation: a session of [`ROLE`], exchanged for an AWS identity token.
     Oidc,
 }
 
-impl Default for Setting {
+impl Default for TestSettings {
     fn default() -> Self {
         let mut seed = Seed::default();
         seed.settings.detach_takes = Duration::from_millis(60);
         Self {
             seed,
-            environment: Vec::new(),
-            keys: Keys::Environment,
+            variables: Vec::new(),
+            credentials: TestCredentials::Environment,
             queue: QueueSettings::fifo()
                 .visibility_timeout(Duration::from_mins(9))
                 .redrive(1000, DEAD_LETTERS),
             queue_name: REQUESTS,
-            time: quick_time(),
+            time: short_time_limits(),
         }
     }
 }
 
-impl Setting {
-    /// The usual one with these endpoints, each with its attached groups.
+impl TestSettings {
+    /// The default settings with these endpoints and their attached groups.
     pub(crate) fn with_endpoints(endpoints: &[(&str, &[&str])]) -> Self {
-        let mut setting = Self::default();
-        setting.seed.endpoints =
+        let mut settings = Self::default();
+        settings.seed.endpoints =
             endpoints.iter().map(|(id, groups)| Endpoint::new(REGION, *id, groups.iter().copied())).collect();
-        setting
+        settings
     }
 }
 
-/// Waits of milliseconds instead of seconds, in the same proportions.
-pub(crate) fn quick() -> Limits {
+/// The production limits in milliseconds instead of seconds, in the same proportions.
+pub(crate) fn short_limits() -> Limits {
     Limits {
         poll_first: Duration::from_millis(20),
         poll_max: Duration::from_millis(60),
@@ -122,8 +116,8 @@ pub(crate) fn quick() -> Limits {
     }
 }
 
-/// An invocation of seconds instead of minutes; long enough for a machine that is busy with something else.
-pub(crate) fn quick_time() -> TimeLimits {
+/// Time limits in seconds instead of minutes. They leave enough time on a busy machine.
+pub(crate) fn short_time_limits() -> TimeLimits {
     TimeLimits {
         wait_max: Duration::from_secs(3),
         reserve: Duration::from_secs(3),
@@ -133,9 +127,9 @@ pub(crate) fn quick_time() -> TimeLimits {
     }
 }
 
-impl Keys {
-    /// Makes both clouds fit for these keys; the variables that lead the worker to them.
-    pub(crate) fn set(self, aws: &LocalAws, cloud: &Server) -> Vec<(&'static str, String)> {
+impl TestCredentials {
+    /// Sets up both clouds for these credentials. Returns the worker's environment variables.
+    pub(crate) fn set_up(self, aws: &LocalAws, cloud: &Server) -> Vec<(&'static str, String)> {
         let key = AccessKey::default();
         match self {
             Self::Environment => vec![
@@ -165,7 +159,7 @@ impl Keys {
     }
 }
 
-/// The text of a secret that holds this key.
+/// The value of a secret that contains this access key.
 pub(crate) fn secret_of(key: &AccessKey) -> String {
     let mut text = json!({ "access_key_id": key.access_key_id, "access_key_secret": key.access_key_secret });
     if let Some(token) = &key.security_token {
@@ -174,42 +168,41 @@ pub(crate) fn secret_of(key: &AccessKey) -> String {
     text.to_string()
 }
 
-impl Stage {
-    /// A stage with one endpoint, `ep-a`, that carries these groups.
+impl TestEnvironment {
+    /// Starts an environment with one endpoint, `ep-a`, that uses these groups.
     pub(crate) async fn with_groups(groups: &[&str]) -> Self {
-        Self::set(Setting::with_endpoints(&[("ep-a", groups)])).await
+        Self::start(TestSettings::with_endpoints(&[("ep-a", groups)])).await
     }
 
-    /// A stage set like this.
-    pub(crate) async fn set(setting: Setting) -> Self {
+    pub(crate) async fn start(settings: TestSettings) -> Self {
         log::start();
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(DEAD_LETTERS, QueueSettings::fifo()).unwrap();
-        aws.queues().create(setting.queue_name, setting.queue).unwrap();
-        let cloud = Cloud::new(setting.seed).unwrap();
+        aws.queues().create(settings.queue_name, settings.queue).unwrap();
+        let cloud = Cloud::new(settings.seed).unwrap();
         let cloud = Server::start(cloud, ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let mut usual = vec![
-            ("DETACH_QUEUE_URL", aws.queue_url(setting.queue_name)),
+        let mut defaults = vec![
+            ("DETACH_QUEUE_URL", aws.queue_url(settings.queue_name)),
             ("DEAD_LETTER_QUEUE_URL", aws.queue_url(DEAD_LETTERS)),
             ("PRIVATELINK_ENDPOINT_URL", cloud.url()),
         ];
-        usual.extend(setting.keys.set(&aws, &cloud));
+        defaults.extend(settings.credentials.set_up(&aws, &cloud));
         let config = WorkerConfig::read(|name| {
-            let mut variables = setting.environment.iter().chain(&usual);
+            let mut variables = settings.variables.iter().chain(&defaults);
             variables.find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
         });
         let sdk = aws::config(aws.environment()).unwrap();
-        let worker = assemble::worker(config.unwrap(), &sdk, quick(), setting.time).unwrap();
+        let worker = assemble::worker(config.unwrap(), &sdk, short_limits(), settings.time).unwrap();
         Self {
             aws,
             cloud,
             worker,
             invocation_length: Duration::from_secs(12),
-            queue_name: setting.queue_name,
+            queue_name: settings.queue_name,
         }
     }
 
-    /// Puts a request into the queue, as a producer does; the message's id.
+    /// Sends a request to the queue, in the message group of its endpoint. Returns the message id.
     pub(crate) fn send(&self, request: &Value) -> String {
         let lane = format!(
             "{}/{}",
@@ -219,7 +212,7 @@ impl Stage {
         self.send_message(request.to_string(), &lane, &[])
     }
 
-    /// Puts any message into the queue.
+    /// Sends any message to the queue. Returns the message id.
     pub(crate) fn send_message(&self, body: String, lane: &str, attributes: &[(&str, &str)]) -> String {
         let now = self.aws.now();
         let mut message = NewMessage::fifo(body, lane, &format!("{:x}", fastrand::u128(..)));
@@ -229,21 +222,21 @@ impl Stage {
         self.aws.queues().send(self.queue_name, message, now).unwrap().message_id.to_string()
     }
 
-    /// Detaches `group` from `ep-a`: one message, delivered until it is settled; its event.
+    /// Detaches `group` from `ep-a`: sends one message and delivers it until the queue is empty. Returns the event.
     pub(crate) async fn detach(&self, group: &str) -> Value {
         self.send(&request("ep-a", group));
         self.run().await;
         self.only_event()
     }
 
-    /// Receives one batch, invokes the worker with it and does with the messages what the mapping would.
+    /// Receives one batch, invokes the worker with it, and deletes messages as the event source mapping does.
     pub(crate) async fn deliver(&self) -> Verdict {
         let now = self.aws.now();
         let batch = self.aws.queues().receive(self.queue_name, 10, None, now).unwrap();
-        assert!(!batch.is_empty(), "there is something to deliver");
+        assert!(!batch.is_empty(), "the queue has a visible message");
         let event = mapping::event(self.queue_name, &batch).to_string();
-        let answer = self.invoke(&event).await.unwrap();
-        let verdict = mapping::evaluate_response(&batch, answer.to_string().as_bytes());
+        let response = self.invoke(&event).await.unwrap();
+        let verdict = mapping::evaluate_response(&batch, response.to_string().as_bytes());
         let now = self.aws.now();
         for message in verdict.deleted(&batch) {
             let _ = self.aws.queues().delete(self.queue_name, &message.receipt_handle, now);
@@ -251,8 +244,8 @@ impl Stage {
         verdict
     }
 
-    /// Delivers until the queue is empty. What is handed back is delivered when its time has come, without waiting
-    /// for it; how many deliveries it took.
+    /// Delivers until the queue is empty. Advances the clock of AWS to the end of each visibility timeout instead of
+    /// waiting. Returns the number of deliveries.
     pub(crate) async fn run(&self) -> u32 {
         for deliveries in 0..DELIVERIES_MAX {
             if self.waiting() == 0 {
@@ -263,26 +256,30 @@ impl Stage {
             if let Some(wait) = next.and_then(|next| next.duration_since(now).ok()) {
                 let wait = wait + Duration::from_millis(1);
                 self.aws.advance(wait);
-                // Alibaba Cloud's clock stays, and so does that of the tokens that it is shown.
+                // Alibaba Cloud's clock does not advance, so the times in identity tokens of AWS must not either.
                 self.aws.sts().clock_ahead -= wait;
             }
             self.deliver().await;
         }
-        panic!("still not settled: {:?}", self.aws.journal());
+        panic!("messages are left after {DELIVERIES_MAX} deliveries: {:?}", self.aws.journal());
     }
 
-    /// One invocation of the worker with any payload.
+    /// Invokes the worker once with any payload.
     pub(crate) async fn invoke(&self, payload: &str) -> Result<Value, HandlerError> {
         let now = self.aws.now();
         self.invoke_until(payload, now + self.invocation_length).await
     }
 
-    /// One invocation that ends at a given time.
-    pub(crate) async fn invoke_until(&self, payload: &str, ends: SystemTime) -> Result<Value, HandlerError> {
+    /// Invokes the worker once; the function times out at `ends_at`.
+    pub(crate) async fn invoke_until(
+        &self,
+        payload: &str,
+        ends_at: SystemTime,
+    ) -> Result<Value, HandlerError> {
         let clock = Clock::starting_at(self.aws.now());
         let invocation = Invocation {
             clock,
-            ends_at: ends,
+            ends_at,
             lambda_request_id: "lambda-request".to_owned(),
             xray_trace_id: Some("Root=1-trace".to_owned()),
         };
@@ -290,25 +287,25 @@ impl Stage {
         handler::handle(&self.worker, &payload, &invocation).await
     }
 
-    /// Waits until Alibaba Cloud was called with this action so often.
-    pub(crate) async fn called(&self, action: Action, times: u64) {
+    /// Waits until Alibaba Cloud has received this number of calls of this action.
+    pub(crate) async fn wait_for_calls(&self, action: Action, times: u64) {
         let called = self.cloud.until(|cloud| cloud.counts().of(action) >= times);
-        tokio::time::timeout(PATIENCE, called).await.expect("the call comes");
+        tokio::time::timeout(TEST_TIMEOUT, called).await.expect("the worker makes the call in time");
     }
 
-    /// Messages that are still in the request queue.
+    /// The number of messages in the request queue, visible or not.
     pub(crate) fn waiting(&self) -> usize {
         self.aws.queues().messages(self.queue_name).unwrap().len()
     }
 
-    /// How long until the queue delivers something again, if it has anything.
+    /// The time until the next message becomes visible, or `None` if the queue is empty.
     pub(crate) fn next_delivery_in(&self) -> Option<Duration> {
         let now = self.aws.now();
         let next = self.aws.queues().next_visible_at(self.queue_name, now).unwrap();
         next.map(|next| next.duration_since(now).unwrap_or_default())
     }
 
-    /// The `detail` of every completion event so far, each held against the published schema.
+    /// The `detail` of every completion event so far. Checks each event against the published schema.
     pub(crate) fn events(&self) -> Vec<Value> {
         let events: Vec<_> = self.aws.bus().events().to_vec();
         events
@@ -327,37 +324,36 @@ impl Stage {
             .collect()
     }
 
-    /// The only event there is.
+    /// The `detail` of the only event. Panics if there is none or more than one.
     pub(crate) fn only_event(&self) -> Value {
         let events = self.events();
         assert_eq!(events.len(), 1, "one event: {events:#?}");
         events.into_iter().next().unwrap()
     }
 
-    /// The dead-letter queue.
     pub(crate) fn dead_letters(&self) -> Vec<Message> {
         self.aws.queues().messages(DEAD_LETTERS).unwrap().to_vec()
     }
 
-    /// How often Alibaba Cloud was called with this action.
+    /// The number of calls of this action that Alibaba Cloud has received.
     pub(crate) fn calls(&self, action: Action) -> u64 {
         self.cloud.cloud().counts().of(action)
     }
 
-    /// The AWS calls of the worker in their order.
+    /// The worker's AWS calls, in order.
     pub(crate) fn aws_calls(&self) -> Vec<AwsAction> {
         self.aws.journal().into_iter().map(|entry| entry.action).collect()
     }
 
-    /// Whether the group is truly on the endpoint.
+    /// Whether the group is attached in Alibaba Cloud's own state, without the lag of reads.
     pub(crate) fn is_attached(&self, endpoint: &str, group: &str) -> bool {
         let endpoint = self.cloud.cloud().endpoint(endpoint, SystemTime::now()).unwrap();
         endpoint.security_groups.iter().any(|other| other.id.as_str() == group)
     }
 }
 
-impl Drop for Stage {
-    /// Every event of every scenario is held against the schema, asked for or not.
+impl Drop for TestEnvironment {
+    /// Checks the events of every scenario against the schema, also if the test does not read them.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.events();
@@ -365,12 +361,12 @@ impl Drop for Stage {
     }
 }
 
-/// A request for an endpoint of the usual region.
+/// A request for an endpoint in [`REGION`].
 pub(crate) fn request(endpoint: &str, group: &str) -> Value {
     json!({ "region_id": REGION, "endpoint_id": endpoint, "security_group_id": group })
 }
 
-/// The string value of a dead letter's attribute.
+/// The string value of a message attribute.
 pub(crate) fn attribute(message: &Message, name: &str) -> Option<String> {
     match &message.attributes.get(name)?.value {
         local_aws::queues::AttributeValue::Text(text) => Some(text.clone()),

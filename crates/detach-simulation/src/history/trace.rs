@@ -1,62 +1,62 @@
-//! A history as a story that a reader can follow: what it began with, and one line for each thing that happened.
+//! A history as text: its plan, and one line for each entry of its record.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::{History, Plan};
-use crate::record::{Asked, Change, Served, What};
+use crate::faults::Faults;
+use crate::record::{Change, EntryKind, RequestedCall, Served};
 use crate::sandbox::{Ending, Interruption};
-use crate::trouble::Troubles;
 
-/// Most characters of a text that is shown within a line.
+/// The maximum length of a quoted text, in characters.
 const SHOWN_MAX: usize = 400;
 
-/// Writes a history.
+/// Formats a history.
 #[derive(Debug)]
-pub struct Story<'a>(pub &'a History);
+pub struct Trace<'a>(pub &'a History);
 
-impl fmt::Display for Story<'_> {
+impl fmt::Display for Trace<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(history) = self;
         beginning(&history.plan, formatter)?;
         let mut callers = std::collections::BTreeMap::new();
         for entry in &history.record {
-            if let What::Called { invocation, call, asked } = &entry.what {
-                callers.insert(*call, (*invocation, asked));
+            if let EntryKind::Called { invocation, call, requested } = &entry.kind {
+                callers.insert(*call, (*invocation, requested));
             }
             write!(formatter, "{:>11}  ", seconds(entry.at, history.began))?;
-            match &entry.what {
-                What::Called { invocation, call, asked } => {
-                    writeln!(formatter, "#{invocation} call {call}: {}", shown(asked))?;
+            match &entry.kind {
+                EntryKind::Called { invocation, call, requested } => {
+                    writeln!(formatter, "#{invocation} call {call}: {}", shown(requested))?;
                 }
-                What::Served { call, served } => {
+                EntryKind::Served { call, served } => {
                     writeln!(formatter, "   call {call} arrives: {}", outcome(served))?;
                 }
-                What::Returned { call, is_answered } => {
+                EntryKind::Returned { call, has_response } => {
                     let invocation = callers.get(call).map_or(0, |(invocation, _)| *invocation);
-                    let answer = if *is_answered { "is answered" } else { "gets no answer" };
-                    writeln!(formatter, "#{invocation} call {call} {answer}")?;
+                    let result = if *has_response { "gets its response" } else { "gets no response" };
+                    writeln!(formatter, "#{invocation} call {call} {result}")?;
                 }
                 other => line(other, history.began, formatter)?,
             }
         }
-        let (waiting, buried) = (history.waiting.len(), history.dead_letters.len());
+        let (waiting, dead_letters) = (history.waiting.len(), history.dead_letters.len());
         writeln!(
             formatter,
-            "{:>11}  the end: {waiting} in the queue, {buried} dead letters",
+            "{:>11}  end: {waiting} messages in the queue, {dead_letters} dead letters",
             seconds(history.ended, history.began)
         )
     }
 }
 
 fn beginning(plan: &Plan, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Plan { seed, kind, sandboxes, cloud, pace, calm_at, troubles, .. } = plan;
+    let Plan { seed, kind, sandboxes, cloud, pace, faults_end_at, faults, .. } = plan;
     writeln!(
         formatter,
-        "seed {seed}: {kind:?} queues, {sandboxes} sandbox(es), calm at +{} s",
-        calm_at.as_secs_f64()
+        "seed {seed}: {kind:?} queues, {sandboxes} sandbox(es), faults end at +{} s",
+        faults_end_at.as_secs_f64()
     )?;
-    writeln!(formatter, "  calls take {:?} to Alibaba Cloud, {:?} to AWS", pace.alibaba, pace.aws)?;
+    writeln!(formatter, "  latency: {:?} to Alibaba Cloud, {:?} to AWS", pace.alibaba, pace.aws)?;
     for endpoint in &cloud.endpoints {
         let groups: Vec<&str> = endpoint.security_groups.iter().map(|group| group.id.as_str()).collect();
         writeln!(
@@ -73,57 +73,57 @@ fn beginning(plan: &Plan, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (action, quota) in &cloud.quotas {
         writeln!(formatter, "  quota of {action}: {} in {:?}", quota.calls, quota.window)?;
     }
-    if *troubles != Troubles::default() {
-        writeln!(formatter, "  {troubles:?}")?;
+    if *faults != Faults::default() {
+        writeln!(formatter, "  {faults:?}")?;
     }
     Ok(())
 }
 
-fn line(what: &What, began: SystemTime, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn line(kind: &EntryKind, began: SystemTime, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     let name = |by: &Option<u32>| by.map_or("the mapping".to_owned(), |invocation| format!("#{invocation}"));
-    match what {
-        What::Sent { message, body } => writeln!(formatter, "message {} is sent: {body}", short(message)),
-        What::Invoked { invocation, sandbox, batch, ends, interruption, .. } => {
+    match kind {
+        EntryKind::Sent { message, body } => writeln!(formatter, "message {} sent: {body}", short(message)),
+        EntryKind::Invoked { invocation, sandbox, batch, ends, interruption, .. } => {
             let messages: Vec<String> = batch
                 .iter()
-                .map(|given| format!("{} (receive {})", short(&given.message), given.receive_count))
+                .map(|received| format!("{} (receive {})", short(&received.message), received.receive_count))
                 .collect();
             write!(formatter, "#{invocation} begins in sandbox {sandbox} with {}", messages.join(", "))?;
-            write!(formatter, "; time until {}", seconds(*ends, began))?;
+            write!(formatter, "; timeout at {}", seconds(*ends, began))?;
             match interruption {
                 Some(Interruption::Kill { polls }) => writeln!(formatter, "; killed at its wait {polls}"),
-                Some(Interruption::Stall { polls, lasting }) => {
-                    writeln!(formatter, "; stands still at its wait {polls} for {lasting:?}")
+                Some(Interruption::Suspend { polls, duration }) => {
+                    writeln!(formatter, "; suspended at its wait {polls} for {duration:?}")
                 }
                 None => writeln!(formatter),
             }
         }
-        What::Changed { by, change, refusal, .. } => {
+        EntryKind::Changed { by, change, refusal, .. } => {
             write!(formatter, "{}: {}", name(by), changed(change))?;
             match refusal {
-                Some(refusal) => writeln!(formatter, ": in vain, {}", cut(refusal)),
+                Some(refusal) => writeln!(formatter, ": no effect: {}", cut(refusal)),
                 None => writeln!(formatter),
             }
         }
-        What::Failed { by, operation } => writeln!(formatter, "{}: {operation:?} failed", name(by)),
-        What::ReceiveLost { messages } => {
-            writeln!(formatter, "a receive is lost, with {}", messages.join(", "))
+        EntryKind::Failed { by, operation } => writeln!(formatter, "{}: {operation:?} failed", name(by)),
+        EntryKind::ReceiveLost { messages } => {
+            writeln!(formatter, "a receive of {} is lost", messages.join(", "))
         }
-        What::Duplicated { message } => {
-            writeln!(formatter, "the queue delivers {} once more", short(message))
+        EntryKind::Duplicated { message } => {
+            writeln!(formatter, "the queue delivers {} again", short(message))
         }
-        What::Ended { invocation, ending } => match ending {
-            Ending::Answered(answer) => writeln!(formatter, "#{invocation} ends with {answer}"),
+        EntryKind::Ended { invocation, ending } => match ending {
+            Ending::Returned(response) => writeln!(formatter, "#{invocation} returns {response}"),
             Ending::Failed(error) => writeln!(formatter, "#{invocation} fails: {error}"),
             Ending::Killed => writeln!(formatter, "#{invocation} is killed"),
         },
-        What::Outside(outside) => writeln!(formatter, "somebody else: {outside:?}"),
-        What::Called { .. } | What::Served { .. } | What::Returned { .. } => Ok(()),
+        EntryKind::Outside(outside) => writeln!(formatter, "outside: {outside:?}"),
+        EntryKind::Called { .. } | EntryKind::Served { .. } | EntryKind::Returned { .. } => Ok(()),
     }
 }
 
-fn shown(asked: &Asked) -> String {
-    let Asked { action, endpoint, group, dry_run, client_token, next_token, .. } = asked;
+fn shown(requested: &RequestedCall) -> String {
+    let RequestedCall { action, endpoint, group, dry_run, client_token, next_token, .. } = requested;
     let fields = [("group", group), ("token", client_token), ("page", next_token)];
     let fields =
         fields.map(|(name, value)| value.as_ref().map_or(String::new(), |value| format!(" {name} {value}")));
@@ -133,29 +133,29 @@ fn shown(asked: &Asked) -> String {
 }
 
 fn outcome(served: &Served) -> String {
-    let status = served.status.map_or("no answer".to_owned(), |status| format!("HTTP {status}"));
-    let says = served.code.clone().unwrap_or_else(|| cut(&String::from_utf8_lossy(&served.body)));
+    let status = served.status.map_or("no response".to_owned(), |status| format!("HTTP {status}"));
+    let content = served.code.clone().unwrap_or_else(|| cut(&String::from_utf8_lossy(&served.body)));
     let fault = match (served.is_fault, served.is_executed) {
         (false, _) => "",
         (true, false) => " [fault]",
-        (true, true) => " [fault, carried out]",
+        (true, true) => " [fault, executed]",
     };
-    let truth = served.truth.as_ref().map_or("no such endpoint".to_owned(), |endpoint| {
+    let actual = served.actual.as_ref().map_or("no such endpoint".to_owned(), |endpoint| {
         let groups: Vec<String> =
             endpoint.security_groups.iter().map(|group| format!("{} {}", group.id, group.status)).collect();
         format!("{} with {}", endpoint.endpoint_status, groups.join(", "))
     });
-    format!("{status} {says}{fault}; truly {truth}")
+    format!("{status} {content}{fault}; actual state: {actual}")
 }
 
 fn changed(change: &Change) -> String {
     match change {
         Change::Delete { message, .. } => format!("deletes {}", short(message)),
-        Change::HandBack { messages, visibility } => {
+        Change::Defer { messages, visibility } => {
             let messages: Vec<&str> = messages.iter().map(|(message, _)| short(message)).collect();
-            format!("hands back {} for {visibility:?}", messages.join(", "))
+            format!("returns {} to the queue for {visibility:?}", messages.join(", "))
         }
-        Change::Bury { message, copy } => {
+        Change::SendDeadLetter { message, copy } => {
             let reason = copy.attributes.get("reason_code").map(|attribute| &attribute.value);
             format!("copies {} to the dead-letter queue: {reason:?}", short(message))
         }
@@ -163,7 +163,7 @@ fn changed(change: &Change) -> String {
     }
 }
 
-/// The end of an id tells it from the others.
+/// The end of an id distinguishes it from the others.
 fn short(message: &str) -> &str {
     message.rsplit('-').next().unwrap_or(message).trim_start_matches('0')
 }

@@ -1,0 +1,115 @@
+//! I11: the client tokens of the Detach calls, over all deliveries.
+
+use std::collections::BTreeMap;
+
+use privatelink_simulator::Action;
+
+use super::facts::{Call, Facts};
+use super::steps::is_request_ended_between;
+use super::{Breach, Guarantee, breach};
+
+const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
+
+pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
+    let mut latest: BTreeMap<(u32, &str, &str), &Call<'_>> = BTreeMap::new();
+    let mut users: BTreeMap<&str, u32> = BTreeMap::new();
+    for call in facts.calls.iter().filter(|call| call.requested.action == DETACH) {
+        let token = call.requested.client_token.as_deref().unwrap_or_default();
+        let at = facts.after(call.at);
+        if token.is_empty() {
+            return breach(Guarantee::Tokens, format!("a Detach at {at} without a token"));
+        }
+        let group = call.requested.group.as_deref().unwrap_or_default();
+        let before = latest.insert((call.invocation, &call.requested.endpoint, group), call);
+        if is_callers_token(token) {
+            callers_token(facts, call, before)?;
+            continue;
+        }
+        if before.is_none() && must_use_callers_token(facts, call) {
+            return breach(Guarantee::Tokens, format!("a Detach at {at} without the caller's token"));
+        }
+        if *users.entry(token).or_insert(call.invocation) != call.invocation {
+            return breach(Guarantee::Tokens, format!("a Detach at {at} with the token of another delivery"));
+        }
+        let Some(before) = before else { continue };
+        let is_same = before.requested.client_token == call.requested.client_token;
+        let is_wrong = match is_definite(before) {
+            Some(is_definite) => is_definite == is_same && !is_request_ended_between(facts, before, call),
+            None => false,
+        };
+        if is_wrong {
+            let how = if is_same {
+                "keeps the token of a call with a definite response"
+            } else {
+                "replaces the token of a call that may be executed"
+            };
+            return breach(Guarantee::Tokens, format!("a Detach at {at} {how}"));
+        }
+    }
+    Ok(())
+}
+
+/// The worker's own tokens begin with 32 hexadecimal digits.
+fn is_callers_token(token: &str) -> bool {
+    token.split('-').next().is_none_or(|prefix| prefix.len() != 32)
+}
+
+/// The caller's token is used for the first Detach of the first delivery, or for a repetition of that call.
+fn callers_token(facts: &Facts<'_>, call: &Call<'_>, before: Option<&Call<'_>>) -> Result<(), Breach> {
+    let is_repeated = before.is_some_and(|before| {
+        before.requested.client_token == call.requested.client_token && is_definite(before) != Some(true)
+    });
+    // Another message about the same pair may have been processed earlier in the same invocation.
+    let is_first = before.is_none_or(|before| is_request_ended_between(facts, before, call));
+    let batch = facts.runs.get(&call.invocation).map_or(&[][..], |run| run.batch);
+    let is_first_delivery = batch.iter().any(|received| received.receive_count == 1);
+    if is_repeated || (is_first && is_first_delivery) {
+        return Ok(());
+    }
+    let how = format!(
+        "a Detach at {} with the caller's token, not the first of the first delivery",
+        facts.after(call.at)
+    );
+    breach(Guarantee::Tokens, how)
+}
+
+/// Whether the only request that this first Detach can be for has a token and is delivered for the first time.
+fn must_use_callers_token(facts: &Facts<'_>, call: &Call<'_>) -> bool {
+    let batch = facts.runs.get(&call.invocation).map_or(&[][..], |run| run.batch);
+    let candidates: Vec<_> = batch
+        .iter()
+        .filter_map(|received| Some((received, facts.messages.get(received.message.as_str())?)))
+        .filter(|(_, sent)| {
+            let parsed = facts.request(sent.request).and_then(|request| request.parsed.as_ref());
+            parsed.is_some_and(|parsed| {
+                parsed.endpoint == call.requested.endpoint
+                    && Some(&parsed.group) == call.requested.group.as_ref()
+            })
+        })
+        .collect();
+    let [(received, sent)] = candidates.as_slice() else { return false };
+    received.receive_count == 1 && sent.body.contains("\"client_token\"")
+}
+
+/// Whether the response is definite; none if both interpretations are allowed.
+fn is_definite(call: &Call<'_>) -> Option<bool> {
+    let Some(served) = call.response() else { return Some(false) };
+    let status = served.status.unwrap_or_default();
+    match served.code.as_deref() {
+        // A redirect is not a response of the service, whichever code it quotes.
+        _ if status >= 500 || (300..400).contains(&status) => Some(false),
+        None if status == 200 => {
+            let fields: Option<serde_json::Value> = serde_json::from_slice(&served.body).ok();
+            Some(fields.is_some_and(|fields| fields["RequestId"].is_string()))
+        }
+        None | Some("IdempotenceProcessing") => Some(false),
+        Some(
+            "SystemBusy"
+            | "SignatureNonceUsed"
+            | "ServiceUnavailable"
+            | "InternalError"
+            | "InternalServerError",
+        ) => None,
+        Some(_) => Some(true),
+    }
+}

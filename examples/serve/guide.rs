@@ -1,0 +1,86 @@
+//! The commands that work against the running services, ready to copy.
+
+use crate::services::{
+    COMPLETION_EVENTS, DEAD_LETTERS, PROTECTED, REQUESTS, SIGNING_SECRET, Services, of_this_project,
+};
+
+/// Prints the addresses and the commands.
+pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
+    let (aws, alibaba) = (services.aws.url(), services.cloud.url());
+    let [requests, dead_letters, completion_events] =
+        [REQUESTS, DEAD_LETTERS, COMPLETION_EVENTS].map(|name| services.aws.queue_url(name));
+    let seed = services.seed.display();
+    let [direct, schedule] =
+        ["events/direct-dry-run.json", "events/schedule-several.json"].map(of_this_project);
+    let (direct, schedule) = (direct.display(), schedule.display());
+    format!(
+        r#"The intake and the worker run on local services. Nothing leaves the machine.
+
+  Webhook URL      {webhook_url}/detachments
+  Signing secret   {SIGNING_SECRET}
+  AWS endpoint     {aws}
+                   SQS, EventBridge, Secrets Manager, STS, Lambda Invoke
+  Alibaba Cloud    simulated at {alibaba}
+                   {seed}
+  Protected group  {PROTECTED}
+
+Completion events are printed below. Ctrl-C ends everything; nothing is kept.
+Copy these two functions into another shell:
+
+send_webhook() {{
+  id="msg_$(openssl rand -hex 12)"
+  timestamp="$(date +%s)"
+  secret="{SIGNING_SECRET}"
+  key="$(printf %s "${{secret#whsec_}}" | openssl base64 -d -A |
+    od -An -v -tx1 | tr -d ' \n')"
+  signature="$(printf %s "$id.$timestamp.$1" |
+    openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary |
+    openssl base64 -A)"
+  curl -sS {webhook_url}/detachments \
+    -H 'content-type: application/json' \
+    -H "webhook-id: $id" -H "webhook-timestamp: $timestamp" \
+    -H "webhook-signature: v1,$signature" --data-raw "$1"
+}}
+local_aws() {{
+  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1 \
+    AWS_DEFAULT_REGION=us-east-1 AWS_PAGER= \
+    aws --endpoint-url {aws} "$@"
+}}
+
+Send a webhook:
+  send_webhook '{{
+    "region_id": "eu-west-1", "endpoint_id": "ep-hp3shop",
+    "security_group_id": "sg-hp3vendor" }}'
+
+Send a queue message:
+  local_aws sqs send-message \
+    --queue-url {requests} \
+    --message-group-id eu-west-1/ep-hp3orders \
+    --message-deduplication-id "$(date +%s)" --message-body '{{
+    "region_id": "eu-west-1", "endpoint_id": "ep-hp3orders",
+    "security_group_id": "sg-hp3vendor" }}'
+
+Invoke the worker directly, or the intake as a schedule does:
+  local_aws lambda invoke --function-name worker \
+    --payload fileb://{direct} /dev/stdout
+  local_aws lambda invoke --function-name intake \
+    --payload fileb://{schedule} /dev/stdout
+
+Read the completion events and the dead-letter queue:
+  local_aws sqs receive-message --max-number-of-messages 10 \
+    --visibility-timeout 0 \
+    --queue-url {completion_events}
+  local_aws sqs receive-message --max-number-of-messages 10 \
+    --visibility-timeout 0 --message-attribute-names All \
+    --queue-url {dead_letters}
+
+List the endpoints and their groups, start over, or inject an error:
+  curl -sS {alibaba}/_simulator/state
+  curl -sS {alibaba}/_simulator/state -o /dev/null \
+    -X PUT --data-binary @{seed}
+  curl -sS {alibaba}/_simulator/faults -d '{{
+    "action": "DetachSecurityGroupFromVpcEndpoint", "call": {{ "next": 2 }},
+    "fault": {{ "kind": "code", "code": "EndpointLocked" }} }}'
+"#
+    )
+}

@@ -1,0 +1,166 @@
+//! `make serve` as a process: its addresses, a signed webhook, the completion event, and the end of its children.
+//!
+//! The process is the example `serve`, which cargo builds with the tests of the whole package.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "every step of a test has a time limit")]
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use privatelink_detach::alibaba::transport::{Https, Transport};
+use serde_json::{Value, json};
+use standardwebhooks::Webhook;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// The longest that any step may take on a busy machine; each takes well below a second otherwise.
+const STEP_MAX: Duration = Duration::from_mins(1);
+
+/// A running `serve`, which is killed if its test fails.
+struct Serve {
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    client: Https,
+}
+
+impl Serve {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().expect("`cargo build --example serve` has built the program");
+        let output = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, output, client: Https::new(true).unwrap() }
+    }
+
+    /// What follows this text in the first line that contains it, from now on.
+    async fn printed(&mut self, text: &str) -> String {
+        let find = async {
+            while let Some(line) = self.output.next_line().await.unwrap() {
+                if let Some((_, rest)) = line.split_once(text) {
+                    return rest.trim().to_owned();
+                }
+            }
+            panic!("it ended without printing {text:?}");
+        };
+        timeout(STEP_MAX, find).await.unwrap_or_else(|_| panic!("it did not print {text:?}"))
+    }
+
+    async fn post(&self, url: &str, headers: &[(&str, &str)], body: &Value) -> Response<Bytes> {
+        let mut request = Request::post(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.to_string().into()).unwrap();
+        self.client.send(request, STEP_MAX).await.expect("there is a response")
+    }
+
+    /// Sends a webhook with this id and returns the status of the response.
+    async fn send_webhook(&self, url: &str, secret: &str, id: &str, body: &Value) -> u16 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let now = i64::try_from(now).unwrap();
+        let signature = Webhook::new(secret).unwrap().sign(id, now, body.to_string().as_bytes()).unwrap();
+        let now = now.to_string();
+        let headers = [
+            ("content-type", "application/json"),
+            ("webhook-id", id),
+            ("webhook-timestamp", &now),
+            ("webhook-signature", &signature),
+        ];
+        self.post(url, &headers, body).await.status().as_u16()
+    }
+
+    /// The processes that it has started, where the operating system lists them.
+    fn children(&self) -> Vec<String> {
+        let id = self.process.id().unwrap();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+/// The example, in the directory beside the one of this test's program.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("examples").join("serve")
+}
+
+async fn signal(name: &str, process: &str) {
+    let killed = Command::new("kill").args([name, process]).status().await.unwrap();
+    assert!(killed.success());
+}
+
+fn dry_run() -> Value {
+    json!({
+        "region_id": "eu-west-1",
+        "endpoint_id": "ep-hp3shop",
+        "security_group_id": "sg-hp3web",
+        "dry_run": true,
+    })
+}
+
+#[tokio::test]
+async fn signed_webhook_ends_in_a_completion_event() {
+    let mut serve = Serve::start(&["--webhook-port=0", "--aws-port=0", "--alibaba-port=0"]);
+    let webhook_url = serve.printed("Webhook URL ").await;
+    let secret = serve.printed("Signing secret ").await;
+    let aws = serve.printed("AWS endpoint ").await;
+
+    assert_eq!(serve.send_webhook(&webhook_url, &secret, "msg_first", &dry_run()).await, 202);
+    let printed = serve.printed("Security Group Detach Completed: ").await;
+    assert_eq!(printed, "msg_first, dry_run_passed");
+
+    // The event is also in a queue, as any target of a rule has it.
+    let target = [("x-amz-target", "AmazonSQS.ReceiveMessage")];
+    let queue = json!({ "QueueUrl": format!("{aws}/000000000000/completion-events") });
+    let received: Value = serde_json::from_slice(serve.post(&aws, &target, &queue).await.body()).unwrap();
+    let event = received["Messages"][0]["Body"].as_str().unwrap();
+    assert!(event.contains(r#""detail":{"version":"#), "the detail keeps its order: {event}");
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(
+        (&event["detail-type"], &event["detail"]["request_id"]),
+        (&json!("Security Group Detach Completed"), &json!("msg_first"))
+    );
+
+    // A direct invocation of the worker.
+    let url = format!("{aws}/2015-03-31/functions/worker/invocations");
+    let detail: Value = serde_json::from_slice(serve.post(&url, &[], &dry_run()).await.body()).unwrap();
+    assert_eq!((&detail["outcome"], &detail["trigger"]), (&json!("dry_run_passed"), &json!("direct")));
+    serve.printed("dry_run_passed").await;
+
+    // Processes that end are started again, and go on with the work.
+    let children = serve.children();
+    for child in &children {
+        signal("-KILL", child).await;
+        serve.printed("is started again").await;
+    }
+    assert_eq!(serve.send_webhook(&webhook_url, &secret, "msg_second", &dry_run()).await, 202);
+    assert_eq!(serve.printed("Security Group Detach Completed: ").await, "msg_second, dry_run_passed");
+
+    // Ctrl-C.
+    let children = serve.children();
+    signal("-INT", &serve.process.id().unwrap().to_string()).await;
+    let status = timeout(STEP_MAX, serve.process.wait()).await.expect("it ends").unwrap();
+    assert_eq!(status.code(), Some(0));
+    for child in children {
+        assert!(!Path::new("/proc").join(&child).exists(), "process {child} has ended");
+    }
+}
+
+#[tokio::test]
+async fn port_in_use_is_named_with_the_option_that_changes_it() {
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = format!("--webhook-port={}", other.local_addr().unwrap().port());
+    let mut serve = Serve::start(&[&port, "--aws-port=0", "--alibaba-port=0"]);
+    let mut error = String::new();
+    let stderr = serve.process.stderr.as_mut().unwrap();
+    timeout(STEP_MAX, stderr.read_to_string(&mut error)).await.expect("it ends").unwrap();
+    let status = serve.process.wait().await.unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(error.contains("is in use") && error.contains("--webhook-port"), "{error}");
+}
