@@ -176,8 +176,8 @@ mod tests {
         vec![
             (GroupList::EndpointNotFound, &["`EndpointNotFound`"]),
             (list(&[]), &["empty", "absent"]),
-            (list(&[other.clone()]), &["absent", "any groups"]),
-            (list(&[leaving.clone()]), &["absent", "any groups"]),
+            (list(std::slice::from_ref(&other)), &["absent", "any groups"]),
+            (list(std::slice::from_ref(&leaving)), &["absent", "any groups"]),
             (
                 list(&[group("sg-ours", GroupStatus::Attaching), other.clone()]),
                 &["`Attaching`", "any groups"],
@@ -188,7 +188,10 @@ mod tests {
                 &["`Detaching`", "any groups"],
             ),
             (list(&[group("sg-ours", GroupStatus::Detaching)]), &["`Detaching`", "any groups"]),
-            (list(&[attached.clone()]), &["`Attached`, the only group", "`Attached`", "any groups"]),
+            (
+                list(std::slice::from_ref(&attached)),
+                &["`Attached`, the only group", "`Attached`", "any groups"],
+            ),
             (
                 list(&[attached.clone(), leaving.clone(), joining]),
                 &["`Attached`, all others changing", "`Attached`", "any groups"],
