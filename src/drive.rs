@@ -1,7 +1,7 @@
 //! Drives one detach: carries out the steps that [`crate::detach`] decides, within a time budget.
 //!
-//! It needs no queue, no event bus and no AWS configuration. In reading order: [`drive`] is the loop, [`cloud`] makes the
-//! calls and waits, [`time_budget`] limits them, [`observer`] hears of each.
+//! It needs no queue, no event bus and no AWS configuration. In reading order: [`drive`] is the loop, [`cloud`] makes
+//! the calls and waits, [`time_budget`] limits them, [`observer`] receives an event for each.
 
 pub mod cloud;
 pub mod observer;
@@ -20,13 +20,13 @@ use cloud::{Cloud, Wait};
 use observer::{Event, Observer};
 use time_budget::Run;
 
-/// How far a delivery of a request came.
+/// How a delivery of a request ended.
 #[derive(Debug)]
 pub enum Ended {
     Finished(Outcome, Evidence),
     /// The time budget is used up.
     Unfinished {
-        /// Until when the service asked callers to wait.
+        /// The end of the wait that the service requested.
         not_before: Option<Instant>,
         evidence: Evidence,
     },
@@ -43,7 +43,7 @@ pub struct Attempt<'a> {
     pub deadline: Instant,
 }
 
-/// Detaches, step by step, as far as the time budget reaches.
+/// Carries out the steps of one detach until it ends or the time budget is used up.
 pub async fn drive<T: Transport>(
     cloud: &Cloud<T>,
     attempt: &Attempt<'_>,

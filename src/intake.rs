@@ -276,8 +276,8 @@ fn log_response(call: &HttpCall, response: &HttpResponse, error: Option<&HttpErr
     let webhook_id = webhook_id.as_ref().map(RequestId::as_str);
     if let Some(HttpError::InvalidRequests(errors)) = error {
         let faults = submission::summarize(errors);
-        warn!(status, source_ip, user_arn, webhook_id, faults, "answered");
+        warn!(status, source_ip, user_arn, webhook_id, faults, "responded");
     } else {
-        info!(status, source_ip, user_arn, webhook_id, "answered");
+        info!(status, source_ip, user_arn, webhook_id, "responded");
     }
 }
