@@ -73,15 +73,15 @@ impl GroupList {
 pub enum Assessment {
     /// The group is absent from the complete list, and the record read after it proves that this is final.
     Detached,
-    /// The endpoint does not exist, or no longer.
+    /// The endpoint does not exist, or no longer exists.
     EndpointMissing,
     /// Wait: another read will differ.
     Changing(Change),
     /// Attached, and the endpoint has no other group.
     LastGroup,
-    /// Attached, and every other group is attaching or detaching: none may be left.
+    /// Attached, and every other group is attaching or detaching: a detach could remove the last one.
     OthersChanging,
-    /// Attached, and free to be detached.
+    /// Attached to a stable endpoint that has another attached group.
     Attached,
     /// The two responses contradict each other.
     Inconclusive(Contradiction),
@@ -101,7 +101,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether an accepted detach would look like this.
+    /// Whether an accepted detach causes this state.
     #[must_use]
     pub fn is_of_a_detach(self) -> bool {
         match self {
