@@ -1,10 +1,10 @@
 //! Alibaba Cloud: PrivateLink's typed operations, signed and sent once, with typed results.
 //!
-//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (operations), [`response`] (their results) with
-//! [`records`], [`pages`] (complete lists), [`codes`] (the table of error codes), [`error`] (calls that did not succeed),
-//! [`signing`], [`access_key`] (one set of credentials), [`credentials`] (where they come from), [`sts`] (a session for a
-//! token), [`client`] (one call, from operation to result), [`service_url`], [`service_clock`] and [`transport`] (bytes over
-//! HTTPS).
+//! Nothing here retries, waits or decides. In reading order: [`privatelink`] (operations), [`response`] (their results)
+//! with [`records`], [`pages`] (complete lists), [`codes`] (the table of error codes), [`error`] (calls that did not
+//! succeed), [`signing`], [`access_key`] (one set of credentials), [`credentials`] (where they come from), [`sts`] (a
+//! session for a token), [`client`] (one call, from operation to result), [`service_url`], [`service_clock`] and
+//! [`transport`] (bytes over HTTPS).
 
 pub mod access_key;
 pub mod client;

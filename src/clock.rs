@@ -1,7 +1,7 @@
 //! Time: the only file that reads a clock or sleeps.
 //!
-//! Waiting is tokio's, so a paused tokio clock is a virtual clock for all other code. The wall clock is tied to it once per
-//! invocation, because Lambda may freeze a process for hours between two.
+//! All waits use tokio's clock, so a paused tokio clock is a virtual clock for all other code. The wall clock is tied
+//! to it once per invocation, because Lambda may freeze a process for hours between two.
 
 pub mod calendar;
 

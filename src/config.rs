@@ -27,7 +27,7 @@ const LAMBDA_VARIABLES: [&str; 4] = [
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this file owns the environment")]
 pub fn environment(name: &str) -> Option<String> {
-    // An invalid Unicode value must not look unset: the replacement character fails every check.
+    // An invalid Unicode value must not count as unset: the replacement character fails every check.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 

@@ -1,14 +1,14 @@
-//! What to do next about one detach: the rules, and nothing else.
+//! The rules: the next step of one detach.
 //!
-//! Pure: results of calls and the time go in, the next step comes out. No clock, no network, no async. One step is at most
-//! one HTTP call, so the caller can stop, or be killed, between any two of them: a later delivery starts with a read and
-//! continues from what is true then.
+//! Pure: results of calls and the time go in, the next step comes out. No clock, no network, no async. One step is at
+//! most one HTTP call, so the caller can stop, or be killed, between any two of them: a later delivery starts with a
+//! read and continues from the state that it finds.
 //!
-//! Two rules hold everywhere. Read before the write, and after any error read again. And an inconclusive read ends
-//! nothing: what contradicts itself is read again until the deadline.
+//! Two rules apply everywhere. Every write is preceded by a read, and every error is followed by another read. An
+//! inconclusive read never ends a request: the next read follows, until the deadline.
 //!
-//! This file is the state of one delivery and its steps; [`assessment`] says what one complete read means by itself, and
-//! `decision` when to wait, to write and to end.
+//! This file has the state of one delivery and its steps; [`assessment`] decides what one complete read means by
+//! itself, and `decision` when to wait, write and end.
 
 pub mod assessment;
 mod decision;
@@ -40,7 +40,7 @@ pub use outcome::{Outcome, ReasonCode, Refusal, TimeExpired};
 pub enum Step {
     /// Make this call once, and pass its result to [`Detach::next`].
     Call {
-        /// Counted from now; nothing is called about this request before.
+        /// Counted from now; no call for this request is made earlier.
         after: Duration,
         call: Call,
     },
@@ -65,7 +65,7 @@ pub struct Detach {
     reading: Reading,
     is_last_read: bool,
     accepted: Option<AcceptedDetach>,
-    /// Why the latest Detach was not accepted, and since when, until one is.
+    /// The error of the latest Detach and its time, until a Detach is accepted.
     objection: Option<(CallError, Instant)>,
     /// Refusals for the endpoint's state since it last changed.
     wrong_states: u32,
@@ -86,7 +86,7 @@ struct AcceptedDetach {
 }
 
 impl Detach {
-    /// A detach of `request`, to be ended by `deadline`.
+    /// A detach of `request` that must end by `deadline`.
     ///
     /// `is_first_delivery` decides whether the sender's own client token is used; `seed` determines our own tokens and the
     /// jitter, and must differ from delivery to delivery.
@@ -147,7 +147,7 @@ impl Detach {
         }
     }
 
-    /// The step instead of one that could not be taken when it was due.
+    /// The step that replaces one that could not be taken when it was due.
     ///
     /// A write depends on the read before it, which is outdated by now: read again, or end if the deadline has passed. A
     /// read is not outdated.

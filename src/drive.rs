@@ -1,8 +1,9 @@
 //! Drives one detach: carries out the steps that [`crate::detach`] decides, within a time budget.
 //!
-//! It needs no queue, no event bus and no AWS configuration. In reading order: [`drive`] is the loop, [`cloud`] makes the
-//! calls and waits, [`time_budget`] limits them, [`observer`] hears of each.
+//! It needs no queue, no event bus and no AWS configuration. In reading order: [`drive`] is the loop, [`cloud`] makes
+//! the calls and waits, [`time_budget`] limits them, [`observer`] receives an event for each.
 
+mod attempt;
 pub mod cloud;
 pub mod observer;
 mod throttled_regions;
@@ -15,35 +16,25 @@ use crate::alibaba::privatelink::{Action, Target};
 use crate::alibaba::response::Response;
 use crate::alibaba::transport::Transport;
 use crate::detach::{Detach, Evidence, Limits, Outcome, Step};
-use crate::request::{DetachRequest, RequestId};
 use cloud::{Cloud, Wait};
-use observer::{Event, Observer};
+use observer::Event;
 use time_budget::Run;
 
-/// How far a delivery of a request came.
+pub use attempt::Attempt;
+
+/// How a delivery of a request ended.
 #[derive(Debug)]
 pub enum Ended {
     Finished(Outcome, Evidence),
     /// The time budget is used up.
     Unfinished {
-        /// Until when the service asked callers to wait.
+        /// The end of the wait that the service requested.
         not_before: Option<Instant>,
         evidence: Evidence,
     },
 }
 
-/// One delivery of a valid request.
-#[derive(Debug, Clone, Copy)]
-pub struct Attempt<'a> {
-    pub request: &'a DetachRequest,
-    /// The name of the request in its events.
-    pub request_id: &'a RequestId,
-    pub observer: &'a dyn Observer,
-    pub is_first_delivery: bool,
-    pub deadline: Instant,
-}
-
-/// Detaches, step by step, as far as the time budget reaches.
+/// Carries out the steps of one detach until it ends or the time budget is used up.
 pub async fn drive<T: Transport>(
     cloud: &Cloud<T>,
     attempt: &Attempt<'_>,

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// Most characters of an unknown field's name that an error repeats.
+/// Maximum number of characters of an unknown field's name that an error repeats.
 const NAME_SHOWN_MAX: usize = 64;
 
 /// A structure that must be a JSON object. By default serde also accepts a list of the values in the order of the fields, so

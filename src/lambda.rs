@@ -28,7 +28,8 @@ pub struct Invocation {
 
 /// Reads the configuration and serves with it until the process ends.
 ///
-/// With an invalid configuration the process ends before it requests an invocation, after one log line that names every error.
+/// With an invalid configuration the process ends before it requests an invocation, after one log line that names every
+/// error.
 pub fn run<C, S>(
     read: impl FnOnce(fn(&str) -> Option<String>) -> Result<C, Vec<ConfigError>>,
     serve: impl FnOnce(C) -> S,

@@ -2,9 +2,9 @@
 //!
 //! The map, in reading order:
 //!
-//! * [`request`]: what may be requested, parsed once.
-//! * [`detach`]: what to do next about one detach. Pure; the rules are here.
-//! * [`completion`]: the completion event, and the reason of a failure for its reader.
+//! * [`request`]: the request, parsed once.
+//! * [`detach`]: the rules: the next step of one detach. Pure.
+//! * [`completion`]: the completion event, and the explanation of a failure.
 //! * [`alibaba`]: PrivateLink's operations, signed and sent once; the table of error codes; credentials.
 //! * [`drive`]: carries out the steps of one detach, within quotas and a time budget.
 //! * [`worker`]: the function that takes requests from the queue.

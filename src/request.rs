@@ -1,6 +1,6 @@
-//! What may be requested: a body, parsed once at the edge into a request, or into a rejection that names every error of it.
+//! Parses a body, once, at the edge: into a request, or into a rejection that names every error.
 //!
-//! Pure: text in, values out. Nothing here knows where the text came from, and nothing further in reads JSON.
+//! Pure: text in, values out. It does not depend on the source of the text, and the rest of the core reads no JSON.
 
 mod body;
 mod draft;
@@ -49,14 +49,14 @@ pub struct Rules {
     pub protected_endpoints: BTreeSet<EndpointId>,
 }
 
-/// A parsed body: what it is about, and whether it is a request.
+/// A parsed body: the fields that it names, and the request or the rejection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
     pub subject: Subject,
     pub result: Result<DetachRequest, Rejection>,
 }
 
-/// What a body is about, as far as it can be read: of a rejected one, every field that is valid by itself.
+/// The fields of a body; of a rejected body, those that are valid by themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
     pub region_id: Option<RegionId>,
@@ -67,7 +67,7 @@ pub struct Subject {
     pub metadata: Metadata,
 }
 
-/// Why a body is not a request that is carried out here.
+/// Why a body is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The most important code of its errors.
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_request_has_the_deerrors() {
+    fn the_smallest_request_has_the_defaults() {
         let request = parse(&with("dry_run", Value::Null)).unwrap();
         assert_eq!((request.dry_run, request.client_token, request.deadline), (false, None, None));
         assert_eq!((request.request_id, request.metadata), (None, Metadata::new()));
@@ -239,7 +239,7 @@ mod tests {
             ["dry_run repeats a field in its other spelling"]
         );
         let key_twice = with("metadata", json!({ "a": "1" })).replace(r#""a":"1""#, r#""a":"1","a":"2""#);
-        assert_eq!(errors(&key_twice), ["metadata gives a key twice"]);
+        assert_eq!(errors(&key_twice), ["metadata contains a key twice"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ const OUR_TARGET: &str = "privatelink_detach";
 /// The target under which the runtime repeats what the handler and the panic hook have logged already.
 const REPEATED_TARGET: &str = "lambda_runtime::layers::panic";
 
-/// Most characters of a panic's message in a log line.
+/// Maximum number of characters of a panic's message in a log line.
 const PANIC_MESSAGE_LENGTH_MAX: usize = 500;
 
 /// The lowest level that is logged.

@@ -1,16 +1,16 @@
 //! The worker: messages of the request queue in, completion events out.
 //!
-//! In reading order: [`handler`] reads what an invocation brings, `batch` sorts a batch into lanes, `settlement` brings one
-//! message to its end, `deferral` returns to the queue what is not finished, `direct` responds to an invocation without a
-//! queue. [`queue`] and [`bus`] are SQS and EventBridge, `quota_share` divides Alibaba Cloud's quotas among the workers,
-//! [`assemble`] builds the worker of production. The detach itself is in [`crate::drive`].
+//! In reading order: [`handler`] recognizes the event of an invocation, `batch` divides a batch into lanes,
+//! `settlement` processes one message, `deferral` returns unfinished messages to the queue, `direct` responds to an
+//! invocation without a queue. [`queue`] and [`bus`] are SQS and EventBridge, `quota_share` divides Alibaba Cloud's
+//! quotas among the workers, [`assemble`] builds the worker of production. The detach itself is in [`crate::drive`].
 
 pub mod assemble;
 mod batch;
 pub mod bus;
 mod context;
 mod deferral;
-mod direct;
+pub mod direct;
 pub mod handler;
 pub mod queue;
 mod quota_share;
@@ -33,13 +33,12 @@ use bus::Bus;
 use context::Context;
 use quota_share::QuotaShare;
 
-pub use direct::Unpublished;
 pub use settings::{DeferralLimits, Settings};
 
 /// Time for the connections that are opened while the process starts: a longer wait would cost more than it saves.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Requests in, outcomes out. One for the life of the process.
+/// The worker's clients, settings and state. A process has one.
 #[derive(Debug)]
 pub struct Worker<T, Q, B> {
     cloud: Cloud<T>,
@@ -70,7 +69,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     where
         B: Bus,
     {
-        // Of several regions, the one that the first request needs is unknown.
+        // With several allowed regions, the region of the first request is unknown.
         let regions = &self.settings.rules.allowed_regions;
         let only_region = regions.first().filter(|_| regions.len() == 1);
         let cloud = self.cloud.prepare(only_region, CONNECT_TIME_MAX, clock, &*self.observer);

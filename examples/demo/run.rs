@@ -63,6 +63,10 @@ impl Run {
         Self { inputs, requests: Vec::new(), without_response: 0, invocations: 0, responses: Vec::new() }
     }
 
+    pub(crate) fn has_input(&self, file: &str) -> bool {
+        self.inputs.iter().any(|input| input.path.ends_with(file))
+    }
+
     /// Prints the services and the event files.
     pub(crate) fn introduce(&self, environment: &Environment, screen: Screen) {
         if let Some(cloud) = &environment.cloud {
@@ -190,18 +194,20 @@ impl Run {
         timeline: &Timeline,
     ) -> Result<(), QueueError> {
         self.empty_queue(environment, timeline).await?;
-        for input in std::mem::take(&mut self.inputs) {
-            let (payload, is_direct) = match input.route {
+        let inputs = std::mem::take(&mut self.inputs);
+        for input in &inputs {
+            let (payload, is_direct) = match &input.route {
                 Route::Http(_) | Route::Intake { .. } | Route::Queue(_) => continue,
                 Route::Batch { payload, .. } => (payload, false),
                 Route::Direct(payload) => (payload, true),
             };
-            let result = invoke(environment, &payload, self.next_id()).await;
+            let result = invoke(environment, payload, self.next_id()).await;
             if let Err(error) = &result {
                 timeline.say(&format!("the invocation failed: {error}"));
             }
             self.responses.push(WorkerResponse { name: input.path.display().to_string(), is_direct, result });
         }
+        self.inputs = inputs;
         Ok(())
     }
 

@@ -39,16 +39,23 @@ pub(crate) fn show(environment: &Environment, run: &Run, screen: Screen) -> Exit
         let text = format!("\n{missing} of {} requests have no outcome.", run.requests().len());
         screen.line(&screen.paint(Style::Bad, &text));
     }
-    for line in [
-        "\nTry next:",
-        "  make demo events/webhook-invalid.json  a webhook that is refused, and why",
-        "  make demo events/direct-detach.json    a direct invocation of the worker",
-        "  make demo ARGS=--help                  your own files, the real Alibaba Cloud",
-        "  make serve                             keep it running; send your own requests",
-    ] {
-        screen.line(line);
-    }
+    show_next(run, screen);
     if missing == 0 && run.has_response() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Suggests commands, except those that this run has carried out.
+fn show_next(run: &Run, screen: Screen) {
+    screen.line("\nTry next:");
+    for (file, description) in [
+        ("events/webhook-invalid.json", "a webhook that is refused, and why"),
+        ("events/direct-detach.json", "a direct invocation of the worker"),
+    ] {
+        if !run.has_input(file) {
+            screen.line(&format!("  {:37}  {description}", format!("make demo {file}")));
+        }
+    }
+    screen.line("  make demo ARGS=--help                  your own files, the real Alibaba Cloud");
+    screen.line("  make serve                             keep it running; send your own requests");
 }
 
 fn heading(text: &str, screen: Screen) {

@@ -25,7 +25,8 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
   Protected group  {PROTECTED}
 
 Completion events are printed below. Ctrl-C ends everything; nothing is kept.
-Copy these two functions into another shell:
+The commands need curl, openssl and the AWS CLI. Copy these two functions into
+another shell, in this directory:
 
 send_webhook() {{
   id="msg_$(openssl rand -hex 12)"
@@ -39,7 +40,7 @@ send_webhook() {{
   curl -sS {webhook_url}/detachments \
     -H 'content-type: application/json' \
     -H "webhook-id: $id" -H "webhook-timestamp: $timestamp" \
-    -H "webhook-signature: v1,$signature" --data-raw "$1"
+    -H "webhook-signature: v1,$signature" --data-raw "$1" -w '\n'
 }}
 local_aws() {{
   AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_REGION=us-east-1 \
@@ -49,7 +50,7 @@ local_aws() {{
 
 Send a webhook:
   send_webhook '{{
-    "region_id": "eu-west-1", "endpoint_id": "ep-hp3shop",
+    "region_id": "eu-west-1", "endpoint_id": "ep-hp3stock",
     "security_group_id": "sg-hp3vendor" }}'
 
 Send a queue message:
@@ -60,11 +61,13 @@ Send a queue message:
     "region_id": "eu-west-1", "endpoint_id": "ep-hp3orders",
     "security_group_id": "sg-hp3vendor" }}'
 
-Invoke the worker directly, or the intake as a schedule does:
+Dry run, directly:
   local_aws lambda invoke --function-name worker \
-    --payload fileb://{direct} /dev/stdout
+    --payload fileb://{direct} response.json && cat response.json
+
+Invoke the intake as a schedule does:
   local_aws lambda invoke --function-name intake \
-    --payload fileb://{schedule} /dev/stdout
+    --payload fileb://{schedule} response.json && cat response.json
 
 Read the completion events and the dead-letter queue:
   local_aws sqs receive-message --max-number-of-messages 10 \
@@ -74,7 +77,15 @@ Read the completion events and the dead-letter queue:
     --visibility-timeout 0 --message-attribute-names All \
     --queue-url {dead_letters}
 
-List the endpoints and their groups, start over, or inject an error:
+With jq, only the details of the events, or only the endpoints and their groups:
+  local_aws sqs receive-message --max-number-of-messages 10 \
+    --visibility-timeout 0 \
+    --queue-url {completion_events} |
+    jq '.Messages[].Body | fromjson.detail'
+  curl -sS {alibaba}/_simulator/state |
+    jq -c '.endpoints[] | [.endpoint_id, .security_groups[].id]'
+
+Read the whole state of the simulator, start over, or inject an error:
   curl -sS {alibaba}/_simulator/state
   curl -sS {alibaba}/_simulator/state -o /dev/null \
     -X PUT --data-binary @{seed}

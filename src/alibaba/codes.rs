@@ -1,11 +1,10 @@
 //! The table of Alibaba Cloud's error codes: for each code its kind, what it means here, what to do about it, and the
 //! section of the runbook about it.
 //!
-//! The one place where a code is named; longer than other files because it is one table. A code is matched whole, except
-//! that a permanent refusal under HTTP 429 or 5xx is not one; then by the family `Throttling.` or status 429, by the family
-//! `Forbidden.`, by a status of 5xx, and by the two families of credentials. It is never matched by another part of it,
-//! and never by its message. Sources: PrivateLink's own error tables, and for the codes marked "undocumented" what callers
-//! of other products report.
+//! The one place that names codes; longer than other files because it is one table. An exact code decides, except that a
+//! permanent refusal with HTTP 429 or 5xx is not one; then the prefix `Throttling.` or status 429, the prefix `Forbidden.`,
+//! a status of 5xx, and the two prefixes of credentials. No other part of the code decides, and never the message. Sources:
+//! PrivateLink's own error tables, and for the codes marked "undocumented" what callers of other products report.
 
 use std::fmt;
 
@@ -72,7 +71,7 @@ pub enum ErrorKind {
     EndpointNotFound,
     /// The client token was used with other parameters.
     TokenMismatch,
-    /// The response to a passing dry run, received by a call that was none.
+    /// The response to a passing dry run, received for a call that was not a dry run.
     DryRunOperation,
     /// RAM, Alibaba Cloud's access control, denies the call.
     Denied,
@@ -83,7 +82,8 @@ pub enum ErrorKind {
 }
 
 /// What to do about a request that was not confirmed, if its last error does not say why.
-pub const CHECK_ENDPOINT: &str = "Check in Alibaba Cloud's console what holds the endpoint.";
+pub const CHECK_ENDPOINT: &str =
+    "Check in Alibaba Cloud's console which operation or lock blocks the endpoint.";
 
 impl ErrorKind {
     /// What to do about a request that was not confirmed before its deadline, if this was its last error.
@@ -330,7 +330,7 @@ pub fn row(code: &str) -> &'static Row {
 /// The kind of a code under an HTTP status: by the exact code, then by family, then by status.
 #[must_use]
 pub fn kind(code: &str, status: u16) -> ErrorKind {
-    // A refusal under a status that says "later" is not permanent.
+    // A refusal with 429 or a 5xx is not permanent: the family and the status decide.
     if let Some(row) = exact(code).filter(|row| row.kind != ErrorKind::Refused) {
         return row.kind;
     }

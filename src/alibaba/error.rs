@@ -11,10 +11,10 @@ use super::privatelink::Action;
 /// processor busy.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// Most elements of an XML error body; Alibaba's have about ten.
+/// Maximum number of elements of an XML error body; Alibaba's have about ten.
 const XML_NODES_MAX: u32 = 200;
 
-/// Most characters of Alibaba's own message that reach a log line or an event.
+/// Maximum number of characters of Alibaba's own message that reach a log line or an event.
 const MESSAGE_LENGTH_MAX: usize = 200;
 
 /// One call that did not succeed.
@@ -29,7 +29,7 @@ pub struct CallError {
     pub is_coded: bool,
     /// Alibaba's message, shortened and without our credentials.
     pub message: Option<String>,
-    /// How long the service asks callers to wait.
+    /// The wait that the service requests.
     pub retry_after: Option<Duration>,
     /// Whether the call may have been carried out, or may still be: its repetition must have the same client token.
     pub keeps_token: bool,
@@ -79,7 +79,8 @@ impl CallError {
         Self::uncoded(action, kind, why.name())
     }
 
-    /// A call that was not sent, because there are no credentials. It changes nothing about an earlier call whose outcome is unknown.
+    /// A call that was not sent, because there are no credentials. It does not affect an earlier call whose outcome is
+    /// unknown.
     #[must_use]
     pub fn not_sent(action: Action) -> Self {
         Self::uncoded(action, ErrorKind::NoCredentials, "NoCredentials".to_owned())

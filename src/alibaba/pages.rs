@@ -3,10 +3,10 @@
 //! A list with a missing page must never pass for one without our group, so pages that contradict each other are
 //! [`Turn::Broken`].
 
-/// Most pages of one list. An endpoint has at most 10 groups, so even pages of one entry fit.
+/// Maximum number of pages of one list. An endpoint has at most 10 groups, so even pages of one entry fit.
 pub const PAGES_MAX: u32 = 50;
 
-/// Most entries of one list, far more than the 10 groups of an endpoint.
+/// Maximum number of entries of one list, far more than the 10 groups of an endpoint.
 const ITEMS_MAX: usize = 500;
 
 /// One page as the service sent it.

@@ -1,5 +1,5 @@
-//! What one call to PrivateLink resulted in, read from the status, headers and body of its HTTP response. Pure: nothing is
-//! judged here beyond whether it can be read.
+//! What one call to PrivateLink resulted in, read from the status, headers and body of its HTTP response. Pure: it
+//! decides only whether the response can be read.
 
 use std::time::Duration;
 
@@ -208,7 +208,7 @@ impl EndpointBody {
     }
 }
 
-/// How long the service asks callers to wait, from the headers of a 4xx or 5xx.
+/// The wait that the service requests, from the headers of a 4xx or 5xx.
 ///
 /// `x-acs-retry-after` is in milliseconds; older gateways send `x-ratelimit-user-api` and `x-ratelimit-user`, whose
 /// larger `TimeLeft` counts. Anything that is not a positive number counts as absent.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Most entries of one batch call, SQS's limit.
+/// Maximum number of entries of one batch call, SQS's limit.
 pub(crate) const BATCH_ENTRIES_MAX: usize = 10;
 
 /// An operation on a queue failed.

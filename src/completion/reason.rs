@@ -75,7 +75,7 @@ impl Reason {
             message = format!("{message}. Alibaba Cloud says: {}", theirs.trim_end_matches('.'));
         }
         if evidence.detach_accepted > 0 && refusal.code != ReasonCode::DryRunIgnored {
-            message.push_str(". A detach was accepted before, so the group may be detached all the same");
+            message.push_str(". An earlier detach was accepted, so the group may be detached nevertheless");
         }
         Self::new(refusal.code.clone(), message, advice)
     }
@@ -121,7 +121,7 @@ impl Reason {
             "The outcome is {outcome}{why}, but its event could not be published before the deadline"
         );
         let advice = if reason == Some(&ReasonCode::DryRunIgnored) {
-            "Check the endpoint's groups at once. Do not redrive: Alibaba Cloud carries dry runs out as real detaches."
+            "Check the endpoint's groups at once. Do not redrive: Alibaba Cloud carries out dry runs as real detaches."
         } else {
             "Check the event bus and the worker's permission events:PutEvents on it, then redrive the dead-letter \
              queue: the worker reads the endpoint again and publishes the event."

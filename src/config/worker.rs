@@ -28,7 +28,7 @@ pub struct WorkerConfig {
     pub rules: Rules,
     /// `PRIVATELINK_ENDPOINT_URL`
     pub service_url: ServiceUrl,
-    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the rest of an access key or session, `ALIBABA_CREDENTIALS_SECRET_ARN`, or
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the rest of an `AccessKey` or session, `ALIBABA_CREDENTIALS_SECRET_ARN`, or
     /// `ALIBABA_CLOUD_ROLE_ARN` and the other variables of OIDC federation.
     pub credentials: CredentialsConfig,
 }

@@ -73,15 +73,15 @@ impl GroupList {
 pub enum Assessment {
     /// The group is absent from the complete list, and the record read after it proves that this is final.
     Detached,
-    /// The endpoint does not exist, or no longer.
+    /// The endpoint does not exist, or no longer exists.
     EndpointMissing,
     /// Wait: another read will differ.
     Changing(Change),
     /// Attached, and the endpoint has no other group.
     LastGroup,
-    /// Attached, and every other group is attaching or detaching: none may be left.
+    /// Attached, and every other group is attaching or detaching: a detach could remove the last one.
     OthersChanging,
-    /// Attached, and free to be detached.
+    /// Attached to a stable endpoint that has another attached group.
     Attached,
     /// The two responses contradict each other.
     Inconclusive(Contradiction),
@@ -101,7 +101,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether an accepted detach would look like this.
+    /// Whether an accepted detach causes this state.
     #[must_use]
     pub fn is_of_a_detach(self) -> bool {
         match self {
@@ -176,8 +176,8 @@ mod tests {
         vec![
             (GroupList::EndpointNotFound, &["`EndpointNotFound`"]),
             (list(&[]), &["empty", "absent"]),
-            (list(&[other.clone()]), &["absent", "any groups"]),
-            (list(&[leaving.clone()]), &["absent", "any groups"]),
+            (list(std::slice::from_ref(&other)), &["absent", "any groups"]),
+            (list(std::slice::from_ref(&leaving)), &["absent", "any groups"]),
             (
                 list(&[group("sg-ours", GroupStatus::Attaching), other.clone()]),
                 &["`Attaching`", "any groups"],
@@ -188,7 +188,10 @@ mod tests {
                 &["`Detaching`", "any groups"],
             ),
             (list(&[group("sg-ours", GroupStatus::Detaching)]), &["`Detaching`", "any groups"]),
-            (list(&[attached.clone()]), &["`Attached`, the only group", "`Attached`", "any groups"]),
+            (
+                list(std::slice::from_ref(&attached)),
+                &["`Attached`, the only group", "`Attached`", "any groups"],
+            ),
             (
                 list(&[attached.clone(), leaving.clone(), joining]),
                 &["`Attached`, all others changing", "`Attached`", "any groups"],

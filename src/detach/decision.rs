@@ -13,11 +13,12 @@ use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Action, Call};
 use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, GroupStatus};
 
-/// How often Alibaba Cloud must refuse the detach for the endpoint's state, while the endpoint reads as stable, before the
-/// refusal counts as permanent.
+/// How often Alibaba Cloud must refuse the detach because of the endpoint's state, while the endpoint is stable, before
+/// the refusal counts as permanent.
 const WRONG_STATES_MAX: u32 = 2;
 
-/// Reads in a row that show our group attached again, after it had begun to leave, before it is detached again.
+/// Consecutive reads that must show our group attached again after an accepted detach had begun, before it is detached
+/// again.
 const RETURNS_MAX: u32 = 2;
 
 impl Detach {
@@ -72,7 +73,8 @@ impl Detach {
         }
     }
 
-    /// The refusal that the latest objection to a Detach has become, where the endpoint now shows that waiting does not help.
+    /// The refusal that follows from the latest error of a Detach, if the endpoint's record shows that waiting does not
+    /// help.
     fn permanent_objection(&self, observation: &Observation, now: Instant) -> Option<Refusal> {
         let (objection, since) = self.objection.as_ref()?;
         let record = observation.record.as_ref()?;

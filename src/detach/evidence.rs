@@ -9,7 +9,7 @@ use crate::alibaba::records::EndpointStatus;
 
 use super::assessment::Presence;
 
-/// Most request ids of each kind that are kept; an event shows no more in all.
+/// Maximum number of request ids of each kind that are kept; an event shows no more in all.
 const API_REQUEST_IDS_MAX: usize = 20;
 
 /// What one delivery read and did.
@@ -19,7 +19,7 @@ pub struct Evidence {
     pub security_groups_before: Option<Vec<String>>,
     /// The latest complete list.
     pub security_groups_after: Option<Vec<String>>,
-    /// Where our group stands in the latest complete list.
+    /// The status of our group in the latest complete list.
     pub group: Option<Presence>,
     /// The status of the endpoint's record, as last read.
     pub endpoint_status: Option<EndpointStatus>,

@@ -11,9 +11,9 @@ use crate::request::{Rejection, RejectionCode};
 /// invocation are each one match on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Confirmed detached, after this delivery requested it or saw the group on the endpoint.
+    /// Confirmed detached, after this delivery requested it or read the group on the endpoint.
     Detached,
-    /// Confirmed detached, and this delivery never saw the group on the endpoint.
+    /// Confirmed detached, and this delivery never read the group on the endpoint, or the request is a dry run.
     AlreadyDetached,
     /// Alibaba Cloud would accept the detach.
     DryRunPassed,
@@ -21,9 +21,9 @@ pub enum Outcome {
     EndpointGone,
     /// A permanent refusal.
     Refused(Refusal),
-    /// Not a valid request, or not allowed here.
+    /// Not a valid request, or not allowed in this deployment.
     Rejected(Rejection),
-    /// The time passed without proof.
+    /// The time expired without confirmation.
     Unconfirmed(TimeExpired),
 }
 
@@ -35,7 +35,8 @@ pub struct Refusal {
     pub action: Option<Action>,
     /// Alibaba's own message, shortened and without credentials.
     pub message: Option<String>,
-    /// Whether RAM denied the call. The request is then kept: one wrong policy must not destroy a backlog.
+    /// Whether RAM denied the call. Such a request is copied to the dead-letter queue: one wrong policy must not
+    /// destroy a backlog.
     pub is_denial: bool,
 }
 

@@ -1,13 +1,13 @@
-//! Alibaba Cloud with the waits that its quotas ask for: calls one at a time, when they are due and their region may be
-//! called.
+//! Calls to Alibaba Cloud with the waits that its quotas require: each call is made when it is due and its region is
+//! not throttled.
 //!
-//! It holds no rule about detaching. What an error means for other requests, a throttled region or refused credentials, is
-//! here, in one match.
+//! It contains no rule about detaching. One match decides what an error means for other requests: a throttled region,
+//! or refused credentials.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use super::Attempt;
+use super::attempt::Attempt;
 use super::observer::{Alert, Event, Observer};
 use super::throttled_regions::ThrottledRegions;
 use super::time_budget::Run;
@@ -22,10 +22,11 @@ use crate::clock::Clock;
 use crate::detach::Step;
 use crate::request::RegionId;
 
-/// How long calls to a region are held when it throttles without a hint and no step says how long to wait.
+/// How long a region counts as throttled if the response has no hint and the request makes no other call; also the
+/// maximum jitter after a throttle.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
-/// Alibaba Cloud for the life of a process.
+/// The client and the throttled regions of a process.
 #[derive(Debug)]
 pub struct Cloud<T> {
     client: Client<T>,
@@ -39,7 +40,7 @@ pub(super) enum Wait {
     Due { timeout: Duration },
     /// Later, because the region was throttled.
     Late { timeout: Duration },
-    /// The time budget does not reach that far.
+    /// The call does not fit into the time budget.
     OutOfTime,
 }
 
@@ -82,12 +83,12 @@ impl<T: Transport> Cloud<T> {
         self.rng.borrow_mut().u64(..)
     }
 
-    /// Until when calls to the region are held.
+    /// The end of the region's throttling, if it is throttled at that moment.
     pub(crate) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
         self.throttled.held_until(region, at)
     }
 
-    /// Waits until the step is due and the region may be called.
+    /// Waits until the step is due and the region is not throttled.
     pub(super) async fn wait(
         &self,
         after: Duration,
@@ -129,7 +130,7 @@ impl<T: Transport> Cloud<T> {
         self.client.call(target, call, &run.clock, timeout).await
     }
 
-    /// What an error means beyond its own request. `began` is when its call began.
+    /// Applies what an error means for other requests. `began` is when its call began.
     pub(super) fn on_error(
         &self,
         error: &CallError,

@@ -58,7 +58,7 @@ pub enum Event<'a> {
         /// Until the next call; `None` if there is none.
         wait: Option<Duration>,
     },
-    /// The message goes back to the queue and comes again after this time.
+    /// The message returns to the queue, which delivers it again after this time.
     Deferred {
         why: &'a str,
         visibility: Duration,

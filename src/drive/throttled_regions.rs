@@ -1,5 +1,5 @@
-//! Remembers which regions throttle our calls, and until when; `cloud.rs` decides it. A quota belongs to the account, so one
-//! lane's throttling holds for all lanes.
+//! Remembers which regions throttle our calls, and until when; `cloud.rs` decides it. A quota belongs to the account, so
+//! one lane's throttling applies to all lanes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ pub(super) struct ThrottledRegions {
 }
 
 impl ThrottledRegions {
-    /// Holds calls to a region until then, or for longer if it is held for longer.
+    /// Marks a region as throttled until then, or until its present end if that is later.
     pub(super) fn hold(&self, region: &RegionId, now: Instant, until: Instant) {
         let mut held = self.until.borrow_mut();
         held.retain(|_, until| *until > now);
@@ -22,7 +22,7 @@ impl ThrottledRegions {
         *known = until.max(*known);
     }
 
-    /// Until when calls to the region are held, if they are at that moment.
+    /// The end of the region's throttling, if it is throttled at that moment.
     pub(super) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
         self.until.borrow().get(region).copied().filter(|until| *until > at)
     }

@@ -1,4 +1,4 @@
-//! How much time a run of calls may use: an invocation of the worker, or any other bounded time.
+//! How much time a run of calls may use. A run is an invocation of the worker, or any other period with an end.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,11 +9,11 @@ use crate::clock::Clock;
 /// Lambda's limits sets longer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// How long a run waits: a longer wait costs compute time, a shorter one costs receives.
+    /// How long a run waits at most: a longer wait costs compute time, a shorter one costs receives.
     pub wait_max: Duration,
-    /// Kept at the end for AWS calls: publish, delete and return to the queue, at most 3 s each.
+    /// Reserved at the end for AWS calls: publish, delete and return to the queue, at most 3 s each.
     pub reserve: Duration,
-    /// What even a last read leaves of the reserve, so that its outcome can still be published.
+    /// The part of the reserve that a last read must leave, so that its outcome can be published.
     pub last_read_reserve: Duration,
     /// The longest call to Alibaba Cloud, the read timeout of its own SDKs.
     pub call_timeout: Duration,
@@ -33,7 +33,8 @@ impl Default for TimeLimits {
     }
 }
 
-/// The length of a run whose end is given in the past, as an emulator does: the template's function timeout.
+/// The assumed length of a run whose given end is in the past, as an emulator's can be: the template's function
+/// timeout.
 pub const LENGTH_ASSUMED: Duration = Duration::from_secs(90);
 
 /// One run of calls, from its start to its end.
@@ -80,7 +81,7 @@ impl Run {
         Self { clock, limits, alarms: Alarms::default(), ends }
     }
 
-    /// Whether the whole run is no longer than its reserve: no call could ever be made in it.
+    /// Whether the run is no longer than its reserve, so that no call can be made in it.
     #[must_use]
     pub fn is_too_short(&self) -> bool {
         self.ends.saturating_duration_since(self.clock.started()) <= self.limits.reserve

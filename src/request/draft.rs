@@ -15,10 +15,10 @@ use super::{
     Rejection, RejectionCode, RequestId, Rules, SecurityGroupId, Subject,
 };
 
-/// Most bytes of `metadata` as compact JSON: an event repeats it.
+/// Maximum number of bytes of `metadata` as compact JSON: an event repeats it.
 const METADATA_BYTES_MAX: usize = 1024;
 
-/// Most errors that one rejection lists. A body of 1 MiB could have tens of thousands.
+/// Maximum number of errors that one rejection lists. A body of 1 MiB could have tens of thousands.
 pub(super) const ERRORS_LISTED_MAX: usize = 20;
 
 /// See [`super::parse`].
@@ -85,7 +85,7 @@ impl Draft {
             match serde_json::from_str(raw.get()) {
                 Ok(Scalar::Null) => {}
                 Ok(value) => self.take(field, key, &value, raw),
-                Err(_) => self.invalid(key, "is not a value that JSON can carry"),
+                Err(_) => self.invalid(key, "is not a valid JSON value"),
             }
         }
         for (missing, field) in [
@@ -283,7 +283,7 @@ fn metadata(raw: &RawValue) -> Result<Metadata, String> {
             return Err("must be an object of strings".to_owned());
         };
         if metadata.insert(key, value).is_some() {
-            return Err("gives a key twice".to_owned());
+            return Err("contains a key twice".to_owned());
         }
     }
     let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |json| json.len());

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 /// whose labels have at most 63.
 const REGION_ID_LENGTH_MAX: usize = 32;
 
-/// Most characters after `ep-` or `sg-`, so that a whole id stays within 64.
+/// Maximum number of characters after `ep-` or `sg-`, so that a whole id stays within 64.
 const RESOURCE_ID_TAIL_MAX: usize = 61;
 
 /// Longest client token and request id, in characters: Alibaba's limit for the one, this project's for the other.
@@ -20,7 +20,7 @@ const TOKEN_LENGTH_MAX: usize = 64;
 /// Hexadecimal characters of a hash in a request id: enough that no two in a deployment are equal by chance.
 const SOURCE_ID_HASH_LENGTH: usize = 16;
 
-/// Most characters of an invalid source id that are kept beside its hash.
+/// Maximum number of characters of an invalid source id that are kept beside its hash.
 const SOURCE_ID_KEPT_MAX: usize = TOKEN_LENGTH_MAX - 1 - SOURCE_ID_HASH_LENGTH;
 
 macro_rules! id {

@@ -1,7 +1,7 @@
 //! One batch of the request queue: its lanes, and which messages are reported as failed.
 //!
-//! Lanes run side by side; a lane runs in order. A lane stops at its first message that is not finished, and the rest of the
-//! lane goes back to the queue with it.
+//! Lanes run side by side; a lane runs in order. A lane stops at its first message that is not finished; that message
+//! and the rest of the lane return to the queue.
 
 use std::panic::AssertUnwindSafe;
 

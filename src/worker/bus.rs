@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::aws;
 use crate::completion::{Completion, SOURCE};
 
-/// An event was not published, or whether it was is unknown.
+/// An event was not published, or it is unknown whether it was.
 #[derive(Debug, Error)]
 pub enum PublishError {
     #[error("the event bus {0} does not exist")]
@@ -32,7 +32,7 @@ pub enum PublishError {
 ///
 /// A seam: production calls EventBridge, a simulation on a virtual clock keeps the bus in memory.
 pub trait Bus {
-    /// Prepares what the first event needs, such as a connection. Nothing depends on it.
+    /// Prepares what the first event needs, such as a connection. An error has no effect.
     fn prepare(&self) -> impl Future<Output = ()> {
         std::future::ready(())
     }
@@ -59,9 +59,9 @@ impl EventBridge {
         Self { client, bus_name, is_known_to_exist }
     }
 
-    /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is known to
-    /// exist, before the first event of a process at the latest. Any other error of this call, such as a missing
-    /// permission, prevents no event.
+    /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is
+    /// known to exist, before the first event of a process at the latest. Any other error of this call, such as a
+    /// missing permission, does not prevent publishing.
     async fn check_bus(&self) -> Result<(), PublishError> {
         if self.is_known_to_exist.get() {
             return Ok(());
@@ -77,7 +77,10 @@ impl EventBridge {
                 return Err(PublishError::NoBus(self.bus_name.clone()));
             }
             Err(error) => {
-                warn!("whether the event bus exists is unknown; publishing: {}", aws::cause(&error));
+                warn!(
+                    "it is unknown whether the event bus exists; publishing nevertheless: {}",
+                    aws::cause(&error)
+                );
             }
         }
         Ok(())

@@ -1,5 +1,4 @@
-//! Returning messages to the queue: for how long a message that is not finished stays invisible, and that the rest of its
-//! lane goes with it.
+//! Returns unfinished messages to the queue, each with the rest of its lane, and decides how long they stay invisible.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::drive::observer::Event;
 /// Jitter added to a visibility timeout, as a share of it.
 const JITTER: f64 = 0.2;
 
-/// The message is not finished: it goes back to the queue, and the rest of its lane with it.
+/// The message is not finished: it returns to the queue with the rest of its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deferral {
     /// Until the queue delivers it again.
@@ -24,8 +23,8 @@ pub(super) struct Deferral {
 }
 
 impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
-    /// Defers a message for the time that its receive count asks for, or for longer if the service asked callers to wait
-    /// until `not_before`, or if the message's region is throttled.
+    /// Defers a message for the time that follows from its receive count, or for longer: until `not_before`, if there
+    /// is one, and until the end of its region's throttling.
     pub(super) fn defer(
         &self,
         received: &Received,

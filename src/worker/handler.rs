@@ -1,4 +1,4 @@
-//! One invocation of the worker: what kind of event it brings, and the response to it.
+//! One invocation of the worker: the kind of its event, and the response.
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::Diagnostic;

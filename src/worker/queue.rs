@@ -9,10 +9,10 @@ use thiserror::Error;
 use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError};
 use crate::request::{RequestId, Trigger};
 
-/// Most bytes of a message with its attributes, SQS's limit.
+/// Maximum number of bytes of a message with its attributes, SQS's limit.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Most characters of the reason in a dead-letter copy's attribute.
+/// Maximum number of characters of the reason in a dead-letter copy's attribute.
 const REASON_MESSAGE_LENGTH_MAX: usize = 256;
 
 /// Longest visibility timeout, SQS's limit of 12 hours.
@@ -91,7 +91,7 @@ pub struct DeadLetter<'a> {
 }
 
 impl DeadLetter<'_> {
-    /// The body of the copy: the message's, byte for byte; `null` for an absent one, since SQS takes no empty body.
+    /// The body of the copy: the message's, byte for byte; `null` for an absent one, because SQS accepts no empty body.
     #[must_use]
     pub fn body(&self) -> &str {
         self.delivery.body.as_deref().filter(|body| !body.is_empty()).unwrap_or("null")
@@ -205,7 +205,7 @@ impl Sqs {
         visibility: Duration,
     ) -> Result<(), QueueError> {
         const OPERATION: &str = "ChangeMessageVisibilityBatch";
-        // Rounded up, so that no message comes back before the time that it waits for.
+        // Rounded up, so that no message becomes visible too early.
         let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
         let mut request = self.client.change_message_visibility_batch().queue_url(&self.request_queue_url);

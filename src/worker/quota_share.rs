@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::request::RegionId;
 
-/// Requests that all workers together begin in a region in any [`WINDOW`].
+/// Maximum number of requests that all workers together begin in a region in any [`WINDOW`].
 ///
 /// A request without errors makes one write and reads the endpoint's record twice; the quotas are 500 and 1000 calls in
 /// 60 s for one account (PrivateLink developer reference, "API rate limits"). The rest is for retries and for other callers
 /// of the account.
 const REQUESTS_MAX: usize = 480;
 
-/// A whole batch begins at once, with any number of workers: most of them are idle most of the time. With more than 48
-/// workers the shares together exceed the quota, and a long queue is throttled sometimes.
+/// A whole batch begins at once, regardless of the number of workers: most of them are idle most of the time. With more
+/// than 48 workers the shares together exceed the quota, and a long queue is throttled sometimes.
 const REQUESTS_MIN: usize = 10;
 
 /// The length of a quota's window. Where a window begins is unknown, so no period of this length may have more requests.
@@ -52,7 +52,7 @@ impl QuotaShare {
         self.forget(now);
         let mut begun = self.begun.borrow_mut();
         let begun = begun.entry(region.clone()).or_default();
-        // They stay in order of time, although a request that cannot wait may begin before others that do.
+        // The moments stay in order, although a request that cannot wait may begin before others that do.
         let at = begun.back().map_or(at, |last| at.max(*last));
         begun.push_back(at);
     }

@@ -1,4 +1,4 @@
-//! A delivery and what its body says, with the name and the log span of its request.
+//! A delivery with its parsed body, and the name and the log span of its request.
 
 use tracing::{Span, info_span};
 
@@ -6,7 +6,7 @@ use super::context::Context;
 use super::queue::Delivery;
 use crate::request::{EndpointId, Parsed, RequestId, SecurityGroupId, Subject};
 
-/// A delivery and what its body says.
+/// A delivery with its parsed body.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) delivery: Delivery,

@@ -1,4 +1,4 @@
-//! The settings of a worker: what the configuration and the limits of production, or of a test, come to.
+//! The settings of a worker: its configuration, with the limits of production or of a test.
 
 use std::num::NonZeroU16;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! From a message to its end: parse, detach, then copy, event and delete, in this order, so that a crash between any two of
-//! them repeats work and loses none.
+//! Processes one message: parse, detach, then copy, event and delete, in this order. A crash between any two of them
+//! repeats work and loses none.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,8 +20,9 @@ use crate::drive::observer::Event;
 use crate::drive::{Attempt, Ended, drive};
 use crate::request::{self, DetachRequest, RegionId, RequestId};
 
-/// What a request that waits for its share of the quota must have left then, of the invocation and of its own deadline: most
-/// detaches need less. One that began later would be requested here and confirmed by the next delivery.
+/// The time that must remain, of the invocation and of the request's deadline, when a request that waited for the
+/// worker's share of the quota begins. Most detaches need less. A detach that began later would be requested by this
+/// delivery and confirmed by the next one.
 const DETACH_TIME: Duration = Duration::from_secs(15);
 
 /// Whether the message is copied to the dead-letter queue before it is deleted.
@@ -40,7 +41,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         Received { delivery, parsed }
     }
 
-    /// Brings one message to its end: published and deleted, or deferred. The caller enters the message's
+    /// Processes one message: publishes its event and deletes it, or defers it. The caller enters the message's
     /// [`Received::span`], so that the lines before and after, and a panic's, name the request too.
     pub(super) async fn handle(&self, received: &Received, context: &Context<'_>) -> Result<(), Deferral> {
         let Received { delivery, parsed } = received;
@@ -76,7 +77,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         self.settle(&outcome, &completion, received, deadline, context).await
     }
 
-    /// Detaches, as far as this invocation's time and this worker's share of the quota reach.
+    /// Carries out the request within this invocation's time and this worker's share of the quota.
     async fn carry_out(
         &self,
         request: &DetachRequest,
@@ -146,7 +147,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
                 aws::cause(&error)
             );
             if context.run.clock.wall() < deadline {
-                return Err(self.defer(received, None, "its completion event failed", context));
+                return Err(self.defer(received, None, "its completion event was not published", context));
             }
             // An existing copy keeps its own reason: SQS would drop a second one as a duplicate.
             if !is_copied {
@@ -162,7 +163,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             self.observer.observe(&completion.detail.request_id, &Event::Completed { outcome, completion });
         }
         if let Err(error) = self.queue.delete(&received.delivery).await {
-            warn!("the message was not deleted, the event source mapping will: {}", aws::cause(&error));
+            warn!("the message was not deleted; the event source mapping deletes it: {}", aws::cause(&error));
         }
         Ok(())
     }
@@ -185,7 +186,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         };
         self.queue.send_dead_letter(&dead_letter).await.map_err(|error| {
             error!(outcome, "the dead-letter copy was not written: {}", aws::cause(&error));
-            self.defer(received, None, "its dead-letter copy failed", context)
+            self.defer(received, None, "its dead-letter copy was not written", context)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Checks that the runbook, the guide to credentials and the sample payloads agree with the code.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use privatelink_detach::alibaba::codes;
@@ -19,6 +19,32 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
         characters.collect::<String>().replace(' ', "-")
     };
     headings.map(anchor).collect()
+}
+
+/// Every Markdown file of the project's documentation.
+fn markdown_files() -> Vec<PathBuf> {
+    let directories = [".", "docs", "events", "fuzz"].map(PathBuf::from);
+    let crates = std::fs::read_dir("crates").unwrap().map(|entry| entry.unwrap().path());
+    let directories = directories.into_iter().chain(crates.filter(|path| path.is_dir()));
+    let files = directories.flat_map(|directory| std::fs::read_dir(directory).unwrap());
+    let files = files.map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+#[test]
+fn shell_comments_in_documents_have_no_apostrophe() {
+    // An interactive zsh does not know comments: an apostrophe begins a string that swallows the commands below it.
+    for path in markdown_files() {
+        let mut is_shell = false;
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            if let Some(language) = line.trim_start().strip_prefix("```") {
+                is_shell = language == "sh";
+            } else if is_shell {
+                let comment = format!(" {line}").split_once(" #").map(|(_, comment)| comment.to_owned());
+                assert!(!comment.unwrap_or_default().contains('\''), "{}: {line}", path.display());
+            }
+        }
+    }
 }
 
 #[test]

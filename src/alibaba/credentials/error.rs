@@ -6,7 +6,7 @@ use super::advice;
 use crate::alibaba::error::shortened;
 use crate::aws::AwsError;
 
-/// Why no credentials are available. It contains no access key, secret or token.
+/// Why no credentials are available. It contains no `AccessKey`, secret or token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{problem}")]
 pub struct CredentialError {

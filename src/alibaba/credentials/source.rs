@@ -47,7 +47,7 @@ pub enum CredentialsSource<T> {
 pub struct Refreshed<T> {
     origin: Origin<T>,
     refresh: RefCell<Refresh>,
-    /// Held by the one lane that reads.
+    /// Locked by the lane that reads.
     reading: Mutex<()>,
 }
 

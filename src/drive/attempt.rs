@@ -1,0 +1,17 @@
+//! What the loop needs to know about one delivery of a request.
+
+use std::time::Instant;
+
+use super::observer::Observer;
+use crate::request::{DetachRequest, RequestId};
+
+/// One delivery of a valid request.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    pub request: &'a DetachRequest,
+    /// The name of the request in its events.
+    pub request_id: &'a RequestId,
+    pub observer: &'a dyn Observer,
+    pub is_first_delivery: bool,
+    pub deadline: Instant,
+}
