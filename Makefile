@@ -80,7 +80,7 @@ mutants: export PATH := $(abspath $(dir $(CARGO_MUTANTS))):$(PATH)
 mutants: $(CARGO_MUTANTS) ## Mutate detach core, batch, pages and error table, and expect a test to fail (takes hours)
 	@mkdir -p target/mutants-core target/mutants-batch
 	cargo mutants --timeout 120 --cargo-arg=--lib --output target/mutants-core --file src/detach.rs \
-		--file 'src/detach/*.rs' --file src/alibaba/error.rs --file src/alibaba/pages.rs
+		--file 'src/detach/*.rs' --file src/alibaba/codes.rs --file src/alibaba/error.rs --file src/alibaba/pages.rs
 	cargo mutants --timeout 120 --cargo-arg=--lib --cargo-arg=--test --cargo-arg=worker --output target/mutants-batch \
 		--file src/worker/batch.rs -- lane
 
