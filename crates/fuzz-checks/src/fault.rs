@@ -13,7 +13,7 @@ use crate::text::{assert_tame, assert_without};
 /// The credentials in this check and in that of the responses.
 pub(crate) const KEYS: [&str; 3] = ["LTAI5tNobody", "s3cr3tOfNob0dy", "t0k3n/Of+Nobody=="];
 
-/// The statuses with which the body is parsed. 302 is not an error of the service, whatever its body contains.
+/// The statuses with which the body is parsed. 302 is not an error of the service, even with an error's body.
 const STATUSES: [u16; 8] = [302, 400, 403, 404, 429, 499, 500, 503];
 
 /// The longest requested delay that is honored, from the contract.
