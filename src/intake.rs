@@ -37,7 +37,7 @@ use response::HttpError;
 use routes::{Handler, ParseCall, VerifiedCall};
 use secrets::{SecretsUnavailable, SigningSecrets};
 use sender::{Message, SEND_TIME_MAX, Sender};
-use signature::{Signed, Unauthorized};
+use signature::{SignedWebhook, Unauthorized};
 use submission::{IdSource, Submission};
 
 /// The authentication scheme of AWS IAM, AWS Signature Version 4.
@@ -181,7 +181,7 @@ impl Intake {
         };
         let unsigned = |why| unauthorized(why, signature::SCHEME);
         let unavailable = |SecretsUnavailable| HttpError::SecretsUnavailable;
-        let signed = Signed::parse(&call.headers, body, clock.wall()).map_err(unsigned)?;
+        let signed = SignedWebhook::parse(&call.headers, body, clock.wall()).map_err(unsigned)?;
         if signed.is_signed_by_any(&secrets.current(clock).await.map_err(unavailable)?) {
             return Ok(verified(signed.id().into()));
         }

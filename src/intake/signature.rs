@@ -96,14 +96,14 @@ pub enum Unauthorized {
 
 /// A webhook with signatures that are not verified yet, and a timestamp that is acceptable.
 #[derive(Debug)]
-pub struct Signed<'a> {
+pub struct SignedWebhook<'a> {
     id: &'a str,
     timestamp: &'a str,
     signatures: Vec<[u8; 32]>,
     body: &'a [u8],
 }
 
-impl<'a> Signed<'a> {
+impl<'a> SignedWebhook<'a> {
     /// Parses the headers of a webhook. The body must be the bytes that were received.
     pub fn parse(headers: &'a HeaderMap, body: &'a [u8], now: SystemTime) -> Result<Self, Unauthorized> {
         let header = |name: &str| {
@@ -195,7 +195,7 @@ mod tests {
 
     fn verify(changes: &[(&'static str, &str)], body: &[u8], now: u64) -> Result<bool, Unauthorized> {
         let headers = headers(changes);
-        Signed::parse(&headers, body, after(now)).map(|signed| signed.is_signed_by_any(&[key()]))
+        SignedWebhook::parse(&headers, body, after(now)).map(|signed| signed.is_signed_by_any(&[key()]))
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
         ];
         let headers = headers(&others);
         let body = br#"{"email":"test@example.com","username":"test_user"}"#;
-        let signed = Signed::parse(&headers, body, after(1_649_367_553)).unwrap();
+        let signed = SignedWebhook::parse(&headers, body, after(1_649_367_553)).unwrap();
         assert!(signed.is_signed_by_any(&[
             key(),
             SigningKey::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").unwrap()
@@ -283,9 +283,15 @@ mod tests {
         for name in [ID, TIMESTAMP, SIGNATURE] {
             let mut headers = headers(&[]);
             headers.remove(name);
-            assert_eq!(Signed::parse(&headers, BODY, after(SENT_AT)).unwrap_err(), Unauthorized::Headers);
+            assert_eq!(
+                SignedWebhook::parse(&headers, BODY, after(SENT_AT)).unwrap_err(),
+                Unauthorized::Headers
+            );
             headers.insert(name, http::HeaderValue::from_static(""));
-            assert_eq!(Signed::parse(&headers, BODY, after(SENT_AT)).unwrap_err(), Unauthorized::Headers);
+            assert_eq!(
+                SignedWebhook::parse(&headers, BODY, after(SENT_AT)).unwrap_err(),
+                Unauthorized::Headers
+            );
         }
         for timestamp in
             ["soon", "-1614265330", "+1614265330", "1614265330.0", "1e9", " ", "99999999999999999999999"]

@@ -64,11 +64,11 @@ impl From<HandlerError> for Diagnostic {
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "Records")]
-    records: Option<Vec<Object<Origin>>>,
+    records: Option<Vec<Object<Record>>>,
 }
 
 #[derive(Deserialize)]
-struct Origin {
+struct Record {
     #[serde(rename = "eventSource")]
     event_source: Option<String>,
 }

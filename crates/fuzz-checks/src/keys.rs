@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use http::HeaderMap;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
 use privatelink_detach::intake::secrets::SigningSecrets;
-use privatelink_detach::intake::signature::Signed;
+use privatelink_detach::intake::signature::SignedWebhook;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 
@@ -73,7 +73,7 @@ fn check_signing_secrets(text: &str) {
         headers.insert("webhook-id", "msg_1".parse().expect("a header"));
         headers.insert("webhook-timestamp", BEGINS_AT.into());
         headers.insert("webhook-signature", signature.expect("a signature").parse().expect("a header"));
-        let signed = |body| Signed::parse(&headers, body, beginning()).expect("a signed webhook");
+        let signed = |body| SignedWebhook::parse(&headers, body, beginning()).expect("a signed webhook");
         assert!(signed(b"{}").is_signed_by_any(std::slice::from_ref(key)));
         assert!(!signed(b"{ }").is_signed_by_any(std::slice::from_ref(key)));
     }
