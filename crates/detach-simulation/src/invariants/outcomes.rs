@@ -192,7 +192,7 @@ fn has_changed(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later
                 }
             }
     });
-    // The caller's own token is used in the first delivery only: a request that was refused for it is not tried with it
+    // The sender's own token is used in the first delivery only: a request that was refused for it is not tried with it
     // again.
     let is_about_the_token = [earlier, later].iter().any(|event| event.reason().starts_with("Idempoten"));
     is_overdue

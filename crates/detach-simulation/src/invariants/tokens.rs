@@ -26,7 +26,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
             continue;
         }
         if before.is_none() && must_use_callers_token(facts, call) {
-            return breach(Guarantee::Tokens, format!("a Detach at {at} without the caller's token"));
+            return breach(Guarantee::Tokens, format!("a Detach at {at} without the sender's token"));
         }
         if *users.entry(token).or_insert(call.invocation) != call.invocation {
             return breach(Guarantee::Tokens, format!("a Detach at {at} with the token of another delivery"));
@@ -54,7 +54,7 @@ fn is_callers_token(token: &str) -> bool {
     token.split('-').next().is_none_or(|prefix| prefix.len() != 32)
 }
 
-/// The caller's token is used for the first Detach of the first delivery, or for a repetition of that call.
+/// The sender's token is used for the first Detach of the first delivery, or for a repetition of that call.
 fn callers_token(facts: &Facts<'_>, call: &Call<'_>, before: Option<&Call<'_>>) -> Result<(), Breach> {
     let is_repeated = before.is_some_and(|before| {
         before.requested.client_token == call.requested.client_token && is_definite(before) != Some(true)
@@ -67,7 +67,7 @@ fn callers_token(facts: &Facts<'_>, call: &Call<'_>, before: Option<&Call<'_>>) 
         return Ok(());
     }
     let how = format!(
-        "a Detach at {} with the caller's token, not the first of the first delivery",
+        "a Detach at {} with the sender's token, not the first of the first delivery",
         facts.after(call.at)
     );
     breach(Guarantee::Tokens, how)
