@@ -82,13 +82,13 @@ def test_intake_responds_twice_in_one_process(start, intake_environment, event, 
         (
             {"Records": [{"EventSource": "aws:sns", "Sns": {}}]},
             "UnsupportedSource",
-            "the event comes from an unnamed source, not from SQS; put the request into the request queue, or invoke with"
-            " the bare request",
+            "the event comes from an unnamed source, not from SQS; send the request to the request queue, or invoke"
+            " with the bare request",
         ),
         (
             {"Records": [{"eventSource": "aws:sqs", "body": 1}]},
             "UnreadableBatch",
-            "the event has Records that are no SQS messages: line 1, column 49",
+            "the event has Records that are not SQS messages: line 1, column 49",
         ),
     ],
 )
