@@ -21,7 +21,7 @@ mod tokens;
 use std::time::{Duration, Instant};
 
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::CallError;
+use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
 use crate::alibaba::pages::{Page, Turn};
 use crate::alibaba::privatelink::{Action, Call};
 use crate::alibaba::records::{Endpoint, GroupStatus, SecurityGroup};
@@ -222,7 +222,7 @@ impl Detach {
         match (error.kind, error.action) {
             // A page that fails after others makes the whole list unknown.
             (ErrorKind::EndpointNotFound | ErrorKind::Refused, _) if self.reading.is_between_pages() => {
-                self.inconclusive(&error.name, error.kind, error.retry_after, now)
+                self.inconclusive(&error.code, error.kind, error.retry_after, now)
             }
             (ErrorKind::EndpointNotFound, Action::ListSecurityGroups) => {
                 self.reading.listed = Some(GroupList::EndpointNotFound);
@@ -230,11 +230,11 @@ impl Detach {
             }
             // Not found, although its groups were just listed.
             (ErrorKind::EndpointNotFound, _) if self.reading.has_listed_groups() => {
-                self.inconclusive(&error.name, error.kind, error.retry_after, now)
+                self.inconclusive(&error.code, error.kind, error.retry_after, now)
             }
             (ErrorKind::EndpointNotFound, _) => self.on_record(None, now),
             (ErrorKind::Denied | ErrorKind::Refused, _) => refuse(error.into()),
-            (kind, _) => self.inconclusive(&error.name, kind, error.retry_after, now),
+            (kind, _) => self.inconclusive(&error.code, kind, error.retry_after, now),
         }
     }
 
@@ -243,12 +243,12 @@ impl Detach {
     /// Nothing can be concluded: back off and read everything again.
     fn inconclusive(
         &mut self,
-        name: &str,
+        code: &ErrorCode,
         kind: ErrorKind,
         retry_after: Option<Duration>,
         now: Instant,
     ) -> Step {
-        self.evidence.add_error(name, kind, !self.is_last_read);
+        self.evidence.add_error(code, kind, !self.is_last_read);
         let after = self.limits.backoff(self.read_errors, &mut self.rng);
         self.read_errors += 1;
         self.read_again(after.max(retry_after.unwrap_or_default()), true, now)
@@ -256,7 +256,8 @@ impl Detach {
 
     /// The responses contradict each other, or pages of one list do.
     fn contradicted(&mut self, now: Instant) -> Step {
-        self.inconclusive("UnreadableAnswer", ErrorKind::NoResponse, None, now)
+        let code = ErrorCode::NoResponse(NoResponse::UnreadableAnswer);
+        self.inconclusive(&code, ErrorKind::NoResponse, None, now)
     }
 
     fn poll(&mut self, now: Instant) -> Step {

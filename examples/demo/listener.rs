@@ -92,7 +92,7 @@ fn change(event: &Event<'_>) -> Change {
         Event::DryRunPassed { .. } => Change::Other("dry run passed".to_owned()),
         Event::CallFailed { error, wait, .. } => Change::CallFailed {
             is_detach: error.action == Action::Detach,
-            code: error.name.as_str().to_owned(),
+            code: error.code.name().into_owned(),
             wait: *wait,
             retry_after: error.retry_after,
         },

@@ -6,6 +6,7 @@
 //! a status of 5xx, and the two prefixes of credentials. No other part of the code decides, and never the message. Sources:
 //! PrivateLink's own error tables, and for the codes marked "undocumented" what callers of other products report.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Longest error code that is accepted, in characters. Alibaba's longest in this product has 44.
@@ -13,7 +14,7 @@ pub(super) const CODE_LENGTH_MAX: usize = 128;
 
 /// An error code exactly as Alibaba Cloud sent it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Code(String);
+pub struct Code(Cow<'static, str>);
 
 impl Code {
     /// The code, if it looks like one: up to 128 letters, digits, `.`, `_` and `-`.
@@ -21,16 +22,12 @@ impl Code {
     pub fn parse(code: &str) -> Option<Self> {
         let is_code = (1..=CODE_LENGTH_MAX).contains(&code.len())
             && code.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        is_code.then(|| Self(code.to_owned()))
+        is_code.then(|| Self(Cow::Owned(code.to_owned())))
     }
 
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    pub(super) fn into_string(self) -> String {
-        self.0
     }
 }
 
@@ -39,6 +36,9 @@ impl fmt::Display for Code {
         f.write_str(&self.0)
     }
 }
+
+/// The endpoint does not exist in this region; also concluded from a list without it.
+pub const ENDPOINT_NOT_FOUND: Code = Code(Cow::Borrowed("EndpointNotFound"));
 
 /// What an error means, by what the worker does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! A call to Alibaba Cloud that did not succeed: why there is no response, or what the error response says. What a code
 //! means is in [`super::codes`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,11 +23,7 @@ const MESSAGE_LENGTH_MAX: usize = 200;
 pub struct CallError {
     pub action: Action,
     pub kind: ErrorKind,
-    /// Alibaba's code, or this project's name for an error without one: `Timeout`, `ConnectionLost`, `UnreadableAnswer`,
-    /// `Http` and the status, or `NoCredentials` for a call that was not sent.
-    pub name: String,
-    /// Whether [`Self::name`] is Alibaba's.
-    pub is_coded: bool,
+    pub code: ErrorCode,
     /// Alibaba's message, shortened and without our credentials.
     pub message: Option<String>,
     /// The wait that the service requests.
@@ -37,12 +34,39 @@ pub struct CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = match self.kind {
-            ErrorKind::NoCredentials => "was not sent:",
-            _ if self.is_coded => "failed with",
-            _ => "got no readable response:",
+        let verb = match self.code {
+            ErrorCode::Alibaba(_) => "failed with",
+            ErrorCode::NoResponse(_) => "got no readable response:",
+            ErrorCode::NoCredentials => "was not sent:",
         };
-        write!(f, "{} {verb} {}", self.action.name(), self.name)
+        write!(f, "{} {verb} {}", self.action.name(), self.code)
+    }
+}
+
+/// The code of an error: Alibaba's as it was sent, or this project's for an error without one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    Alibaba(Code),
+    NoResponse(NoResponse),
+    /// The call was not sent.
+    NoCredentials,
+}
+
+impl ErrorCode {
+    /// The code in events and logs.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Alibaba(code) => Cow::Borrowed(code.as_str()),
+            Self::NoResponse(why) => why.name(),
+            Self::NoCredentials => Cow::Borrowed("NoCredentials"),
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
     }
 }
 
@@ -61,12 +85,12 @@ pub enum NoResponse {
 impl NoResponse {
     /// This project's name for it, in events and logs.
     #[must_use]
-    pub fn name(self) -> String {
+    pub fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Timeout => "Timeout".to_owned(),
-            Self::ConnectionLost => "ConnectionLost".to_owned(),
-            Self::UnreadableAnswer => "UnreadableAnswer".to_owned(),
-            Self::Status(status) => format!("Http{status}"),
+            Self::Timeout => Cow::Borrowed("Timeout"),
+            Self::ConnectionLost => Cow::Borrowed("ConnectionLost"),
+            Self::UnreadableAnswer => Cow::Borrowed("UnreadableAnswer"),
+            Self::Status(status) => Cow::Owned(format!("Http{status}")),
         }
     }
 }
@@ -76,18 +100,18 @@ impl CallError {
     #[must_use]
     pub fn no_response(action: Action, why: NoResponse) -> Self {
         let kind = if why == NoResponse::Status(429) { ErrorKind::Throttled } else { ErrorKind::NoResponse };
-        Self::uncoded(action, kind, why.name())
+        Self::uncoded(action, kind, ErrorCode::NoResponse(why))
     }
 
     /// A call that was not sent, because there are no credentials. It does not affect an earlier call whose outcome is
     /// unknown.
     #[must_use]
     pub fn not_sent(action: Action) -> Self {
-        Self::uncoded(action, ErrorKind::NoCredentials, "NoCredentials".to_owned())
+        Self::uncoded(action, ErrorKind::NoCredentials, ErrorCode::NoCredentials)
     }
 
-    fn uncoded(action: Action, kind: ErrorKind, name: String) -> Self {
-        Self { action, kind, name, is_coded: false, message: None, retry_after: None, keeps_token: true }
+    fn uncoded(action: Action, kind: ErrorKind, code: ErrorCode) -> Self {
+        Self { action, kind, code, message: None, retry_after: None, keeps_token: true }
     }
 
     /// The error in a response other than 200, and Alibaba's id of the call.
@@ -111,8 +135,7 @@ impl CallError {
         let error = Self {
             action,
             kind,
-            name: code.into_string(),
-            is_coded: true,
+            code: ErrorCode::Alibaba(code),
             message,
             retry_after,
             keeps_token: is_undecided || status >= 500,
@@ -224,6 +247,11 @@ mod tests {
         )
     }
 
+    /// The code of an error that has only its status.
+    fn http(status: u16) -> ErrorCode {
+        ErrorCode::NoResponse(NoResponse::Status(status))
+    }
+
     #[test]
     fn display_names_the_operation_and_the_code() {
         assert_eq!(Code::parse("Throttling.User").unwrap().to_string(), "Throttling.User");
@@ -237,6 +265,10 @@ mod tests {
         assert_eq!(
             text(CallError::not_sent(Action::ListEndpoints)),
             "ListVpcEndpoints was not sent: NoCredentials"
+        );
+        assert_eq!(
+            text(error(502, "")),
+            "DetachSecurityGroupFromVpcEndpoint got no readable response: Http502"
         );
     }
 
@@ -267,7 +299,7 @@ mod tests {
         let (_, api_request_id) = read(r#"{"Code":"EndpointLocked","RequestId":"R-s3\tcret"}"#);
         assert_eq!(api_request_id, None);
         let (error, api_request_id) = read(r#"{"Code":"Invalid.s3cret","RequestId":"R-s3cret"}"#);
-        assert_eq!((error.name.as_str(), error.is_coded, api_request_id), ("Http400", false, None));
+        assert_eq!((error.code, api_request_id), (http(400), None));
     }
 
     #[test]
@@ -330,12 +362,12 @@ mod tests {
             ("NeverSeenBefore", 400, ErrorKind::Refused, renews),
         ] {
             let error = coded(code, status);
+            let alibabas = ErrorCode::Alibaba(Code::parse(code).unwrap());
             assert_eq!(
-                (error.kind, error.keeps_token, error.name.as_str()),
-                (kind, keeps_token, code),
+                (error.kind, error.keeps_token, error.code),
+                (kind, keeps_token, alibabas),
                 "{code} {status}"
             );
-            assert!(error.is_coded);
         }
     }
 
@@ -364,11 +396,10 @@ mod tests {
         ] {
             let error = error(status, body);
             assert_eq!(
-                (error.kind, error.keeps_token, error.is_coded),
-                (ErrorKind::NoResponse, true, false),
+                (error.kind, error.keeps_token, error.code),
+                (ErrorKind::NoResponse, true, http(status)),
                 "{status} {body}"
             );
-            assert_eq!(error.name, format!("Http{status}"));
         }
         assert_eq!(error(429, "slow down").kind, ErrorKind::Throttled);
     }
@@ -377,7 +408,7 @@ mod tests {
     fn code_in_a_redirect_is_no_refusal() {
         for code in ["NeverSeenBefore", "NoPermission", "EndpointNotFound"] {
             let error = coded(code, 302);
-            assert_eq!((error.kind, error.name.as_str()), (ErrorKind::NoResponse, "Http302"), "{code}");
+            assert_eq!((error.kind, error.code), (ErrorKind::NoResponse, http(302)), "{code}");
         }
     }
 
@@ -396,11 +427,11 @@ mod tests {
     fn body_that_is_expensive_to_parse_is_not_read() {
         let attributes = " a='1'".repeat(100_000);
         assert_eq!(
-            error(400, &format!("<Error{attributes}><Code>SystemBusy</Code></Error>")).name,
-            "Http400"
+            error(400, &format!("<Error{attributes}><Code>SystemBusy</Code></Error>")).code,
+            http(400)
         );
         let nodes = "<a/>".repeat(1000);
-        assert_eq!(error(400, &format!("<Error>{nodes}<Code>SystemBusy</Code></Error>")).name, "Http400");
+        assert_eq!(error(400, &format!("<Error>{nodes}<Code>SystemBusy</Code></Error>")).code, http(400));
     }
 
     #[test]

@@ -292,7 +292,7 @@ mod tests {
         for call in [detach(false), Call::ListEndpoints { next_token: None }] {
             assert_eq!(read(&call, 400).result.unwrap_err().kind, ErrorKind::DryRunOperation, "{call:?}");
         }
-        assert_eq!(read(&detach(true), 302).result.unwrap_err().name, "Http302");
+        assert_eq!(read(&detach(true), 302).result.unwrap_err().code.name(), "Http302");
         let accepted = read(&detach(true), 200);
         assert_eq!(
             accepted.result,

@@ -100,9 +100,9 @@ impl Reason {
         let endpoint = evidence.endpoint_status.as_ref().map_or("never read", |status| status.as_str());
         let error = evidence.error_last.as_ref().map_or_else(
             || "none".to_owned(),
-            |(name, _)| {
-                let row = codes::row(name);
-                if row.is_retried() { format!("{name} ({})", row.meaning) } else { name.clone() }
+            |(code, _)| {
+                let row = codes::row(&code.name());
+                if row.is_retried() { format!("{code} ({})", row.meaning) } else { code.to_string() }
             },
         );
         let message = format!(

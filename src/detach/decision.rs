@@ -8,8 +8,8 @@ use super::assessment::{
     Assessment, Change, Contradiction, GroupList, Observation, Others, Presence, assess,
 };
 use super::{AcceptedDetach, Detach, Outcome, ReasonCode, Refusal, Step, call_now, refuse};
-use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::CallError;
+use crate::alibaba::codes::{self, ErrorKind};
+use crate::alibaba::error::{CallError, ErrorCode};
 use crate::alibaba::privatelink::{Action, Call};
 use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, GroupStatus};
 
@@ -33,7 +33,8 @@ impl Detach {
         let assessment = assess(observation);
         match assessment {
             Assessment::Inconclusive(Contradiction::NotFoundButRecorded) => {
-                return self.inconclusive("EndpointNotFound", ErrorKind::EndpointNotFound, None, now);
+                let code = ErrorCode::Alibaba(codes::ENDPOINT_NOT_FOUND);
+                return self.inconclusive(&code, ErrorKind::EndpointNotFound, None, now);
             }
             Assessment::Inconclusive(Contradiction::GroupsWithoutRecord | Contradiction::NoStatus) => {
                 return self.contradicted(now);
@@ -42,7 +43,7 @@ impl Detach {
                 return Step::Finish(Outcome::EndpointGone);
             }
             Assessment::EndpointMissing => {
-                let code = ReasonCode::from_alibaba("EndpointNotFound".to_owned());
+                let code = ReasonCode::from_alibaba(codes::ENDPOINT_NOT_FOUND.as_str());
                 return refuse(Refusal::by_check(code, Some(Action::ListEndpoints)));
             }
             Assessment::Detached => {
@@ -183,7 +184,7 @@ impl Detach {
         if !error.keeps_token {
             self.tokens.renew();
         }
-        self.evidence.add_error(&error.name, error.kind, true);
+        self.evidence.add_error(&error.code, error.kind, true);
         let after = self.limits.backoff(self.write_errors, &mut self.rng);
         let after = after.max(error.retry_after.unwrap_or_default());
         self.write_errors += 1;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::error::ErrorCode;
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::records::EndpointStatus;
 
@@ -33,8 +34,8 @@ pub struct Evidence {
     pub read_calls: u32,
     /// Errors that were followed by another attempt, by code.
     pub retries: BTreeMap<String, u32>,
-    /// The latest error's name and kind.
-    pub error_last: Option<(String, ErrorKind)>,
+    /// The latest error.
+    pub error_last: Option<(ErrorCode, ErrorKind)>,
     detach_request_ids: Vec<String>,
     read_request_ids: Vec<String>,
 }
@@ -66,11 +67,11 @@ impl Evidence {
         }
     }
 
-    pub(super) fn add_error(&mut self, name: &str, kind: ErrorKind, is_retried: bool) {
+    pub(super) fn add_error(&mut self, code: &ErrorCode, kind: ErrorKind, is_retried: bool) {
         if is_retried {
-            *self.retries.entry(name.to_owned()).or_default() += 1;
+            *self.retries.entry(code.name().into_owned()).or_default() += 1;
         }
-        self.error_last = Some((name.to_owned(), kind));
+        self.error_last = Some((code.clone(), kind));
     }
 
     /// A new read begins: only the ids of the read that confirms the detach are shown.

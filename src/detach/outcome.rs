@@ -51,7 +51,7 @@ impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
         Self {
             is_denial: error.kind == ErrorKind::Denied,
-            code: ReasonCode::from_alibaba(error.name),
+            code: ReasonCode::from_alibaba(&error.code.name()),
             action: Some(error.action),
             message: error.message,
         }
@@ -92,11 +92,11 @@ pub enum ReasonCode {
 
 impl ReasonCode {
     #[must_use]
-    pub fn from_alibaba(code: String) -> Self {
-        match code.as_str() {
+    pub fn from_alibaba(code: &str) -> Self {
+        match code {
             "EndpointMustContainSecurityGroup" => Self::EndpointMustContainSecurityGroup,
             "FinancialLocked" => Self::FinancialLocked,
-            _ => Self::Alibaba(code),
+            _ => Self::Alibaba(code.to_owned()),
         }
     }
 

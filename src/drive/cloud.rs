@@ -152,11 +152,13 @@ impl<T: Transport> Cloud<T> {
                 if let Some(problem) = self.client.credential_problem()
                     && run.alarms.raise_credentials()
                 {
-                    attempt.observer.alert(&Alert::Credentials { problem: &problem, code: &error.name });
+                    attempt
+                        .observer
+                        .alert(&Alert::Credentials { problem: &problem, code: &error.code.name() });
                 }
             }
             ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => {
-                attempt.observer.alert(&Alert::Clock { code: &error.name });
+                attempt.observer.alert(&Alert::Clock { code: &error.code.name() });
             }
             _ => {}
         }

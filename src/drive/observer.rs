@@ -125,7 +125,7 @@ impl Observer for Log {
             }
             Event::CallFailed { error, api_request_id, wait } => info!(
                 action = error.action.name(),
-                code = error.name.as_str(),
+                code = &*error.code.name(),
                 wait_ms = wait.map(milliseconds),
                 retry_after_ms = error.retry_after.map(milliseconds),
                 api_request_id,

@@ -9,7 +9,7 @@ use http::Request;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::CredentialsSource;
-use privatelink_detach::alibaba::error::NoResponse;
+use privatelink_detach::alibaba::error::{ErrorCode, NoResponse};
 use privatelink_detach::alibaba::privatelink::{Call, Target};
 use privatelink_detach::alibaba::records::{EndpointStatus, GroupStatus};
 use privatelink_detach::alibaba::response::{CallResult, Response};
@@ -108,9 +108,10 @@ fn check_result(result: &CallResult, call: &Call, response: &http::Response<Byte
             check_response(parsed, result.api_request_id.as_deref(), body);
         }
         Err(error) if status == 200 => {
-            let unreadable = (ErrorKind::NoResponse, "UnreadableAnswer", false, true, None);
-            let actual = (error.kind, &*error.name, error.is_coded, error.keeps_token, error.retry_after);
-            assert_eq!(actual, unreadable);
+            let unreadable = ErrorCode::NoResponse(NoResponse::UnreadableAnswer);
+            let expected = (ErrorKind::NoResponse, &unreadable, true, None);
+            let actual = (error.kind, &error.code, error.keeps_token, error.retry_after);
+            assert_eq!(actual, expected);
         }
         Err(error) => {
             assert_eq!(error.action, call.action());

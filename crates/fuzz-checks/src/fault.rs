@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use privatelink_detach::alibaba::codes::{Code, ErrorKind};
 use privatelink_detach::alibaba::credentials::Credentials;
-use privatelink_detach::alibaba::error::CallError;
+use privatelink_detach::alibaba::error::{CallError, ErrorCode, NoResponse};
 use privatelink_detach::alibaba::privatelink::Action;
 
 use crate::memory::{Bound, bounded};
@@ -29,38 +29,41 @@ pub(crate) fn keys() -> Credentials {
 
 pub(crate) fn check(input: &[u8]) {
     let credentials = keys();
-    let mut names = Vec::new();
+    let mut coded = Vec::new();
     for status in STATUSES {
         let (error, api_request_id) = bounded(&MEMORY, input.len(), || {
             CallError::read(Action::Detach, status, input, None, |message| credentials.redact(message))
         });
         check_error(&error, status, input);
         check_api_request_id(api_request_id.as_deref());
-        if error.is_coded {
-            names.push((error.name, error.message));
-        } else {
-            assert_eq!(error.name, format!("Http{status}"));
+        match error.code {
+            ErrorCode::Alibaba(code) => coded.push((code, error.message)),
+            other => assert_eq!(other, ErrorCode::NoResponse(NoResponse::Status(status))),
         }
     }
-    let (first, others) = (names.first(), names.get(1..).unwrap_or_default());
+    let (first, others) = (coded.first(), coded.get(1..).unwrap_or_default());
     assert!(
-        first.is_none() || names.len() == STATUSES.len() - 1,
-        "the code of an error depends on its status: {names:?}"
+        first.is_none() || coded.len() == STATUSES.len() - 1,
+        "the code of an error depends on its status: {coded:?}"
     );
     assert!(
         others.iter().all(|other| Some(other) == first),
-        "the code or message of an error depends on its status: {names:?}"
+        "the code or message of an error depends on its status: {coded:?}"
     );
 }
 
 /// Checks the error of any response that is not a success.
 pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
-    let is = |name: &str| error.is_coded && error.name == name;
-    let family = |name: &str| error.is_coded && error.name.starts_with(name);
-    assert!(Code::parse(&error.name).is_some(), "{error:?}");
-    assert_without(&error.name, &KEYS);
+    let code = match &error.code {
+        ErrorCode::Alibaba(code) => Some(code.as_str()),
+        ErrorCode::NoResponse(_) | ErrorCode::NoCredentials => None,
+    };
+    let is = |name: &str| code == Some(name);
+    let family = |name: &str| code.is_some_and(|code| code.starts_with(name));
+    assert!(Code::parse(&error.code.name()).is_some(), "{error:?}");
+    assert_without(&error.code.name(), &KEYS);
     assert!(error.retry_after.is_none_or(|wait| !wait.is_zero() && wait <= RETRY_AFTER_MAX), "{error:?}");
-    if error.is_coded {
+    if code.is_some() {
         assert!((400..600).contains(&status), "{status} is not an error of the service: {error:?}");
         assert!(body.len() <= 16 * 1024, "a body of {} bytes was parsed for a code", body.len());
         assert!(status < 500 || error.keeps_token, "{error:?}");
@@ -74,9 +77,9 @@ pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
     assert_eq!(error.kind == ErrorKind::DryRunOperation, is("DryRunOperation"), "{error:?}");
     match error.kind {
         ErrorKind::Denied => assert!(is("NoPermission") || family("Forbidden."), "{error:?}"),
-        ErrorKind::Refused => assert!(error.is_coded && status < 500 && status != 429, "{error:?}"),
+        ErrorKind::Refused => assert!(code.is_some() && status < 500 && status != 429, "{error:?}"),
         ErrorKind::Credentials => {
-            assert!(error.is_coded && !family("Throttling"), "{error:?}");
+            assert!(code.is_some() && !family("Throttling"), "{error:?}");
         }
         ErrorKind::NoCredentials => panic!("the call had credentials: {error:?}"),
         _ => {}

@@ -190,7 +190,7 @@ fn rejected(coded: Coded) -> CredentialError {
 }
 
 fn no_response(why: NoResponse) -> ExchangeError {
-    let code = why.name();
+    let code = why.name().into_owned();
     ExchangeError::Other(CredentialError {
         problem: format!("{} got no usable response: {code}", sts::ACTION),
         advice: advice::WAIT,
@@ -201,7 +201,7 @@ fn no_response(why: NoResponse) -> ExchangeError {
 
 fn unreadable(call: &str) -> CredentialError {
     CredentialError {
-        code: NoResponse::UnreadableAnswer.name(),
+        code: NoResponse::UnreadableAnswer.name().into_owned(),
         problem: format!("the response to {call} has no usable content"),
         advice: advice::UNREADABLE,
         is_transient: true,

@@ -200,7 +200,7 @@ impl<T> Drop for PendingRead<'_, T> {
     fn drop(&mut self) {
         if !self.is_complete {
             let canceled = CredentialError {
-                code: NoResponse::Timeout.name(),
+                code: NoResponse::Timeout.name().into_owned(),
                 problem: "the read took too long".to_owned(),
                 advice: advice::WAIT,
                 is_transient: true,
