@@ -131,23 +131,6 @@ impl AwsError {
     }
 }
 
-/// An error of an AWS client with its sources, on one line and without the raw response, for the log line where the
-/// error is handled.
-#[must_use]
-pub fn cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        // Some errors repeat their source's text.
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

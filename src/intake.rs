@@ -26,11 +26,11 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::{error, info, info_span, warn};
 
-use crate::aws;
 use crate::clock::Clock;
 use crate::config::IntakeConfig;
 use crate::lambda::{self, Invocation};
 use crate::request::{RequestId, Rules, Trigger};
+use crate::telemetry;
 use http::{HttpCall, HttpResponse};
 use payload::{Payload, RequestEvent, UnsupportedPayload};
 use response::HttpError;
@@ -80,7 +80,7 @@ impl From<IntakeError> for Diagnostic {
             IntakeError::InvalidEvent(_) => "InvalidEvent",
             IntakeError::QueueUnavailable { .. } => "QueueUnavailable",
         };
-        Self { error_type: error_type.to_owned(), error_message: aws::cause(&error) }
+        Self { error_type: error_type.to_owned(), error_message: telemetry::cause(&error) }
     }
 }
 
@@ -251,7 +251,7 @@ impl Intake {
                     &mut enqueued.accepted
                 }
                 Err(error) => {
-                    span.in_scope(|| error!("not accepted: {}", aws::cause(&error)));
+                    span.in_scope(|| error!("not accepted: {}", telemetry::cause(&error)));
                     &mut enqueued.send_again
                 }
             };

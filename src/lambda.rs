@@ -8,7 +8,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::{Instrument, error, info_span};
 
-use crate::aws;
 use crate::clock::Clock;
 use crate::config::{self, ConfigError};
 use crate::telemetry;
@@ -57,7 +56,7 @@ where
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("the function cannot continue: {}", aws::cause(&*error));
+            error!("the function cannot continue: {}", telemetry::cause(&*error));
             ExitCode::FAILURE
         }
     }
@@ -93,5 +92,5 @@ pub async fn traced<T, E: std::error::Error>(
         xray_trace_id = invocation.xray_trace_id
     );
     let result = work.instrument(span.clone()).await;
-    result.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {}", aws::cause(error))))
+    result.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {}", telemetry::cause(error))))
 }

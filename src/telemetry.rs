@@ -70,6 +70,23 @@ pub fn start(level: Level) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
+/// An error with its sources, on one line, for the log line where the error is handled. It contains their texts and never
+/// a raw response.
+#[must_use]
+pub fn cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        // Some errors repeat their source's text.
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}
+
 /// Logs one panic as one line.
 pub fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let message: String =

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use tracing::{debug, error};
 
 use super::signature::{SecretError, SigningKey};
-use crate::aws;
 use crate::clock::{Clock, is_past};
+use crate::telemetry;
 
 /// How long a list stays in use before it is read again: a secret that was removed from the list is accepted so much
 /// longer.
@@ -104,7 +104,7 @@ impl SigningSecrets {
                 cache.record_success(keys, clock.wall());
             }
             Err(error) => {
-                error!("the signing secrets cannot be read: {}", aws::cause(&error));
+                error!("the signing secrets cannot be read: {}", telemetry::cause(&error));
                 cache.record_failure(clock.wall());
             }
         }
@@ -317,6 +317,6 @@ mod tests {
     #[test]
     fn logged_chain_of_a_failed_read_names_its_cause() {
         let error = ReadError::Aws("connection refused".into());
-        assert_eq!(aws::cause(&error), "GetSecretValue failed: connection refused");
+        assert_eq!(telemetry::cause(&error), "GetSecretValue failed: connection refused");
     }
 }

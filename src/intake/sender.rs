@@ -11,12 +11,10 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::aws::{
-    self,
-    sqs::{BATCH_ENTRIES_MAX, QueueError},
-};
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError};
 use crate::clock::Clock;
 use crate::request::Trigger;
+use crate::telemetry;
 
 /// Maximum number of calls that contain one entry. The SDK already retries a call that fails as a whole; it does not retry
 /// an entry that fails in a successful call.
@@ -91,7 +89,7 @@ impl Sender {
             let mut batch = Batch::new(chunk.len());
             let sent = self.send_batch(chunk, &mut batch, until, clock).await;
             if let Err(error) = sent {
-                warn!("the request queue is unavailable: {}", aws::cause(&error));
+                warn!("the request queue is unavailable: {}", telemetry::cause(&error));
                 batch.record_failed_call(error);
                 results.extend(batch.into_results());
                 break;
@@ -238,7 +236,7 @@ mod tests {
     }
 
     fn results(batch: Batch) -> Vec<Result<(), String>> {
-        batch.into_results().map(|result| result.map_err(|error| aws::cause(&error))).collect()
+        batch.into_results().map(|result| result.map_err(|error| telemetry::cause(&error))).collect()
     }
 
     #[test]

@@ -7,8 +7,8 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::aws;
 use crate::completion::{Completion, SOURCE};
+use crate::telemetry;
 
 /// An event was not published, or it is unknown whether it was.
 #[derive(Debug, Error)]
@@ -79,7 +79,7 @@ impl EventBridge {
             Err(error) => {
                 warn!(
                     "it is unknown whether the event bus exists; publishing nevertheless: {}",
-                    aws::cause(&error)
+                    telemetry::cause(&error)
                 );
             }
         }

@@ -9,8 +9,8 @@ use super::context::Context;
 use super::queue::{Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::transport::Transport;
-use crate::aws;
 use crate::drive::observer::Event;
+use crate::telemetry;
 
 /// Jitter added to a visibility timeout, as a share of it.
 const JITTER: f64 = 0.2;
@@ -62,7 +62,7 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
             span.in_scope(|| {
                 warn!(
                     "this lane comes back after the queue's own visibility timeout: {}",
-                    aws::cause(&error)
+                    telemetry::cause(&error)
                 );
             });
         }

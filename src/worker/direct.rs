@@ -9,12 +9,12 @@ use super::bus::Bus;
 use super::context::Context;
 use super::received::request_span;
 use crate::alibaba::transport::Transport;
-use crate::aws;
 use crate::completion::{Circumstances, Completion, Detail};
 use crate::detach::{Evidence, Outcome, TimeExpired};
 use crate::drive::observer::Event;
 use crate::drive::{Attempt, Ended, drive};
 use crate::request::{self, DetachRequest, Parsed, RequestId, Trigger};
+use crate::telemetry;
 
 /// A direct invocation has its outcome, but its event could not be published; the caller needs both.
 #[derive(Debug, Error)]
@@ -64,7 +64,7 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
             error!(
                 outcome = outcome.name(),
                 "the completion event was not published: {}",
-                aws::cause(&error)
+                telemetry::cause(&error)
             );
             return Err(Unpublished { outcome: outcome.name() });
         }

@@ -14,9 +14,9 @@ use super::direct::Unpublished;
 use super::queue::{Delivery, Queue, Unidentified};
 use super::{Worker, batch};
 use crate::alibaba::transport::Transport;
-use crate::aws;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};
+use crate::telemetry;
 
 /// Longest name of an event source that an error repeats, in characters, without its `aws:`.
 const EVENT_SOURCE_LENGTH_MAX: usize = 32;
@@ -56,7 +56,7 @@ impl From<HandlerError> for Diagnostic {
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
             HandlerError::UnwritableAnswer(_) => "UnwritableAnswer",
         };
-        Self { error_type: error_type.to_owned(), error_message: aws::cause(&error) }
+        Self { error_type: error_type.to_owned(), error_message: telemetry::cause(&error) }
     }
 }
 

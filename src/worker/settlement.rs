@@ -12,13 +12,13 @@ use super::deferral::Deferral;
 use super::queue::{DeadLetter, Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::transport::Transport;
-use crate::aws;
 use crate::completion::reason::Reason;
 use crate::completion::{Circumstances, Completion};
 use crate::detach::{Evidence, Outcome};
 use crate::drive::observer::Event;
 use crate::drive::{Attempt, Ended, drive};
 use crate::request::{self, DetachRequest, RegionId, RequestId};
+use crate::telemetry;
 
 /// The time that must remain, of the invocation and of the request's deadline, when a request that waited for the
 /// worker's share of the quota begins. Most detaches need less. A detach that began later would be requested by this
@@ -144,7 +144,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             error!(
                 outcome = outcome.name(),
                 "the completion event was not published: {}",
-                aws::cause(&error)
+                telemetry::cause(&error)
             );
             if context.run.clock.wall() < deadline {
                 return Err(self.defer(received, None, "its completion event was not published", context));
@@ -163,7 +163,10 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             self.observer.observe(&completion.detail.request_id, &Event::Completed { outcome, completion });
         }
         if let Err(error) = self.queue.delete(&received.delivery).await {
-            warn!("the message was not deleted; the event source mapping deletes it: {}", aws::cause(&error));
+            warn!(
+                "the message was not deleted; the event source mapping deletes it: {}",
+                telemetry::cause(&error)
+            );
         }
         Ok(())
     }
@@ -185,7 +188,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             reason_message: &reason.message,
         };
         self.queue.send_dead_letter(&dead_letter).await.map_err(|error| {
-            error!(outcome, "the dead-letter copy was not written: {}", aws::cause(&error));
+            error!(outcome, "the dead-letter copy was not written: {}", telemetry::cause(&error));
             self.defer(received, None, "its dead-letter copy was not written", context)
         })
     }
