@@ -97,7 +97,7 @@ impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceV
 }
 
 /// Why a call to AWS failed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 #[error("{code}")]
 pub struct AwsError {
     /// AWS's exact code. Without one: `Http` and the status, `Timeout` or `ConnectionLost` if there was no response,
@@ -107,13 +107,18 @@ pub struct AwsError {
     pub message: Option<String>,
     /// Whether the error can disappear without a change: AWS throttles, fails or is unreachable.
     pub is_transient: bool,
+    /// What happened to the connection, if AWS did not respond.
+    #[source]
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl AwsError {
-    #[must_use]
-    pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+impl<E> From<SdkError<E, HttpResponse>> for AwsError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
         let status = error.raw_response().map(|response| response.status().as_u16());
-        let code = match (error.code(), status, error) {
+        let code = match (error.code(), status, &error) {
             (Some(code), _, _) => code.to_owned(),
             (None, Some(status), _) => format!("Http{status}"),
             (None, None, SdkError::TimeoutError(_)) => "Timeout".to_owned(),
@@ -127,7 +132,10 @@ impl AwsError {
             Some(status) => is_throttled || status >= 500 || status == 200,
             None => !matches!(error, SdkError::ConstructionFailure(_)),
         };
-        Self { code, message: error.message().map(str::to_owned), is_transient }
+        let message = error.message().map(str::to_owned);
+        // The source of a response would repeat its code and message.
+        let cause = if status.is_none() { error.into_source().ok() } else { None };
+        Self { code, message, is_transient, cause }
     }
 }
 
@@ -165,10 +173,12 @@ mod tests {
             (SdkError::dispatch_failure(ConnectorError::io("broken".into())), "ConnectionLost", true),
             (SdkError::construction_failure("no region"), "NotSent", false),
         ] {
-            let aws_error = AwsError::of(&error);
-            assert_eq!((aws_error.code.as_str(), aws_error.is_transient), (code, is_transient), "{error:?}");
+            let has_response = error.raw_response().is_some();
+            let error = AwsError::from(error);
+            assert_eq!((error.code.as_str(), error.is_transient), (code, is_transient), "{error:?}");
+            assert_eq!(error.cause.is_none(), has_response, "{error:?}");
         }
-        assert_eq!(AwsError::of(&response(403, Some("X"))).message.as_deref(), Some("words"));
+        assert_eq!(AwsError::from(response(403, Some("X"))).message.as_deref(), Some("words"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl<T: Transport> Client<T> {
 
     /// Reads the credentials before the first call needs them. After an error the client is usable: calls read them
     /// again.
-    pub async fn prepare(&self, clock: &Clock) -> Result<(), CredentialError> {
+    pub async fn prepare(&self, clock: &Clock) -> Result<(), Rc<CredentialError>> {
         self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
     }
 
@@ -146,7 +146,7 @@ impl<T: Transport> Client<T> {
         &self,
         until: Instant,
         clock: &Clock,
-    ) -> Result<Rc<Credentials>, CredentialError> {
+    ) -> Result<Rc<Credentials>, Rc<CredentialError>> {
         match clock.by(until, self.credentials.current(clock)).await {
             Some(current) => current,
             None => self.credentials.cached(clock.wall()),

@@ -13,6 +13,6 @@ mod source;
 
 pub use super::access_key::{Credentials, is_one_word};
 pub use advice::{ADVICE, Advice};
-pub use error::{CredentialError, CredentialProblem};
+pub use error::{CredentialError, CredentialProblem, UnusableSecret};
 pub use oidc::OidcConfig;
 pub use source::{CredentialsConfig, CredentialsSource, Refreshed};

@@ -13,7 +13,6 @@ use super::throttled_regions::ThrottledRegions;
 use super::time_budget::Run;
 use crate::alibaba::client::Client;
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::credentials::CredentialError;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Call, Target};
 use crate::alibaba::response::CallResult;
@@ -66,10 +65,10 @@ impl<T: Transport> Cloud<T> {
             }
         };
         let (credentials, ()) = futures_util::future::join(self.client.prepare(clock), connected).await;
-        if let Err(CredentialError { code, .. }) = credentials
+        if let Err(error) = credentials
             && let Some(problem) = self.client.credential_problem()
         {
-            observer.alert(&Alert::Credentials { problem: &problem, code: &code });
+            observer.alert(&Alert::Credentials { problem: &problem, code: &error.code() });
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::alibaba::credentials::{CredentialError, CredentialProblem};
+use crate::alibaba::credentials::CredentialProblem;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::records::EndpointStatus;
@@ -14,6 +14,7 @@ use crate::completion::Completion;
 use crate::detach::assessment::Presence;
 use crate::detach::{Evidence, Outcome, ReasonCode};
 use crate::request::{RegionId, RequestId, Subject, Trigger};
+use crate::telemetry;
 
 /// One change of a request's state.
 #[derive(Debug)]
@@ -141,11 +142,11 @@ impl Observer for Log {
     fn alert(&self, alert: &Alert<'_>) {
         match alert {
             Alert::Credentials { problem: CredentialProblem::Unavailable(unavailable), .. } => {
-                let CredentialError { code, problem, advice, .. } = unavailable;
+                let cause = telemetry::cause(&**unavailable);
                 error!(
-                    code,
-                    advice,
-                    "the worker has no credentials for Alibaba Cloud: {problem}; requests wait until their deadline"
+                    code = &*unavailable.code(),
+                    advice = unavailable.advice(),
+                    "the worker has no credentials for Alibaba Cloud: {cause}; requests wait until their deadline"
                 );
             }
             Alert::Credentials { problem: CredentialProblem::Refused { advice }, code } => error!(

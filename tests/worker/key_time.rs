@@ -188,7 +188,7 @@ async fn canceled_read_counts_as_failed() {
     let Some(CredentialProblem::Unavailable(error)) = caller.client.credential_problem() else {
         panic!("no credentials were read")
     };
-    assert_eq!((error.code.as_str(), error.is_transient), ("Timeout", true));
+    assert_eq!((&*error.code(), error.is_transient()), ("Timeout", true));
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,8 +48,8 @@ fn check_credentials(text: &str) {
                 "the secret is not a JSON object with the strings access_key_id and access_key_secret",
                 "the secret has a value that is empty or has spaces, line ends or characters beyond ASCII",
             ];
-            assert!(problems.contains(&&*error.problem), "{error:?}");
-            assert_eq!((&*error.code, error.is_transient), ("SecretUnusable", false));
+            assert!(problems.contains(&&*error.to_string()), "{error:?}");
+            assert_eq!((&*error.code(), error.is_transient()), ("SecretUnusable", false));
             assert!(source.problem().is_some(), "the operator is alerted");
         }
     }

@@ -59,12 +59,13 @@ pub(crate) fn check(input: &[u8]) {
         }
         Err(error) => {
             // At most 200 characters of the service's message, and a code of at most 128 in this project's sentence.
-            assert_tame(&error.problem, 400);
-            assert!(Code::parse(&error.code).is_some(), "{error:?}");
+            let text = error.to_string();
+            assert_tame(&text, 400);
+            assert!(Code::parse(&error.code()).is_some(), "{error:?}");
             let pieces = WEB_IDENTITY_TOKEN.split('.').map(|part| &part[..TOKEN_PIECE_MIN]);
-            assert_without(&error.problem, &pieces.collect::<Vec<_>>());
+            assert_without(&text, &pieces.collect::<Vec<_>>());
             // Only an error with a code can be permanent.
-            assert!(error.is_transient || (400..500).contains(&status), "{status}: {error:?}");
+            assert!(error.is_transient() || (400..500).contains(&status), "{status}: {error:?}");
         }
     }
 }

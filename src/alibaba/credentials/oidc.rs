@@ -21,7 +21,6 @@ use crate::alibaba::service_clock::{self, ServiceClock};
 use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{self, AssumeRoleWithOidc, POLICY_LENGTH_MAX, SESSION_LIFETIME};
 use crate::alibaba::transport::Transport;
-use crate::aws::AwsError;
 use crate::clock::Clock;
 use crate::clock::calendar;
 use crate::request::RegionId;
@@ -101,24 +100,22 @@ impl<T: Transport> Oidc<T> {
         let call = self.aws.get_web_identity_token().audience(&self.config.audience);
         let call = call.signing_algorithm(TOKEN_ALGORITHM).duration_seconds(TOKEN_LIFETIME_SECONDS);
         let response = call.send().await;
-        let response = response.map_err(|error| {
-            CredentialError::from_aws(advice::GET_WEB_IDENTITY_TOKEN, AwsError::of(&error))
-        })?;
-        response.web_identity_token.ok_or_else(|| unreadable(advice::GET_WEB_IDENTITY_TOKEN))
+        let call = advice::GET_WEB_IDENTITY_TOKEN;
+        let response = response.map_err(|error| CredentialError::Aws { call, error: error.into() })?;
+        response.web_identity_token.ok_or(CredentialError::NoContent { call })
     }
 
     /// The role session for a token, requested again if the first response has corrected the clock.
     async fn session(&self, token: &str, clock: &Clock) -> Result<Cached, CredentialError> {
-        let session = match self.assume_role(token, clock).await {
-            Err(ExchangeError::Clock(_)) => self.assume_role(token, clock).await,
+        match self.assume_role(token, clock).await {
+            Err(CredentialError::Rejected { kind: ErrorKind::Clock, .. }) => {
+                self.assume_role(token, clock).await
+            }
             session => session,
-        };
-        session.map_err(|error| match error {
-            ExchangeError::Clock(error) | ExchangeError::Other(error) => error,
-        })
+        }
     }
 
-    async fn assume_role(&self, token: &str, clock: &Clock) -> Result<Cached, ExchangeError> {
+    async fn assume_role(&self, token: &str, clock: &Clock) -> Result<Cached, CredentialError> {
         let call = AssumeRoleWithOidc {
             role_arn: &self.config.role_arn,
             oidc_provider_arn: &self.config.oidc_provider_arn,
@@ -128,7 +125,8 @@ impl<T: Transport> Oidc<T> {
         };
         let began = clock.wall();
         let request = sts::request(&self.config.sts_url, &call, self.service_clock.at(began));
-        let response = self.transport.send(request, EXCHANGE_TIMEOUT).await.map_err(no_response)?;
+        let response =
+            self.transport.send(request, EXCHANGE_TIMEOUT).await.map_err(CredentialError::NoResponse)?;
         let status = response.status().as_u16();
         if status == 200 {
             // The remaining lifetime is measured by the service's clock: the function's may be wrong.
@@ -139,25 +137,17 @@ impl<T: Transport> Oidc<T> {
                 let is_usable = session.credentials.can_be_sent() && lifetime >= SESSION_LIFETIME_MIN;
                 is_usable.then(|| Cached::session(session.credentials, began, lifetime))
             });
-            return session.ok_or_else(|| ExchangeError::Other(unreadable(sts::ACTION)));
+            return session.ok_or(CredentialError::NoContent { call: sts::ACTION });
         }
         let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
-        let Some(coded) = coded else {
-            return Err(no_response(NoResponse::Status(status)));
+        let Some(Coded { code, kind, message }) = coded else {
+            return Err(CredentialError::NoResponse(NoResponse::Status(status)));
         };
-        if coded.kind == ErrorKind::Clock {
+        if kind == ErrorKind::Clock {
             self.service_clock.correct(began, response.headers());
-            return Err(ExchangeError::Clock(rejected(coded)));
         }
-        Err(ExchangeError::Other(rejected(coded)))
+        Err(CredentialError::Rejected { code, kind, message })
     }
-}
-
-/// Why an exchange returned no session.
-enum ExchangeError {
-    /// Alibaba Cloud rejected the timestamp; the service clock is corrected if the response had a date.
-    Clock(CredentialError),
-    Other(CredentialError),
 }
 
 /// A message without the token, its parts, and any truncated part.
@@ -174,38 +164,6 @@ fn without_token(message: &str, token: &str) -> String {
         }
     }
     message
-}
-
-fn rejected(coded: Coded) -> CredentialError {
-    let code = coded.code.as_str().to_owned();
-    let message = coded.message.map_or(String::new(), |message| format!(": {message}"));
-    let is_transient =
-        matches!(coded.kind, ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::NonceUsed);
-    CredentialError {
-        problem: format!("{} failed with {code}{message}", sts::ACTION),
-        advice: if is_transient { advice::WAIT } else { advice::of(sts::ACTION, &code) },
-        is_transient,
-        code,
-    }
-}
-
-fn no_response(why: NoResponse) -> ExchangeError {
-    let code = why.name().into_owned();
-    ExchangeError::Other(CredentialError {
-        problem: format!("{} got no usable response: {code}", sts::ACTION),
-        advice: advice::WAIT,
-        is_transient: true,
-        code,
-    })
-}
-
-fn unreadable(call: &str) -> CredentialError {
-    CredentialError {
-        code: NoResponse::UnreadableAnswer.name().into_owned(),
-        problem: format!("the response to {call} has no usable content"),
-        advice: advice::UNREADABLE,
-        is_transient: true,
-    }
 }
 
 /// A policy that limits the session to the worker's API calls in the allowed regions; `None` if it is too long.
@@ -330,7 +288,7 @@ mod tests {
 
         let transport = canned(&[(400, date, expired), (400, date, expired), (400, date, expired)]);
         let error = exchange(&transport).await.unwrap_err();
-        assert_eq!((transport.sent.borrow().len(), error.code.as_str()), (2, "InvalidTimeStamp.Expired"));
+        assert_eq!((transport.sent.borrow().len(), error.code()), (2, "InvalidTimeStamp.Expired".into()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -345,7 +303,7 @@ mod tests {
             for part in [header, claims, signature] {
                 assert!(!format!("{error:?}").contains(&part[..TOKEN_PIECE_MIN]), "{error:?}");
             }
-            assert!(error.problem.contains("[redacted]") && !error.is_transient, "{error:?}");
+            assert!(error.to_string().contains("[redacted]") && !error.is_transient(), "{error:?}");
         }
     }
 
@@ -369,11 +327,11 @@ mod tests {
             (400, r#"{"Code":"SignatureNonceUsed"}"#, "SignatureNonceUsed"),
         ] {
             let error = exchange(&canned(&[(status, date, body)])).await.unwrap_err();
-            assert_eq!((error.code.as_str(), error.is_transient), (name, true), "{body}");
+            assert_eq!((error.code(), error.is_transient()), (name.into(), true), "{body}");
             assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
         }
         let error = exchange(&canned(&[(404, date, code)])).await.unwrap_err();
-        assert_eq!((error.code.as_str(), error.is_transient), ("EntityNotExist.Role", false));
+        assert_eq!((error.code(), error.is_transient()), ("EntityNotExist.Role".into(), false));
     }
 
     fn regions(count: usize) -> BTreeSet<RegionId> {

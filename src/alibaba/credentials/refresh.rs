@@ -118,13 +118,13 @@ impl Standing {
 struct Streak {
     length: u32,
     /// The error of the last read, if it failed.
-    error: Option<CredentialError>,
+    error: Option<Rc<CredentialError>>,
 }
 
 impl Streak {
     fn fail(&mut self, error: CredentialError) {
         self.length = self.length.saturating_add(1);
-        self.error = Some(error);
+        self.error = Some(Rc::new(error));
     }
 
     /// A read replaced refused credentials. It ends a streak of failures.
@@ -172,17 +172,12 @@ impl Refresh {
 
     /// The credentials to sign with. Refused ones stay in use until a read replaces them: they may be enabled again,
     /// and the refusal may concern one region of many.
-    pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, CredentialError> {
+    pub(super) fn credentials(&self, now: SystemTime) -> Result<Rc<Credentials>, Rc<CredentialError>> {
         let valid = self.current.as_ref().filter(|(cached, _)| !cached.has_ended(now));
         match (valid, &self.streak.error) {
             (Some((cached, _)), _) => Ok(Rc::clone(&cached.credentials)),
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Err(CredentialError {
-                code: "NotRead".to_owned(),
-                problem: "the first read has not finished".to_owned(),
-                advice: "wait",
-                is_transient: true,
-            }),
+            (None, Some(error)) => Err(Rc::clone(error)),
+            (None, None) => Err(Rc::new(CredentialError::NotRead)),
         }
     }
 
@@ -222,8 +217,8 @@ impl Refresh {
     /// What an operator must fix; `advice` is for refused credentials.
     pub(super) fn problem(&self, advice: &'static str) -> Option<CredentialProblem> {
         match (&self.streak.error, &self.current) {
-            (Some(error), _) if !error.is_transient || self.streak.length >= TRANSIENT_MAX => {
-                Some(CredentialProblem::Unavailable(error.clone()))
+            (Some(error), _) if !error.is_transient() || self.streak.length >= TRANSIENT_MAX => {
+                Some(CredentialProblem::Unavailable(Rc::clone(error)))
             }
             (None, Some((_, standing)))
                 if standing.needs_replacement() && self.streak.length > standing.replacements_max() =>
@@ -248,6 +243,7 @@ impl Refresh {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alibaba::credentials::UnusableSecret;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
@@ -266,8 +262,15 @@ mod tests {
     }
 
     fn failure(is_transient: bool) -> CredentialError {
-        let (code, problem) = ("Code".to_owned(), "problem".to_owned());
-        CredentialError { code, problem, advice: "advice", is_transient }
+        if is_transient { CredentialError::Canceled } else { UnusableSecret::NoText.into() }
+    }
+
+    /// The advice of refused credentials, or the code of the error that is a problem.
+    fn problem_of(refresh: &Refresh) -> Option<String> {
+        Some(match refresh.problem("advice")? {
+            CredentialProblem::Unavailable(error) => error.code().into_owned(),
+            CredentialProblem::Refused { advice } => advice.to_owned(),
+        })
     }
 
     fn recorded(result: Result<Cached, CredentialError>, seconds: u64) -> Refresh {
@@ -306,7 +309,7 @@ mod tests {
         let mut refresh = recorded(Ok(session(0, 3600)), 0);
         refresh.record(Err(failure(false)), at(3300));
         assert!(refresh.credentials(at(3599)).is_ok());
-        assert_eq!(refresh.credentials(at(3600)).unwrap_err(), failure(false));
+        assert_eq!(refresh.credentials(at(3600)).unwrap_err().code(), failure(false).code());
         refresh.record(Ok(session(3400, 3600)), at(3400));
         assert!(refresh.credentials(at(6999)).is_ok() && refresh.problem("").is_none());
     }
@@ -411,7 +414,7 @@ mod tests {
         }
         refresh.record(Ok(session(15, 3600)), at(15));
         refresh.record(Err(failure(true)), at(3315));
-        assert_eq!(refresh.problem(""), None, "the first of its streak");
+        assert_eq!(problem_of(&refresh), None, "the first of its streak");
         // After a refusal it is followed by a pause of one second.
         let mut refresh = recorded(Ok(permanent("a")), 0);
         refuse(&mut refresh, 1);
@@ -433,7 +436,7 @@ mod tests {
         assert!(refresh.is_due(at(2)) && refresh.unrefused(at(2)).is_some());
         refresh.record(Ok(permanent("a")), at(2));
         refuse(&mut refresh, 86_400);
-        assert_eq!(refresh.problem(""), None);
+        assert_eq!(problem_of(&refresh), None);
     }
 
     #[test]
@@ -474,33 +477,32 @@ mod tests {
 
     #[test]
     fn transient_error_is_a_problem_only_when_it_repeats() {
-        let expected = Some(CredentialProblem::Unavailable(failure(false)));
-        assert_eq!(recorded(Err(failure(false)), 0).problem(""), expected);
+        assert_eq!(problem_of(&recorded(Err(failure(false)), 0)).as_deref(), Some("SecretUnusable"));
         let mut refresh = recorded(Err(failure(true)), 0);
-        assert_eq!(refresh.problem(""), None);
+        assert_eq!(problem_of(&refresh), None);
         refresh.record(Err(failure(true)), at(1));
-        assert_eq!(refresh.problem(""), Some(CredentialProblem::Unavailable(failure(true))));
+        assert_eq!(problem_of(&refresh).as_deref(), Some("Timeout"));
         refresh.record(Ok(permanent("a")), at(3));
-        assert_eq!(refresh.problem(""), None);
+        assert_eq!(problem_of(&refresh), None);
     }
 
     #[test]
     fn refusal_is_a_problem_only_when_a_new_read_did_not_help() {
         let mut refresh = recorded(Ok(permanent("a")), 0);
         refuse(&mut refresh, 1);
-        assert_eq!(refresh.problem("advice"), None);
+        assert_eq!(problem_of(&refresh), None);
         refresh.record(Ok(permanent("a")), at(1));
-        assert_eq!(refresh.problem("advice"), None);
+        assert_eq!(problem_of(&refresh), None);
         refuse(&mut refresh, 1);
-        let refused = Some(CredentialProblem::Refused { advice: "advice" });
-        assert_eq!(refresh.problem("advice"), refused);
+        let refused = Some("advice");
+        assert_eq!(problem_of(&refresh).as_deref(), refused);
         // The same with credentials that another region accepts.
         let mut refresh = recorded(Ok(permanent("a")), 0);
-        for (second, expected) in [(1, None), (2, None), (3, refused.clone()), (4, refused)] {
+        for (second, expected) in [(1, None), (2, None), (3, refused), (4, refused)] {
             let cached = refresh.credentials(at(second)).unwrap();
             refresh.mark_accepted(&cached);
             refuse(&mut refresh, second);
-            assert_eq!(refresh.problem("advice"), expected, "{second}");
+            assert_eq!(problem_of(&refresh).as_deref(), expected, "{second}");
             refresh.record(Ok(permanent("a")), at(second));
         }
     }

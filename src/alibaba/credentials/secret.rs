@@ -4,10 +4,9 @@ use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 
 use super::advice;
-use super::error::CredentialError;
+use super::error::{CredentialError, UnusableSecret};
 use super::refresh::Cached;
 use crate::alibaba::access_key::Credentials;
-use crate::aws::AwsError;
 use crate::json::Object;
 
 #[derive(Debug)]
@@ -33,29 +32,20 @@ impl Secret {
     pub(super) async fn read(&self) -> Result<Cached, CredentialError> {
         let response = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let response = response
-            .map_err(|error| CredentialError::from_aws(advice::GET_SECRET_VALUE, AwsError::of(&error)))?;
-        parse(response.secret_string()).map(Cached::permanent)
+            .map_err(|error| CredentialError::Aws { call: advice::GET_SECRET_VALUE, error: error.into() })?;
+        Ok(Cached::permanent(parse(response.secret_string())?))
     }
 }
 
 /// The credentials in a secret's text. An error does not quote the text.
-fn parse(text: Option<&str>) -> Result<Credentials, CredentialError> {
-    let unusable = |problem: &str| CredentialError {
-        code: "SecretUnusable".to_owned(),
-        problem: format!("the secret {problem}"),
-        advice: advice::SECRET_TEXT,
-        is_transient: false,
-    };
-    let text = text.ok_or_else(|| unusable("has no text"))?;
-    let Object(text): Object<Text> = serde_json::from_str(text)
-        .map_err(|_| unusable("is not a JSON object with the strings access_key_id and access_key_secret"))?;
+fn parse(text: Option<&str>) -> Result<Credentials, UnusableSecret> {
+    let text = text.ok_or(UnusableSecret::NoText)?;
+    let Object(text): Object<Text> = serde_json::from_str(text).map_err(|_| UnusableSecret::WrongFormat)?;
     // Forms and templates write an empty token where there is none.
     let security_token = text.security_token.filter(|token| !token.is_empty());
     let credentials = Credentials::new(text.access_key_id, text.access_key_secret, security_token);
     if !credentials.can_be_sent() {
-        return Err(unusable(
-            "has a value that is empty or has spaces, line ends or characters beyond ASCII",
-        ));
+        return Err(UnusableSecret::UnsendableValue);
     }
     Ok(credentials)
 }
@@ -81,22 +71,28 @@ mod tests {
     #[test]
     fn error_does_not_quote_the_secret() {
         for (text, problem) in [
-            (None, "has no text"),
-            (Some(""), "not a JSON object"),
-            (Some("s3cret"), "not a JSON object"),
-            (Some("\"s3cret\""), "not a JSON object"),
-            (Some(r#"["s3cret"]"#), "not a JSON object"),
-            (Some(r#"["s3cret","s3cret","s3cret"]"#), "not a JSON object"),
-            (Some(r#"{"access_key_id":"s3cret"}"#), "not a JSON object"),
-            (Some(r#"{"AccessKeyId":"s3cret","AccessKeySecret":"s3cret"}"#), "not a JSON object"),
-            (Some(r#"{"access_key_id":"s3cret","access_key_secret":7}"#), "not a JSON object"),
-            (Some(r#"{"access_key_id":"s3cret","access_key_secret":""}"#), "empty"),
-            (Some(r#"{"access_key_id":"s3cret\n","access_key_secret":"s3cret"}"#), "line ends"),
-            (Some(r#"{"access_key_id":"s3cret","access_key_secret":"s3 cret"}"#), "spaces"),
+            (None, UnusableSecret::NoText),
+            (Some(""), UnusableSecret::WrongFormat),
+            (Some("s3cret"), UnusableSecret::WrongFormat),
+            (Some("\"s3cret\""), UnusableSecret::WrongFormat),
+            (Some(r#"["s3cret"]"#), UnusableSecret::WrongFormat),
+            (Some(r#"["s3cret","s3cret","s3cret"]"#), UnusableSecret::WrongFormat),
+            (Some(r#"{"access_key_id":"s3cret"}"#), UnusableSecret::WrongFormat),
+            (Some(r#"{"AccessKeyId":"s3cret","AccessKeySecret":"s3cret"}"#), UnusableSecret::WrongFormat),
+            (Some(r#"{"access_key_id":"s3cret","access_key_secret":7}"#), UnusableSecret::WrongFormat),
+            (Some(r#"{"access_key_id":"s3cret","access_key_secret":""}"#), UnusableSecret::UnsendableValue),
+            (
+                Some(r#"{"access_key_id":"s3cret\n","access_key_secret":"s3cret"}"#),
+                UnusableSecret::UnsendableValue,
+            ),
+            (
+                Some(r#"{"access_key_id":"s3cret","access_key_secret":"s3 cret"}"#),
+                UnusableSecret::UnsendableValue,
+            ),
         ] {
             let error = parse(text).unwrap_err();
-            assert!(error.problem.contains(problem), "{text:?}: {error:?}");
-            assert!(!format!("{error:?}").contains("s3cret") && !error.is_transient, "{error:?}");
+            assert_eq!(error, problem, "{text:?}");
+            assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
         }
     }
 }

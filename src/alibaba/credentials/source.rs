@@ -9,17 +9,16 @@ use aws_types::SdkConfig;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use super::advice;
 use super::error::{CredentialError, CredentialProblem};
 use super::oidc::{Oidc, OidcConfig};
 use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
 use crate::alibaba::access_key::Credentials;
-use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::request::RegionId;
+use crate::telemetry;
 
 /// The configured source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl<T: Transport> CredentialsSource<T> {
     /// The credentials to sign with, after a read if one is due. Concurrent lanes share one read.
     ///
     /// `clock` is the invocation's: the source outlives it.
-    pub async fn current(&self, clock: &Clock) -> Result<Rc<Credentials>, CredentialError> {
+    pub async fn current(&self, clock: &Clock) -> Result<Rc<Credentials>, Rc<CredentialError>> {
         let source = match self {
             Self::Fixed(credentials) => return Ok(Rc::clone(credentials)),
             Self::Refreshed(source) => source,
@@ -133,7 +132,7 @@ impl<T: Transport> CredentialsSource<T> {
     }
 
     /// The credentials without a read, refused or not.
-    pub fn cached(&self, now: SystemTime) -> Result<Rc<Credentials>, CredentialError> {
+    pub fn cached(&self, now: SystemTime) -> Result<Rc<Credentials>, Rc<CredentialError>> {
         match self {
             Self::Fixed(credentials) => Ok(Rc::clone(credentials)),
             Self::Refreshed(source) => source.refresh.borrow().credentials(now),
@@ -183,7 +182,10 @@ impl<T> Refreshed<T> {
     fn record(&self, result: Result<Cached, CredentialError>, now: SystemTime) {
         match &result {
             Ok(_) => info!("credentials for Alibaba Cloud read from {}", self.origin.name()),
-            Err(error) => warn!(code = error.code, "credentials for Alibaba Cloud not read: {error}"),
+            Err(error) => {
+                let cause = telemetry::cause(error);
+                warn!(code = &*error.code(), "credentials for Alibaba Cloud not read: {cause}");
+            }
         }
         self.refresh.borrow_mut().record(result, now);
     }
@@ -199,13 +201,7 @@ struct PendingRead<'a, T> {
 impl<T> Drop for PendingRead<'_, T> {
     fn drop(&mut self) {
         if !self.is_complete {
-            let canceled = CredentialError {
-                code: NoResponse::Timeout.name().into_owned(),
-                problem: "the read took too long".to_owned(),
-                advice: advice::WAIT,
-                is_transient: true,
-            };
-            self.source.record(Err(canceled), self.clock.wall());
+            self.source.record(Err(CredentialError::Canceled), self.clock.wall());
         }
     }
 }
