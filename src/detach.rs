@@ -33,7 +33,10 @@ use tokens::Tokens;
 
 pub use evidence::Evidence;
 pub use limits::Limits;
-pub use outcome::{Outcome, ReasonCode, Refusal, TimeExpired};
+pub use outcome::{Ground, Outcome, ReasonCode, Refusal, TimeExpired};
+
+/// How often a code that the table does not know must be the response before it counts as a permanent refusal.
+const UNLISTED_MAX: u32 = 2;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,10 @@ pub struct Detach {
     objection: Option<(CallError, Instant)>,
     /// Refusals for the endpoint's state since it last changed.
     wrong_states: u32,
+    /// Detaches that failed with a code that the table does not know, since one was accepted.
+    unlisted_writes: u32,
+    /// Reads that failed with such a code, since one was complete.
+    unlisted_reads: u32,
     write_errors: u32,
     read_errors: u32,
     polls: u32,
@@ -113,6 +120,8 @@ impl Detach {
             accepted: None,
             objection: None,
             wrong_states: 0,
+            unlisted_writes: 0,
+            unlisted_reads: 0,
             write_errors: 0,
             read_errors: 0,
             polls: 0,
@@ -192,7 +201,7 @@ impl Detach {
             if !self.reading.is_full
                 && let Presence::Listed(status @ (GroupStatus::Attaching | GroupStatus::Detaching)) = ours
             {
-                self.read_errors = 0;
+                self.end_read_errors();
                 return self.wait_for_change(*status == GroupStatus::Detaching, now);
             }
         }
@@ -221,7 +230,9 @@ impl Detach {
     fn on_read_error(&mut self, error: CallError, now: Instant) -> Step {
         match (error.kind, error.action) {
             // A page that fails after others makes the whole list unknown.
-            (ErrorKind::EndpointNotFound | ErrorKind::Refused, _) if self.reading.is_between_pages() => {
+            (ErrorKind::EndpointNotFound | ErrorKind::Refused | ErrorKind::Unlisted, _)
+                if self.reading.is_between_pages() =>
+            {
                 self.inconclusive(&error.code, error.kind, error.retry_after, now)
             }
             (ErrorKind::EndpointNotFound, Action::ListSecurityGroups) => {
@@ -234,6 +245,14 @@ impl Detach {
             }
             (ErrorKind::EndpointNotFound, _) => self.on_record(None, now),
             (ErrorKind::Denied | ErrorKind::Refused, _) => refuse(error.into()),
+            (ErrorKind::Unlisted, _) => {
+                self.unlisted_reads += 1;
+                if self.unlisted_reads >= UNLISTED_MAX {
+                    return refuse(error.into());
+                }
+                let wait = error.retry_after.max(Some(self.limits.unlisted_backoff_min));
+                self.inconclusive(&error.code, error.kind, wait, now)
+            }
             (kind, _) => self.inconclusive(&error.code, kind, error.retry_after, now),
         }
     }
@@ -252,6 +271,12 @@ impl Detach {
         let after = self.limits.backoff(self.read_errors, &mut self.rng);
         self.read_errors += 1;
         self.read_again(after.max(retry_after.unwrap_or_default()), true, now)
+    }
+
+    /// A read is complete: errors before it count no longer.
+    fn end_read_errors(&mut self) {
+        self.read_errors = 0;
+        self.unlisted_reads = 0;
     }
 
     /// The responses contradict each other, or pages of one list do.

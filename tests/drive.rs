@@ -44,6 +44,7 @@ impl Observer for Recorder {
         self.0.lock().unwrap().push(match alert {
             Alert::Credentials { .. } => "credentials",
             Alert::Clock { .. } => "clock",
+            Alert::UnlistedCode { .. } => "unlisted code",
         });
     }
 }

@@ -3,8 +3,9 @@
 //!
 //! The one place that names codes; longer than other files because it is one table. An exact code decides, except that a
 //! permanent refusal with HTTP 429 or 5xx is not one; then the prefix `Throttling.` or status 429, the prefix `Forbidden.`,
-//! a status of 5xx, and the two prefixes of credentials. No other part of the code decides, and never the message. Sources:
-//! PrivateLink's own error tables, and for the codes marked "undocumented" what callers of other products report.
+//! a status of 5xx, the other families; and for a code in no row, the status alone. No other part of the code decides, and
+//! never the message. Sources: PrivateLink's own error tables, and for the codes marked "undocumented" what callers of
+//! other products report.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -75,8 +76,11 @@ pub enum ErrorKind {
     DryRunOperation,
     /// RAM, Alibaba Cloud's access control, denies the call.
     Denied,
-    /// Any other permanent refusal.
+    /// Any other permanent refusal that the table knows.
     Refused,
+    /// A code that the table does not know, with a 4xx: a permanent refusal, or a passing condition of the gateway or the
+    /// account.
+    Unlisted,
     /// No readable response: whether the call was carried out is unknown.
     NoResponse,
 }
@@ -116,7 +120,8 @@ impl ErrorKind {
             | Self::TokenMismatch
             | Self::DryRunOperation
             | Self::Denied
-            | Self::Refused => CHECK_ENDPOINT,
+            | Self::Refused
+            | Self::Unlisted => CHECK_ENDPOINT,
         }
     }
 }
@@ -163,7 +168,7 @@ impl Row {
 }
 
 /// Codes that are matched whole.
-pub const CODES: [Row; 38] = [
+pub const CODES: [Row; 37] = [
     // The endpoint is in use or not ready.
     retried(
         "EndpointLocked",
@@ -284,14 +289,10 @@ pub const CODES: [Row; 38] = [
     ),
     refusal("RegionNotFound", ErrorKind::Refused, "regionnotfound", WRONG_REGION, CORRECT_REGION),
     refusal("UnsupportedRegion", ErrorKind::Refused, "regionnotfound", WRONG_REGION, CORRECT_REGION),
-    refusal(
-        "InvalidApi.NotFound",
-        ErrorKind::Refused,
-        "any-other-code",
-        "The service at this address does not know the operation",
-        "Check region_id, and PRIVATELINK_ENDPOINT_URL if it is set: it must be the address of PrivateLink 2020-04-15.",
-    ),
 ];
+
+/// RAM denies the call, by one of the codes for it or, with a code in no row, by the status 403.
+pub const DENIAL: Row = refusal("", ErrorKind::Denied, "nopermission", DENIED, GRANT);
 
 const DENIED: &str = "Alibaba Cloud's access control (RAM) denies {action} to the worker's credentials";
 
@@ -304,21 +305,37 @@ const WRONG_REGION: &str = "Alibaba Cloud does not know the region, or does not 
 const CORRECT_REGION: &str = "Correct region_id and send the request again.";
 
 /// Codes that are matched by what they begin with, if they are not in [`CODES`].
-pub const FAMILIES: [Row; 4] = [
+pub const FAMILIES: [Row; 6] = [
     retried("Throttling.", ErrorKind::Throttled, "A quota is used up"),
     refusal("Forbidden.", ErrorKind::Denied, "nopermission", DENIED, GRANT),
     retried("InvalidAccessKeyId.", ErrorKind::Credentials, "The AccessKey is wrong"),
     retried("InvalidSecurityToken.", ErrorKind::Credentials, "The session's token is wrong"),
+    refusal("InvalidParameter", ErrorKind::Refused, "any-other-code", WRONG_PARAMETER, CORRECT_PARAMETER),
+    refusal("MissingParameter", ErrorKind::Refused, "any-other-code", WRONG_PARAMETER, CORRECT_PARAMETER),
 ];
+
+/// The parameters of our calls. `Invalid` or `Missing` and one of these names, alone or before a `.`, is the code of a
+/// wrong request.
+const PARAMETERS: [&str; 6] =
+    ["RegionId", "EndpointId", "SecurityGroupId", "ClientToken", "MaxResults", "NextToken"];
+
+/// `Invalid` or `Missing` and one of [`PARAMETERS`].
+const PARAMETER: Row = refusal("", ErrorKind::Refused, "any-other-code", WRONG_PARAMETER, CORRECT_PARAMETER);
+
+const WRONG_PARAMETER: &str = "Alibaba Cloud does not accept a parameter of {action}";
+
+const CORRECT_PARAMETER: &str =
+    "Correct the field that Alibaba Cloud's own message names, and send the request again.";
 
 /// Every other code of a 4xx.
 pub const OTHER: Row = refusal(
     "",
-    ErrorKind::Refused,
+    ErrorKind::Unlisted,
     "any-other-code",
-    "Alibaba Cloud refused {action}",
-    "Read Alibaba Cloud's own message, correct the request, and send it again. If the code should be retried instead, \
-     report it in this project's issue tracker.",
+    "Alibaba Cloud refused {action} twice, with a code that this project does not know",
+    "Read Alibaba Cloud's own message. If it concerns the account, the region or PRIVATELINK_ENDPOINT_URL, correct that \
+     and redrive the request from the dead-letter queue; if it concerns the request, send a correct one. Report the code \
+     in this project's issue tracker, so that it gets a row of its own.",
 );
 
 /// The row of a code under any status.
@@ -330,16 +347,18 @@ pub fn row(code: &str) -> &'static Row {
 /// The kind of a code under an HTTP status: by the exact code, then by family, then by status.
 #[must_use]
 pub fn kind(code: &str, status: u16) -> ErrorKind {
-    // A refusal with 429 or a 5xx is not permanent: the family and the status decide.
+    // A refusal with 429 or a 5xx is not permanent: the status decides.
     if let Some(row) = exact(code).filter(|row| row.kind != ErrorKind::Refused) {
         return row.kind;
     }
-    match (family(code).map(|row| row.kind), status) {
+    let listed = exact(code).or_else(|| family(code)).map(|row| row.kind);
+    match (listed, status) {
         (Some(ErrorKind::Throttled), _) | (_, 429) => ErrorKind::Throttled,
-        (Some(ErrorKind::Denied), _) => ErrorKind::Denied,
-        (_, 500..) => ErrorKind::Transient,
-        // Wrong credentials are not an error of the request.
+        (Some(ErrorKind::Denied), _) | (None, 403) => ErrorKind::Denied,
+        (_, 500..) | (None, 408 | 409) => ErrorKind::Transient,
         (Some(kind), _) => kind,
+        // Wrong credentials are not an error of the request.
+        (None, 401) => ErrorKind::Credentials,
         (None, _) => OTHER.kind,
     }
 }
@@ -349,7 +368,11 @@ fn exact(code: &str) -> Option<&'static Row> {
 }
 
 fn family(code: &str) -> Option<&'static Row> {
-    FAMILIES.iter().find(|row| code.starts_with(row.code))
+    let is_of_parameter = || {
+        let subject = code.strip_prefix("Invalid").or_else(|| code.strip_prefix("Missing"));
+        subject.and_then(|subject| subject.split('.').next()).is_some_and(|name| PARAMETERS.contains(&name))
+    };
+    FAMILIES.iter().find(|row| code.starts_with(row.code)).or_else(|| is_of_parameter().then_some(&PARAMETER))
 }
 
 #[cfg(test)]
@@ -358,9 +381,11 @@ mod tests {
 
     #[test]
     fn no_code_is_a_permanent_refusal_under_429_or_5xx() {
-        let codes = CODES.iter().map(|row| row.code).chain(["NeverSeenBefore"]);
+        let others = ["InvalidParameter.Format", "MissingRegionId", "NeverSeenBefore"];
+        let codes = CODES.iter().map(|row| row.code).chain(others);
         let mut refusals = 0;
-        for code in codes.filter(|code| kind(code, 400) == ErrorKind::Refused) {
+        let is_refusal = |code: &&str| matches!(kind(code, 400), ErrorKind::Refused | ErrorKind::Unlisted);
+        for code in codes.filter(is_refusal) {
             assert_eq!(kind(code, 429), ErrorKind::Throttled, "{code}");
             assert_eq!(
                 (kind(code, 500), kind(code, 503)),
@@ -369,7 +394,7 @@ mod tests {
             );
             refusals += 1;
         }
-        assert_eq!(refusals, 7);
+        assert_eq!(refusals, 8);
     }
 
     #[test]
@@ -381,6 +406,31 @@ mod tests {
                 "{row:?}"
             );
         }
-        assert!(FAMILIES.iter().all(|row| row.code.ends_with('.')));
+        assert!(FAMILIES.iter().all(|row| row.code.ends_with('.') || row.kind == ErrorKind::Refused));
+    }
+
+    #[test]
+    fn code_in_no_row_is_judged_by_its_status() {
+        for (status, expected) in [
+            (400, ErrorKind::Unlisted),
+            (401, ErrorKind::Credentials),
+            (403, ErrorKind::Denied),
+            (404, ErrorKind::Unlisted),
+            (408, ErrorKind::Transient),
+            (409, ErrorKind::Transient),
+            (429, ErrorKind::Throttled),
+            (503, ErrorKind::Transient),
+        ] {
+            for code in
+                ["UserDisable", "Forbidden", "OperationConflict", "InvalidApi.NotFound", "InvalidRegionIdX"]
+            {
+                assert_eq!(kind(code, status), expected, "{code} {status}");
+            }
+        }
+        for status in [400, 401, 403, 404, 408, 409] {
+            for code in ["EndpointServiceDeleted", "InvalidParameter", "InvalidRegionId.NotFound"] {
+                assert_eq!(kind(code, status), ErrorKind::Refused, "{code} {status}: a row decides");
+            }
+        }
     }
 }

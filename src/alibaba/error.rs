@@ -358,8 +358,12 @@ mod tests {
             ("UnsupportedRegion", 400, ErrorKind::Refused, renews),
             ("MissingEndpointId", 400, ErrorKind::Refused, renews),
             ("InvalidParameter", 400, ErrorKind::Refused, renews),
-            ("InvalidApi.NotFound", 404, ErrorKind::Refused, renews),
-            ("NeverSeenBefore", 400, ErrorKind::Refused, renews),
+            ("InvalidApi.NotFound", 404, ErrorKind::Unlisted, renews),
+            ("NeverSeenBefore", 400, ErrorKind::Unlisted, renews),
+            ("NeverSeenBefore", 401, ErrorKind::Credentials, renews),
+            ("NeverSeenBefore", 403, ErrorKind::Denied, renews),
+            ("NeverSeenBefore", 408, ErrorKind::Transient, keeps),
+            ("NeverSeenBefore", 409, ErrorKind::Transient, keeps),
         ] {
             let error = coded(code, status);
             let alibabas = ErrorCode::Alibaba(Code::parse(code).unwrap());
@@ -376,7 +380,7 @@ mod tests {
         for code in
             ["EndpointLockedForever", "NotThrottling", "XForbidden.RAM", "ThrottlingX", "NoPermissionAtAll"]
         {
-            assert_eq!(coded(code, 400).kind, ErrorKind::Refused, "{code}");
+            assert_eq!(coded(code, 400).kind, ErrorKind::Unlisted, "{code}");
         }
     }
 

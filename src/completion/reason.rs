@@ -5,7 +5,7 @@
 use crate::alibaba::codes;
 use crate::alibaba::privatelink::Action;
 use crate::detach::assessment::Presence;
-use crate::detach::{Evidence, Outcome, ReasonCode, Refusal, TimeExpired};
+use crate::detach::{Evidence, Ground, Outcome, ReasonCode, Refusal, TimeExpired};
 use crate::request::{Rejection, RejectionCode};
 
 /// The runbook, as the path in a reason.
@@ -25,12 +25,12 @@ pub struct Reason {
 
 impl Reason {
     fn new(code: ReasonCode, message: impl Into<String>, advice: impl Into<String>) -> Self {
-        let section = match &code {
-            ReasonCode::Alibaba(code) => codes::row(code).runbook.to_owned(),
-            ours => ours.as_str().to_ascii_lowercase(),
-        };
-        let runbook = format!("{RUNBOOK}#{section}");
-        Self { code, message: message.into(), advice: advice.into(), runbook }
+        let section = code.as_str().to_ascii_lowercase();
+        Self::in_section(&section, code, message.into(), advice.into())
+    }
+
+    fn in_section(section: &str, code: ReasonCode, message: String, advice: String) -> Self {
+        Self { code, message, advice, runbook: format!("{RUNBOOK}#{section}") }
     }
 
     /// Why an outcome is a failure; `None` if it is a success.
@@ -69,15 +69,14 @@ impl Reason {
     }
 
     fn of_refusal(refusal: &Refusal, evidence: &Evidence) -> Self {
-        let (meaning, advice) = explain(refusal);
-        let mut message = meaning;
+        let (section, mut message, advice) = explain(refusal);
         if let Some(theirs) = &refusal.message {
             message = format!("{message}. Alibaba Cloud says: {}", theirs.trim_end_matches('.'));
         }
         if evidence.detach_accepted > 0 && refusal.code != ReasonCode::DryRunIgnored {
             message.push_str(". An earlier detach was accepted, so the group may be detached nevertheless");
         }
-        Self::new(refusal.code.clone(), message, advice)
+        Self::in_section(&section, refusal.code.clone(), message, advice)
     }
 
     fn of_expired_time(time: TimeExpired, evidence: &Evidence) -> Self {
@@ -130,15 +129,18 @@ impl Reason {
     }
 }
 
-/// What a refusal means, and what to do about it.
-fn explain(refusal: &Refusal) -> (String, String) {
+/// The runbook's section about a refusal, what it means, and what to do about it.
+fn explain(refusal: &Refusal) -> (String, String, String) {
+    let section = refusal.code.as_str().to_ascii_lowercase();
     let action = refusal.action.map_or("the call", Action::name);
     match &refusal.code {
         ReasonCode::FinancialLocked => (
+            section,
             "The endpoint is locked because a payment is overdue; retrying does not help".to_owned(),
             "Settle the bill of the account that pays for the endpoint, then send the request again.".to_owned(),
         ),
         ReasonCode::DryRunIgnored => (
+            section,
             "Alibaba Cloud responded to a dry run as to a real detach, so the group may be detached now".to_owned(),
             "Check the endpoint's groups at once and attach the group again if it should stay. Report this event's \
              api_request_ids to Alibaba Cloud."
@@ -153,9 +155,12 @@ fn explain(refusal: &Refusal) -> (String, String) {
         | ReasonCode::DeadlineExceeded
         | ReasonCode::CompletionNotPublished
         | ReasonCode::InvocationTimeout => {
-            let row = codes::row(refusal.code.as_str());
+            let row = match refusal.ground {
+                Ground::Denial => &codes::DENIAL,
+                Ground::Rule | Ground::UnlistedCode => codes::row(refusal.code.as_str()),
+            };
             let fill = |text: &str| text.replace("{action}", action).replace("{grant}", grant(refusal.action));
-            (fill(row.meaning), fill(row.advice))
+            (row.runbook.to_owned(), fill(row.meaning), fill(row.advice))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::assessment::{
     Assessment, Change, Contradiction, GroupList, Observation, Others, Presence, assess,
 };
-use super::{AcceptedDetach, Detach, Outcome, ReasonCode, Refusal, Step, call_now, refuse};
+use super::{AcceptedDetach, Detach, Outcome, ReasonCode, Refusal, Step, UNLISTED_MAX, call_now, refuse};
 use crate::alibaba::codes::{self, ErrorKind};
 use crate::alibaba::error::{CallError, ErrorCode};
 use crate::alibaba::privatelink::{Action, Call};
@@ -60,7 +60,7 @@ impl Detach {
             | Assessment::OthersChanging
             | Assessment::Attached => {}
         }
-        self.read_errors = 0;
+        self.end_read_errors();
         if let Some(refusal) = self.permanent_objection(observation, now) {
             return refuse(refusal);
         }
@@ -169,6 +169,7 @@ impl Detach {
         self.accepted = Some(AcceptedDetach { since: now, has_begun: false, returns: 0 });
         self.objection = None;
         self.wrong_states = 0;
+        self.unlisted_writes = 0;
         self.write_errors = 0;
         self.polls = 0;
         self.poll(now)
@@ -179,13 +180,20 @@ impl Detach {
             ErrorKind::Denied | ErrorKind::Refused => return refuse(error.into()),
             ErrorKind::TokenMismatch if self.tokens.is_senders() => return refuse(error.into()),
             ErrorKind::WrongState => self.wrong_states += 1,
+            ErrorKind::Unlisted => self.unlisted_writes += 1,
             _ => {}
+        }
+        if self.unlisted_writes >= UNLISTED_MAX {
+            return refuse(error.into());
         }
         if !error.keeps_token {
             self.tokens.renew();
         }
         self.evidence.add_error(&error.code, error.kind, true);
-        let after = self.limits.backoff(self.write_errors, &mut self.rng);
+        let mut after = self.limits.backoff(self.write_errors, &mut self.rng);
+        if error.kind == ErrorKind::Unlisted {
+            after = after.max(self.limits.unlisted_backoff_min);
+        }
         let after = after.max(error.retry_after.unwrap_or_default());
         self.write_errors += 1;
         self.objection = Some((error, now));

@@ -16,6 +16,8 @@ pub struct Limits {
     pub backoff_base: Duration,
     /// The highest ceiling of a back-off: locks are held for seconds, not minutes.
     pub backoff_max: Duration,
+    /// The shortest back-off after a code that the table does not know: a condition of the gateway or the account may pass.
+    pub unlisted_backoff_min: Duration,
     /// How long an accepted detach may show no effect before it is requested again.
     pub no_effect_after: Duration,
 }
@@ -28,6 +30,7 @@ impl Default for Limits {
             backoff_min: Duration::from_millis(500),
             backoff_base: Duration::from_secs(1),
             backoff_max: Duration::from_secs(20),
+            unlisted_backoff_min: Duration::from_secs(5),
             no_effect_after: Duration::from_secs(10),
         }
     }

@@ -35,22 +35,36 @@ pub struct Refusal {
     pub action: Option<Action>,
     /// Alibaba's own message, shortened and without credentials.
     pub message: Option<String>,
-    /// Whether RAM denied the call. Such a request is copied to the dead-letter queue: one wrong policy must not
-    /// destroy a backlog.
-    pub is_denial: bool,
+    pub ground: Ground,
+}
+
+/// What a permanent refusal rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// A rule: our own check, or a code that the table knows as permanent.
+    Rule,
+    /// RAM denied the call. The request is copied to the dead-letter queue: one wrong policy must not destroy a backlog.
+    Denial,
+    /// A code that the table does not know. The request is copied to the dead-letter queue, too: one unknown condition of
+    /// the gateway or the account must not destroy a backlog.
+    UnlistedCode,
 }
 
 impl Refusal {
     /// A refusal by our own check, after the endpoint was read.
     pub(super) fn by_check(code: ReasonCode, action: Option<Action>) -> Self {
-        Self { code, action, message: None, is_denial: false }
+        Self { code, action, message: None, ground: Ground::Rule }
     }
 }
 
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
         Self {
-            is_denial: error.kind == ErrorKind::Denied,
+            ground: match error.kind {
+                ErrorKind::Denied => Ground::Denial,
+                ErrorKind::Unlisted => Ground::UnlistedCode,
+                _ => Ground::Rule,
+            },
             code: ReasonCode::from_alibaba(&error.code.name()),
             action: Some(error.action),
             message: error.message,

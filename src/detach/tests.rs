@@ -63,7 +63,7 @@ fn timeout(action: Action) -> Result<Response, CallError> {
 }
 
 /// One code of every kind.
-const CODES: [(&str, u16); 17] = [
+const CODES: [(&str, u16); 18] = [
     ("EndpointLocked", 400),
     ("EndpointConnectionOperationDenied", 400),
     ("EndpointOperationDenied", 400),
@@ -81,6 +81,7 @@ const CODES: [(&str, u16); 17] = [
     ("DryRunOperation", 400),
     ("NoPermission", 400),
     ("EndpointServiceDeleted", 400),
+    ("OperationConflict", 400),
 ];
 
 /// Every response that matters to a call.
@@ -337,6 +338,7 @@ fn coarse() -> Limits {
         backoff_min: four,
         backoff_base: four,
         backoff_max: four,
+        unlisted_backoff_min: four,
         no_effect_after: four,
     }
 }
@@ -798,7 +800,7 @@ fn all_pages_are_read_before_a_conclusion() {
     broken.respond(timeout(Action::ListSecurityGroups));
     let waited = broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
     assert!(waited >= Duration::from_millis(500), "a failed page restarts the whole list, after a back-off");
-    for code in ["EndpointNotFound", "InvalidParameter"] {
+    for code in ["EndpointNotFound", "InvalidParameter", "OperationConflict", "OperationConflict"] {
         broken.respond(error(Action::ListSecurityGroups, 400, code));
         broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
     }
@@ -858,31 +860,85 @@ fn record_is_always_read_after_an_error() {
 #[test]
 fn refusal_names_the_call_that_was_refused() {
     let refusal = |scenario: Scenario| match scenario.end() {
-        Outcome::Refused(refusal) => (refusal.action, refusal.is_denial),
+        Outcome::Refused(refusal) => (refusal.action, refusal.ground),
         other => panic!("not refused: {other:?}"),
     };
     let mut missing = Scenario::new(false);
     missing.respond(groups(&[]));
     missing.respond(endpoints(&[]));
-    assert_eq!(refusal(missing), (Some(Action::ListEndpoints), false));
+    assert_eq!(refusal(missing), (Some(Action::ListEndpoints), Ground::Rule));
 
     let mut overdue = Scenario::new(false);
     overdue.read(&pair(GroupStatus::Attached), endpoint("Active"));
     overdue.respond(error(Action::Detach, 400, "EndpointLocked"));
     let locked = Endpoint { business_status: Some(BusinessStatus::FinancialLocked), ..endpoint("Active") };
     overdue.read(&pair(GroupStatus::Attached), locked);
-    assert_eq!(refusal(overdue), (Some(Action::Detach), false));
+    assert_eq!(refusal(overdue), (Some(Action::Detach), Ground::Rule));
 
     let mut ignored = Scenario::new(true);
     ignored.read(&pair(GroupStatus::Attached), endpoint("Active"));
     ignored.respond(Ok(Response::Accepted));
-    assert_eq!(refusal(ignored), (Some(Action::Detach), false));
+    assert_eq!(refusal(ignored), (Some(Action::Detach), Ground::Rule));
 
-    for (code, is_denial) in [("EndpointServiceDeleted", false), ("NoPermission", true)] {
+    for (code, status, ground) in [
+        ("EndpointServiceDeleted", 400, Ground::Rule),
+        ("NoPermission", 400, Ground::Denial),
+        ("UserDisable", 403, Ground::Denial),
+    ] {
         let mut refused = Scenario::new(false);
         refused.read(&pair(GroupStatus::Attached), endpoint("Active"));
-        refused.respond(error(Action::Detach, 400, code));
-        assert_eq!(refusal(refused), (Some(Action::Detach), is_denial), "{code}");
+        refused.respond(error(Action::Detach, status, code));
+        assert_eq!(refusal(refused), (Some(Action::Detach), ground), "{code}");
+    }
+}
+
+fn ground_of(scenario: Scenario) -> Ground {
+    match scenario.end() {
+        Outcome::Refused(refusal) => refusal.ground,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn unlisted_code_to_a_detach_is_a_refusal_only_after_a_read_and_another_detach() {
+    for dry_run in [false, true] {
+        let mut scenario = Scenario::new(dry_run);
+        scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        scenario.respond(error(Action::Detach, 400, "OperationConflict"));
+        let waited = scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+        assert!(waited >= Duration::from_secs(5), "{waited:?}");
+        scenario.respond(error(Action::Detach, 404, "AnotherUnlistedCode"));
+        assert_eq!(ground_of(scenario), Ground::UnlistedCode);
+    }
+    let mut passing = Scenario::new(false);
+    passing.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    passing.respond(error(Action::Detach, 400, "OperationConflict"));
+    passing.read(&other(), endpoint("Active"));
+    assert_eq!(passing.end(), Outcome::Detached, "the read decides");
+}
+
+#[test]
+fn unlisted_code_to_a_read_is_a_refusal_only_when_it_repeats() {
+    for action in [Action::ListSecurityGroups, Action::ListEndpoints] {
+        let fail = |scenario: &mut Scenario| {
+            let waited = match action {
+                Action::ListEndpoints => scenario.respond(groups(&pair(GroupStatus::Attached))),
+                _ => Duration::ZERO,
+            };
+            waited + scenario.respond(error(action, 400, "OperationConflict"))
+        };
+        let mut repeated = Scenario::new(false);
+        fail(&mut repeated);
+        let waited = fail(&mut repeated);
+        assert!(waited >= Duration::from_secs(5), "{waited:?}");
+        assert_eq!(ground_of(repeated), Ground::UnlistedCode, "{action:?}");
+
+        let mut passing = Scenario::new(false);
+        fail(&mut passing);
+        passing.read(&pair(GroupStatus::Attaching), endpoint("Active"));
+        fail(&mut passing);
+        passing.read(&other(), endpoint("Active"));
+        assert_eq!(passing.end(), Outcome::Detached, "a complete read ends the row");
     }
 }
 

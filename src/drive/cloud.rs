@@ -159,6 +159,9 @@ impl<T: Transport> Cloud<T> {
             ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => {
                 attempt.observer.alert(&Alert::Clock { code: &error.code.name() });
             }
+            ErrorKind::Unlisted if run.alarms.raise_unlisted_code() => {
+                attempt.observer.alert(&Alert::UnlistedCode { error });
+            }
             _ => {}
         }
     }

@@ -82,6 +82,8 @@ pub enum Alert<'a> {
     },
     /// Alibaba Cloud rejects our clock, although it was corrected by the `Date` of a response.
     Clock { code: &'a str },
+    /// Alibaba Cloud responds with a code that the table does not know.
+    UnlistedCode { error: &'a CallError },
 }
 
 /// Receives every event of every request, and every alert.
@@ -158,6 +160,12 @@ impl Observer for Log {
                 code,
                 "Alibaba Cloud rejects the worker's clock, although it was corrected by the Date of a response; \
                  requests wait until their deadline"
+            ),
+            Alert::UnlistedCode { error } => error!(
+                action = error.action.name(),
+                code = &*error.code.name(),
+                "{error}, a code that this project does not know; a request that meets such a code twice ends as refused \
+                 and is copied to the dead-letter queue"
             ),
         }
     }

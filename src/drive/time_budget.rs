@@ -51,6 +51,7 @@ pub struct Run {
 pub(super) struct Alarms {
     has_raised_credentials: Cell<bool>,
     has_raised_clock: Cell<bool>,
+    has_raised_unlisted_code: Cell<bool>,
     clock_corrected_at: Cell<Option<Instant>>,
 }
 
@@ -58,6 +59,11 @@ impl Alarms {
     /// True the first time.
     pub(super) fn raise_credentials(&self) -> bool {
         !self.has_raised_credentials.replace(true)
+    }
+
+    /// True the first time.
+    pub(super) fn raise_unlisted_code(&self) -> bool {
+        !self.has_raised_unlisted_code.replace(true)
     }
 
     /// True the first time that a call which began after the clock was corrected is refused for the clock.

@@ -14,7 +14,7 @@ use super::received::Received;
 use crate::alibaba::transport::Transport;
 use crate::completion::reason::Reason;
 use crate::completion::{Circumstances, Completion};
-use crate::detach::{Evidence, Outcome};
+use crate::detach::{Evidence, Ground, Outcome};
 use crate::drive::observer::Event;
 use crate::drive::{Attempt, Ended, drive};
 use crate::request::{self, DetachRequest, RegionId, RequestId};
@@ -29,7 +29,7 @@ const DETACH_TIME: Duration = Duration::from_secs(15);
 fn is_copied(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Rejected(_) | Outcome::Unconfirmed(_) => true,
-        Outcome::Refused(refusal) => refusal.is_denial,
+        Outcome::Refused(refusal) => refusal.ground != Ground::Rule,
         Outcome::Detached | Outcome::AlreadyDetached | Outcome::DryRunPassed | Outcome::EndpointGone => false,
     }
 }

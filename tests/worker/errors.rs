@@ -7,6 +7,7 @@ use privatelink_simulator::{Action, Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::environment::{TestEnvironment, request};
+use crate::log;
 
 const CALLS: [Action; 3] = [
     Action::DetachSecurityGroupFromVpcEndpoint,
@@ -15,7 +16,7 @@ const CALLS: [Action; 3] = [
 ];
 
 /// Codes that are transient for every call.
-const TRANSIENT: [&str; 27] = [
+const TRANSIENT: [&str; 29] = [
     "EndpointLocked",
     "ConcurrentCallNotSupported",
     "EndpointConnectionOperationDenied",
@@ -43,10 +44,12 @@ const TRANSIENT: [&str; 27] = [
     "InvalidSecurityToken.MismatchWithAccessKey",
     "IdempotenceSignatureMismatch",
     "IdempotentParameterMismatch",
+    "InvalidApi.NotFound",
+    "NeverSeenBefore",
 ];
 
 /// Codes that are permanent for every call.
-const PERMANENT: [&str; 12] = [
+const PERMANENT: [&str; 10] = [
     "EndpointMustContainSecurityGroup",
     "GatewayLoadBalancerNotSupportSecurityGroup",
     "EndpointServiceDeleted",
@@ -57,8 +60,6 @@ const PERMANENT: [&str; 12] = [
     "UnsupportedRegion",
     "MissingEndpointId",
     "InvalidParameter",
-    "InvalidApi.NotFound",
-    "NeverSeenBefore",
 ];
 
 /// Runs a detach with an injected fault.
@@ -103,6 +104,44 @@ async fn permanent_code_is_the_reason_of_the_refusal() {
             assert!(env.is_attached("ep-a", "sg-a"));
         }
     }
+}
+
+#[tokio::test]
+async fn unlisted_code_ends_a_request_only_when_it_repeats_and_leaves_a_copy() {
+    let mut errors = 0;
+    for call in CALLS {
+        let (env, event) = detach_with(Fault::on(call, Effect::code("OperationConflict"))).await;
+        assert_eq!(
+            (&event["outcome"], &event["reason"]["code"]),
+            (&json!("refused"), &json!("OperationConflict")),
+            "{call:?}"
+        );
+        let runbook = event["reason"]["runbook"].as_str().unwrap();
+        assert!(runbook.ends_with("#any-other-code"), "{runbook}");
+        assert_eq!(event["effort"]["retries"], json!({ "OperationConflict": 1 }), "{call:?}");
+        assert_eq!(env.dead_letters().len(), 1, "{call:?}: nothing is lost");
+        errors += 1;
+        let lines = log::lines();
+        let is_of_code = |line: &&Value| line["level"] == "ERROR" && line["code"] == "OperationConflict";
+        assert_eq!(lines.iter().filter(is_of_code).count(), errors, "{call:?}: one line for an invocation");
+        assert!(env.is_attached("ep-a", "sg-a"));
+    }
+}
+
+#[tokio::test]
+async fn unlisted_code_is_judged_by_its_status() {
+    let detach = Action::DetachSecurityGroupFromVpcEndpoint;
+    for status in [StatusCode::UNAUTHORIZED, StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT] {
+        let effect = Effect::code_with_status("OperationConflict", status);
+        let (_, event) = detach_with(Fault::on(detach, effect).next(3)).await;
+        assert_eq!(event["outcome"], "detached", "{status}: {event:#}");
+    }
+    let effect = Effect::code_with_status("UserDisable", StatusCode::FORBIDDEN);
+    let (env, event) = detach_with(Fault::on(detach, effect).next(1)).await;
+    assert_eq!((&event["outcome"], &event["reason"]["code"]), (&json!("refused"), &json!("UserDisable")));
+    let runbook = event["reason"]["runbook"].as_str().unwrap();
+    assert!(runbook.ends_with("#nopermission"), "a denial, by its status: {runbook}");
+    assert_eq!(env.dead_letters().len(), 1);
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ pub(crate) enum Meaning {
     Refused(String),
     /// A denial by RAM with this code: the request is copied to the dead-letter queue.
     Denied(String),
+    /// A code that the documentation does not list: one more try after a read, then a refusal with a dead-letter copy.
+    Unlisted(String),
     /// Not allowed in this state: one more try after a read, then a refusal.
     WrongState(String),
     /// No such group on the endpoint: a read decides.
@@ -56,6 +58,31 @@ const TRANSIENT: [&str; 30] = [
     "MissingAccessKeyId",
 ];
 
+/// Permanent refusals by their exact code.
+const PERMANENT: [&str; 5] = [
+    "EndpointMustContainSecurityGroup",
+    "EndpointServiceDeleted",
+    "GatewayLoadBalancerNotSupportSecurityGroup",
+    "RegionNotFound",
+    "UnsupportedRegion",
+];
+
+/// The parameters that the worker sends.
+const SENT: [&str; 6] =
+    ["ClientToken", "EndpointId", "MaxResults", "NextToken", "RegionId", "SecurityGroupId"];
+
+/// Whether the code says that a parameter is wrong or missing.
+fn is_of_a_parameter(code: &str) -> bool {
+    let starts = |prefix: &str| code.starts_with(prefix);
+    let names_one = |prefix: &str| {
+        SENT.iter().any(|name| {
+            let whole = format!("{prefix}{name}");
+            code == whole || code.starts_with(&format!("{whole}."))
+        })
+    };
+    starts("InvalidParameter") || starts("MissingParameter") || names_one("Invalid") || names_one("Missing")
+}
+
 /// The meaning of a code with an HTTP status.
 pub(crate) fn of_code(code: &str, status: u16) -> Meaning {
     let name = code.to_owned();
@@ -75,6 +102,10 @@ pub(crate) fn of_code(code: &str, status: u16) -> Meaning {
         _ if code.starts_with("InvalidSecurityToken.") || code.starts_with("InvalidAccessKeyId.") => {
             Meaning::Transient(name)
         }
-        _ => Meaning::Refused(name),
+        _ if PERMANENT.contains(&code) || is_of_a_parameter(code) => Meaning::Refused(name),
+        // The status alone says what a code means that the documentation does not list.
+        _ if matches!(status, 401 | 408 | 409) => Meaning::Transient(name),
+        _ if status == 403 => Meaning::Denied(name),
+        _ => Meaning::Unlisted(name),
     }
 }

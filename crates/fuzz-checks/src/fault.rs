@@ -76,8 +76,12 @@ pub(crate) fn check_error(error: &CallError, status: u16, body: &[u8]) {
     assert_eq!(error.kind == ErrorKind::SecurityGroupNotFound, is("SecurityGroupNotFound"), "{error:?}");
     assert_eq!(error.kind == ErrorKind::DryRunOperation, is("DryRunOperation"), "{error:?}");
     match error.kind {
-        ErrorKind::Denied => assert!(is("NoPermission") || family("Forbidden."), "{error:?}"),
-        ErrorKind::Refused => assert!(code.is_some() && status < 500 && status != 429, "{error:?}"),
+        ErrorKind::Denied => {
+            assert!(is("NoPermission") || family("Forbidden.") || status == 403, "{error:?}");
+        }
+        ErrorKind::Refused | ErrorKind::Unlisted => {
+            assert!(code.is_some() && status < 500 && status != 429, "{error:?}");
+        }
         ErrorKind::Credentials => {
             assert!(code.is_some() && !family("Throttling"), "{error:?}");
         }

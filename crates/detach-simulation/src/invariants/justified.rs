@@ -112,11 +112,21 @@ fn is_refused(code: &str, parsed: &ParsedRequest, calls: &[&Call<'_>], reads: &R
             write().is_some() && reads.has_listed_group
         }
         "IdempotenceSignatureMismatch" | "IdempotentParameterMismatch" => write().is_some(),
-        _ => any().any(|served| {
-            let meaning = of_code(code, served.status.unwrap_or_default());
-            matches!(meaning, Meaning::Refused(_) | Meaning::Denied(_))
+        _ => any().any(|served| match of_code(code, served.status.unwrap_or_default()) {
+            Meaning::Refused(_) | Meaning::Denied(_) => true,
+            // Another such code, or the same, was the response to an earlier call of this delivery.
+            Meaning::Unlisted(_) => responses(calls, None).filter(|served| is_unlisted(served)).count() >= 2,
+            Meaning::Transient(_)
+            | Meaning::WrongState(_)
+            | Meaning::NotAttached(_)
+            | Meaning::FalseSuccess => false,
         }),
     }
+}
+
+fn is_unlisted(served: &Served) -> bool {
+    let status = served.status.unwrap_or_default();
+    served.code.as_deref().is_some_and(|code| matches!(of_code(code, status), Meaning::Unlisted(_)))
 }
 
 fn responses<'a>(

@@ -7,6 +7,7 @@ use privatelink_simulator::Action;
 
 use super::facts::{Facts, Publication};
 use super::{Breach, Guarantee, breach};
+use crate::meaning::{Meaning, of_code};
 use crate::outside::Outside;
 use crate::world::QueueKind;
 
@@ -83,16 +84,20 @@ fn no_request_is_lost(facts: &Facts<'_>, place: usize) -> Result<(), Breach> {
     breach(Guarantee::OneOutcome, format!("never sent: {}", request.body))
 }
 
-/// Requests that were rejected, denied by RAM, or not confirmed before the deadline are copied to the dead-letter queue
-/// before their event is published, and no others are.
+/// The worker's own codes of a refusal that are not codes of Alibaba Cloud.
+const OWN_CODES: [&str; 2] = ["DryRunIgnored", "FinancialLocked"];
+
+/// Requests that were rejected, denied by RAM, refused with a code that the documentation does not list, or not confirmed
+/// before the deadline are copied to the dead-letter queue before their event is published, and no others are.
 fn failures_are_copied_before_their_event(facts: &Facts<'_>, place: usize) -> Result<(), Breach> {
     let messages: BTreeSet<&str> = facts.messages_of(place).map(|(message, _)| message).collect();
     for publication in facts.publications.iter().filter(|event| event.request == Some(place)) {
-        let is_denial =
-            matches!(publication.reason(), code if code == "NoPermission" || code.starts_with("Forbidden."));
         let is_to_be_copied = match publication.outcome() {
             "rejected" | "unconfirmed" => true,
-            "refused" => is_denial,
+            "refused" => {
+                !OWN_CODES.contains(&publication.reason())
+                    && matches!(of_code(publication.reason(), 400), Meaning::Denied(_) | Meaning::Unlisted(_))
+            }
             _ => false,
         };
         let mut copies = facts.copies.iter();

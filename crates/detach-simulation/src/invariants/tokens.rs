@@ -110,6 +110,8 @@ fn is_definite(call: &Call<'_>) -> Option<bool> {
             | "InternalError"
             | "InternalServerError",
         ) => None,
+        // With a code that the documentation does not list, these statuses mean a transient error.
+        Some(_) if matches!(status, 408 | 409) => None,
         Some(_) => Some(true),
     }
 }

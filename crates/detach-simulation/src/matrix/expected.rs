@@ -71,9 +71,16 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
     let is_later_page = case.attempt == Attempt::LaterPage;
     match meaning {
         // A list without one of its pages is inconclusive. A denial does not depend on the page.
-        Meaning::Refused(code) if is_later_page => completes(case, is_accepted, Some(code)),
+        Meaning::Refused(code) | Meaning::Unlisted(code) if is_later_page => {
+            completes(case, is_accepted, Some(code))
+        }
         Meaning::Refused(code) => no(code, false),
         Meaning::Denied(code) => no(code, true),
+        // The first write meets the other client's lock; the second is executed, if writes are, and is the last.
+        Meaning::Unlisted(code) if is_lasting && is_write => {
+            End { is_detached: is_executed, ..no(code, true) }
+        }
+        Meaning::Unlisted(code) if is_lasting => no(code, true),
         // If the write was executed, a read confirms the detach; otherwise it shows the group.
         Meaning::NotAttached(code) if is_write && !is_accepted => no(code, false),
         Meaning::WrongState(code) if is_write && is_lasting && !is_executed => no(code, false),
@@ -85,9 +92,10 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
         {
             unconfirmed(format!("last error: {name}"))
         }
-        Meaning::Transient(name) | Meaning::WrongState(name) | Meaning::NotAttached(name) => {
-            completes(case, is_accepted, Some(name))
-        }
+        Meaning::Transient(name)
+        | Meaning::WrongState(name)
+        | Meaning::NotAttached(name)
+        | Meaning::Unlisted(name) => completes(case, is_accepted, Some(name)),
     }
 }
 

@@ -25,9 +25,14 @@ const OF_STS: [&str; 4] = ["AuthenticationFail.", "MissingParameter", "InvalidPa
 const OF_STS_SAMPLE: &str = "AuthenticationFail.NoPermission";
 
 /// Codes in no table, and codes of the table with another status.
-const OTHERS: [(&str, u16); 16] = [
+const OTHERS: [(&str, u16); 21] = [
     ("UnknownCode", 400),
+    ("UnknownCode", 401),
+    ("UnknownCode", 403),
+    ("UnknownCode", 408),
+    ("UnknownCode", 409),
     ("UnknownCode", 502),
+    ("MissingNextToken.Format", 400),
     ("Throttling.Something", 400),
     ("Forbidden.Something", 403),
     ("InvalidSecurityToken.Something", 400),

@@ -79,7 +79,12 @@ pub(super) fn draw(
 fn effect(random: &mut Random) -> Effect {
     match random.number(0, 19) {
         0..=5 => code(random.one_of(&TRANSIENT), random),
-        6 => code(random.one_of(codes::ALL).name, random),
+        6 if random.chance(0.5) => code(random.one_of(codes::ALL).name, random),
+        6 => {
+            let status = random.one_of(&[400, 401, 403, 404, 408, 409]);
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            Effect::code_with_status("OperationConflict", status)
+        }
         7 => {
             let status = random.one_of(&[400, 403, 404, 429, 500, 503]);
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
