@@ -8,7 +8,7 @@
 //! inconclusive read never ends a request: the next read follows, until the deadline.
 //!
 //! This file has the state of one delivery and its steps; [`assessment`] decides what one complete read means by
-//! itself, and `decision` when to wait, write and end.
+//! itself, `decision` when to wait, write and end, and `waiting` how long.
 
 pub mod assessment;
 mod decision;
@@ -17,18 +17,19 @@ mod limits;
 mod outcome;
 mod reading;
 mod tokens;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
-use crate::alibaba::pages::{Page, Turn};
+use crate::alibaba::error::CallError;
+use crate::alibaba::pages::{List, Page, Turn};
 use crate::alibaba::privatelink::{Action, Call};
 use crate::alibaba::records::{Endpoint, GroupStatus, SecurityGroup};
 use crate::alibaba::response::{CallResult, Response};
-use crate::request::{DetachRequest, EndpointId, SecurityGroupId};
+use crate::request::{DetachRequest, EndpointId, RegionId, SecurityGroupId};
 use assessment::{GroupList, Observation, Presence};
-use reading::Reading;
+use reading::{Reading, Settling};
 use tokens::Tokens;
 
 pub use evidence::Evidence;
@@ -58,6 +59,7 @@ pub enum Step {
     reason = "each is an independent fact: requested, read, or decided once"
 )]
 pub struct Detach {
+    region_id: RegionId,
     endpoint_id: EndpointId,
     security_group_id: SecurityGroupId,
     dry_run: bool,
@@ -66,6 +68,7 @@ pub struct Detach {
     tokens: Tokens,
     rng: fastrand::Rng,
     reading: Reading,
+    settling: Settling,
     is_last_read: bool,
     accepted: Option<AcceptedDetach>,
     /// The error of the latest Detach and its time, until a Detach is accepted.
@@ -108,6 +111,7 @@ impl Detach {
         let mut rng = fastrand::Rng::with_seed(seed);
         let senders = request.client_token.clone().filter(|_| is_first_delivery);
         Self {
+            region_id: request.region_id.clone(),
             endpoint_id: request.endpoint_id.clone(),
             security_group_id: request.security_group_id.clone(),
             dry_run: request.dry_run,
@@ -116,6 +120,7 @@ impl Detach {
             tokens: Tokens::new(rng.u128(..), senders),
             rng,
             reading: Reading::new(true),
+            settling: Settling::default(),
             is_last_read: false,
             accepted: None,
             objection: None,
@@ -184,17 +189,18 @@ impl Detach {
     fn on_groups(&mut self, page: Page<SecurityGroup>, now: Instant) -> Step {
         match self.reading.groups.add(page) {
             Turn::More(token) => call_now(Call::ListSecurityGroups { next_token: Some(token) }),
-            Turn::Complete(groups) => self.on_group_list(&groups, now),
+            Turn::Complete(list) => self.on_group_list(list, now),
             Turn::Broken => self.contradicted(now),
         }
     }
 
-    fn on_group_list(&mut self, groups: &[SecurityGroup], now: Instant) -> Step {
-        let list = GroupList::complete(groups, &self.security_group_id);
-        let ids: Vec<String> = groups.iter().map(|group| group.id.clone()).collect();
+    fn on_group_list(&mut self, list: List<SecurityGroup>, now: Instant) -> Step {
+        let groups = GroupList::complete(&list.items, &self.security_group_id);
+        let ids: Vec<String> = list.items.iter().map(|group| group.id.clone()).collect();
         self.evidence.security_groups_before.get_or_insert_with(|| ids.clone());
         self.evidence.security_groups_after = Some(ids);
-        if let GroupList::Complete { ours, .. } = &list {
+        self.reading.is_settled = self.settling.add(list, self.limits.empty_list_for, now);
+        if let GroupList::Complete { ours, .. } = &groups {
             self.evidence.group = Some(*ours);
             self.has_seen_group |= *ours != Presence::Absent;
             // The record cannot change what this read means: wait.
@@ -205,7 +211,7 @@ impl Detach {
                 return self.wait_for_change(*status == GroupStatus::Detaching, now);
             }
         }
-        self.reading.listed = Some(list);
+        self.reading.listed = Some(groups);
         call_now(Call::ListEndpoints { next_token: None })
     }
 
@@ -213,7 +219,11 @@ impl Detach {
         match self.reading.endpoints.add(page) {
             Turn::More(token) => call_now(Call::ListEndpoints { next_token: Some(token) }),
             Turn::Complete(records) => {
-                let ours = records.into_iter().find(|record| record.id == self.endpoint_id.as_str());
+                let ours = records.items.into_iter().find(|record| record.id == self.endpoint_id.as_str());
+                let region = ours.as_ref().and_then(|record| record.region_id.as_deref());
+                if region.is_some_and(|region| region != self.region_id.as_str()) {
+                    return self.contradicted(now);
+                }
                 self.on_record(ours, now)
             }
             Turn::Broken => self.contradicted(now),
@@ -222,7 +232,9 @@ impl Detach {
 
     fn on_record(&mut self, record: Option<Endpoint>, now: Instant) -> Step {
         match self.reading.listed.take() {
-            Some(groups) => self.decide(&Observation { groups, record }, now),
+            Some(groups) => {
+                self.decide(&Observation { groups, is_settled: self.reading.is_settled, record }, now)
+            }
             None => self.contradicted(now),
         }
     }
@@ -237,6 +249,7 @@ impl Detach {
             }
             (ErrorKind::EndpointNotFound, Action::ListSecurityGroups) => {
                 self.reading.listed = Some(GroupList::EndpointNotFound);
+                self.reading.is_settled = true;
                 call_now(Call::ListEndpoints { next_token: None })
             }
             // Not found, although its groups were just listed.
@@ -255,52 +268,6 @@ impl Detach {
             }
             (kind, _) => self.inconclusive(&error.code, kind, error.retry_after, now),
         }
-    }
-
-    // Waiting.
-
-    /// Nothing can be concluded: back off and read everything again.
-    fn inconclusive(
-        &mut self,
-        code: &ErrorCode,
-        kind: ErrorKind,
-        retry_after: Option<Duration>,
-        now: Instant,
-    ) -> Step {
-        self.evidence.add_error(code, kind, !self.is_last_read);
-        let after = self.limits.backoff(self.read_errors, &mut self.rng);
-        self.read_errors += 1;
-        self.read_again(after.max(retry_after.unwrap_or_default()), true, now)
-    }
-
-    /// A read is complete: errors before it count no longer.
-    fn end_read_errors(&mut self) {
-        self.read_errors = 0;
-        self.unlisted_reads = 0;
-    }
-
-    /// The responses contradict each other, or pages of one list do.
-    fn contradicted(&mut self, now: Instant) -> Step {
-        let code = ErrorCode::NoResponse(NoResponse::UnreadableAnswer);
-        self.inconclusive(&code, ErrorKind::NoResponse, None, now)
-    }
-
-    fn poll(&mut self, now: Instant) -> Step {
-        let after = self.limits.poll(self.polls, &mut self.rng);
-        self.polls += 1;
-        self.read_again(after, false, now)
-    }
-
-    /// A new read; at the deadline if that comes first, and then it is the last.
-    fn read_again(&mut self, after: Duration, is_full: bool, now: Instant) -> Step {
-        if self.is_last_read {
-            return Step::Finish(Outcome::Unconfirmed(TimeExpired::Deadline));
-        }
-        let left = self.deadline.saturating_duration_since(now);
-        self.is_last_read = after >= left;
-        self.reading = Reading::new(is_full);
-        self.evidence.begin_read();
-        Step::Call { after: after.min(left), call: Call::ListSecurityGroups { next_token: None } }
     }
 }
 

@@ -64,6 +64,12 @@ impl ErrorCode {
     }
 }
 
+impl From<NoResponse> for ErrorCode {
+    fn from(why: NoResponse) -> Self {
+        Self::NoResponse(why)
+    }
+}
+
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())
@@ -100,7 +106,7 @@ impl CallError {
     #[must_use]
     pub fn no_response(action: Action, why: NoResponse) -> Self {
         let kind = if why == NoResponse::Status(429) { ErrorKind::Throttled } else { ErrorKind::NoResponse };
-        Self::uncoded(action, kind, ErrorCode::NoResponse(why))
+        Self::uncoded(action, kind, why.into())
     }
 
     /// A call that was not sent, because there are no credentials. It does not affect an earlier call whose outcome is

@@ -32,13 +32,22 @@ pub struct Pages<T> {
     total_count: Option<u64>,
 }
 
+/// All entries of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T> {
+    pub items: Vec<T>,
+    /// Whether the list came in one page and has no more entries than the service counts. Any other list may have changed
+    /// between two pages, or be wrong.
+    pub is_plain: bool,
+}
+
 /// What to do after a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn<T> {
     /// Read the next page with this token.
     More(String),
-    /// The list is complete.
-    Complete(Vec<T>),
+    /// The list is complete, as far as its pages show.
+    Complete(List<T>),
     /// The pages contradict each other: the list is unknown.
     Broken,
 }
@@ -73,7 +82,11 @@ impl<T: Identified> Pages<T> {
                 Turn::More(token)
             }
             None if self.total_count.is_some_and(|total| total > self.items.len() as u64) => self.broken(),
-            None => Turn::Complete(std::mem::take(self).items),
+            None => {
+                let Self { items, tokens, total_count } = std::mem::take(self);
+                let is_counted = total_count.is_none_or(|total| total == items.len() as u64);
+                Turn::Complete(List { items, is_plain: tokens.is_empty() && is_counted })
+            }
         }
     }
 
@@ -117,8 +130,20 @@ mod tests {
         let mut pages = Pages::default();
         assert_eq!(pages.add(page(&["a"], Some("1"), Some(3))), Turn::More("1".to_owned()));
         assert_eq!(pages.add(page(&["b"], Some("2"), Some(3))), Turn::More("2".to_owned()));
-        assert_eq!(pages.add(page(&["c"], None, Some(3))), Turn::Complete(vec!["a", "b", "c"]));
-        assert_eq!(pages.add(page(&[], None, None)), Turn::Complete(vec![]), "the next list starts empty");
+        let complete =
+            |items: &[&'static str], is_plain| Turn::Complete(List { items: items.to_vec(), is_plain });
+        assert_eq!(pages.add(page(&["c"], None, Some(3))), complete(&["a", "b", "c"], false));
+        assert_eq!(pages.add(page(&[], None, None)), complete(&[], true), "the next list starts empty");
+    }
+
+    #[test]
+    fn list_is_plain_in_one_page_with_the_counted_entries() {
+        let is_plain = |items, total| match Pages::default().add(page(items, None, total)) {
+            Turn::Complete(list) => list.is_plain,
+            other => panic!("not complete: {other:?}"),
+        };
+        assert!(is_plain(&["a", "b"], Some(2)) && is_plain(&["a", "b"], None));
+        assert!(!is_plain(&["a", "b"], Some(1)), "more entries than counted");
     }
 
     #[test]

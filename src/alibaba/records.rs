@@ -45,6 +45,8 @@ impl GroupStatus {
 pub struct Endpoint {
     /// As the service spells it.
     pub id: String,
+    pub region_id: Option<String>,
+    pub endpoint_type: Option<EndpointType>,
     pub status: Option<EndpointStatus>,
     pub business_status: Option<BusinessStatus>,
     pub connection_status: Option<ConnectionStatus>,
@@ -91,6 +93,16 @@ status!(
         /// Being modified, by any caller.
         Pending,
         Deleting,
+    }
+);
+
+status!(
+    /// `EndpointType`.
+    EndpointType {
+        Interface,
+        Reverse,
+        /// Has no security groups.
+        GatewayLoadBalancer,
     }
 );
 

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::codes::ErrorKind;
 use super::error::{CallError, NoResponse};
 use super::pages::Page;
 use super::privatelink::{Action, Call};
 use super::records::{
-    BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, GroupStatus, SecurityGroup,
+    BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup,
 };
 use crate::json::Object;
 
@@ -114,9 +115,14 @@ impl Response {
     }
 }
 
-/// The response in the body of a 200, and its request id; `None` if it cannot be the response to this action.
+/// The response in the body of a 200, and its request id; `None` if it cannot be the response to this action, or says
+/// itself that the call failed.
 #[must_use]
 pub fn read(action: Action, body: &[u8]) -> Option<(Response, String)> {
+    let Object(verdict): Object<Verdict> = serde_json::from_slice(body).ok()?;
+    if !verdict.is_success() {
+        return None;
+    }
     let (response, request_id) = match action {
         Action::Detach => {
             let Object(body): Object<AcceptedBody> = serde_json::from_slice(body).ok()?;
@@ -146,6 +152,33 @@ fn page<T>(items: Vec<T>, next_token: Option<String>, total_count: Option<u64>) 
 
 fn is_short(text: &str) -> bool {
     text.len() <= TEXT_LENGTH_MAX
+}
+
+/// What a body says about the success of its call. PrivateLink's documentation has neither field; other products of
+/// Alibaba Cloud use them in responses with HTTP 200.
+#[derive(Deserialize)]
+struct Verdict {
+    #[serde(default, alias = "Success")]
+    success: Value,
+    #[serde(default, alias = "Code")]
+    code: Value,
+}
+
+impl Verdict {
+    fn is_success(&self) -> bool {
+        let is_successful = match &self.success {
+            Value::Null | Value::Bool(true) => true,
+            Value::String(text) => text.eq_ignore_ascii_case("true"),
+            _ => false,
+        };
+        let has_code = match &self.code {
+            Value::Null => false,
+            Value::Number(code) => code.as_u64() != Some(200),
+            Value::String(code) => !matches!(code.as_str(), "" | "200" | "OK" | "Success"),
+            _ => true,
+        };
+        is_successful && !has_code
+    }
 }
 
 #[derive(Deserialize)]
@@ -190,6 +223,8 @@ struct EndpointsBody {
 #[serde(rename_all = "PascalCase")]
 struct EndpointBody {
     endpoint_id: String,
+    region_id: Option<String>,
+    endpoint_type: Option<String>,
     endpoint_status: Option<String>,
     endpoint_business_status: Option<String>,
     connection_status: Option<String>,
@@ -201,6 +236,8 @@ impl EndpointBody {
             is_short(&self.endpoint_id) && self.endpoint_status.as_deref().is_none_or(is_short);
         is_acceptable.then_some(Endpoint {
             id: self.endpoint_id,
+            region_id: self.region_id,
+            endpoint_type: self.endpoint_type.map(EndpointType::read),
             status: self.endpoint_status.filter(|status| !status.is_empty()).map(EndpointStatus::read),
             business_status: self.endpoint_business_status.map(BusinessStatus::read),
             connection_status: self.connection_status.map(ConnectionStatus::read),
@@ -251,6 +288,32 @@ mod tests {
     }
 
     #[test]
+    fn body_that_says_that_the_call_failed_is_unreadable() {
+        for (fields, is_read) in [
+            (r#""Success":true"#, true),
+            (r#""Success":"true","Code":"200""#, true),
+            (r#""Code":"","Success":null"#, true),
+            (r#""Code":"OK""#, true),
+            (r#""Code":"Success""#, true),
+            (r#""Code":200"#, true),
+            (r#""Success":false"#, false),
+            (r#""success":false"#, false),
+            (r#""Success":"false""#, false),
+            (r#""Success":0"#, false),
+            (r#""Code":"SystemBusy""#, false),
+            (r#""code":"SystemBusy","Success":true"#, false),
+            (r#""Code":"ok""#, false),
+            (r#""Code":500"#, false),
+            (r#""Code":{"a":1}"#, false),
+        ] {
+            let body = format!(r#"{{"RequestId":"R","SecurityGroups":[],"Endpoints":[],{fields}}}"#);
+            for action in Action::ALL {
+                assert_eq!(read(action, body.as_bytes()).is_some(), is_read, "{action:?} {fields}");
+            }
+        }
+    }
+
+    #[test]
     fn response_without_its_list_or_request_id_is_unreadable() {
         for (action, body) in [
             (Action::Detach, r#"["R"]"#),
@@ -293,7 +356,15 @@ mod tests {
             assert_eq!(read(&call, 400).result.unwrap_err().kind, ErrorKind::DryRunOperation, "{call:?}");
         }
         assert_eq!(read(&detach(true), 302).result.unwrap_err().code.name(), "Http302");
-        let accepted = read(&detach(true), 200);
+        let contradicting = read(&detach(true), 200).result.unwrap_err();
+        assert_eq!(contradicting.code, NoResponse::UnreadableAnswer.into(), "a 200 with a code of an error");
+        let accepted = CallResult::read(
+            &detach(true),
+            200,
+            &http::HeaderMap::new(),
+            br#"{"RequestId":"R"}"#,
+            str::to_owned,
+        );
         assert_eq!(
             accepted.result,
             Ok(Response::Accepted),

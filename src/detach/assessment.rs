@@ -2,19 +2,21 @@
 //!
 //! [`assess`] is the table in `docs/architecture.md`, row for row.
 
-use crate::alibaba::records::{Endpoint, EndpointStatus, GroupStatus, SecurityGroup};
+use crate::alibaba::records::{Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup};
 use crate::request::SecurityGroupId;
 
 /// One complete read: every page of the endpoint's group list, then the endpoint's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
     pub groups: GroupList,
+    /// Whether the group list counts by itself: it is plain and not empty, or an earlier read had the same one.
+    pub is_settled: bool,
     /// The endpoint's record in `ListVpcEndpoints`; `None` if it lists no such endpoint.
     pub record: Option<Endpoint>,
 }
 
 /// The response to `ListVpcEndpointSecurityGroups`, all pages together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupList {
     /// The code `EndpointNotFound`.
     EndpointNotFound,
@@ -83,7 +85,9 @@ pub enum Assessment {
     OthersChanging,
     /// Attached to a stable endpoint that has another attached group.
     Attached,
-    /// The two responses contradict each other.
+    /// The list may be incomplete: only a second one like it counts.
+    Unsettled,
+    /// Nothing follows from the two responses.
     Inconclusive(Contradiction),
 }
 
@@ -111,15 +115,15 @@ impl Change {
     }
 }
 
-/// Why two responses cannot both be right.
+/// Why nothing follows from two responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contradiction {
     /// `EndpointNotFound`, and then a record of the endpoint.
     NotFoundButRecorded,
     /// Groups, and then no record.
     GroupsWithoutRecord,
-    /// The group is absent, and the record has no status.
-    NoStatus,
+    /// The record has no status, or one that Alibaba Cloud's documentation does not list.
+    UnknownStatus,
 }
 
 /// What this observation means.
@@ -130,6 +134,12 @@ pub fn assess(observation: &Observation) -> Assessment {
     use Presence::{Absent, Listed};
 
     let record = observation.record.as_ref();
+    // This type of endpoint has no groups, so its list is always empty.
+    let has_no_groups =
+        record.is_some_and(|record| record.endpoint_type == Some(EndpointType::GatewayLoadBalancer));
+    if !observation.is_settled && !has_no_groups {
+        return Assessment::Unsettled;
+    }
     let (ours, others, record) = match (&observation.groups, record) {
         (GroupList::EndpointNotFound | GroupList::Complete { ours: Absent, others: Others::None }, None) => {
             return Assessment::EndpointMissing;
@@ -143,19 +153,21 @@ pub fn assess(observation: &Observation) -> Assessment {
         (GroupList::Complete { ours, others }, Some(record)) => (*ours, *others, record),
     };
     match (ours, record.status.as_ref(), others) {
-        (Absent, None, _) => Assessment::Inconclusive(Contradiction::NoStatus),
         (Absent, Some(Creating), _) => Assessment::Changing(Change::AbsentWhileCreating),
         (Absent, Some(Pending), _) => Assessment::Changing(Change::AbsentWhilePending),
-        (Absent, Some(Active | Deleting | Other(_)), _) => Assessment::Detached,
+        (Absent, Some(Active | Deleting), _) => Assessment::Detached,
         (Listed(Attaching), _, _) => Assessment::Changing(Change::Attaching),
         (Listed(Detaching), _, _) => Assessment::Changing(Change::Detaching),
         (Listed(Attached), Some(Pending), _) => Assessment::Changing(Change::AttachedWhilePending),
         (Listed(Attached), Some(Creating | Deleting), _) => {
             Assessment::Changing(Change::AttachedWhileCreatingOrDeleting)
         }
-        (Listed(Attached), Some(Active | Other(_)) | None, Others::None) => Assessment::LastGroup,
-        (Listed(Attached), Some(Active | Other(_)) | None, Others::AllChanging) => Assessment::OthersChanging,
-        (Listed(Attached), Some(Active | Other(_)) | None, Others::Attached) => Assessment::Attached,
+        (Absent | Listed(Attached), Some(Other(_)) | None, _) => {
+            Assessment::Inconclusive(Contradiction::UnknownStatus)
+        }
+        (Listed(Attached), Some(Active), Others::None) => Assessment::LastGroup,
+        (Listed(Attached), Some(Active), Others::AllChanging) => Assessment::OthersChanging,
+        (Listed(Attached), Some(Active), Others::Attached) => Assessment::Attached,
     }
 }
 
@@ -205,9 +217,11 @@ mod tests {
     fn names_record(column: &str, record: Option<&Endpoint>) -> bool {
         let status = record.map(|record| record.status.as_ref().map(EndpointStatus::as_str));
         match (column, status) {
-            ("none", None) | ("any", Some(_)) | ("without a status", Some(None)) => true,
-            ("any other", Some(status)) => !matches!(status, Some("Creating" | "Pending" | "Deleting")),
-            (names, Some(Some(status))) => names.split(", ").any(|name| name.trim_matches('`') == status),
+            ("none", None) | ("any", Some(_)) | ("any or none", _) => true,
+            (names, Some(status)) => {
+                let name = status.unwrap_or("without a status");
+                names.split(", ").any(|listed| listed.trim_matches('`') == name)
+            }
             _ => false,
         }
     }
@@ -229,7 +243,8 @@ mod tests {
             }
             "`NotFoundButRecorded`" => Assessment::Inconclusive(Contradiction::NotFoundButRecorded),
             "`GroupsWithoutRecord`" => Assessment::Inconclusive(Contradiction::GroupsWithoutRecord),
-            "`NoStatus`" => Assessment::Inconclusive(Contradiction::NoStatus),
+            "`UnknownStatus`" => Assessment::Inconclusive(Contradiction::UnknownStatus),
+            "`Unsettled`" => Assessment::Unsettled,
             other => panic!("no such assessment: {other}"),
         }
     }
@@ -254,14 +269,36 @@ mod tests {
         let records = statuses.into_iter().chain([None]).map(|status| Some(record(status)));
         for record in records.chain([None]) {
             for (groups, names) in lists() {
-                let is_of =
-                    |row: &&Vec<&str>| names.contains(&row[0]) && names_record(row[1], record.as_ref());
-                let row = rows.iter().position(|row| is_of(&row)).unwrap();
-                used[row] = true;
-                let observation = Observation { groups, record: record.clone() };
-                assert_eq!(assess(&observation), assessment(rows[row][2]), "{:?} {observation:?}", rows[row]);
+                for is_settled in [true, false] {
+                    let names = if is_settled { names } else { &["not settled"] };
+                    let is_of =
+                        |row: &&Vec<&str>| names.contains(&row[0]) && names_record(row[1], record.as_ref());
+                    let row = rows.iter().position(|row| is_of(&row)).unwrap();
+                    used[row] = true;
+                    let observation = Observation { groups, is_settled, record: record.clone() };
+                    let expected = assessment(rows[row][2]);
+                    assert_eq!(assess(&observation), expected, "{:?} {observation:?}", rows[row]);
+                }
             }
         }
         assert!(used.iter().all(|used| *used), "{rows:?} {used:?}");
+    }
+
+    #[test]
+    fn empty_list_of_a_gateway_load_balancer_needs_no_second_one() {
+        let ours = SecurityGroupId::parse("sg-ours").unwrap();
+        for (endpoint_type, expected) in [
+            (EndpointType::GatewayLoadBalancer, Assessment::Detached),
+            (EndpointType::Interface, Assessment::Unsettled),
+        ] {
+            let record = Endpoint {
+                endpoint_type: Some(endpoint_type),
+                status: Some(EndpointStatus::Active),
+                ..Endpoint::default()
+            };
+            let groups = GroupList::complete(&[], &ours);
+            let observation = Observation { groups, is_settled: false, record: Some(record) };
+            assert_eq!(assess(&observation), expected);
+        }
     }
 }

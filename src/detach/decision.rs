@@ -36,8 +36,12 @@ impl Detach {
                 let code = ErrorCode::Alibaba(codes::ENDPOINT_NOT_FOUND);
                 return self.inconclusive(&code, ErrorKind::EndpointNotFound, None, now);
             }
-            Assessment::Inconclusive(Contradiction::GroupsWithoutRecord | Contradiction::NoStatus) => {
+            Assessment::Inconclusive(Contradiction::GroupsWithoutRecord | Contradiction::UnknownStatus) => {
                 return self.contradicted(now);
+            }
+            Assessment::Unsettled => {
+                self.end_read_errors();
+                return self.repeat(now);
             }
             Assessment::EndpointMissing if self.has_seen_endpoint => {
                 return Step::Finish(Outcome::EndpointGone);

@@ -18,6 +18,8 @@ pub struct Limits {
     pub backoff_max: Duration,
     /// The shortest back-off after a code that the table does not know: a condition of the gateway or the account may pass.
     pub unlisted_backoff_min: Duration,
+    /// How long an empty list must be the response before it counts: an endpoint keeps at least one group.
+    pub empty_list_for: Duration,
     /// How long an accepted detach may show no effect before it is requested again.
     pub no_effect_after: Duration,
 }
@@ -31,6 +33,7 @@ impl Default for Limits {
             backoff_base: Duration::from_secs(1),
             backoff_max: Duration::from_secs(20),
             unlisted_backoff_min: Duration::from_secs(5),
+            empty_list_for: Duration::from_secs(10),
             no_effect_after: Duration::from_secs(10),
         }
     }

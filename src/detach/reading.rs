@@ -1,6 +1,8 @@
 //! A read under way: the pages of the group list, then those of the endpoint's record.
 
-use crate::alibaba::pages::Pages;
+use std::time::{Duration, Instant};
+
+use crate::alibaba::pages::{List, Pages};
 use crate::alibaba::records::{Endpoint, SecurityGroup};
 
 use super::assessment::{GroupList, Others, Presence};
@@ -11,13 +13,21 @@ pub(super) struct Reading {
     pub(super) endpoints: Pages<Endpoint>,
     /// The complete list, while the record is being read.
     pub(super) listed: Option<GroupList>,
+    /// Whether that list counts; see [`super::assessment::Observation`].
+    pub(super) is_settled: bool,
     /// Whether the record is read even if the list alone says to wait.
     pub(super) is_full: bool,
 }
 
 impl Reading {
     pub(super) fn new(is_full: bool) -> Self {
-        Self { groups: Pages::default(), endpoints: Pages::default(), listed: None, is_full }
+        Self {
+            groups: Pages::default(),
+            endpoints: Pages::default(),
+            listed: None,
+            is_settled: false,
+            is_full,
+        }
     }
 
     pub(super) fn is_between_pages(&self) -> bool {
@@ -29,6 +39,38 @@ impl Reading {
         match self.listed {
             Some(GroupList::Complete { ours, others }) => ours != Presence::Absent || others != Others::None,
             Some(GroupList::EndpointNotFound) | None => false,
+        }
+    }
+}
+
+/// Decides which complete lists of groups count. It outlives a read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settling {
+    /// The latest complete list, and since when every complete list has been the same.
+    latest: Option<(Vec<SecurityGroup>, Instant)>,
+}
+
+impl Settling {
+    /// Whether this list counts: by itself if it is plain and not empty, otherwise if the one before it was the same, an
+    /// empty one for this long.
+    pub(super) fn add(&mut self, list: List<SecurityGroup>, empty_for: Duration, now: Instant) -> bool {
+        let before = self.latest.take().filter(|(items, _)| *items == list.items);
+        let since = before.map(|(_, since)| since);
+        let is_settled = match since {
+            Some(since) => !list.items.is_empty() || now.saturating_duration_since(since) >= empty_for,
+            None => list.is_plain && !list.items.is_empty(),
+        };
+        self.latest = Some((list.items, since.unwrap_or(now)));
+        is_settled
+    }
+
+    /// How long until an empty list counts, if the latest was one.
+    pub(super) fn settles_in(&self, empty_for: Duration, now: Instant) -> Duration {
+        match &self.latest {
+            Some((items, since)) if items.is_empty() => {
+                empty_for.saturating_sub(now.saturating_duration_since(*since))
+            }
+            _ => Duration::ZERO,
         }
     }
 }

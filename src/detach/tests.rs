@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::alibaba::error::NoResponse;
-use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus};
+use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType};
 use crate::request::{self, Rules};
 
 const OURS: &str = "sg-ours";
@@ -23,6 +23,14 @@ struct Checker {
     listed: Option<List>,
     /// The latest complete list, and the record that was read after it.
     read: Option<(List, Option<Endpoint>)>,
+    /// The number of pages of the list, and how many entries it has by the service's own count.
+    pages: u32,
+    total: Option<u64>,
+    /// The latest complete list, and since when every complete list has been the same.
+    same_since: Option<(List, Instant)>,
+    empty_list_for: Duration,
+    /// Whether the latest complete list counts.
+    is_settled: bool,
     tokens_spent: HashSet<String>,
     token_kept: Option<String>,
     token_last: Option<String>,
@@ -111,6 +119,11 @@ fn responses(action: Action) -> Vec<Result<Response, CallError>> {
                     next_token: Some("1".into()),
                     total_count: None,
                 })),
+                Ok(Response::SecurityGroups(Page {
+                    items: vec![group("sg-one", Attached), group("sg-two", Attached)],
+                    next_token: None,
+                    total_count: Some(1),
+                })),
             ]);
         }
         Action::ListEndpoints => {
@@ -120,6 +133,7 @@ fn responses(action: Action) -> Vec<Result<Response, CallError>> {
                 endpoints(&[]),
                 endpoints(&[Endpoint { id: "ep-b".into(), ..endpoint("Active") }]),
                 endpoints(&[Endpoint { status: None, ..endpoint("") }]),
+                endpoints(&[Endpoint { region_id: Some("eu-west-9".into()), ..endpoint("Active") }]),
                 endpoints(&[Endpoint {
                     business_status: Some(BusinessStatus::FinancialLocked),
                     ..endpoint("Active")
@@ -162,6 +176,11 @@ fn start(
         deadline: now + deadline,
         listed: None,
         read: None,
+        pages: 0,
+        total: None,
+        same_since: None,
+        empty_list_for: limits.empty_list_for,
+        is_settled: false,
         tokens_spent: HashSet::new(),
         token_kept: None,
         token_last: None,
@@ -188,7 +207,7 @@ impl Checker {
         match call {
             Call::ListSecurityGroups { next_token } => {
                 if next_token.is_none() {
-                    (self.listed, self.read) = (None, None);
+                    (self.listed, self.read, self.pages) = (None, None, 0);
                 }
             }
             Call::ListEndpoints { .. } => {}
@@ -202,13 +221,11 @@ impl Checker {
         assert!(self.now < self.deadline, "no write at the deadline or after it");
         let (list, record) = self.read.take().expect("a read precedes every write");
         let record = record.expect("the endpoint exists");
+        assert!(self.is_settled, "a list that may be incomplete decides nothing");
         assert!(list.iter().any(|(id, _)| id != OURS) || list.is_empty(), "never the last group");
         if !dry_run {
             assert!(list.contains(&(OURS.to_owned(), GroupStatus::Attached)), "only what is attached");
-            assert!(!matches!(
-                record.status,
-                Some(EndpointStatus::Creating | EndpointStatus::Pending | EndpointStatus::Deleting)
-            ));
+            assert_eq!(record.status, Some(EndpointStatus::Active));
         }
         if let Some(before) = self.detached_at.replace(self.now) {
             assert!(self.now - before >= Duration::from_millis(500), "writes are at least 0.5 s apart");
@@ -224,7 +241,9 @@ impl Checker {
         let is_proved = || {
             let (list, record) = self.read.as_ref().expect("a complete read");
             let status = record.as_ref().expect("a record").status.clone().expect("a status");
-            !list.iter().any(|(id, _)| id == OURS) && status != EndpointStatus::Pending
+            self.is_settled
+                && !list.iter().any(|(id, _)| id == OURS)
+                && matches!(status, EndpointStatus::Active | EndpointStatus::Deleting)
         };
         match outcome {
             Outcome::Detached | Outcome::AlreadyDetached => {
@@ -263,9 +282,17 @@ impl Checker {
             Ok(Response::SecurityGroups(page)) => {
                 let list = self.listed.get_or_insert_default();
                 list.extend(page.items.iter().map(|group| (group.id.clone(), group.status)));
+                self.pages += 1;
+                self.total = page.total_count;
+                if page.next_token.is_none() {
+                    self.settle();
+                }
             }
             Ok(Response::Endpoints(page)) if page.next_token.is_none() => {
                 let ours = page.items.iter().find(|endpoint| endpoint.id == "ep-a").cloned();
+                if ours.as_ref().is_some_and(|ours| ours.region_id.is_some()) {
+                    return self.continue_with(result);
+                }
                 self.read = self.listed.clone().map(|list| (list, ours));
             }
             Err(error) if error.kind == ErrorKind::EndpointNotFound => match error.action {
@@ -280,7 +307,27 @@ impl Checker {
             Err(error) if error.action == Action::Detach => self.definite(),
             Ok(Response::Endpoints(_)) | Err(_) => {}
         }
+        self.continue_with(result)
+    }
+
+    fn continue_with(&mut self, result: Result<Response, CallError>) -> Step {
         self.detach.next(CallResult { api_request_id: Some("R".to_owned()), result }, self.now)
+    }
+
+    /// A list is complete.
+    fn settle(&mut self) {
+        let list = self.listed.clone().expect("a list");
+        if self.total.is_some_and(|total| total > list.len() as u64) {
+            return;
+        }
+        let since = self.same_since.take().filter(|(same, _)| *same == list).map(|(_, since)| since);
+        let is_odd = self.pages > 1 || self.total.is_some_and(|total| total < list.len() as u64);
+        self.is_settled = match since {
+            Some(since) if list.is_empty() => self.now - since >= self.empty_list_for,
+            Some(_) => true,
+            None => !list.is_empty() && !is_odd,
+        };
+        self.same_since = Some((list, since.unwrap_or(self.now)));
     }
 
     fn definite(&mut self) {
@@ -339,6 +386,7 @@ fn coarse() -> Limits {
         backoff_base: four,
         backoff_max: four,
         unlisted_backoff_min: four,
+        empty_list_for: four,
         no_effect_after: four,
     }
 }
@@ -690,8 +738,10 @@ fn group_not_found_after_an_accepted_detach_waits_for_the_list() {
 #[test]
 fn missing_endpoint_is_never_an_absent_group() {
     let mut never_seen = Scenario::new(false);
-    never_seen.respond(groups(&[]));
-    never_seen.respond(endpoints(&[]));
+    for _ in 0..2 {
+        never_seen.respond(groups(&[]));
+        never_seen.respond(endpoints(&[]));
+    }
     assert_eq!(code_of(never_seen.end()), "EndpointNotFound");
 
     let mut by_code = Scenario::new(false);
@@ -790,9 +840,11 @@ fn all_pages_are_read_before_a_conclusion() {
         Ok(Response::SecurityGroups(Page { items: vec![item], next_token, total_count: Some(2) }))
     };
     let mut scenario = Scenario::new(false);
-    scenario.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
-    scenario.respond(page(group(OURS, GroupStatus::Attached), None));
-    scenario.respond(endpoints(&[endpoint("Active")]));
+    for _ in 0..2 {
+        scenario.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
+        scenario.respond(page(group(OURS, GroupStatus::Attached), None));
+        scenario.respond(endpoints(&[endpoint("Active")]));
+    }
     scenario.token();
 
     let mut broken = Scenario::new(false);
@@ -804,6 +856,92 @@ fn all_pages_are_read_before_a_conclusion() {
         broken.respond(error(Action::ListSecurityGroups, 400, code));
         broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
     }
+}
+
+/// A list with fewer entries counted than listed.
+#[expect(clippy::unnecessary_wraps, reason = "its type is that of the errors beside it")]
+fn odd(listed: &[SecurityGroup]) -> Result<Response, CallError> {
+    let total_count = Some(listed.len() as u64 - 1);
+    Ok(Response::SecurityGroups(Page { items: listed.to_vec(), next_token: None, total_count }))
+}
+
+#[test]
+fn list_with_more_entries_than_counted_must_repeat() {
+    let two = [group("sg-one", GroupStatus::Attached), group("sg-two", GroupStatus::Attached)];
+    let mut scenario = Scenario::new(false);
+    scenario.respond(odd(&two));
+    scenario.respond(endpoints(&[endpoint("Active")]));
+    scenario.respond(odd(&two));
+    scenario.respond(endpoints(&[endpoint("Active")]));
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
+
+    let mut changing = Scenario::new(false);
+    for name in ["sg-three", "sg-four", "sg-five"] {
+        changing.respond(odd(&[two[0].clone(), group(name, GroupStatus::Attached)]));
+        changing.respond(endpoints(&[endpoint("Active")]));
+    }
+    changing.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    changing.token();
+}
+
+#[test]
+fn empty_list_must_repeat_for_ten_seconds() {
+    for dry_run in [false, true] {
+        let mut scenario = Scenario::new(dry_run);
+        scenario.read(&[], endpoint("Active"));
+        let waited = scenario.read(&[], endpoint("Active"));
+        assert!((10.0..11.0).contains(&waited.as_secs_f64()), "{waited:?}");
+        let evidence = scenario.checker.detach.evidence().clone();
+        assert_eq!((evidence.detach_calls, evidence.retries.len()), (0, 0));
+        assert_eq!(scenario.end(), Outcome::AlreadyDetached);
+    }
+    // The list lagged.
+    let mut lagging = Scenario::new(false);
+    lagging.read(&[], endpoint("Active"));
+    lagging.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    lagging.respond(Ok(Response::Accepted));
+    lagging.read(&[], endpoint("Active"));
+    lagging.read(&other(), endpoint("Active"));
+    assert_eq!(lagging.end(), Outcome::Detached);
+}
+
+#[test]
+fn empty_list_of_a_gateway_load_balancer_is_believed_at_once() {
+    let mut scenario = Scenario::new(false);
+    scenario.respond(groups(&[]));
+    scenario.checker.is_settled = true;
+    let endpoint_type = Some(EndpointType::GatewayLoadBalancer);
+    scenario.respond(endpoints(&[Endpoint { endpoint_type, ..endpoint("Active") }]));
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
+}
+
+#[test]
+fn unknown_status_of_the_endpoint_proves_and_permits_nothing() {
+    for status in ["pending", "Modifying", "ACTIVE", "Resting"] {
+        let mut absent = Scenario::new(false);
+        absent.read(&other(), endpoint(status));
+        absent.read(&other(), endpoint(status));
+        absent.read(&other(), endpoint("Active"));
+        assert_eq!(absent.end(), Outcome::AlreadyDetached, "{status}");
+
+        let mut attached = Scenario::with(false, None, Duration::from_secs(30));
+        while !matches!(attached.step, Step::Finish(_)) {
+            attached.read(&pair(GroupStatus::Attached), endpoint(status));
+        }
+        assert_eq!(attached.checker.detach.evidence().detach_calls, 0, "{status}");
+        assert_eq!(attached.end(), Outcome::Unconfirmed(TimeExpired::Deadline), "{status}");
+    }
+}
+
+#[test]
+fn record_of_another_region_is_inconclusive() {
+    let region_id = |name: &str| Some(name.to_owned());
+    let mut scenario = Scenario::new(false);
+    scenario.read(&other(), Endpoint { region_id: region_id("us-east-1"), ..endpoint("Active") });
+    let waited = scenario.respond(groups(&other()));
+    assert!(waited >= Duration::from_millis(500), "{waited:?}");
+    scenario.respond(endpoints(&[Endpoint { region_id: region_id("eu-west-1"), ..endpoint("Active") }]));
+    assert_eq!(scenario.checker.detach.evidence().retries["UnreadableAnswer"], 1);
 }
 
 #[test]
@@ -864,7 +1002,7 @@ fn refusal_names_the_call_that_was_refused() {
         other => panic!("not refused: {other:?}"),
     };
     let mut missing = Scenario::new(false);
-    missing.respond(groups(&[]));
+    missing.respond(error(Action::ListSecurityGroups, 400, "EndpointNotFound"));
     missing.respond(endpoints(&[]));
     assert_eq!(refusal(missing), (Some(Action::ListEndpoints), Ground::Rule));
 

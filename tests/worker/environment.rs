@@ -113,6 +113,7 @@ pub(crate) fn short_limits() -> Limits {
         backoff_base: Duration::from_millis(20),
         backoff_max: Duration::from_millis(100),
         unlisted_backoff_min: Duration::from_millis(50),
+        empty_list_for: Duration::from_millis(200),
         no_effect_after: Duration::from_millis(200),
     }
 }

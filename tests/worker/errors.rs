@@ -258,6 +258,53 @@ async fn inconsistent_pages_never_count_as_absence() {
     }
 }
 
+/// A list or a record whose entries have this text in this field.
+fn field(field: &str, value: &str) -> Effect {
+    Effect::ItemField { field: field.to_owned(), value: value.to_owned() }
+}
+
+#[tokio::test]
+async fn response_that_proves_nothing_is_never_a_proof() {
+    let record = CALLS[2];
+    for (call, effect) in [
+        (record, field("EndpointStatus", "pending")),
+        (record, field("EndpointStatus", "Modifying")),
+        (record, field("EndpointStatus", "")),
+        (record, field("RegionId", "us-east-1")),
+        (record, Effect::Unsuccessful),
+        (CALLS[1], Effect::Unsuccessful),
+        (CALLS[1], Effect::code_with_status("SystemBusy", StatusCode::OK)),
+    ] {
+        let env = TestEnvironment::with_groups(&["sg-b"]).await;
+        env.cloud.cloud().inject(Fault::on(call, effect.clone()));
+        let mut body = request("ep-a", "sg-a");
+        body["deadline_seconds"] = json!(30);
+        env.send(&body);
+        env.deliver().await;
+        assert_eq!((env.waiting(), env.events().len()), (1, 0), "{effect:?}");
+        env.cloud.cloud().clear_faults();
+        env.run().await;
+        assert_eq!(env.only_event()["outcome"], "already_detached", "{effect:?}");
+    }
+}
+
+#[tokio::test]
+async fn list_that_may_be_incomplete_must_repeat() {
+    // One empty list beside a list with our group, as a list that lags.
+    let (env, event) = detach_with(Fault::on(CALLS[1], Effect::EmptyList).nth(1)).await;
+    assert_eq!((&event["outcome"], &event["effort"]["retries"]), (&json!("detached"), &json!({})));
+    assert!(!env.is_attached("ep-a", "sg-a"));
+
+    let env = TestEnvironment::with_groups(&["sg-b"]).await;
+    env.cloud.cloud().inject(Fault::on(CALLS[1], Effect::UnderstatedTotal { by: 1 }));
+    let event = env.detach("sg-a").await;
+    assert_eq!(
+        (&event["outcome"], &event["effort"]["read_calls"]),
+        (&json!("already_detached"), &json!(4)),
+        "two lists, each with the record"
+    );
+}
+
 #[tokio::test]
 async fn list_that_stays_inconsistent_ends_unconfirmed_at_the_deadline() {
     let env = TestEnvironment::with_groups(&["sg-b"]).await;

@@ -99,13 +99,24 @@ impl Case<'_> {
     /// Why there is nothing to test, if so.
     fn reason_to_omit(&self) -> Option<&'static str> {
         let (is_write, effect) = (self.action == DETACH, &self.fault.effect);
-        let is_of_pages =
-            matches!(effect, Effect::RepeatNextToken | Effect::OverstatedTotal { .. } | Effect::RepeatedItem);
+        let is_of_pages = matches!(
+            effect,
+            Effect::RepeatNextToken
+                | Effect::OverstatedTotal { .. }
+                | Effect::UnderstatedTotal { .. }
+                | Effect::RepeatedItem
+                | Effect::EmptyList
+                | Effect::ItemField { .. }
+        );
         let is_of_writes = matches!(effect, Effect::AcceptedWithoutEffect | Effect::AcceptedThenFails);
         if is_of_pages && is_write {
             Some("a write has no pages")
         } else if is_of_writes && !is_write {
             Some("a read is not accepted")
+        } else if *effect == Effect::Unsuccessful && is_write {
+            Some("a code with HTTP 200 shows the same, whether the write was executed or not")
+        } else if matches!(effect, Effect::ItemField { .. }) && self.action != RECORD {
+            Some("no other list has the field")
         } else if self.attempt == Attempt::LaterPage && self.action != LIST {
             Some("it is returned in one page")
         } else if effect.modifies_response() && self.moment == Moment::BeforeExecution {

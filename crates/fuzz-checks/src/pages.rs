@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use privatelink_detach::alibaba::pages::{Identified, PAGES_MAX, Page, Pages, Turn};
+use privatelink_detach::alibaba::pages::{Identified, List, PAGES_MAX, Page, Pages, Turn};
 use privatelink_detach::alibaba::privatelink::Action;
 use privatelink_detach::alibaba::response::{self, Response};
 
@@ -68,6 +68,9 @@ fn turn_after<T: Identified + Clone>(pages: &[Page<T>]) -> Turn<T> {
         (Some(_), _) if pages.len() >= PAGES_MAX as usize => Turn::Broken,
         (Some(token), _) => Turn::More(token),
         (None, Some(total)) if total > items.len() as u64 => Turn::Broken,
-        (None, _) => Turn::Complete(items),
+        (None, total) => {
+            let is_plain = pages.len() == 1 && total.is_none_or(|total| total == items.len() as u64);
+            Turn::Complete(List { items, is_plain })
+        }
     }
 }

@@ -166,8 +166,23 @@ pub enum Effect {
         /// The difference.
         by: u64,
     },
+    /// A `TotalCount` below the number of items listed.
+    UnderstatedTotal {
+        /// The difference; the count is never below 0.
+        by: u64,
+    },
     /// A page that lists its first item again in place of its last.
     RepeatedItem,
+    /// A list without items, and a `TotalCount` of 0.
+    EmptyList,
+    /// A page whose items have this text in this field, such as an `EndpointStatus` that no documentation lists, or
+    /// another `RegionId`.
+    ItemField {
+        field: String,
+        value: String,
+    },
+    /// HTTP 200 with the actual fields and `"Success": false`.
+    Unsuccessful,
     /// A detach that is accepted and has no effect.
     AcceptedWithoutEffect,
     /// A detach that is accepted and then fails.
@@ -213,7 +228,11 @@ impl Effect {
             Self::ActualResponse
             | Self::RepeatNextToken
             | Self::OverstatedTotal { .. }
+            | Self::UnderstatedTotal { .. }
             | Self::RepeatedItem
+            | Self::EmptyList
+            | Self::ItemField { .. }
+            | Self::Unsuccessful
             | Self::AcceptedWithoutEffect
             | Self::AcceptedThenFails => true,
             Self::Code { .. }

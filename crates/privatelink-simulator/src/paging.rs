@@ -53,6 +53,17 @@ pub(crate) fn page(
     match fault {
         Some(Effect::RepeatNextToken) => next = Some(token_after(after.as_deref().unwrap_or_default())),
         Some(Effect::OverstatedTotal { by }) => total = total.saturating_add(*by),
+        Some(Effect::UnderstatedTotal { by }) => total = total.saturating_sub(*by),
+        Some(Effect::EmptyList) => {
+            listed.clear();
+            next = None;
+            total = 0;
+        }
+        Some(Effect::ItemField { field, value }) => {
+            for item in &mut listed {
+                item[field] = value.as_str().into();
+            }
+        }
         Some(Effect::RepeatedItem) => {
             if let Some(first) = listed.first().cloned() {
                 if listed.len() > 1 {
@@ -129,7 +140,25 @@ mod tests {
         let second = format!("MaxResults=2&NextToken={}", repeated["NextToken"].as_str().unwrap());
         assert_eq!(read(&second, Some(&Effect::RepeatNextToken)).unwrap(), repeated);
         assert_eq!(read("", Some(&Effect::OverstatedTotal { by: 2 })).unwrap()["TotalCount"], 7);
+        assert_eq!(read("", Some(&Effect::UnderstatedTotal { by: 2 })).unwrap()["TotalCount"], 3);
+        assert_eq!(read("", Some(&Effect::UnderstatedTotal { by: 9 })).unwrap()["TotalCount"], 0);
         assert_eq!(read("MaxResults=2", Some(&Effect::RepeatedItem)).unwrap()["Items"], json!(["a", "a"]));
+        let empty = read("MaxResults=2", Some(&Effect::EmptyList)).unwrap();
+        assert_eq!(empty, json!({ "Items": [], "MaxResults": 2, "TotalCount": 0 }));
+    }
+
+    #[test]
+    fn field_of_every_item_is_replaced() {
+        let items: Vec<_> =
+            ["a", "b"].map(|id| (id.to_owned(), json!({ "Id": id, "Status": "Active" }))).into();
+        let call = Call::read(&Request::get("/").body(Bytes::new()).unwrap());
+        let limits = PageLimits { results: 1..=50, default: 50, server_max: 3 };
+        let fault = Effect::ItemField { field: "Status".to_owned(), value: "Modifying".to_owned() };
+        let page = page(&items, "Items", &call, &limits, Some(&fault)).unwrap();
+        assert_eq!(
+            page["Items"],
+            json!([{ "Id": "a", "Status": "Modifying" }, { "Id": "b", "Status": "Modifying" }])
+        );
     }
 
     fn read(query: &str, fault: Option<&Effect>) -> Result<Value, Refusal> {

@@ -116,9 +116,16 @@ impl ResponseContext<'_> {
             Effect::ActualResponse
             | Effect::RepeatNextToken
             | Effect::OverstatedTotal { .. }
+            | Effect::UnderstatedTotal { .. }
             | Effect::RepeatedItem
+            | Effect::EmptyList
+            | Effect::ItemField { .. }
             | Effect::AcceptedWithoutEffect
             | Effect::AcceptedThenFails => whole(self.response(outcome)),
+            Effect::Unsuccessful => whole(self.response(&outcome.clone().map(|mut fields| {
+                fields["Success"] = false.into();
+                fields
+            }))),
             Effect::Code { code, status, message, headers } => {
                 let known = crate::codes::find(code);
                 let message = message.clone().or_else(|| known.map(|known| known.message.to_owned()));

@@ -1,7 +1,7 @@
 //! I1: a confirmed detach is reported only when it was confirmed.
 
-use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 use privatelink_simulator::Action;
 use serde_json::Value;
@@ -21,6 +21,10 @@ pub(super) struct Reads {
     pub(super) listed: Option<BTreeSet<String>>,
     /// Whether the latest list was read to its end.
     pub(super) is_complete: bool,
+    /// Whether the latest complete list allows a conclusion: alone, or together with the ones before it.
+    pub(super) is_settled: bool,
+    /// The groups of the latest complete list with their status, and since when the same has been read.
+    unchanged: Option<(BTreeMap<String, String>, SystemTime)>,
     /// Whether every other group in the latest complete list is `Attaching` or `Detaching`.
     pub(super) is_only_stable_group: bool,
     /// Whether the latest list was rejected because the endpoint does not exist.
@@ -41,9 +45,14 @@ pub(super) struct Reads {
     pub(super) is_record_missing: bool,
 }
 
+/// How long an empty list must be the response before it allows a conclusion.
+const EMPTY_FOR: Duration = Duration::from_secs(10);
+
 #[derive(Debug, Default)]
 struct List {
     ids: BTreeSet<String>,
+    statuses: BTreeMap<String, String>,
+    pages: u32,
     others_attached: usize,
     next_token: Option<String>,
     total: Option<u64>,
@@ -97,7 +106,10 @@ impl Reads {
                 return;
             }
             // A group without a status, or with an unknown one, counts as attached.
-            let is_moving = matches!(item["SecurityGroupStatus"].as_str(), Some("Attaching" | "Detaching"));
+            let status = item["SecurityGroupStatus"].as_str();
+            let is_moving = matches!(status, Some("Attaching" | "Detaching"));
+            let status = status.filter(|_| is_moving).unwrap_or("Attached");
+            list.statuses.insert(id.to_owned(), status.to_owned());
             list.others_attached += usize::from(id != group && !is_moving);
         }
         if list.total != fields["TotalCount"].as_u64() {
@@ -105,12 +117,22 @@ impl Reads {
         }
         let actual = served.actual.as_ref();
         list.is_actually_absent |= actual.is_none_or(|endpoint| endpoint.group(&group.into()).is_none());
+        list.pages += 1;
         list.next_token = fields["NextToken"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
         if list.next_token.is_some() {
             self.in_progress = Some(list);
-        } else if list.total.is_none_or(|total| total == list.ids.len() as u64) {
+        } else if list.total.is_none_or(|total| total <= list.ids.len() as u64) {
             self.is_confirmed = false;
             self.is_complete = true;
+            let returned = call.returned.map_or(call.at, |(at, _)| at);
+            let earlier = self.unchanged.take().filter(|(statuses, _)| *statuses == list.statuses);
+            let is_plain = list.pages == 1 && list.total.is_none_or(|total| total == list.ids.len() as u64);
+            self.is_settled = match &earlier {
+                Some((statuses, since)) if statuses.is_empty() => *since + EMPTY_FOR <= returned,
+                Some(_) => true,
+                None => is_plain && !list.ids.is_empty(),
+            };
+            self.unchanged = Some(earlier.unwrap_or((list.statuses, returned)));
             self.is_only_stable_group = list.others_attached == 0;
             self.has_listed_group |= list.ids.contains(group);
             self.is_actually_absent = list.is_actually_absent;
@@ -135,25 +157,31 @@ impl Reads {
             self.records = Some(records);
             return;
         }
-        if fields["TotalCount"].as_u64().is_some_and(|total| total != records.len() as u64) {
+        if fields["TotalCount"].as_u64().is_some_and(|total| total > records.len() as u64) {
             return;
         }
         let record = records.iter().find(|record| record["EndpointId"] == call.requested.endpoint.as_str());
+        if record.is_some_and(|record| record["RegionId"] != call.requested.region.as_str()) {
+            return;
+        }
         self.is_record_missing = record.is_none();
         self.has_served_record |= record.is_some();
         let status = record.and_then(|record| record["EndpointStatus"].as_str()).unwrap_or_default();
         let is_absent = self.listed.as_ref().is_some_and(|listed| !listed.contains(group));
         self.status = Some(status.to_owned());
-        // A missing status, or an endpoint that is being created, does not allow a conclusion.
-        if is_absent && !matches!(status, "" | "Pending" | "Creating") {
+        // Only these two statuses are at rest.
+        if is_absent && self.is_settled && matches!(status, "Active" | "Deleting") {
             self.is_confirmed = true;
             self.is_conclusion_correct = self.is_actually_absent;
         }
     }
 }
 
-fn fields(served: &Served) -> Option<Value> {
-    (served.status == Some(200)).then(|| serde_json::from_slice(&served.body).ok()).flatten()
+/// The fields of a successful response; none if the body itself says that the call failed.
+pub(super) fn fields(served: &Served) -> Option<Value> {
+    let fields: Value = (served.status == Some(200)).then(|| serde_json::from_slice(&served.body).ok())??;
+    let is_failed = fields["Success"] == false || fields["Code"].is_string();
+    (!is_failed).then_some(fields)
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {

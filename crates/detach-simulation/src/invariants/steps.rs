@@ -64,9 +64,10 @@ fn read_first(facts: &Facts<'_>, call: &Call<'_>, before: &[&Call<'_>]) -> Resul
         .listed
         .as_ref()
         .is_some_and(|listed| call.requested.group.as_ref().is_some_and(|group| listed.contains(group)));
-    let is_stable = !matches!(reads.status.as_deref(), None | Some("Pending" | "Creating" | "Deleting"));
+    let is_stable = reads.status.as_deref() == Some("Active");
     // A dry run needs only a complete read.
-    let allows = reads.is_complete && (call.requested.dry_run || (is_listed && is_stable));
+    let allows =
+        reads.is_complete && reads.is_settled && (call.requested.dry_run || (is_listed && is_stable));
     if allows && list.is_some() && (is_at_once || (record.is_some() && is_suspended(facts, call))) {
         return Ok(());
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use privatelink_simulator::Action;
 
+use super::confirmed::fields;
 use super::facts::{Call, Facts};
 use super::steps::is_request_ended_between;
 use super::{Breach, Guarantee, breach};
@@ -98,10 +99,7 @@ fn is_definite(call: &Call<'_>) -> Option<bool> {
     match served.code.as_deref() {
         // A redirect is not a response of the service, whichever code it quotes.
         _ if status >= 500 || (300..400).contains(&status) => Some(false),
-        None if status == 200 => {
-            let fields: Option<serde_json::Value> = serde_json::from_slice(&served.body).ok();
-            Some(fields.is_some_and(|fields| fields["RequestId"].is_string()))
-        }
+        _ if status == 200 => Some(fields(served).is_some_and(|fields| fields["RequestId"].is_string())),
         None | Some("IdempotenceProcessing") => Some(false),
         Some(
             "SystemBusy"

@@ -36,11 +36,18 @@ pub(super) fn meaning(effect: &Effect) -> Meaning {
         // A status without a code is never a refusal.
         Effect::NonJson { status, .. } => transient(&format!("Http{}", status.as_u16())),
         Effect::Redirect { .. } => transient("Http302"),
-        Effect::Empty
+        // A success that quotes a code of an error contradicts itself.
+        Effect::Code { status: Some(StatusCode::OK), .. }
+        | Effect::Empty
         | Effect::Oversized { .. }
         | Effect::RepeatNextToken
         | Effect::OverstatedTotal { .. }
-        | Effect::RepeatedItem => transient("UnreadableAnswer"),
+        | Effect::RepeatedItem
+        | Effect::ItemField { .. }
+        | Effect::Unsuccessful => transient("UnreadableAnswer"),
+        Effect::UnderstatedTotal { .. } | Effect::EmptyList => {
+            unreachable!("a lasting one is a wrong list, which no client can recognize")
+        }
         Effect::Code { code, status, .. } => {
             of_code(code, status.unwrap_or_else(|| codes::status_of(code)).as_u16())
         }
@@ -86,6 +93,10 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
         Meaning::WrongState(code) if is_write && is_lasting && !is_executed => no(code, false),
         Meaning::FalseSuccess if is_lasting => unconfirmed("last error: ".to_owned()),
         Meaning::FalseSuccess => completes(case, is_accepted, None),
+        // A list of groups in several pages must repeat, whatever the record read with the first of them says.
+        Meaning::Transient(_) if !is_lasting && matches!(case.fault.effect, Effect::ItemField { .. }) => {
+            completes(case, is_accepted, None)
+        }
         // A write whose responses are all lost is executed anyway, and a read confirms it.
         Meaning::Transient(name) | Meaning::WrongState(name) | Meaning::NotAttached(name)
             if is_lasting && !is_executed =>

@@ -117,6 +117,8 @@ fn formatted() -> Vec<NamedFault> {
 fn transport() -> Vec<NamedFault> {
     let json =
         |number: u16, body: &str| Effect::NonJson { status: status(number), body: Some(body.to_owned()) };
+    let field =
+        |field: &str, value: &str| Effect::ItemField { field: field.to_owned(), value: value.to_owned() };
     let mut all = vec![
         NamedFault::new("Hang", Effect::Hang),
         NamedFault::new("Reset", Effect::Reset),
@@ -135,6 +137,11 @@ fn transport() -> Vec<NamedFault> {
         NamedFault::new("RepeatNextToken", Effect::RepeatNextToken),
         NamedFault::new("OverstatedTotal", Effect::OverstatedTotal { by: 1 }),
         NamedFault::new("RepeatedItem", Effect::RepeatedItem),
+        NamedFault::new("Unsuccessful", Effect::Unsuccessful),
+        NamedFault::new("SystemBusy with 200", Effect::code_with_status("SystemBusy", StatusCode::OK)),
+        NamedFault::new("Unknown status", field("EndpointStatus", "Modifying")),
+        NamedFault::new("Status in lower case", field("EndpointStatus", "active")),
+        NamedFault::new("Other region", field("RegionId", "us-east-1")),
         NamedFault::new("AcceptedWithoutEffect", Effect::AcceptedWithoutEffect),
         NamedFault::new("AcceptedThenFails", Effect::AcceptedThenFails),
     ];

@@ -42,6 +42,7 @@ pub(super) fn draw(
     outside: &mut Vec<(Duration, Outside)>,
     random: &mut Random,
 ) {
+    let mut has_empty_list = false;
     for _ in 0..random.number(1, 4) {
         let action = random.one_of(&ACTIONS);
         let mut fault = Fault::on(action, effect(random));
@@ -59,6 +60,14 @@ pub(super) fn draw(
         }
         if random.chance(0.2) {
             fault = fault.delayed(random.seconds(0, 15));
+        }
+        if fault.fault == Effect::EmptyList {
+            // Two wrong lists of this kind with 10 s between them would pass for a right one.
+            if has_empty_list {
+                continue;
+            }
+            has_empty_list = true;
+            fault = fault.next(1);
         }
         let at = if random.chance(0.5) { Duration::ZERO } else { random.before(faults_end_at) };
         outside.push((at, Outside::Fault(Box::new(fault))));
@@ -100,10 +109,27 @@ fn effect(random: &mut Random) -> Effect {
         }
         15 => random.one_of(&[Effect::Empty, Effect::Oversized { bytes: 1_100_000 }]),
         16 => Effect::RepeatNextToken,
-        17 => random.one_of(&[Effect::RepeatedItem, Effect::OverstatedTotal { by: 1 }]),
-        18 => random.one_of(&[Effect::AcceptedWithoutEffect, Effect::AcceptedThenFails]),
+        17 => random.one_of(&[
+            Effect::RepeatedItem,
+            Effect::OverstatedTotal { by: 1 },
+            Effect::UnderstatedTotal { by: 1 },
+            Effect::EmptyList,
+        ]),
+        18 if random.chance(0.5) => {
+            random.one_of(&[Effect::AcceptedWithoutEffect, Effect::AcceptedThenFails])
+        }
+        18 => random.one_of(&[
+            Effect::Unsuccessful,
+            field("EndpointStatus", "Modifying"),
+            field("EndpointStatus", "pending"),
+            field("RegionId", "us-east-1"),
+        ]),
         _ => Effect::ActualResponse,
     }
+}
+
+fn field(field: &str, value: &str) -> Effect {
+    Effect::ItemField { field: field.to_owned(), value: value.to_owned() }
 }
 
 /// An error that may quote the worker's access key in its message.
