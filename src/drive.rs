@@ -9,7 +9,10 @@ pub mod observer;
 mod throttled_regions;
 pub mod time_budget;
 
-use std::time::Instant;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
 
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Action, Target};
@@ -57,10 +60,15 @@ pub async fn drive<T: Transport>(
         };
         let is_overdue = detach.is_last_read() && deadline <= run.clock.now();
         let waited = cloud.wait(after, is_overdue, attempt, run).await;
+        // A write must not leave after the deadline, however long its connection takes to open.
+        let time_left = match call.action() {
+            Action::Detach => run.clock.left(deadline),
+            Action::ListSecurityGroups | Action::ListEndpoints => Duration::MAX,
+        };
         let timeout = match waited {
-            Wait::Due { timeout } => timeout,
+            Wait::Due { timeout } if !time_left.is_zero() => timeout.min(time_left),
             Wait::Late { timeout } if call.action() != Action::Detach => timeout,
-            Wait::Late { .. } => {
+            Wait::Due { .. } | Wait::Late { .. } => {
                 step = detach.postponed(call, run.clock.now());
                 continue;
             }

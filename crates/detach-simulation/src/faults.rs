@@ -20,6 +20,8 @@ pub struct Faults {
     pub repeated: f64,
     /// A call to Alibaba Cloud arrives after the worker stopped waiting for its response.
     pub call_late: f64,
+    /// The connection of a call to Alibaba Cloud opens slowly: the call leaves later, or not at all.
+    pub connects_slowly: f64,
     /// A call to Alibaba Cloud that was in transit when its process was killed arrives anyway.
     pub outliving: f64,
     /// Planned interruptions by invocation.
@@ -106,6 +108,9 @@ const POLLS_MAX: u32 = 120;
 /// The longest suspension: longer than the function's timeout.
 const SUSPENSION_MAX: Duration = Duration::from_mins(2);
 
+/// The longest time in which a connection opens: production's timeout of the handshakes.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
 /// The longest delay of an abandoned change or call.
 const LATE_MAX: Duration = Duration::from_secs(25);
 
@@ -158,6 +163,12 @@ impl FaultInjector {
     pub(crate) fn call_delay(&mut self) -> Option<Duration> {
         let is_late = self.occurs(self.faults.call_late);
         is_late.then(|| LATE_MAX.mul_f64(self.rng.f64()))
+    }
+
+    /// How long the connection of a call to Alibaba Cloud takes to open, if it opens slowly.
+    pub(crate) fn connect_time(&mut self) -> Option<Duration> {
+        let is_slow = self.occurs(self.faults.connects_slowly);
+        is_slow.then(|| CONNECT_MAX.mul_f64(self.rng.f64()))
     }
 
     pub(crate) fn interruption(&mut self, invocation: InvocationNumber) -> Option<Interruption> {

@@ -41,6 +41,8 @@ pub enum EntryKind {
     },
     /// A worker sent a call to Alibaba Cloud.
     Called { invocation: InvocationNumber, call: CallNumber, requested: RequestedCall },
+    /// The connection of a call opened slowly, and the call leaves only now.
+    Left { call: CallNumber },
     /// The call arrived at Alibaba Cloud.
     Served { call: CallNumber, served: Box<Served> },
     /// The worker's wait for a response ended.

@@ -90,6 +90,15 @@ impl Seam {
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, NoResponse> {
         let world = &self.world;
+        let opens = world.injector.borrow_mut().connect_time();
+        if let Some(opens) = opens {
+            world.time.sleep(opens.min(timeout)).await;
+            if opens >= timeout {
+                return Err(NoResponse::Timeout);
+            }
+            world.note(EntryKind::Left { call });
+        }
+        let timeout = timeout.saturating_sub(opens.unwrap_or_default());
         let half = world.draw_alibaba() / 2;
         let delay = world.injector.borrow_mut().call_delay();
         let there = half + delay.unwrap_or_default();

@@ -29,6 +29,9 @@ impl fmt::Display for Trace<'_> {
                 EntryKind::Called { invocation, call, requested } => {
                     writeln!(formatter, "#{invocation} call {call}: {}", shown(requested))?;
                 }
+                EntryKind::Left { call } => {
+                    writeln!(formatter, "   call {call} leaves: its connection opened slowly")?;
+                }
                 EntryKind::Served { call, served } => {
                     writeln!(formatter, "   call {call} arrives: {}", outcome(served))?;
                 }
@@ -118,7 +121,10 @@ fn line(kind: &EntryKind, began: SystemTime, formatter: &mut fmt::Formatter<'_>)
             Ending::Killed => writeln!(formatter, "#{invocation} is killed"),
         },
         EntryKind::Outside(outside) => writeln!(formatter, "outside: {outside:?}"),
-        EntryKind::Called { .. } | EntryKind::Served { .. } | EntryKind::Returned { .. } => Ok(()),
+        EntryKind::Called { .. }
+        | EntryKind::Left { .. }
+        | EntryKind::Served { .. }
+        | EntryKind::Returned { .. } => Ok(()),
     }
 }
 

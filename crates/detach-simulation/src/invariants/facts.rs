@@ -72,9 +72,11 @@ impl<'a> Facts<'a> {
                 }
             }
             EntryKind::Called { invocation, requested, .. } => {
-                let call = Call { invocation: *invocation, at, requested, served: None, returned: None };
+                let (invocation, left_at) = (*invocation, at);
+                let call = Call { invocation, at, left_at, requested, served: None, returned: None };
                 self.calls.push(call);
             }
+            EntryKind::Left { call } => self.calls[index(*call)].left_at = at,
             EntryKind::Served { call, served } => self.calls[index(*call)].served = Some((at, served)),
             EntryKind::Returned { call, has_response } => {
                 self.calls[index(*call)].returned = Some((at, *has_response));

@@ -77,6 +77,7 @@ fn read_first(facts: &Facts<'_>, call: &Call<'_>, before: &[&Call<'_>]) -> Resul
     )
 }
 
+/// A write leaves before its deadline, also if its connection opens slowly.
 fn before_deadline(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
     let batch = facts.runs.get(&call.invocation).map_or(&[][..], |run| run.batch);
     let mut deadlines = batch.iter().filter_map(|received| {
@@ -86,10 +87,10 @@ fn before_deadline(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
             && Some(&parsed.group) == call.requested.group.as_ref();
         is_it.then_some(sent.at + parsed.deadline)
     });
-    if deadlines.any(|deadline| call.at < deadline) || is_suspended(facts, call) {
+    if deadlines.any(|deadline| call.left_at < deadline) || is_suspended(facts, call) {
         return Ok(());
     }
-    breach(Guarantee::ReadFirst, format!("a Detach at {} after its deadline", facts.after(call.at)))
+    breach(Guarantee::ReadFirst, format!("a Detach at {} after its deadline", facts.after(call.left_at)))
 }
 
 /// Between a failed call and the next one of its delivery, the back-off passes, or the time that the service requested.

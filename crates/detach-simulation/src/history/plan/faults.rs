@@ -154,6 +154,7 @@ pub(super) fn draw_aws(kind: QueueKind, faults_end_at: Duration, random: &mut Ra
         repeated: some(0.2),
         interruptions: std::collections::BTreeMap::new(),
         call_late: some(0.1),
+        connects_slowly: some(0.3),
         outliving: some(1.0),
         killed: some(0.6),
         suspended: some(0.3),

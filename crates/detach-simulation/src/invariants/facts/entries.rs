@@ -32,8 +32,10 @@ pub struct Run<'a> {
 #[derive(Debug)]
 pub struct Call<'a> {
     pub invocation: InvocationNumber,
-    /// When it was sent.
+    /// When the worker began it.
     pub at: SystemTime,
+    /// When it left: as soon as its connection was open.
+    pub left_at: SystemTime,
     pub requested: &'a RequestedCall,
     /// When it arrived at the service, and the result there.
     pub served: Option<(SystemTime, &'a Served)>,
