@@ -45,6 +45,7 @@ impl Observer for Recorder {
             Alert::Credentials { .. } => "credentials",
             Alert::Clock { .. } => "clock",
             Alert::UnlistedCode { .. } => "unlisted code",
+            Alert::Unreachable { .. } => "unreachable",
         });
     }
 }

@@ -14,7 +14,7 @@ use super::response::CallResult;
 use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
 use super::signing::{self, Unsigned};
-use super::transport::Transport;
+use super::transport::{SendError, Transport};
 use crate::clock::Clock;
 use crate::request::RegionId;
 
@@ -89,7 +89,9 @@ impl<T: Transport> Client<T> {
         let request = self.signed_request(target, call, &credentials, now);
         let response = match self.transport.send(request, clock.left(until)).await {
             Ok(response) => response,
-            Err(why) => return CallError::no_response(action, why).into(),
+            Err(SendError { why, cause }) => {
+                return CallError { cause, ..CallError::no_response(action, why) }.into();
+            }
         };
         let status = response.status().as_u16();
         let redact = |message: &str| credentials.redact(message);
@@ -159,12 +161,11 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::alibaba::error::NoResponse;
     use crate::request::{EndpointId, RegionId, SecurityGroupId};
 
     /// Returns the same response to every request, and records the requests.
     struct Canned {
-        response: Result<http::Response<Bytes>, NoResponse>,
+        response: Result<http::Response<Bytes>, SendError>,
         sent: RefCell<Vec<http::Request<Bytes>>>,
     }
 
@@ -173,7 +174,7 @@ mod tests {
             &self,
             request: http::Request<Bytes>,
             _: Duration,
-        ) -> Result<http::Response<Bytes>, NoResponse> {
+        ) -> Result<http::Response<Bytes>, SendError> {
             self.sent.borrow_mut().push(request);
             self.response.clone()
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::codes::{self, CODE_LENGTH_MAX, Code, ErrorKind};
 use super::privatelink::Action;
 
@@ -26,6 +27,8 @@ pub struct CallError {
     pub code: ErrorCode,
     /// Alibaba's message, shortened and without our credentials.
     pub message: Option<String>,
+    /// What happened to the connection, if there was no complete response.
+    pub cause: Option<Cause>,
     /// The wait that the service requests.
     pub retry_after: Option<Duration>,
     /// Whether the call may have been carried out, or may still be: its repetition must have the same client token.
@@ -117,7 +120,7 @@ impl CallError {
     }
 
     fn uncoded(action: Action, kind: ErrorKind, code: ErrorCode) -> Self {
-        Self { action, kind, code, message: None, retry_after: None, keeps_token: true }
+        Self { action, kind, code, message: None, cause: None, retry_after: None, keeps_token: true }
     }
 
     /// The error in a response other than 200, and Alibaba's id of the call.
@@ -143,6 +146,7 @@ impl CallError {
             kind,
             code: ErrorCode::Alibaba(code),
             message,
+            cause: None,
             retry_after,
             keeps_token: is_undecided || status >= 500,
         };

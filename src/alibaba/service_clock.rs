@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::DATE;
+use http::header::{DATE, HeaderName};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -33,7 +33,7 @@ impl ServiceClock {
 
     /// Adopts the `Date` of a response, if it has a plausible one.
     pub fn correct(&self, now: SystemTime, headers: &HeaderMap) {
-        let Some(service_time) = date(headers) else { return };
+        let Some(service_time) = date(headers, &DATE) else { return };
         let offset = (service_time - calendar::utc(now)).whole_seconds();
         if offset.abs() <= OFFSET_SECONDS_MAX {
             self.offset_seconds.set(offset);
@@ -41,8 +41,8 @@ impl ServiceClock {
     }
 }
 
-/// The `Date` of a response.
-pub(super) fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
-    let date = headers.get(DATE)?.to_str().ok()?;
+/// The date in this header of a response.
+pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<OffsetDateTime> {
+    let date = headers.get(name)?.to_str().ok()?;
     OffsetDateTime::parse(date, &Rfc2822).ok()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::cause::Cause;
 use super::error::NoResponse;
 use super::service_url::is_loopback;
 
@@ -18,6 +19,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Identifies this program; Alibaba Cloud defines no format for it.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
+/// Why a request got no complete response.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", .cause.as_ref().map_or_else(|| why.name().into_owned(), Cause::to_string))]
+pub struct SendError {
+    pub why: NoResponse,
+    /// What happened to the connection; absent if the response itself is the error.
+    pub cause: Option<Cause>,
+}
+
+impl From<NoResponse> for SendError {
+    fn from(why: NoResponse) -> Self {
+        Self { why, cause: None }
+    }
+}
+
+impl From<reqwest::Error> for SendError {
+    fn from(error: reqwest::Error) -> Self {
+        let why = if error.is_timeout() { NoResponse::Timeout } else { NoResponse::ConnectionLost };
+        Self { why, cause: Some(Cause::of(error)) }
+    }
+}
+
 /// Sends one request once.
 ///
 /// A seam: production sends over HTTPS, a simulation responds from memory on a virtual clock.
@@ -27,7 +50,7 @@ pub trait Transport {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> impl Future<Output = Result<http::Response<Bytes>, NoResponse>>;
+    ) -> impl Future<Output = Result<http::Response<Bytes>, SendError>>;
 }
 
 /// HTTPS with one connection pool for the life of the process; clones share it.
@@ -53,6 +76,12 @@ impl Https {
     /// It uses the proxy of the environment, if there is one; with `has_loopback`, it calls loopback addresses
     /// directly.
     pub fn new(has_loopback: bool) -> Result<Self, HttpsUnavailable> {
+        let client = Self::client(reqwest::Client::builder())?;
+        let direct = has_loopback.then(|| Self::client(reqwest::Client::builder().no_proxy())).transpose()?;
+        Ok(Self { client, direct })
+    }
+
+    fn client(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, HttpsUnavailable> {
         let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -60,18 +89,13 @@ impl Https {
             .map_err(|error| HttpsUnavailable(error.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let build = |builder: reqwest::ClientBuilder| {
-            let builder = builder
-                .tls_backend_preconfigured(tls.clone())
-                .retry(reqwest::retry::never())
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .user_agent(USER_AGENT);
-            builder.build().map_err(|error| HttpsUnavailable(error.into()))
-        };
-        let client = build(reqwest::Client::builder())?;
-        let direct = has_loopback.then(|| build(reqwest::Client::builder().no_proxy())).transpose()?;
-        Ok(Self { client, direct })
+        let builder = builder
+            .tls_backend_preconfigured(tls)
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(USER_AGENT);
+        builder.build().map_err(|error| HttpsUnavailable(error.into()))
     }
 
     fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
@@ -85,15 +109,15 @@ impl Transport for Https {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         let client = self.client_for(request.uri());
-        let mut request = reqwest::Request::try_from(request).map_err(|error| no_response(&error))?;
+        let mut request = reqwest::Request::try_from(request)?;
         *request.timeout_mut() = Some(timeout);
-        let mut response = client.execute(request).await.map_err(|error| no_response(&error))?;
+        let mut response = client.execute(request).await?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| no_response(&error))? {
+        while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(NoResponse::UnreadableAnswer);
+                return Err(NoResponse::UnreadableAnswer.into());
             }
             body.extend_from_slice(&chunk);
         }
@@ -104,13 +128,72 @@ impl Transport for Https {
     }
 }
 
-fn no_response(error: &reqwest::Error) -> NoResponse {
-    if error.is_timeout() { NoResponse::Timeout } else { NoResponse::ConnectionLost }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::super::cause::CauseClass;
     use super::*;
+
+    /// A server that writes this response to the beginning of each request, or none, and closes the connection. Its
+    /// address.
+    fn server(response: Option<&'static [u8]>) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let _ = connection.read(&mut [0; 1024]);
+                match response {
+                    Some(response) => connection.write_all(response).unwrap(),
+                    None => open.push(connection),
+                }
+            }
+        });
+        address
+    }
+
+    async fn error_of(client: reqwest::Client, url: &str) -> SendError {
+        let https = Https { client, direct: None };
+        let request = http::Request::post(format!("{url}/?SecurityGroupId=sg-a")).body(Bytes::new());
+        https.send(request.unwrap(), Duration::from_millis(300)).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn error_without_a_response_names_its_cause_and_not_the_url() {
+        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let ends = server(Some(b""));
+        let cut_off = server(Some(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"));
+        let silent = server(None);
+        // No name has a part of more than 63 characters, so no name server is asked.
+        let nowhere = "x".repeat(64);
+        for (url, why, class) in [
+            (format!("http://{closed}"), NoResponse::ConnectionLost, CauseClass::Refused),
+            (format!("http://{nowhere}"), NoResponse::ConnectionLost, CauseClass::Dns),
+            (format!("http://{ends}"), NoResponse::ConnectionLost, CauseClass::Reset),
+            (format!("http://{cut_off}"), NoResponse::ConnectionLost, CauseClass::Reset),
+            (format!("https://{cut_off}"), NoResponse::ConnectionLost, CauseClass::Tls),
+            (format!("http://{silent}"), NoResponse::Timeout, CauseClass::Timeout),
+        ] {
+            let client = Https::client(reqwest::Client::builder().no_proxy()).unwrap();
+            let error = error_of(client, &url).await;
+            let cause = error.cause.as_ref().unwrap();
+            assert_eq!((error.why, cause.class), (why, class), "{url}: {error}");
+            assert!(!cause.text.contains("sg-a") && !cause.text.contains(&url), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn proxy_that_opens_no_connection_is_the_cause() {
+        let proxy = server(Some(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"));
+        let proxy = reqwest::Proxy::all(format!("http://user:s3cret@{proxy}")).unwrap();
+        let client = Https::client(reqwest::Client::builder().proxy(proxy)).unwrap();
+        let error = error_of(client, "https://privatelink.eu-west-1.aliyuncs.com").await;
+        assert_eq!(error.cause.as_ref().unwrap().class, CauseClass::Proxy, "{error}");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
 
     #[test]
     fn only_loopback_addresses_bypass_the_proxy() {

@@ -126,7 +126,17 @@ impl<T: Transport> Cloud<T> {
         run: &Run,
         timeout: Duration,
     ) -> CallResult {
-        self.client.call(target, call, &run.clock, timeout).await
+        let result = self.client.call(target, call, &run.clock, timeout).await;
+        run.responses.note(&result.result);
+        result
+    }
+
+    /// Ends a run: raises the alarm if none of its calls got a response. Requests only wait then, so that no other line
+    /// says that the network is broken.
+    pub fn end(&self, run: &Run, observer: &dyn Observer) {
+        if let Some((calls, error)) = run.responses.all_missing() {
+            observer.alert(&Alert::Unreachable { calls, error: &error });
+        }
     }
 
     /// Applies what an error means for other requests. `began` is when its call began.

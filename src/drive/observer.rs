@@ -84,6 +84,13 @@ pub enum Alert<'a> {
     Clock { code: &'a str },
     /// Alibaba Cloud responds with a code that the table does not know.
     UnlistedCode { error: &'a CallError },
+    /// No call of this run got a response from Alibaba Cloud.
+    Unreachable {
+        /// The number of calls.
+        calls: u32,
+        /// The error of the latest one.
+        error: &'a CallError,
+    },
 }
 
 /// Receives every event of every request, and every alert.
@@ -131,6 +138,7 @@ impl Observer for Log {
                 code = &*error.code.name(),
                 wait_ms = wait.map(milliseconds),
                 retry_after_ms = error.retry_after.map(milliseconds),
+                cause = error.cause.as_ref().map(tracing::field::display),
                 api_request_id,
                 "{error}"
             ),
@@ -166,6 +174,14 @@ impl Observer for Log {
                 code = &*error.code.name(),
                 "{error}, a code that this project does not know; a request that meets such a code twice ends as refused \
                  and is copied to the dead-letter queue"
+            ),
+            Alert::Unreachable { calls, error } => error!(
+                calls,
+                action = error.action.name(),
+                code = &*error.code.name(),
+                cause = error.cause.as_ref().map(tracing::field::display),
+                "none of the worker's calls to Alibaba Cloud in this invocation got a response; requests wait until \
+                 their deadline"
             ),
         }
     }

@@ -12,6 +12,7 @@ use crate::alibaba::client::Client;
 use crate::alibaba::credentials::{Credentials, CredentialsSource};
 use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_url::ServiceUrl;
+use crate::alibaba::transport::SendError;
 use crate::clock::Clock;
 use crate::request::{self, RequestId, Rules};
 
@@ -49,13 +50,13 @@ impl Transport for &Service {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         let action = request.headers()["x-acs-action"].to_str().unwrap();
         let is_write = action == Action::Detach.name();
         let opens = if is_write { self.opens_for_a_write } else { Duration::ZERO };
         self.clock.sleep_until(self.clock.now() + opens.min(timeout)).await;
         if opens >= timeout {
-            return Err(NoResponse::Timeout);
+            return Err(NoResponse::Timeout.into());
         }
         self.left.borrow_mut().push((action.to_owned(), self.clock.now() - self.clock.started()));
         Ok(http::Response::new(Service::respond(action).to_string().into()))

@@ -1,8 +1,10 @@
 //! How much time a run of calls may use. A run is an invocation of the worker, or any other period with an end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
+use crate::alibaba::response::Response;
 use crate::clock::Clock;
 
 /// The limits of a run. The default is that of an invocation of the worker; tests shorten it, and a program without
@@ -43,6 +45,7 @@ pub struct Run {
     pub clock: Clock,
     pub limits: TimeLimits,
     pub(super) alarms: Alarms,
+    pub(super) responses: Responses,
     ends: Instant,
 }
 
@@ -78,13 +81,46 @@ impl Alarms {
     }
 }
 
+/// Whether the service responds to the calls of a run.
+#[derive(Debug, Default)]
+pub(super) struct Responses {
+    is_any: Cell<bool>,
+    missing: Cell<u32>,
+    error_last: RefCell<Option<CallError>>,
+}
+
+impl Responses {
+    /// Counts a call by its result. A call that was not sent does not count, and an unreadable response is one.
+    pub(super) fn note(&self, result: &Result<Response, CallError>) {
+        let Err(error) = result else {
+            self.is_any.set(true);
+            return;
+        };
+        match error.code {
+            ErrorCode::NoResponse(NoResponse::Timeout | NoResponse::ConnectionLost) => {
+                self.missing.set(self.missing.get() + 1);
+                self.error_last.replace(Some(error.clone()));
+            }
+            ErrorCode::NoResponse(NoResponse::UnreadableAnswer | NoResponse::Status(_))
+            | ErrorCode::Alibaba(_) => self.is_any.set(true),
+            ErrorCode::NoCredentials => {}
+        }
+    }
+
+    /// The number of calls and the error of the latest one, if none of them got a response.
+    pub(super) fn all_missing(&self) -> Option<(u32, CallError)> {
+        let error = self.error_last.borrow().clone().filter(|_| !self.is_any.get())?;
+        Some((self.missing.get(), error))
+    }
+}
+
 impl Run {
     /// The run that starts with `clock` and ends at `ends_at`.
     #[must_use]
     pub fn new(clock: Clock, ends_at: SystemTime, limits: TimeLimits) -> Self {
         let ends = clock.instant_of(ends_at);
         let ends = if ends > clock.started() { ends } else { clock.started() + LENGTH_ASSUMED };
-        Self { clock, limits, alarms: Alarms::default(), ends }
+        Self { clock, limits, alarms: Alarms::default(), responses: Responses::default(), ends }
     }
 
     /// Whether the run is no longer than its reserve, so that no call can be made in it.

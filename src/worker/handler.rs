@@ -104,8 +104,9 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
         Err(_) => None,
     };
     let Some(records) = records else {
-        let detail = worker.respond(payload.get(), context).await?;
-        return serde_json::to_value(detail).map_err(HandlerError::UnwritableAnswer);
+        let detail = worker.respond(payload.get(), context).await;
+        worker.cloud.end(&context.run, &*worker.observer);
+        return serde_json::to_value(detail?).map_err(HandlerError::UnwritableAnswer);
     };
     let mut origins = records.into_iter().map(|Object(origin)| origin);
     if let Some(other) = origins.find(|origin| origin.event_source.as_deref() != Some(SQS)) {
@@ -117,7 +118,9 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
     let event: SqsEvent = serde_json::from_str(payload.get()).map_err(|error| unreadable(&error))?;
     let deliveries = Delivery::of_records(event.records)?;
     let mut response = SqsBatchResponse::default();
-    for message_id in batch::run(worker, deliveries, context).await {
+    let returned = batch::run(worker, deliveries, context).await;
+    worker.cloud.end(&context.run, &*worker.observer);
+    for message_id in returned {
         response.add_failure(message_id);
     }
     serde_json::to_value(response).map_err(HandlerError::UnwritableAnswer)

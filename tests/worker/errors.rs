@@ -235,6 +235,41 @@ async fn response_lost_after_execution_causes_no_second_detach() {
     }
 }
 
+/// The lines of an invocation that an operator must act on.
+fn error_lines() -> Vec<Value> {
+    log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect()
+}
+
+#[tokio::test]
+async fn invocation_without_any_response_logs_one_error_line_with_the_cause() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    env.cloud.cloud().inject(Fault::anywhere(Effect::Reset));
+    env.send(&request("ep-a", "sg-a"));
+    env.deliver().await;
+    let errors = error_lines();
+    let [line] = errors.as_slice() else { panic!("not one line: {errors:?}") };
+    let text = "none of the worker's calls to Alibaba Cloud in this invocation got a response; requests wait until their \
+                deadline";
+    assert_eq!(line["message"], text);
+    assert_eq!(line["code"], "ConnectionLost");
+    assert_eq!(line["calls"].as_u64(), Some(env.cloud.cloud().counts().calls_total));
+    let failed: Vec<_> = log::lines().into_iter().filter(|line| line["wait_ms"].is_u64()).collect();
+    for line in failed.iter().chain([line]) {
+        let cause = line["cause"].as_str().unwrap();
+        assert!(cause.starts_with("reset: ") && !cause.contains("sg-a"), "{line}");
+    }
+    assert!(!failed.is_empty());
+}
+
+#[tokio::test]
+async fn invocation_with_one_response_logs_no_error_line() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    env.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, Effect::Reset));
+    env.send(&request("ep-a", "sg-a"));
+    env.deliver().await;
+    assert_eq!(error_lines(), [] as [Value; 0]);
+}
+
 #[tokio::test]
 async fn slow_response_is_used() {
     for call in CALLS {

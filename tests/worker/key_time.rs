@@ -25,7 +25,7 @@ use privatelink_detach::alibaba::credentials::{
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Call, Target};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::clock::Clock;
 use privatelink_detach::request::{EndpointId, RegionId, SecurityGroupId};
 use tokio::time::Instant;
@@ -62,7 +62,7 @@ impl Transport for &Cloud {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         let is_exchange = request.uri().query().unwrap().contains("Action=AssumeRoleWithOIDC");
         if is_exchange {
             self.exchanged_at.borrow_mut().push(self.began.unwrap().elapsed());
@@ -70,7 +70,7 @@ impl Transport for &Cloud {
         let response_time = if is_exchange { &self.exchange_time } else { &self.call_time }.get();
         tokio::time::sleep(response_time.min(timeout)).await;
         if response_time > timeout {
-            return Err(NoResponse::Timeout);
+            return Err(NoResponse::Timeout.into());
         }
         let body = if is_exchange {
             r#"{"Credentials":{"AccessKeyId":"STS.id","AccessKeySecret":"s","SecurityToken":"t",

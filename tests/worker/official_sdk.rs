@@ -16,7 +16,7 @@ use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Action, Call, Target};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::alibaba::transport::{Https, Transport};
+use privatelink_detach::alibaba::transport::{Https, SendError, Transport};
 use privatelink_detach::clock::Clock;
 use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
 use serde::Deserialize;
@@ -325,8 +325,8 @@ impl Transport for &InMemory {
         &self,
         request: http::Request<Bytes>,
         _: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         self.sent.replace(Some(request));
-        Err(NoResponse::ConnectionLost)
+        Err(NoResponse::ConnectionLost.into())
     }
 }

@@ -22,7 +22,7 @@ use privatelink_detach::alibaba::credentials::{
 };
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::BaseUrl;
-use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
@@ -168,9 +168,9 @@ impl Transport for &Recorder {
         &self,
         request: http::Request<Bytes>,
         _: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         self.0.borrow_mut().push(request);
-        Err(NoResponse::ConnectionLost)
+        Err(NoResponse::ConnectionLost.into())
     }
 }
 

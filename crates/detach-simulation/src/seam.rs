@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use local_aws::NewMessage;
 use privatelink_detach::alibaba::error::NoResponse;
-use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws::OPERATION_TIMEOUT;
 use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::completion::Completion;
@@ -64,7 +64,7 @@ impl Transport for Seam {
         &self,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         let world = &self.world;
         let query = request.uri().query().unwrap_or_default();
         assert!(!query.contains(world.panicking_endpoint.get()), "cursed");
@@ -88,13 +88,13 @@ impl Seam {
         requested: RequestedCall,
         request: http::Request<Bytes>,
         timeout: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         let world = &self.world;
         let opens = world.injector.borrow_mut().connect_time();
         if let Some(opens) = opens {
             world.time.sleep(opens.min(timeout)).await;
             if opens >= timeout {
-                return Err(NoResponse::Timeout);
+                return Err(NoResponse::Timeout.into());
             }
             world.note(EntryKind::Left { call });
         }
@@ -108,22 +108,22 @@ impl Seam {
         world.time.sleep(there.min(timeout)).await;
         let Some((call, requested, request)) = in_transit.sent.take_if(|_| there < timeout) else {
             in_transit.is_abandoned = true;
-            return Err(NoResponse::Timeout);
+            return Err(NoResponse::Timeout.into());
         };
         let simulated = world.serve(call, &requested, &request);
         let left = timeout.saturating_sub(there);
         let (back, result) = match simulated.transmission {
             Transmission::Whole { after } if simulated.response.body().len() > BODY_BYTES_MAX => {
-                (half + after, Err(NoResponse::UnreadableAnswer))
+                (half + after, Err(NoResponse::UnreadableAnswer.into()))
             }
             Transmission::Whole { after } => (half + after, Ok(simulated.response)),
-            Transmission::Hang => (left, Err(NoResponse::Timeout)),
+            Transmission::Hang => (left, Err(NoResponse::Timeout.into())),
             Transmission::Reset { after } | Transmission::Truncated { after, .. } => {
-                (half + after, Err(NoResponse::ConnectionLost))
+                (half + after, Err(NoResponse::ConnectionLost.into()))
             }
         };
         world.time.sleep(back.min(left)).await;
-        if back >= left { Err(NoResponse::Timeout) } else { result }
+        if back >= left { Err(NoResponse::Timeout.into()) } else { result }
     }
 
     /// Requests a change in AWS, with the effect that the fault injector draws.

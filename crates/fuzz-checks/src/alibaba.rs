@@ -14,7 +14,7 @@ use privatelink_detach::alibaba::privatelink::{Call, Target};
 use privatelink_detach::alibaba::records::{EndpointStatus, GroupStatus};
 use privatelink_detach::alibaba::response::{CallResult, Response};
 use privatelink_detach::alibaba::service_url::ServiceUrl;
-use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -50,7 +50,7 @@ impl Canned {
 }
 
 impl Transport for &Canned {
-    async fn send(&self, request: Request<Bytes>, _: Duration) -> Result<http::Response<Bytes>, NoResponse> {
+    async fn send(&self, request: Request<Bytes>, _: Duration) -> Result<http::Response<Bytes>, SendError> {
         self.sent.borrow_mut().push(request);
         Ok(self.response.clone())
     }

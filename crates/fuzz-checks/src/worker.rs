@@ -12,7 +12,7 @@ use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
-use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
@@ -53,7 +53,7 @@ struct Alibaba {
 }
 
 impl Transport for &Alibaba {
-    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, NoResponse> {
+    async fn send(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, SendError> {
         let simulated = self.cloud.borrow_mut().handle(&request, self.clock.wall());
         match simulated.transmission {
             Transmission::Whole { after } => {
@@ -62,9 +62,11 @@ impl Transport for &Alibaba {
             }
             Transmission::Hang => {
                 self.clock.sleep_until(self.clock.now() + timeout).await;
-                Err(NoResponse::Timeout)
+                Err(NoResponse::Timeout.into())
             }
-            Transmission::Reset { .. } | Transmission::Truncated { .. } => Err(NoResponse::ConnectionLost),
+            Transmission::Reset { .. } | Transmission::Truncated { .. } => {
+                Err(NoResponse::ConnectionLost.into())
+            }
         }
     }
 }

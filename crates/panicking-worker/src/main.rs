@@ -11,9 +11,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
-use privatelink_detach::alibaba::transport::Transport;
+use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::completion::Completion;
 use privatelink_detach::config::WorkerConfig;
@@ -41,7 +40,7 @@ impl Transport for &Outside {
         &self,
         request: http::Request<Bytes>,
         _: Duration,
-    ) -> Result<http::Response<Bytes>, NoResponse> {
+    ) -> Result<http::Response<Bytes>, SendError> {
         let query = request.uri().query().unwrap_or_default();
         assert!(!query.contains(PANICKING_ENDPOINT), "cursed");
         Ok(self.0.borrow_mut().handle(&request, SystemTime::now()).response)

@@ -9,6 +9,7 @@ use super::advice;
 use crate::alibaba::codes::{Code, ErrorKind};
 use crate::alibaba::error::{NoResponse, shortened};
 use crate::alibaba::sts;
+use crate::alibaba::transport::SendError;
 use crate::aws::AwsError;
 
 /// Why no credentials are available. It contains no `AccessKey`, secret or token.
@@ -33,8 +34,8 @@ pub enum CredentialError {
         message: Option<String>,
     },
     /// There is no readable response of Alibaba Cloud's STS.
-    #[error("{} got no usable response: {}", sts::ACTION, .0.name())]
-    NoResponse(NoResponse),
+    #[error("{} got no usable response: {}", sts::ACTION, .0.why.name())]
+    NoResponse(#[source] SendError),
     /// A successful response without token or session.
     #[error("the response to {call} has no usable content")]
     NoContent { call: &'static str },
@@ -64,7 +65,7 @@ impl CredentialError {
             Self::Aws { error, .. } => Cow::Borrowed(&error.code),
             Self::Secret(_) => Cow::Borrowed("SecretUnusable"),
             Self::Rejected { code, .. } => Cow::Borrowed(code.as_str()),
-            Self::NoResponse(why) => why.name(),
+            Self::NoResponse(error) => error.why.name(),
             Self::NoContent { .. } => NoResponse::UnreadableAnswer.name(),
             Self::Canceled => NoResponse::Timeout.name(),
             Self::NotRead => Cow::Borrowed("NotRead"),
@@ -157,7 +158,7 @@ mod tests {
                 "the secret has no text",
             ),
             (
-                CredentialError::NoResponse(NoResponse::Status(502)),
+                CredentialError::NoResponse(NoResponse::Status(502).into()),
                 "Http502",
                 true,
                 "AssumeRoleWithOIDC got no usable response: Http502",

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aws_sdk_sts::Client;
+use http::header::DATE;
 use serde_json::json;
 use tracing::warn;
 
@@ -130,7 +131,7 @@ impl<T: Transport> Oidc<T> {
         let status = response.status().as_u16();
         if status == 200 {
             // The remaining lifetime is measured by the service's clock: the function's may be wrong.
-            let date = service_clock::date(response.headers())
+            let date = service_clock::date(response.headers(), &DATE)
                 .unwrap_or_else(|| calendar::utc(self.service_clock.at(clock.wall())));
             let session = sts::read(response.body()).and_then(|session| {
                 let lifetime = Duration::try_from(session.expiration - date).ok()?.min(SESSION_LIFETIME);
@@ -141,7 +142,7 @@ impl<T: Transport> Oidc<T> {
         }
         let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
         let Some(Coded { code, kind, message }) = coded else {
-            return Err(CredentialError::NoResponse(NoResponse::Status(status)));
+            return Err(CredentialError::NoResponse(NoResponse::Status(status).into()));
         };
         if kind == ErrorKind::Clock {
             self.service_clock.correct(began, response.headers());
@@ -198,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::alibaba::access_key::Credentials;
+    use crate::alibaba::transport::SendError;
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJlLW9mLWF3cw";
 
@@ -215,7 +217,7 @@ mod tests {
             &self,
             request: http::Request<Bytes>,
             _: Duration,
-        ) -> Result<http::Response<Bytes>, NoResponse> {
+        ) -> Result<http::Response<Bytes>, SendError> {
             self.sent.borrow_mut().push(request);
             tokio::time::advance(RESPONSE_TIME).await;
             Ok(self.responses.borrow_mut().remove(0))
