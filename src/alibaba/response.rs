@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::header::{DATE, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ use super::privatelink::{Action, Call};
 use super::records::{
     BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup,
 };
+use super::service_clock::date;
 use crate::json::Object;
 
 /// Longest hint of the service that is honored; the visibility timeout that follows from it included.
@@ -248,7 +250,8 @@ impl EndpointBody {
 /// The wait that the service requests, from the headers of a 4xx or 5xx.
 ///
 /// `x-acs-retry-after` is in milliseconds; older gateways send `x-ratelimit-user-api` and `x-ratelimit-user`, whose
-/// larger `TimeLeft` counts. Anything that is not a positive number counts as absent.
+/// larger `TimeLeft` counts. HTTP's own `Retry-After`, of a gateway or a proxy, is in seconds, or a date by the clock of
+/// the response's `Date`. Anything that is not a positive number or a later date counts as absent.
 #[must_use]
 pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -258,15 +261,25 @@ pub fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     };
     let hint = text("x-acs-retry-after").and_then(milliseconds);
     let older = || time_left("x-ratelimit-user-api").max(time_left("x-ratelimit-user"));
-    hint.or_else(older).map(|wait| wait.min(RETRY_AFTER_MAX))
+    let of_http = || {
+        let seconds = text(RETRY_AFTER.as_str()).and_then(positive).map(Duration::from_secs);
+        let left = || Duration::try_from(date(headers, &RETRY_AFTER)? - date(headers, &DATE)?).ok();
+        seconds.or_else(left).filter(|wait| !wait.is_zero())
+    };
+    hint.or_else(older).or_else(of_http).map(|wait| wait.min(RETRY_AFTER_MAX))
 }
 
 /// A positive run of digits, however long, as milliseconds.
 fn milliseconds(text: &str) -> Option<Duration> {
+    positive(text).map(Duration::from_millis)
+}
+
+/// A positive run of digits, however long.
+fn positive(text: &str) -> Option<u64> {
     let text = text.trim();
     let is_digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = is_digits.then(|| text.parse().unwrap_or(u64::MAX))?;
-    (number > 0).then(|| Duration::from_millis(number))
+    (number > 0).then_some(number)
 }
 
 #[cfg(test)]
@@ -373,7 +386,8 @@ mod tests {
     }
 
     #[test]
-    fn retry_hints_of_both_kinds_are_read() {
+    fn retry_hints_of_every_kind_are_read() {
+        let date = ("date", "Sun, 22 Nov 2026 07:00:00 GMT");
         for (headers, expected) in [
             (&[("x-acs-retry-after", "1500")][..], Some(1_500)),
             (&[("x-acs-retry-after", "0")], None),
@@ -387,6 +401,19 @@ mod tests {
             ),
             (&[("x-ratelimit-user", "TimeLeft:x")], None),
             (&[("x-acs-retry-after", "x"), ("x-ratelimit-user", "TimeLeft:7")], Some(7)),
+            (&[("retry-after", "30")], Some(30_000)),
+            (&[("retry-after", "0")], None),
+            (&[("retry-after", "1.5")], None),
+            (&[("retry-after", "86400")], Some(120_000)),
+            (&[("retry-after", "99999999999999999999999999")], Some(120_000)),
+            (&[("retry-after", "30"), ("x-ratelimit-user", "TimeLeft:7")], Some(7)),
+            (&[("retry-after", "30"), ("x-acs-retry-after", "5")], Some(5)),
+            (&[("retry-after", "Sun, 22 Nov 2026 07:00:40 GMT"), date], Some(40_000)),
+            (&[("retry-after", "Mon, 23 Nov 2026 07:00:00 GMT"), date], Some(120_000)),
+            (&[("retry-after", "Sun, 22 Nov 2026 06:59:59 GMT"), date], None),
+            (&[("retry-after", "Sun, 22 Nov 2026 07:00:00 GMT"), date], None),
+            (&[("retry-after", "soon"), date], None),
+            (&[("retry-after", "Sun, 22 Nov 2026 07:00:40 GMT")], None),
             (&[], None),
         ] {
             let mut map = http::HeaderMap::new();

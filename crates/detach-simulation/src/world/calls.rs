@@ -148,5 +148,7 @@ fn hint(headers: &http::HeaderMap) -> Option<Duration> {
     };
     let after = text("x-acs-retry-after").parse().ok();
     let after = after.or(left("x-ratelimit-user-api").max(left("x-ratelimit-user")));
+    let after = after.filter(|after| *after > 0);
+    let after = after.or_else(|| text("retry-after").parse::<u64>().ok().map(|seconds| seconds * 1000));
     after.filter(|after| *after > 0).map(|after| Duration::from_millis(after).min(HINT_MAX))
 }

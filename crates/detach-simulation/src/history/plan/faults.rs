@@ -141,6 +141,8 @@ fn code(code: &str, random: &mut Random) -> Effect {
     let mut headers = HeaderMap::new();
     if random.chance(0.2) {
         headers.insert("x-acs-retry-after", HeaderValue::from(random.number(0, 60_000)));
+    } else if random.chance(0.1) {
+        headers.insert("retry-after", HeaderValue::from(random.number(0, 60)));
     }
     Effect::Code { code: code.to_owned(), status: None, message, headers }
 }
