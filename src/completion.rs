@@ -53,6 +53,8 @@ pub struct Detail {
     /// The outcome's name.
     pub outcome: &'static str,
     trigger: Trigger,
+    /// How the request was carried out; `None` if its `dry_run` was not readable.
+    dry_run: Option<bool>,
     region_id: Option<RegionId>,
     endpoint_id: Option<EndpointId>,
     security_group_id: Option<SecurityGroupId>,
@@ -136,6 +138,7 @@ impl Completion {
             request_id,
             outcome: outcome.name(),
             trigger: circumstances.trigger,
+            dry_run: subject.dry_run,
             region_id: subject.region_id.clone(),
             endpoint_id: subject.endpoint_id.clone(),
             security_group_id: subject.security_group_id.clone(),

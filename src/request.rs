@@ -24,7 +24,7 @@ pub struct DetachRequest {
     pub region_id: RegionId,
     pub endpoint_id: EndpointId,
     pub security_group_id: SecurityGroupId,
-    /// Whether Alibaba Cloud only checks the call.
+    /// Whether Alibaba Cloud only checks the call: the request asks for it, or this deployment carries out nothing else.
     pub dry_run: bool,
     /// The sender's own idempotency token, for the first call of the first delivery.
     pub client_token: Option<ClientToken>,
@@ -47,6 +47,8 @@ pub struct Rules {
     pub protected_security_groups: BTreeSet<SecurityGroupId>,
     /// Endpoints that are never changed.
     pub protected_endpoints: BTreeSet<EndpointId>,
+    /// Whether every request is carried out as a dry run, also one that asks for a detach.
+    pub dry_run_only: bool,
 }
 
 /// A parsed body: the fields that it names, and the request or the rejection.
@@ -63,6 +65,8 @@ pub struct Subject {
     pub endpoint_id: Option<EndpointId>,
     pub security_group_id: Option<SecurityGroupId>,
     pub request_id: Option<RequestId>,
+    /// As in [`DetachRequest::dry_run`]; `None` if the body does not say it readably.
+    pub dry_run: Option<bool>,
     pub deadline: Option<Duration>,
     pub metadata: Metadata,
 }
@@ -297,6 +301,39 @@ mod tests {
     }
 
     #[test]
+    fn dry_run_of_a_rejected_body_is_kept_if_it_is_readable() {
+        let dry_run = |body: &str| super::parse(body, &Rules::default()).subject.dry_run;
+        let rest = r#""region_id":"EU""#;
+        for (body, expected) in [
+            (format!("{{{rest}}}"), Some(false)),
+            (format!(r#"{{{rest}, "dry_run":null}}"#), Some(false)),
+            (format!(r#"{{{rest}, "DryRun":true}}"#), Some(true)),
+            (format!(r#"{{{rest}, "dry_run":"true"}}"#), None),
+            (format!(r#"{{{rest}, "dry_run":"\ud800"}}"#), None),
+            (format!(r#"{{{rest}, "dry_run":true,"dry_run":true}}"#), None),
+            (format!(r#"{{{rest}, "dry_run":true,"DryRun":false}}"#), None),
+            ("{".to_owned(), None),
+            ("[]".to_owned(), None),
+            (r#"{"requests":[]}"#.to_owned(), None),
+        ] {
+            assert_eq!(dry_run(&body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn deployment_of_dry_runs_makes_every_request_a_dry_run() {
+        let rules = Rules { dry_run_only: true, ..Rules::default() };
+        for body in [with("dry_run", json!(false)), with("dry_run", json!(true)), with("DryRun", Value::Null)]
+        {
+            let parsed = super::parse(&body, &rules);
+            assert!(parsed.result.unwrap().dry_run, "{body}");
+            assert_eq!(parsed.subject.dry_run, Some(true), "{body}");
+        }
+        let unreadable = super::parse(&with("dry_run", json!("false")), &rules);
+        assert_eq!((unreadable.result.is_err(), unreadable.subject.dry_run), (true, None));
+    }
+
+    #[test]
     fn errors_beyond_the_limit_are_counted() {
         let fields: Vec<_> = (0..1000).map(|n| format!(r#""{}{n}":1"#, "x".repeat(500))).collect();
         let rejection = parse(&format!("{{{}}}", fields.join(","))).unwrap_err();
@@ -311,6 +348,7 @@ mod tests {
             allowed_regions: ["eu-west-1"].into_iter().filter_map(RegionId::parse).collect(),
             protected_security_groups: ["sg-safe"].into_iter().filter_map(SecurityGroupId::parse).collect(),
             protected_endpoints: ["ep-safe"].into_iter().filter_map(EndpointId::parse).collect(),
+            ..Rules::default()
         };
         let parse = |body: &str| super::parse(body, &rules).result.map_err(|rejection| rejection.code);
         assert!(parse(&with("dry_run", json!(true))).is_ok());

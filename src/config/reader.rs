@@ -97,6 +97,7 @@ impl<'a> Reader<'a> {
                 SecurityGroupId::RULE,
             ),
             protected_endpoints: self.list("PROTECTED_ENDPOINTS", EndpointId::parse, EndpointId::RULE),
+            ..Rules::default()
         }
     }
 

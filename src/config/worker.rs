@@ -24,7 +24,7 @@ pub struct WorkerConfig {
     pub deadline: Duration,
     /// `WORKER_MAXIMUM_CONCURRENCY`: the maximum number of concurrent workers.
     pub concurrency: NonZeroU16,
-    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`
+    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`, `DRY_RUN_ONLY`
     pub rules: Rules,
     /// `PRIVATELINK_ENDPOINT_URL`
     pub service_url: ServiceUrl,
@@ -52,7 +52,7 @@ impl WorkerConfig {
             bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             concurrency: reader.concurrency("WORKER_MAXIMUM_CONCURRENCY"),
-            rules: reader.rules(),
+            rules: Rules { dry_run_only: reader.dry_run_only("DRY_RUN_ONLY"), ..reader.rules() },
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
         };
@@ -102,6 +102,18 @@ impl Reader<'_> {
             self.report(variable, format!("must be a whole number from 1 to {max}"));
         }
         workers.unwrap_or(default)
+    }
+
+    /// A value other than the two is an error: a mistyped `true` must not become real detaches.
+    fn dry_run_only(&mut self, variable: &'static str) -> bool {
+        match self.optional(variable).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                self.report(variable, "must be true or false");
+                true
+            }
+        }
     }
 
     fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
@@ -195,6 +207,17 @@ mod tests {
         }
         for value in ["0", "1001", "-1", "2.5", "ten", "70000"] {
             assert_eq!(invalid_variables(&[(CONCURRENCY, value)]), [CONCURRENCY], "{value}");
+        }
+    }
+
+    #[test]
+    fn dry_run_only_is_true_or_false_and_nothing_else() {
+        const DRY_RUN_ONLY: &str = "DRY_RUN_ONLY";
+        for (value, expected) in [("", false), ("false", false), ("true", true)] {
+            assert_eq!(read(&[(DRY_RUN_ONLY, value)]).unwrap().rules.dry_run_only, expected, "{value}");
+        }
+        for value in ["True", "TRUE", "1", "yes", "on", " true", "ture"] {
+            assert_eq!(invalid_variables(&[(DRY_RUN_ONLY, value)]), [DRY_RUN_ONLY], "{value}");
         }
     }
 

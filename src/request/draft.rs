@@ -60,7 +60,6 @@ fn envelope(entries: &[(String, Box<RawValue>)]) -> Option<&'static str> {
 #[derive(Default)]
 struct Draft {
     subject: Subject,
-    dry_run: bool,
     client_token: Option<ClientToken>,
     code: Option<RejectionCode>,
     errors: Vec<FieldError>,
@@ -69,6 +68,7 @@ struct Draft {
 
 impl Draft {
     fn fill(&mut self, entries: &[(String, Box<RawValue>)]) {
+        self.subject.dry_run = Some(false);
         let mut given: BTreeMap<&str, &str> = BTreeMap::new();
         for (key, raw) in entries {
             let Some(field) = field_named(key) else {
@@ -78,14 +78,14 @@ impl Draft {
             if let Some(earlier) = given.insert(field, key) {
                 let problem =
                     if earlier == key { "is given twice" } else { "repeats a field in its other spelling" };
-                self.invalid(key, problem);
+                self.unreadable(field, key, problem);
                 continue;
             }
             // A raw value is JSON by its grammar; a text with a lone surrogate, or an infinite number, fails here.
             match serde_json::from_str(raw.get()) {
                 Ok(Scalar::Null) => {}
                 Ok(value) => self.take(field, key, &value, raw),
-                Err(_) => self.invalid(key, "is not a valid JSON value"),
+                Err(_) => self.unreadable(field, key, "is not a valid JSON value"),
             }
         }
         for (missing, field) in [
@@ -114,8 +114,8 @@ impl Draft {
             "client_token" => self.client_token = self.id(key, value, ClientToken::parse, ClientToken::RULE),
             "request_id" => self.subject.request_id = self.id(key, value, RequestId::parse, RequestId::RULE),
             "dry_run" => match value {
-                Scalar::Bool(dry_run) => self.dry_run = *dry_run,
-                _ => self.invalid(key, "must be true or false"),
+                Scalar::Bool(dry_run) => self.subject.dry_run = Some(*dry_run),
+                _ => self.unreadable(field, key, "must be true or false"),
             },
             "deadline_seconds" => match value {
                 Scalar::Number(seconds) if DEADLINE_SECONDS.contains(seconds) => {
@@ -145,7 +145,18 @@ impl Draft {
         id
     }
 
+    /// An error after which the field's value is unknown. Only `dry_run` has one without being given.
+    fn unreadable(&mut self, field: &str, key: &str, problem: &str) {
+        if field == "dry_run" {
+            self.subject.dry_run = None;
+        }
+        self.invalid(key, problem);
+    }
+
     fn check(&mut self, rules: &Rules) {
+        if rules.dry_run_only && self.subject.dry_run.is_some() {
+            self.subject.dry_run = Some(true);
+        }
         if let Some(region) = &self.subject.region_id
             && !rules.allowed_regions.is_empty()
             && !rules.allowed_regions.contains(region)
@@ -184,14 +195,14 @@ impl Draft {
 
     fn finish(mut self) -> Parsed {
         let subject = self.subject;
-        if let (None, Some(region_id), Some(endpoint_id), Some(security_group_id)) =
-            (self.code, &subject.region_id, &subject.endpoint_id, &subject.security_group_id)
+        if let (None, Some(region_id), Some(endpoint_id), Some(security_group_id), Some(dry_run)) =
+            (self.code, &subject.region_id, &subject.endpoint_id, &subject.security_group_id, subject.dry_run)
         {
             let request = DetachRequest {
                 region_id: region_id.clone(),
                 endpoint_id: endpoint_id.clone(),
                 security_group_id: security_group_id.clone(),
-                dry_run: self.dry_run,
+                dry_run,
                 client_token: self.client_token,
                 request_id: subject.request_id.clone(),
                 deadline: subject.deadline,

@@ -23,7 +23,7 @@ async fn detach_is_confirmed_and_published_before_the_message_is_deleted() {
     let event = env.only_event();
     assert_eq!(event["outcome"], "detached");
     assert_eq!(event["request_id"], message_id.as_str());
-    assert_eq!(event["trigger"], "queue");
+    assert_eq!((&event["trigger"], &event["dry_run"]), (&json!("queue"), &json!(false)));
     assert_eq!(event["evidence"]["security_groups_before"], json!(["sg-a", "sg-b"]));
     assert_eq!(event["evidence"]["security_groups_after"], json!(["sg-b"]));
     assert_eq!(event["evidence"]["endpoint_status"], "Active");
@@ -38,6 +38,26 @@ async fn detach_is_confirmed_and_published_before_the_message_is_deleted() {
     );
     assert_eq!(env.aws_calls(), [Aws::PutEvents, Aws::DeleteMessage]);
     assert_eq!(env.waiting(), 0);
+}
+
+#[tokio::test]
+async fn deployment_of_dry_runs_detaches_nothing_and_its_events_say_so() {
+    let mut settings = TestSettings::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]);
+    settings.variables.push(("DRY_RUN_ONLY", "true".to_owned()));
+    let env = TestEnvironment::start(settings).await;
+    let mut explicit = request("ep-a", "sg-a");
+    explicit["dry_run"] = json!(false);
+    env.send(&request("ep-a", "sg-a"));
+    env.send(&explicit);
+    env.run().await;
+    let direct = env.invoke(&explicit.to_string()).await.unwrap();
+    let events = env.events();
+    assert_eq!((events.len(), &events[2]), (3, &direct));
+    for event in &events {
+        assert_eq!((&event["outcome"], &event["dry_run"]), (&json!("dry_run_passed"), &json!(true)));
+    }
+    assert_eq!(env.cloud.cloud().counts().endpoint("ep-a").detaches_accepted, 0);
+    assert!(env.is_attached("ep-a", "sg-a"));
 }
 
 #[tokio::test]

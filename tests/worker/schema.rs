@@ -22,8 +22,8 @@ fn validate(detail: &Value) -> Result<(), String> {
 #[test]
 fn schema_rejects_events_that_break_the_contract() {
     let valid = json!({
-        "version": "1", "request_id": "r", "outcome": "detached", "trigger": "queue", "region_id": "eu-west-1",
-        "endpoint_id": "ep-a", "security_group_id": "sg-a", "reason": null,
+        "version": "1", "request_id": "r", "outcome": "detached", "trigger": "queue", "dry_run": false,
+        "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a", "reason": null,
         "evidence": {
             "security_groups_before": ["sg-a", "sg-b"], "security_groups_after": ["sg-b"],
             "endpoint_status": "Active", "confirmed_at": "2026-11-22T07:00:12.431Z",
@@ -36,6 +36,9 @@ fn schema_rejects_events_that_break_the_contract() {
     for (pointer, value) in [
         ("/outcome", json!("done")),
         ("/trigger", json!("cron")),
+        ("/dry_run", Value::Null),
+        ("/dry_run", json!(true)),
+        ("/dry_run", json!("false")),
         ("/region_id", json!("evil.com/#")),
         ("/evidence/confirmed_at", Value::Null),
         ("/completed_at", json!("2026-11-22 07:00")),

@@ -30,7 +30,8 @@ pub enum Guarantee {
     OneWrite,
     /// I4: never a Detach of the last group if the latest read showed that it is the last.
     LastGroup,
-    /// I5: no call about a pair of endpoint and group that no request of the batch names.
+    /// I5: no call about a pair of endpoint and group that no request of the batch names; no real Detach for a dry run or
+    /// in a deployment that makes dry runs only; every event says how its request was carried out.
     RequestedOnly,
     /// I6: for the head of a lane, while AWS works, an outcome no later than deadline, one poll and one visibility
     /// timeout.

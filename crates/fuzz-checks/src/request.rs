@@ -70,6 +70,7 @@ pub(crate) fn rules() -> Rules {
         allowed_regions: ["eu-west-1", "cn-hangzhou"].into_iter().filter_map(RegionId::parse).collect(),
         protected_security_groups: ["sg-protected"].into_iter().filter_map(SecurityGroupId::parse).collect(),
         protected_endpoints: ["ep-protected"].into_iter().filter_map(EndpointId::parse).collect(),
+        ..Rules::default()
     }
 }
 
@@ -85,6 +86,7 @@ fn subject_of(request: &DetachRequest) -> Subject {
         endpoint_id: Some(request.endpoint_id.clone()),
         security_group_id: Some(request.security_group_id.clone()),
         request_id: request.request_id.clone(),
+        dry_run: Some(request.dry_run),
         deadline: request.deadline,
         metadata: request.metadata.clone(),
     }

@@ -40,6 +40,7 @@ def passed(detail, api_request_id):
         "request_id": detail["request_id"],
         "outcome": "dry_run_passed",
         "trigger": "direct",
+        "dry_run": True,
         "region_id": "eu-west-1",
         "endpoint_id": "ep-hp3shop",
         "security_group_id": "sg-hp3vendor",

@@ -124,7 +124,7 @@ fn code_names_no_variable_that_these_tests_do_not_see() {
 }
 
 /// Values that differ from the defaults and from each other.
-const CHANGED: [(&str, &str); 9] = [
+const CHANGED: [(&str, &str); 10] = [
     ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
     ("AllowedRegions", "eu-west-1,cn-hangzhou"),
     ("ProtectedSecurityGroups", "sg-protected"),
@@ -134,6 +134,7 @@ const CHANGED: [(&str, &str); 9] = [
     ("WebhookAuthentication", "SIGNATURE"),
     ("WebhookSecretsArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-abcdef"),
     ("LogLevel", "WARN"),
+    ("DryRunOnly", "true"),
 ];
 
 fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigError>> {
@@ -154,13 +155,14 @@ fn each_parameter_sets_its_own_setting() {
         allowed_regions: ["cn-hangzhou", "eu-west-1"].map(|id| RegionId::parse(id).unwrap()).into(),
         protected_security_groups: [SecurityGroupId::parse("sg-protected").unwrap()].into(),
         protected_endpoints: [EndpointId::parse("ep-protected").unwrap()].into(),
+        dry_run_only: false,
     };
     let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/123456789012/stack-{name}.fifo");
     assert_eq!(worker.request_queue_url, queue("requests"));
     assert_eq!(worker.dead_letter_queue_url, queue("dead-letter"));
     assert_eq!((worker.bus_name.as_str(), worker.deadline), ("own-bus", Duration::from_secs(777)));
     assert_eq!(format!("{:?}", worker.service_url).matches("privatelink.internal").count(), 1);
-    assert_eq!(worker.rules, rules);
+    assert_eq!(worker.rules, Rules { dry_run_only: true, ..rules.clone() });
     assert_eq!((intake.request_queue_url, intake.rules), (worker.request_queue_url, rules));
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
     for function in ["WorkerFunction", "IntakeFunction"] {

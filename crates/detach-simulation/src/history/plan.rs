@@ -94,6 +94,13 @@ impl Plan {
         } else if random.chance(0.2) {
             plan.faults.misconfigurations.push(faults::short_time(faults_end_at, &mut random));
         }
+        // Drawn last: it changes nothing else in the history of a seed.
+        if random.chance(0.03) {
+            plan.deployment.rules.dry_run_only = true;
+            for parsed in plan.requests.iter_mut().filter_map(|request| request.parsed.as_mut()) {
+                parsed.dry_run = true;
+            }
+        }
         plan.cloud = cloud;
         plan.outside.sort_by_key(|(at, _)| *at);
         plan.outside.push((faults_end_at, Outside::FaultsEnd));

@@ -19,8 +19,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         requested_only(facts, call)?;
         if call.requested.action == DETACH {
             last_group(facts, call)?;
+            no_real_detach(facts, call)?;
         }
     }
+    events_say_how(facts)?;
     bounds::calls(facts)
 }
 
@@ -73,6 +75,29 @@ fn last_group(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
         let how =
             format!("Detach of {}'s last group {group} at {}", call.requested.endpoint, facts.after(call.at));
         return breach(Guarantee::LastGroup, how);
+    }
+    Ok(())
+}
+
+/// A deployment that makes dry runs only never sends a real Detach.
+fn no_real_detach(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
+    if call.requested.dry_run || !facts.history.plan.deployment.rules.dry_run_only {
+        return Ok(());
+    }
+    let how = format!("a real Detach at {} in a deployment of dry runs", facts.after(call.at));
+    breach(Guarantee::RequestedOnly, how)
+}
+
+/// An event says whether its request was carried out as a dry run.
+fn events_say_how(facts: &Facts<'_>) -> Result<(), Breach> {
+    for event in &facts.publications {
+        let request = event.request.and_then(|place| facts.request(place));
+        let Some(parsed) = request.and_then(|request| request.parsed.as_ref()) else { continue };
+        if event.detail["dry_run"] != parsed.dry_run {
+            let (at, says) = (facts.after(event.at), &event.detail["dry_run"]);
+            let how = format!("an event at {at} says dry_run {says}, and the request is {parsed:?}");
+            return breach(Guarantee::RequestedOnly, how);
+        }
     }
     Ok(())
 }

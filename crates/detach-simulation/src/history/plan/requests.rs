@@ -29,6 +29,7 @@ pub struct Request {
 pub struct ParsedRequest {
     pub endpoint: String,
     pub group: String,
+    /// How it must be carried out; the body can ask for a detach in a deployment that makes dry runs only.
     pub dry_run: bool,
     /// The request's own deadline, or the deployment's.
     pub deadline: Duration,
