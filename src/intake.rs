@@ -17,8 +17,6 @@ pub mod sender;
 pub mod signature;
 pub mod submission;
 
-use std::borrow::Cow;
-
 use aws_types::SdkConfig;
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
@@ -34,7 +32,7 @@ use crate::telemetry;
 use http::{HttpCall, HttpResponse};
 use payload::{Payload, RequestEvent, UnsupportedPayload};
 use response::HttpError;
-use routes::{Handler, ParseCall, VerifiedCall};
+use routes::{CallId, Handler, ParseCall, VerifiedCall};
 use secrets::{SecretsUnavailable, SigningSecrets};
 use sender::{Message, SEND_TIME_MAX, Sender};
 use signature::{SignedWebhook, Unauthorized};
@@ -183,11 +181,11 @@ impl Intake {
         let unavailable = |SecretsUnavailable| HttpError::SecretsUnavailable;
         let signed = SignedWebhook::parse(&call.headers, body, clock.wall()).map_err(unsigned)?;
         if signed.is_signed_by_any(&secrets.current(clock).await.map_err(unavailable)?) {
-            return Ok(verified(signed.id().into()));
+            return Ok(verified(CallId::Webhook(signed.id().into())));
         }
         // The secret may have been added to the list after the last read.
         match secrets.after_mismatch(clock).await.map_err(unavailable)? {
-            Some(keys) if signed.is_signed_by_any(&keys) => Ok(verified(signed.id().into())),
+            Some(keys) if signed.is_signed_by_any(&keys) => Ok(verified(CallId::Webhook(signed.id().into()))),
             _ => Err(unsigned(Unauthorized::NoMatch)),
         }
     }
@@ -202,7 +200,7 @@ impl Intake {
         for event in events {
             let source = match (&event.id, trigger) {
                 (Some(id), _) => IdSource::Delivery(id),
-                (None, Trigger::Schedule) => IdSource::ListIdOr(&invocation.lambda_request_id),
+                (None, Trigger::Schedule) => IdSource::Schedule(&invocation.lambda_request_id),
                 (None, _) => IdSource::Delivery(&invocation.lambda_request_id),
             };
             let parsed = submission::parse(&event.body, source, &self.rules);
@@ -262,9 +260,10 @@ impl Intake {
 }
 
 /// Identifies a call that AWS IAM authenticated: its own id if it has one, otherwise AWS's.
-fn iam_call_id(call: &HttpCall) -> Option<Cow<'_, str>> {
+fn iam_call_id(call: &HttpCall) -> Option<CallId<'_>> {
     call.caller_arn.as_ref()?;
-    signature::webhook_id(&call.headers).or_else(|| call.aws_request_id.as_deref().map(Cow::Borrowed))
+    let webhook_id = signature::webhook_id(&call.headers).map(CallId::Webhook);
+    webhook_id.or_else(|| call.aws_request_id.as_deref().map(CallId::Aws))
 }
 
 /// Logs the response to a call. The webhook's id is logged in the form of a `request_id`, so that untrusted text stays out

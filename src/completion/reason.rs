@@ -49,20 +49,21 @@ impl Reason {
     fn of_rejection(rejection: &Rejection) -> Self {
         let advice = match rejection.code {
             RejectionCode::InvalidRequest => {
-                "Correct the fields named in the message and send the request again. A request from the queue is \
+                "Correct the fields named in the message and send the request again with a new webhook-id or \
+                 deduplication id. A request from the queue is \
                  unchanged in the dead-letter queue."
             }
             RejectionCode::RegionNotAllowed => {
-                "If this region should be allowed, add it to ALLOWED_REGIONS and send the request again; otherwise \
-                 correct or discard it."
+                "If this region should be allowed, add it to ALLOWED_REGIONS and send the request again with a new \
+                 webhook-id or deduplication id; otherwise correct or discard it."
             }
             RejectionCode::ProtectedEndpoint => {
                 "This deployment never changes the endpoint. If it should, remove it from PROTECTED_ENDPOINTS and send \
-                 the request again; otherwise find out who sent the request."
+                 the request again with a new webhook-id or deduplication id; otherwise find out who sent the request."
             }
             RejectionCode::ProtectedSecurityGroup => {
                 "This deployment never detaches the group. If it should, remove it from PROTECTED_SECURITY_GROUPS and \
-                 send the request again; otherwise find out who sent the request."
+                 send the request again with a new webhook-id or deduplication id; otherwise find out who sent the request."
             }
         };
         Self::new(rejection.code.into(), rejection.to_string(), advice)
@@ -137,7 +138,9 @@ fn explain(refusal: &Refusal) -> (String, String, String) {
         ReasonCode::FinancialLocked => (
             section,
             "The endpoint is locked because a payment is overdue; retrying does not help".to_owned(),
-            "Settle the bill of the account that pays for the endpoint, then send the request again.".to_owned(),
+            "Settle the bill of the account that pays for the endpoint, then send the request again with a new webhook-id \
+             or deduplication id."
+                .to_owned(),
         ),
         ReasonCode::DryRunIgnored => (
             section,

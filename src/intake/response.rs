@@ -77,7 +77,7 @@ pub fn health() -> HttpResponse {
 /// What the sender learns about each request, in the given order.
 #[must_use]
 pub fn receipts(submissions: &[Submission]) -> Value {
-    let receipt = |Submission { request, request_id }: &Submission| {
+    let receipt = |Submission { request, request_id, .. }: &Submission| {
         json!({
             "request_id": request_id,
             "region_id": request.region_id,

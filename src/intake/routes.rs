@@ -64,12 +64,29 @@ pub type ParseCall = fn(&VerifiedCall<'_>, &Rules) -> Result<Vec<Submission>, Ht
 /// A call whose sender is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCall<'a> {
-    /// Identifies the call; a repeated delivery that is signed again has the same.
-    pub id: Cow<'a, str>,
+    pub id: CallId<'a>,
     /// All headers. A signature covers none of them but the id and the time.
     pub headers: &'a HeaderMap,
     /// The bytes that were sent.
     pub body: &'a [u8],
+}
+
+/// What identifies a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallId<'a> {
+    /// The sender's `webhook-id`: a call that is repeated, signed again or not, has the same.
+    Webhook(Cow<'a, str>),
+    /// AWS's id of a call without a `webhook-id`: every call has another one.
+    Aws(&'a str),
+}
+
+impl CallId<'_> {
+    fn source(&self) -> IdSource<'_> {
+        match self {
+            Self::Webhook(id) => IdSource::Delivery(id),
+            Self::Aws(id) => IdSource::Call(id),
+        }
+    }
 }
 
 /// Finds the route of a call.
@@ -84,7 +101,7 @@ fn parse_detachments(call: &VerifiedCall<'_>, rules: &Rules) -> Result<Vec<Submi
     }
     let body = std::str::from_utf8(call.body)
         .map_err(|_| HttpError::InvalidRequests(vec![SubmissionError::of_body("is not UTF-8")]))?;
-    submission::parse(body, IdSource::Delivery(&call.id), rules).map_err(HttpError::InvalidRequests)
+    submission::parse(body, call.id.source(), rules).map_err(HttpError::InvalidRequests)
 }
 
 fn is_plain_json(headers: &HeaderMap) -> bool {
@@ -104,7 +121,7 @@ mod tests {
     fn parse(headers: &[(HeaderName, &'static str)], body: &[u8]) -> Result<Vec<Submission>, HttpError> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         let headers = headers.collect();
-        let call = VerifiedCall { id: "msg_1".into(), headers: &headers, body };
+        let call = VerifiedCall { id: CallId::Webhook("msg_1".into()), headers: &headers, body };
         parse_detachments(&call, &Rules::default())
     }
 

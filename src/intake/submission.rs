@@ -30,22 +30,41 @@ pub struct Submission {
     pub request: DetachRequest,
     /// The request's own `request_id`, or one derived from its source.
     pub request_id: RequestId,
+    /// Identifies the delivery that contained the request: a repetition has the same, a request that is sent again has
+    /// another.
+    delivery: String,
 }
 
-/// Where the `request_id` of a request without one comes from.
+/// The id of a delivery: of a webhook, an event or an execution of a schedule. It identifies repetitions, and names the
+/// requests that have no `request_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdSource<'a> {
-    /// The id of the webhook or event.
+    /// The id that every repetition of the webhook or event has.
     Delivery(&'a str),
-    /// The `id` beside a list of requests if there is one, otherwise this id. A schedule sends such an `id`.
-    ListIdOr(&'a str),
+    /// AWS's id of a call without a `webhook-id`, which only AWS IAM allows. A repeated call has another id, so a request's
+    /// own `request_id` identifies it before this one.
+    Call(&'a str),
+    /// Lambda's id of a schedule's invocation. The `id` beside a list, or the `request_id` of a single request, identifies
+    /// the execution before this one.
+    Schedule(&'a str),
 }
 
 impl<'a> IdSource<'a> {
     fn id(self) -> &'a str {
         match self {
-            Self::Delivery(id) | Self::ListIdOr(id) => id,
+            Self::Delivery(id) | Self::Call(id) | Self::Schedule(id) => id,
         }
+    }
+
+    /// What identifies the delivery of one request. `list_id` is the id of the list that contains it.
+    fn delivery(self, own: Option<&RequestId>, list_id: Option<&str>) -> String {
+        let own = own.map(RequestId::as_str);
+        let id = match self {
+            Self::Delivery(id) => id,
+            Self::Call(id) => own.unwrap_or(id),
+            Self::Schedule(id) => list_id.or(own).unwrap_or(id),
+        };
+        id.to_owned()
     }
 }
 
@@ -97,14 +116,14 @@ impl Submission {
         format!("{}/{}", self.request.region_id, self.request.endpoint_id)
     }
 
-    /// The deduplication id: the same for a repeated delivery only. The same `request_id` with another target, or the real
-    /// request after its dry run, has another one.
+    /// The deduplication id: the same for a repeated delivery only. A request that is sent again, for example after a
+    /// refusal, has another one even under the same `request_id`, and so has the real request after its dry run.
     #[must_use]
     pub fn deduplication_id(&self) -> String {
         let DetachRequest { region_id, endpoint_id, security_group_id, dry_run, .. } = &self.request;
-        // No part can contain a line feed.
+        // The id of the delivery is last: it is the only part that can contain a line feed.
         let identity =
-            format!("{}\n{region_id}\n{endpoint_id}\n{security_group_id}\n{dry_run}", self.request_id);
+            format!("{region_id}\n{endpoint_id}\n{security_group_id}\n{dry_run}\n{}", self.delivery);
         BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(identity))
     }
 }
@@ -122,7 +141,8 @@ pub fn parse(
         // Anything else must be a single request; the request parser reports what is wrong with it.
         _ => {
             let default_id = || RequestId::from_source(source.id());
-            parse_request(body, None, rules, default_id).map(|submission| vec![submission])
+            let delivery = |own: Option<&RequestId>| source.delivery(own, None);
+            parse_request(body, None, rules, default_id, delivery).map(|submission| vec![submission])
         }
     }
 }
@@ -137,7 +157,8 @@ fn parse_list(
     let mut errors = Vec::new();
     for (index, request) in envelope.requests.iter().enumerate() {
         let default_id = || RequestId::numbered(&envelope.id, index + 1);
-        match parse_request(request.get(), Some(index), rules, default_id) {
+        let delivery = |own: Option<&RequestId>| source.delivery(own, Some(&envelope.id));
+        match parse_request(request.get(), Some(index), rules, default_id, delivery) {
             Ok(submission) => submissions.push(submission),
             Err(of_request) => errors.extend(of_request),
         }
@@ -153,11 +174,13 @@ fn parse_request(
     index: Option<usize>,
     rules: &Rules,
     default_id: impl FnOnce() -> RequestId,
+    delivery: impl FnOnce(Option<&RequestId>) -> String,
 ) -> Result<Submission, Vec<SubmissionError>> {
     match request::parse(body, rules).result {
         Ok(request) => {
+            let delivery = delivery(request.request_id.as_ref());
             let request_id = request.request_id.clone().unwrap_or_else(default_id);
-            Ok(Submission { request, request_id })
+            Ok(Submission { request, request_id, delivery })
         }
         Err(rejection) => {
             Err(rejection.errors.into_iter().map(|error| SubmissionError { index, error }).collect())
@@ -165,15 +188,17 @@ fn parse_request(
     }
 }
 
-/// Requests with the same deduplication id: the queue would drop all but the first, even if their deadline or metadata
-/// differ.
+/// Requests with the same target and `dry_run`: the queue would drop all but the first of a delivery, even if their name,
+/// deadline or metadata differ.
 fn find_duplicates(submissions: &[Submission]) -> Vec<SubmissionError> {
     let mut indexes = BTreeMap::new();
     let mut errors = Vec::new();
-    for (index, submission) in submissions.iter().enumerate() {
-        if let Some(earlier) = indexes.insert(submission.deduplication_id(), index) {
-            let problem = format!("repeats request {earlier}: only the first of both would be carried out");
-            errors.push(SubmissionError::invalid(Some(index), "request_id", problem));
+    for (index, Submission { request, .. }) in submissions.iter().enumerate() {
+        let DetachRequest { region_id, endpoint_id, security_group_id, dry_run, .. } = request;
+        if let Some(earlier) = indexes.insert((region_id, endpoint_id, security_group_id, dry_run), index) {
+            let problem =
+                format!("repeats request {earlier}, with the same region, endpoint and dry_run: send one");
+            errors.push(SubmissionError::invalid(Some(index), "security_group_id", problem));
         }
     }
     errors
@@ -200,8 +225,8 @@ impl Envelope {
                     Ok(elements) => requests = Some(elements),
                     Err(problem) => reject(name, problem),
                 },
-                ("id", IdSource::ListIdOr(_)) if list_id.is_some() => reject(name, "is given twice"),
-                ("id", IdSource::ListIdOr(_)) => {
+                ("id", IdSource::Schedule(_)) if list_id.is_some() => reject(name, "is given twice"),
+                ("id", IdSource::Schedule(_)) => {
                     list_id = serde_json::from_str::<String>(value.get())
                         .ok()
                         .filter(|id| RequestId::parse(id).is_some());
@@ -251,7 +276,7 @@ mod tests {
     }
 
     fn errors(body: &str) -> Vec<(Option<usize>, String)> {
-        let errors = parse(body, IdSource::ListIdOr("id"), &Rules::default()).unwrap_err();
+        let errors = parse(body, IdSource::Schedule("id"), &Rules::default()).unwrap_err();
         errors.into_iter().map(|error| (error.index, error.error.to_string())).collect()
     }
 
@@ -270,9 +295,9 @@ mod tests {
     #[test]
     fn list_of_a_schedule_may_have_an_id() {
         let list = json!({ "id": "d32c5kddcf5bb8c3", "requests": [request("sg-a")] });
-        assert_eq!(ids(&list, IdSource::ListIdOr("invocation")), ["d32c5kddcf5bb8c3.1"]);
+        assert_eq!(ids(&list, IdSource::Schedule("invocation")), ["d32c5kddcf5bb8c3.1"]);
         assert_eq!(
-            ids(&json!({ "requests": [request("sg-a")] }), IdSource::ListIdOr("invocation")),
+            ids(&json!({ "requests": [request("sg-a")] }), IdSource::Schedule("invocation")),
             ["invocation.1"]
         );
         let errors = parse(&list.to_string(), IdSource::Delivery("msg"), &Rules::default()).unwrap_err();
@@ -296,7 +321,10 @@ mod tests {
 
     #[test]
     fn errors_of_the_list_itself_are_reported() {
-        let list = |length: usize| json!({ "requests": vec![request("sg-a"); length] }).to_string();
+        let list = |length: usize| {
+            let requests: Vec<_> = (0..length).map(|number| request(&format!("sg-{number}"))).collect();
+            json!({ "requests": requests }).to_string()
+        };
         assert!(parse(&list(100), IdSource::Delivery("msg"), &Rules::default()).is_ok());
         for (body, error) in [
             (list(101).as_str(), "requests must contain at most 100 requests: send the others separately"),
@@ -323,41 +351,48 @@ mod tests {
     }
 
     #[test]
-    fn requests_with_the_same_deduplication_id_are_an_error() {
-        let named = |group: &str, dry_run: bool| {
+    fn entries_with_the_same_target_and_dry_run_are_an_error() {
+        let entry = |group: &str, dry_run: bool, request_id: &str| {
             let mut request = request(group);
-            request["request_id"] = "CHG1".into();
+            request["request_id"] = request_id.into();
             request["dry_run"] = dry_run.into();
             request
         };
-        let distinct =
-            json!({ "requests": [named("sg-a", false), named("sg-a", true), named("sg-b", false)] });
+        let distinct = json!({ "requests":
+            [entry("sg-a", false, "CHG1"), entry("sg-a", true, "CHG1"), entry("sg-b", false, "CHG1")] });
         assert_eq!(ids(&distinct, IdSource::Delivery("m")), ["CHG1"; 3]);
-        let alike = json!({ "requests": [named("sg-a", false), named("sg-b", false), named("sg-a", false)] });
+        let alike = json!({ "requests":
+            [entry("sg-a", false, "CHG1"), entry("sg-b", false, "CHG1"), entry("sg-a", false, "CHG2")] });
         assert_eq!(
             errors(&alike.to_string()),
             [(
                 Some(2),
-                "request_id repeats request 0: only the first of both would be carried out".to_owned()
+                "security_group_id repeats request 0, with the same region, endpoint and dry_run: send one"
+                    .to_owned()
             )]
         );
     }
 
+    /// The deduplication ids of the requests in a body.
+    fn deduplication_ids(body: &Value, source: IdSource<'_>) -> Vec<String> {
+        let submissions = parse(&body.to_string(), source, &Rules::default()).unwrap();
+        submissions.iter().map(Submission::deduplication_id).collect()
+    }
+
     #[test]
-    fn deduplication_id_depends_on_request_id_target_and_dry_run_only() {
+    fn deduplication_id_depends_on_delivery_target_and_dry_run_only() {
         let base = json!({ "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a",
             "request_id": "r", "dry_run": false, "deadline_seconds": 60 });
         let id = |field: &str, value: Value| {
             let mut body = base.clone();
             body[field] = value;
-            parse(&body.to_string(), IdSource::Delivery("m"), &Rules::default()).unwrap()[0]
-                .deduplication_id()
+            deduplication_ids(&body, IdSource::Delivery("m")).remove(0)
         };
         let same = id("request_id", "r".into());
-        assert_eq!(id("deadline_seconds", 61.into()), same);
         assert_eq!(same.len(), 43);
+        assert_eq!(id("deadline_seconds", 61.into()), same);
+        assert_eq!(id("request_id", "s".into()), same, "the delivery has one id for all its requests");
         for (field, value) in [
-            ("request_id", json!("s")),
             ("region_id", json!("eu-west-2")),
             ("endpoint_id", json!("ep-b")),
             ("security_group_id", json!("sg-b")),
@@ -365,6 +400,39 @@ mod tests {
         ] {
             assert_ne!(id(field, value), same, "{field}");
         }
+    }
+
+    #[test]
+    fn request_that_is_sent_again_under_its_name_is_a_new_one_in_a_new_delivery() {
+        let mut named = request("sg-a");
+        named["request_id"] = "CHG1".into();
+        let list = json!({ "requests": [named.clone(), request("sg-b")] });
+        let of = |body: &Value, source| deduplication_ids(body, source);
+        for body in [&named, &list] {
+            let (first, again) = (IdSource::Delivery("msg_1"), IdSource::Delivery("msg_2"));
+            assert_eq!(of(body, first), of(body, first), "a replay");
+            assert!(of(body, first).iter().zip(of(body, again)).all(|(one, other)| *one != other));
+        }
+        // Without a webhook-id only the request's own name identifies a repetition.
+        assert_eq!(of(&named, IdSource::Call("1")), of(&named, IdSource::Call("2")));
+        let (one, other) = (of(&list, IdSource::Call("1")), of(&list, IdSource::Call("2")));
+        assert_eq!((one[0] == other[0], one[1] == other[1]), (true, false));
+    }
+
+    #[test]
+    fn execution_of_a_schedule_is_identified_by_its_list_its_request_or_lambda() {
+        let mut named = request("sg-a");
+        named["request_id"] = "execution-1".into();
+        let mut list = json!({ "id": "execution-1", "requests": [named.clone(), request("sg-b")] });
+        let of = |body: &Value, invocation| deduplication_ids(body, IdSource::Schedule(invocation));
+        assert_eq!(of(&named, "1"), of(&named, "2"));
+        assert_eq!(of(&list, "1"), of(&list, "2"));
+        let first = of(&list, "1");
+        list["id"] = "execution-2".into();
+        assert!(of(&list, "1").iter().zip(first).all(|(one, other)| *one != other), "the next execution");
+        list.as_object_mut().unwrap().remove("id");
+        assert!(of(&list, "1").iter().zip(of(&list, "2")).all(|(one, other)| *one != other));
+        assert_ne!(of(&request("sg-a"), "1"), of(&request("sg-a"), "2"));
     }
 
     #[test]

@@ -123,6 +123,19 @@ async fn replayed_webhook_gets_the_same_response_and_enqueues_nothing() {
 }
 
 #[tokio::test]
+async fn request_that_is_sent_again_under_its_name_is_enqueued_again() {
+    let deployment = Deployment::new().await;
+    let mut named = request("sg-a");
+    named["request_id"] = "CHG1".into();
+    // The first one was refused by Alibaba Cloud; its sender follows the advice at once.
+    for (id, enqueued) in [("msg_1", 1), ("msg_1", 1), ("msg_2", 2)] {
+        let response = deployment.call(webhook(&named).signed_as(id, 0, SECRET)).await;
+        assert_eq!((response.status.as_u16(), response.accepted()), (202, vec!["CHG1"]));
+        assert_eq!(deployment.messages().len(), enqueued, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn webhook_id_of_any_length_and_characters_is_accepted() {
     let deployment = Deployment::new().await;
     let long = format!("evt_{}", "x".repeat(200));

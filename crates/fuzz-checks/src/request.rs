@@ -56,7 +56,7 @@ pub(crate) fn check(input: &[u8]) {
         Ok(request) => check_request(&request, &subject, text, &rules),
         Err(rejection) => check_rejection(&rejection, &subject, text),
     }
-    let source = IdSource::ListIdOr("lambda-request");
+    let source = IdSource::Schedule("lambda-request");
     match bounded(&MEMORY, text.len(), || submission::parse(text, source, &rules)) {
         Ok(submissions) => check_submissions(&submissions, &rules),
         Err(errors) => check_errors(&errors),
