@@ -71,7 +71,8 @@ impl<'a> IdSource<'a> {
 /// One error in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionError {
-    /// The position of the request in the list, from 0; `None` for a single request and for the list itself.
+    /// The place of the request in the JSON list, from 0; `None` for a single request and for the list itself. Texts call the
+    /// first one `request 1`, as in its default name `{id}.1`.
     pub index: Option<usize>,
     /// The field and what is wrong with it.
     pub error: FieldError,
@@ -93,7 +94,7 @@ impl SubmissionError {
 impl fmt::Display for SubmissionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.index {
-            Some(index) => write!(f, "request {index}: {}", self.error),
+            Some(index) => write!(f, "request {}: {}", index + 1, self.error),
             None => write!(f, "{}", self.error),
         }
     }
@@ -196,8 +197,10 @@ fn find_duplicates(submissions: &[Submission]) -> Vec<SubmissionError> {
     for (index, Submission { request, .. }) in submissions.iter().enumerate() {
         let DetachRequest { region_id, endpoint_id, security_group_id, dry_run, .. } = request;
         if let Some(earlier) = indexes.insert((region_id, endpoint_id, security_group_id, dry_run), index) {
-            let problem =
-                format!("repeats request {earlier}, with the same region, endpoint and dry_run: send one");
+            let problem = format!(
+                "repeats request {}, with the same region, endpoint and dry_run: send one",
+                earlier + 1
+            );
             errors.push(SubmissionError::invalid(Some(index), "security_group_id", problem));
         }
     }
@@ -367,7 +370,7 @@ mod tests {
             errors(&alike.to_string()),
             [(
                 Some(2),
-                "security_group_id repeats request 0, with the same region, endpoint and dry_run: send one"
+                "security_group_id repeats request 1, with the same region, endpoint and dry_run: send one"
                     .to_owned()
             )]
         );
@@ -440,7 +443,7 @@ mod tests {
         let error = SubmissionError::invalid(Some(3), "dry_run", "is wrong");
         assert_eq!(
             summarize(&[error, SubmissionError::of_body("is odd")]),
-            "request 3: dry_run is wrong; body is odd"
+            "request 4: dry_run is wrong; body is odd"
         );
         let summary = summarize(&vec![SubmissionError::of_body("is odd"); 22]);
         assert_eq!(summary.matches("body is odd").count(), 20);

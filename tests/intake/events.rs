@@ -122,7 +122,7 @@ async fn invalid_event_fails_the_invocation_and_enqueues_nothing() {
         (
             event(&json!({ "requests": [request("sg-a"), protected] })).to_string(),
             invalid,
-            "request 1: endpoint_id is protected",
+            "request 2: endpoint_id is protected",
         ),
         (event(&Value::Null).to_string(), invalid, "must be one JSON object"),
         (event(&json!({})).to_string().replace("{}", repeated_field), invalid, "dry_run is given twice"),
