@@ -12,7 +12,7 @@ mod worker;
 use crate::telemetry::Level;
 
 pub use error::ConfigError;
-pub use intake::IntakeConfig;
+pub use intake::{EventSource, IntakeConfig};
 pub use worker::WorkerConfig;
 
 /// The variables that the Lambda runtime requires.

@@ -17,6 +17,8 @@ pub mod sender;
 pub mod signature;
 pub mod submission;
 
+use std::collections::BTreeSet;
+
 use aws_types::SdkConfig;
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
@@ -25,7 +27,7 @@ use thiserror::Error;
 use tracing::{error, info, info_span, warn};
 
 use crate::clock::Clock;
-use crate::config::IntakeConfig;
+use crate::config::{EventSource, IntakeConfig};
 use crate::lambda::{self, Invocation};
 use crate::request::{RequestId, Rules, Trigger};
 use crate::telemetry;
@@ -47,6 +49,8 @@ pub struct Intake {
     rules: Rules,
     /// `None`: AWS IAM alone authenticates webhooks.
     secrets: Option<SigningSecrets>,
+    /// The sources whose `EventBridge` events are accepted.
+    event_sources: BTreeSet<EventSource>,
     queue: Sender,
 }
 
@@ -56,6 +60,11 @@ pub enum IntakeError {
     /// The payload is not one that the intake supports.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedPayload),
+    /// The source of the event is not allowed. The error does not repeat it: it is untrusted text.
+    #[error(
+        "the event's source is not in REQUEST_EVENT_SOURCES: list it there, or end the rule that delivers the event"
+    )]
+    SourceNotAllowed,
     /// A request of the event is not valid, or not allowed in this deployment.
     #[error("no request of the event was accepted: {0}")]
     InvalidEvent(String),
@@ -75,6 +84,7 @@ impl From<IntakeError> for Diagnostic {
     fn from(error: IntakeError) -> Self {
         let error_type = match error {
             IntakeError::Unsupported(_) => "UnsupportedEvent",
+            IntakeError::SourceNotAllowed => "SourceNotAllowed",
             IntakeError::InvalidEvent(_) => "InvalidEvent",
             IntakeError::QueueUnavailable { .. } => "QueueUnavailable",
         };
@@ -96,7 +106,7 @@ impl Intake {
             .webhook_secrets_arn
             .map(|arn| SigningSecrets::new(aws_sdk_secretsmanager::Client::new(aws), arn));
         let queue = Sender::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url);
-        Self { rules: config.rules, secrets, queue }
+        Self { rules: config.rules, secrets, event_sources: config.request_event_sources, queue }
     }
 
     /// Reads the signing secrets before the first call needs them. A failure is logged and does not prevent the start,
@@ -198,6 +208,9 @@ impl Intake {
     ) -> Result<Value, IntakeError> {
         let mut submissions = Vec::new();
         for event in events {
+            if event.source.as_ref().is_some_and(|source| !self.takes_events_from(source)) {
+                return Err(IntakeError::SourceNotAllowed);
+            }
             let source = match (&event.id, trigger) {
                 (Some(id), _) => IdSource::Delivery(id),
                 (None, Trigger::Schedule) => IdSource::Schedule(&invocation.lambda_request_id),
@@ -213,6 +226,10 @@ impl Intake {
             return Err(IntakeError::QueueUnavailable { accepted: accepted.len(), of });
         }
         Ok(json!({ "accepted": response::receipts(&accepted) }))
+    }
+
+    fn takes_events_from(&self, source: &str) -> bool {
+        self.event_sources.iter().any(|allowed| allowed.as_str() == source)
     }
 
     async fn enqueue(

@@ -35,6 +35,9 @@ const DEADLINE_SECONDS: &str = "120";
 /// The security group of the simulated Alibaba Cloud that the configuration protects.
 const PROTECTED: &str = "sg-protected";
 
+/// The source of the sample events.
+const EVENT_SOURCE: &str = "com.example.offboarding";
+
 /// The functions and the services they use. Dropping it ends the servers.
 #[derive(Debug)]
 pub(crate) struct Environment {
@@ -80,6 +83,7 @@ impl Environment {
             "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
             "DEAD_LETTER_QUEUE_URL" => Some(aws.queue_url(DEAD_LETTERS)),
             "WEBHOOK_SECRETS_ARN" => Some(wire::secret_arn(SECRETS)),
+            "REQUEST_EVENT_SOURCES" => Some(EVENT_SOURCE.to_owned()),
             // The local account has only the default bus.
             "COMPLETION_BUS_NAME" => None,
             other => match &cloud {

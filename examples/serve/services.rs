@@ -31,6 +31,9 @@ pub(crate) const COMPLETION_EVENTS: &str = "completion-events";
 /// The security group that the configuration protects.
 pub(crate) const PROTECTED: &str = "sg-protected";
 
+/// The source of the sample events.
+const EVENT_SOURCE: &str = "com.example.offboarding";
+
 const SECRETS: &str = "webhook-secrets";
 
 /// The instances that take messages from the queue.
@@ -102,6 +105,7 @@ impl Services {
             ("DETACH_QUEUE_URL", self.aws.queue_url(REQUESTS)),
             ("DEAD_LETTER_QUEUE_URL", self.aws.queue_url(DEAD_LETTERS)),
             ("WEBHOOK_SECRETS_ARN", wire::secret_arn(SECRETS)),
+            ("REQUEST_EVENT_SOURCES", EVENT_SOURCE.to_owned()),
             ("PROTECTED_SECURITY_GROUPS", PROTECTED.to_owned()),
             ("WORKER_MAXIMUM_CONCURRENCY", QUEUE_WORKERS.to_string()),
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),

@@ -1,5 +1,7 @@
 //! The environment variables of the intake. It must not read the environment itself.
 
+use std::collections::BTreeSet;
+
 use super::error::ConfigError;
 use super::reader::Reader;
 use crate::request::Rules;
@@ -14,6 +16,29 @@ pub struct IntakeConfig {
     /// `WEBHOOK_SECRETS_ARN`: the secret with the signing secrets. Without it, AWS IAM alone authenticates
     /// webhooks.
     pub webhook_secrets_arn: Option<String>,
+    /// `REQUEST_EVENT_SOURCES`: the only sources whose `EventBridge` events are accepted; empty means none.
+    pub request_event_sources: BTreeSet<EventSource>,
+}
+
+/// The `source` of an `EventBridge` event.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventSource(String);
+
+impl EventSource {
+    /// What a source looks like; it completes the sentence "the source …".
+    pub const RULE: &str = "must be 1 to 256 of A-Z a-z 0-9 . _ / -";
+
+    /// A source in the characters that the pattern of an `EventBridge` rule may name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-');
+        ((1..=256).contains(&text.len()) && text.bytes().all(is_allowed)).then(|| Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl IntakeConfig {
@@ -24,6 +49,11 @@ impl IntakeConfig {
             request_queue_url: reader.fifo_queue_url("DETACH_QUEUE_URL"),
             rules: reader.rules(),
             webhook_secrets_arn: reader.secret_arn("WEBHOOK_SECRETS_ARN"),
+            request_event_sources: reader.list(
+                "REQUEST_EVENT_SOURCES",
+                EventSource::parse,
+                EventSource::RULE,
+            ),
         };
         reader.finish(config)
     }
@@ -61,6 +91,22 @@ mod tests {
     fn request_queue_url_is_the_only_required_variable() {
         let config = read(&[("DETACH_QUEUE_URL", QUEUE), ("WEBHOOK_SECRETS_ARN", "")]).unwrap();
         assert_eq!((config.webhook_secrets_arn, config.rules), (None, Rules::default()));
+        assert_eq!(config.request_event_sources, BTreeSet::new(), "no event is accepted");
+    }
+
+    #[test]
+    fn request_event_sources_are_a_list_of_sources() {
+        let sources = |list| read(&[("DETACH_QUEUE_URL", QUEUE), ("REQUEST_EVENT_SOURCES", list)]);
+        let both =
+            sources("com.example.offboarding,aws.partner/example.com/1").unwrap().request_event_sources;
+        assert_eq!(
+            both.iter().map(EventSource::as_str).collect::<Vec<_>>(),
+            ["aws.partner/example.com/1", "com.example.offboarding"]
+        );
+        for list in ["a b", "*", "my.tool,{}", ",", &"x".repeat(257)] {
+            let errors = sources(list).unwrap_err();
+            assert_eq!(errors[0].variable, "REQUEST_EVENT_SOURCES", "{list}");
+        }
     }
 
     #[test]

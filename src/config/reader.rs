@@ -101,7 +101,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn list<T: Ord>(
+    /// The entries of a comma-separated list; empty if the variable is not set.
+    pub(super) fn list<T: Ord>(
         &mut self,
         variable: &'static str,
         parse: fn(&str) -> Option<T>,

@@ -35,6 +35,8 @@ pub enum Payload {
 pub struct RequestEvent {
     /// The id that every delivery of the event has. It is not empty.
     pub id: Option<String>,
+    /// The `source` of an `EventBridge` event, empty if it has none; `None` for a schedule and for an SNS topic.
+    pub source: Option<String>,
     /// JSON, not parsed yet.
     pub body: String,
 }
@@ -53,6 +55,9 @@ pub enum UnsupportedPayload {
     /// An `EventBridge` event of another type.
     #[error("the event's detail-type is not \"{DETAIL_TYPE}\"")]
     DetailType,
+    /// An `EventBridge` event that an archive sends again. Its requests were made before, perhaps months ago.
+    #[error("the event is replayed from an archive: send the requests that are still wanted in a new event")]
+    Replay,
     /// A batch of records from another service than SNS.
     #[error(
         "the Records are not SNS messages: subscribe the intake to an SNS topic, or send requests to the request queue"
@@ -81,6 +86,9 @@ struct Shape {
     detail_type: Option<String>,
     detail: Option<Box<RawValue>>,
     id: Option<Box<RawValue>>,
+    source: Option<Box<RawValue>>,
+    #[serde(rename = "replay-name")]
+    replay_name: Option<Box<RawValue>>,
     #[serde(rename = "requestPayload")]
     failed: Option<Box<RawValue>>,
 }
@@ -121,13 +129,22 @@ impl Payload {
                 Err(UnsupportedPayload::PayloadFormat)
             }
             Shape { records: Some(records), .. } => notifications(records),
-            Shape { detail_type: Some(detail_type), detail, id, .. } if detail_type == DETAIL_TYPE => {
-                let id = id.and_then(|id| serde_json::from_str(id.get()).ok()).filter(is_not_empty);
+            Shape { detail_type: Some(_), replay_name: Some(_), .. } => Err(UnsupportedPayload::Replay),
+            Shape { detail_type: Some(detail_type), detail, id, source, .. }
+                if detail_type == DETAIL_TYPE =>
+            {
+                let text = |value: Option<Box<RawValue>>| {
+                    value.and_then(|value| serde_json::from_str::<String>(value.get()).ok())
+                };
+                let (id, source) = (text(id).filter(is_not_empty), Some(text(source).unwrap_or_default()));
                 let body = detail.as_deref().map_or("null", RawValue::get).to_owned();
-                Ok(Self::one(Trigger::Event, RequestEvent { id, body }))
+                Ok(Self::one(Trigger::Event, RequestEvent { id, source, body }))
             }
             Shape { detail_type: Some(_), .. } => Err(UnsupportedPayload::DetailType),
-            _ => Ok(Self::one(Trigger::Schedule, RequestEvent { id: None, body: payload.get().to_owned() })),
+            _ => Ok(Self::one(
+                Trigger::Schedule,
+                RequestEvent { id: None, source: None, body: payload.get().to_owned() },
+            )),
         }
     }
 
@@ -145,7 +162,7 @@ fn is_not_empty(id: &String) -> bool {
 fn notifications(records: Vec<Object<Record>>) -> Result<Payload, UnsupportedPayload> {
     let event = |Object(record)| match record {
         Record { event_source: Some(source), sns: Some(Object(sns)) } if source == "aws:sns" => {
-            Ok(RequestEvent { id: sns.message_id.filter(is_not_empty), body: sns.message })
+            Ok(RequestEvent { id: sns.message_id.filter(is_not_empty), source: None, body: sns.message })
         }
         _ => Err(UnsupportedPayload::Records),
     };
@@ -174,15 +191,23 @@ mod tests {
     }
 
     fn event(id: Option<&str>, body: &str) -> RequestEvent {
-        RequestEvent { id: id.map(str::to_owned), body: body.to_owned() }
+        RequestEvent { id: id.map(str::to_owned), source: None, body: body.to_owned() }
+    }
+
+    fn of_source(source: &str, event: RequestEvent) -> RequestEvent {
+        RequestEvent { source: Some(source.to_owned()), ..event }
     }
 
     #[test]
     fn events_are_recognized_by_their_shape() {
-        let rule = json!({ "detail-type": DETAIL_TYPE, "id": "e-1", "detail": { "a": 1 } });
-        assert_eq!(events(&rule), (Trigger::Event, vec![event(Some("e-1"), r#"{"a":1}"#)]));
-        let rule = json!({ "detail-type": DETAIL_TYPE, "id": "" });
-        assert_eq!(events(&rule), (Trigger::Event, vec![event(None, "null")]));
+        let rule =
+            json!({ "detail-type": DETAIL_TYPE, "id": "e-1", "source": "my.tool", "detail": { "a": 1 } });
+        let expected = of_source("my.tool", event(Some("e-1"), r#"{"a":1}"#));
+        assert_eq!(events(&rule), (Trigger::Event, vec![expected]));
+        for source in [Value::Null, json!(["my.tool"]), json!("")] {
+            let rule = json!({ "detail-type": DETAIL_TYPE, "id": "", "source": source });
+            assert_eq!(events(&rule), (Trigger::Event, vec![of_source("", event(None, "null"))]));
+        }
         let record =
             |id: &str| json!({ "EventSource": "aws:sns", "Sns": { "MessageId": id, "Message": "m" } });
         let topic = json!({ "Records": [record("n-1"), record("")] });
@@ -207,6 +232,7 @@ mod tests {
         for (payload, error) in [
             (json!([]), UnsupportedPayload::Unreadable { line: 1, column: 0 }),
             (json!({ "detail-type": "other" }), UnsupportedPayload::DetailType),
+            (json!({ "detail-type": DETAIL_TYPE, "replay-name": "r" }), UnsupportedPayload::Replay),
             (json!({ "Records": [] }), UnsupportedPayload::Records),
             (json!({ "Records": [{ "EventSource": "aws:s3" }] }), UnsupportedPayload::Records),
             (json!({ "requestContext": { "elb": {} } }), UnsupportedPayload::PayloadFormat),

@@ -124,6 +124,7 @@ pub(crate) fn environment(aws: &LocalAws, runtime_api: &RuntimeApi) -> Vec<(&'st
         ("AWS_ENDPOINT_URL", aws.url()),
         ("DETACH_QUEUE_URL", aws.queue_url(REQUESTS)),
         ("WEBHOOK_SECRETS_ARN", SECRETS_ARN.to_owned()),
+        ("REQUEST_EVENT_SOURCES", "incident.response".to_owned()),
     ]
 }
 

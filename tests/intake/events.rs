@@ -49,6 +49,42 @@ async fn request_of_an_event_gets_the_event_id_in_every_delivery() {
 }
 
 #[tokio::test]
+async fn event_is_accepted_only_from_a_listed_source_and_not_from_an_archive() {
+    let open = Deployment::with(&[("REQUEST_EVENT_SOURCES", "my.tool,com.example/offboarding")]).await;
+    let closed = Deployment::with(&[("REQUEST_EVENT_SOURCES", "")]).await;
+    let from = |source: Value| {
+        let mut event = event(&request("sg-a"));
+        event["source"] = source;
+        event
+    };
+    let mut replay = from("my.tool".into());
+    replay["replay-name"] = "again".into();
+    let mut without = from(Value::Null);
+    without.as_object_mut().unwrap().remove("source");
+    let refused = "SourceNotAllowed";
+    for (deployment, event, error_type) in [
+        (&open, &from("incident.response".into()), refused),
+        (&open, &from("my.tool.other".into()), refused),
+        (&open, &from("My.Tool".into()), refused),
+        (&open, &from(json!(["my.tool"])), refused),
+        (&open, &from("".into()), refused),
+        (&open, &without, refused),
+        (&open, &replay, "UnsupportedEvent"),
+        (&closed, &from("my.tool".into()), refused),
+        (&closed, &without, refused),
+    ] {
+        let error = deployment.invoke(&event.to_string()).await.unwrap_err();
+        assert_eq!(error["errorType"], error_type, "{event}: {error}");
+        assert!(!error.to_string().contains("response"), "untrusted text: {error}");
+    }
+    assert_eq!((open.messages().len(), closed.messages().len()), (0, 0));
+    assert_eq!(invoke(&open, &from("com.example/offboarding".into())).await.0.len(), 1);
+    // A topic and a schedule have no source; AWS checks their permission.
+    assert_eq!(invoke(&closed, &notification(&request("sg-b").to_string())).await.0.len(), 1);
+    assert_eq!(invoke(&closed, &request("sg-c")).await.0.len(), 1);
+}
+
+#[tokio::test]
 async fn request_of_a_notification_gets_the_message_id() {
     let deployment = Deployment::with_iam(None).await;
     let id = "95df01b4-ee98-5cb9-9903-4c221d41eb5e";

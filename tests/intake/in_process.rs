@@ -29,6 +29,7 @@ impl InProcess {
         let config = IntakeConfig::read(|name| match name {
             "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
             "PROTECTED_SECURITY_GROUPS" => Some("sg-protected".to_owned()),
+            "REQUEST_EVENT_SOURCES" => Some("com.example.offboarding".to_owned()),
             "WEBHOOK_SECRETS_ARN" => (!is_iam).then(|| SECRETS_ARN.to_owned()),
             _ => None,
         });

@@ -143,6 +143,10 @@ impl Deployment {
                 ("Ref", Node::Text(name)) => Value::String(self.reference(name)),
                 ("GetAtt", Node::Text(name)) => Value::String(self.attribute(name)),
                 ("Sub", Node::Text(text)) => Value::String(self.substituted(text)),
+                ("Split", Node::List(parts)) => {
+                    let [separator, text] = &parts[..] else { panic!("{parts:?}") };
+                    self.text(text).split(separator.text()).map(Value::from).collect()
+                }
                 ("If", Node::List(parts)) => {
                     let [condition, yes, no] = &parts[..] else { panic!("{parts:?}") };
                     return self.value(if self.condition(condition.text()) { yes } else { no });
@@ -190,6 +194,7 @@ impl Deployment {
             ("AWS::Serverless::Function", "Arn") => arn("lambda", "function:"),
             ("AWS::Logs::LogGroup", "Arn") => arn("logs", "log-group:") + ":*",
             ("AWS::Events::Rule", "Arn") => arn("events", "rule/"),
+            ("AWS::Scheduler::ScheduleGroup", "Arn") => arn("scheduler", "schedule-group/"),
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::123456789012:role/{physical}"),
             other => panic!("{name}: {other:?}"),
         }

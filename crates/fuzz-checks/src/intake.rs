@@ -107,6 +107,7 @@ fn handle(payload: &RawValue, authentication: Authentication) {
             "ALLOWED_REGIONS" => "eu-west-1,cn-hangzhou",
             "PROTECTED_SECURITY_GROUPS" => "sg-protected",
             "PROTECTED_ENDPOINTS" => "ep-protected",
+            "REQUEST_EVENT_SOURCES" => "com.example.offboarding",
             "WEBHOOK_SECRETS_ARN" if authentication == Authentication::Signature => {
                 "arn:aws:secretsmanager:eu-central-1:123456789012:secret:webhooks-AbCdEf"
             }

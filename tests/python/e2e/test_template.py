@@ -5,7 +5,7 @@ import json
 from stack import transformed
 
 # Resources whose condition does not hold in this stack.
-NOT_CREATED = {"Schedule", "ScheduleRole"}
+NOT_CREATED = {"Schedule", "ScheduleGroup", "ScheduleRole"}
 
 
 def properties(name):

@@ -23,7 +23,12 @@ fn set<const N: usize>(values: [Value; N]) -> BTreeSet<String> {
 
 #[test]
 fn alarms_and_metric_filters_refer_to_existing_resources() {
-    let deployment = Deployment::of("ENVIRONMENT", &[]);
+    let events = [
+        ("RequestEventSources", "my.tool"),
+        ("CompletionBusName", "own-bus"),
+        ("CreateCompletionBus", "true"),
+    ];
+    let deployment = Deployment::of("ENVIRONMENT", &events);
     // `settings` are the statistic, the period in seconds, the number of periods and the threshold.
     let alarm = |metric: [&str; 2], dimensions: Value, settings: [&str; 4]| {
         let [statistic, period, periods, threshold] = settings;
@@ -38,6 +43,9 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         let dimension = json!([{ "Name": "FunctionName", "Value": format!("stack-{name}") }]);
         alarm(["AWS/Lambda", metric], dimension, ["Sum", "300", periods, "0"])
     };
+    let rule = |metric, dimensions| alarm(["AWS/Events", metric], dimensions, ["Sum", "300", "1", "0"]);
+    let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
+    let rule_name = dimension("RuleName", "stack-events");
     let error_lines = |metric| alarm(["privatelink-detach", metric], Value::Null, ["Sum", "300", "1", "0"]);
     let not_empty = ["Maximum", "60", "1", "0"];
     let expected = set([
@@ -48,6 +56,9 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         function("Errors", "intake", "1"),
         function("Throttles", "worker", "3"),
         function("Throttles", "intake", "1"),
+        function("DestinationDeliveryFailures", "intake", "1"),
+        rule("InvocationsFailedToBeSentToDlq", json!([dimension("RuleName", "RequestRule")])),
+        rule("FailedInvocations", json!([dimension("EventBusName", "own-bus"), rule_name])),
         error_lines("stack/worker-error-lines"),
         error_lines("stack/intake-error-lines"),
     ]);
@@ -62,6 +73,11 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         ])
     });
     assert_eq!(alarms.map(|alarm| alarm.to_string()).collect::<BTreeSet<_>>(), expected);
+    // For the default bus EventBridge publishes the metrics of a rule without the name of the bus.
+    let on_the_default_bus = Deployment::of("ENVIRONMENT", &[]).properties("CompletionRuleAlarm");
+    assert_eq!(on_the_default_bus["Dimensions"], json!([rule_name]));
+    let unrecorded = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
+    assert!(!unrecorded.creates("CompletionRuleAlarm") && !unrecorded.creates("RequestRuleAlarm"));
     // The tests of the processes check that the log has this field and value.
     let filter = |group: &str, metric: &str| {
         let metric =

@@ -195,7 +195,13 @@ fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
         assert_eq!(trust(function.role), json!([service("lambda.amazonaws.com")]));
     }
     let mut scheduler = service("scheduler.amazonaws.com");
-    scheduler["Condition"] = json!({ "StringEquals": { "aws:SourceAccount": "123456789012" } });
+    scheduler["Condition"] = json!({
+        "StringEquals": { "aws:SourceAccount": "123456789012" },
+        "ArnEquals": { "aws:SourceArn": "arn:aws:scheduler:eu-west-1:123456789012:schedule-group/stack" },
+    });
+    for name in deployment.of_type("AWS::Scheduler::Schedule") {
+        assert_eq!(deployment.properties(name)["GroupName"], "stack", "{name}");
+    }
     assert_eq!(trust("ScheduleRole"), json!([scheduler]));
     assert_eq!(deployment.of_type("AWS::IAM::Role"), ["WorkerRole", "IntakeRole", "ScheduleRole"]);
     let target = &deployment.properties("Schedule")["Target"];
@@ -243,7 +249,8 @@ fn permissions_without_a_narrow_resource_have_a_condition() {
 #[test]
 fn webhook_url_is_public_only_if_signatures_are_checked() {
     let signatures = [("WebhookAuthentication", "SIGNATURE"), ("WebhookSecretsArn", SIGNING)];
-    let public = Deployment::of("ENVIRONMENT", &signatures);
+    let events = [("RequestEventSources", "my.tool")];
+    let public = Deployment::of("ENVIRONMENT", &[&signatures[..], &events].concat());
     let rule = (
         "RequestRulePermission",
         json!({
@@ -271,6 +278,7 @@ fn webhook_url_is_public_only_if_signatures_are_checked() {
     };
     let for_everyone = [("WebhookUrlPermission", call_url), ("WebhookInvokePermission", invoke_through_url)];
     assert_eq!(permissions(&public), for_everyone.into_iter().chain([rule.clone()]).collect());
+    assert_eq!(permissions(&Deployment::of("ENVIRONMENT", &events)), [rule].into());
     let url = |authentication: &str| {
         json!({
             "TargetFunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:stack-intake",
@@ -288,19 +296,20 @@ fn webhook_url_is_public_only_if_signatures_are_checked() {
     ];
     for changes in not_public {
         let closed = Deployment::of("ENVIRONMENT", changes);
-        assert_eq!(permissions(&closed), [rule.clone()].into(), "{changes:?}");
+        assert_eq!(permissions(&closed), BTreeMap::new(), "{changes:?}");
         assert_eq!(closed.properties("WebhookUrl"), url("AWS_IAM"), "{changes:?}");
         assert_eq!(closed.variables("IntakeFunction")["WEBHOOK_SECRETS_ARN"], "", "{changes:?}");
     }
     let none = Deployment::of("ENVIRONMENT", &[&signatures[..], &[("CreateWebhookUrl", "false")]].concat());
     assert!(!none.creates("WebhookUrl"));
-    assert_eq!(permissions(&none), [rule].into());
+    assert_eq!(permissions(&none), BTreeMap::new());
 }
 
 #[test]
 fn queue_policies_require_tls_and_allow_only_the_request_rule() {
-    let deployment = Deployment::of("ENVIRONMENT", &[]);
-    let statements = |queue: &str, policy: &str| {
+    let open = Deployment::of("ENVIRONMENT", &[("RequestEventSources", "my.tool")]);
+    let closed = Deployment::of("ENVIRONMENT", &[]);
+    let statements = |deployment: &Deployment, queue: &str, policy: &str| {
         let properties = deployment.properties(policy);
         let name = deployment.properties(queue)["QueueName"].as_str().expect("a name").to_owned();
         let url = format!("https://sqs.eu-west-1.amazonaws.com/123456789012/{name}");
@@ -319,10 +328,11 @@ fn queue_policies_require_tls_and_allow_only_the_request_rule() {
         })
     };
     for queue in ["RequestQueue", "DeadLetterQueue"] {
-        let (arn, statements) = statements(queue, &format!("{queue}Policy"));
+        let (arn, statements) = statements(&open, queue, &format!("{queue}Policy"));
         assert_eq!(statements, json!([without_tls(&arn)]));
     }
-    let (arn, statements) = statements("IntakeFailureQueue", "IntakeFailureQueuePolicy");
+    let failure_queue = |deployment| statements(deployment, "IntakeFailureQueue", "IntakeFailureQueuePolicy");
+    let (arn, statements) = failure_queue(&open);
     let source = "arn:aws:events:eu-west-1:123456789012:rule/RequestRule";
     let rule = json!({
         "Sid": "SendUndeliveredEvents",
@@ -333,6 +343,7 @@ fn queue_policies_require_tls_and_allow_only_the_request_rule() {
         "Condition": { "ArnEquals": { "aws:SourceArn": source } },
     });
     assert_eq!(statements, json!([without_tls(&arn), rule]));
+    assert_eq!(failure_queue(&closed).1, json!([without_tls(&arn)]));
 }
 
 #[test]
@@ -342,7 +353,7 @@ fn log_policy_allows_the_completion_rule_to_record_events() {
     let document: Value = serde_json::from_str(document.as_str().expect("text")).unwrap();
     let services = json!({ "Service": ["events.amazonaws.com", "delivery.logs.amazonaws.com"] });
     let group = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/events/stack-completions:*";
-    let rule = "arn:aws:events:eu-west-1:123456789012:rule/CompletionRule";
+    let rule = "arn:aws:events:eu-west-1:123456789012:rule/stack-events";
     let allow = |action: &str| {
         let (effect, principal) = ("Allow", &services);
         json!({ "Effect": effect, "Principal": principal, "Action": action, "Resource": group })

@@ -162,15 +162,15 @@ fn intake_timeout_covers_its_calls_and_all_retries_are_deduplicated() {
 
 #[test]
 fn undelivered_events_go_to_the_failure_queue() {
-    let deployment = with_schedule();
+    let mut deployment = with_schedule();
+    deployment.parameters.insert("RequestEventSources", "my.tool,com.example.offboarding");
     let intake = "arn:aws:lambda:eu-west-1:123456789012:function:stack-intake";
     let retry = json!({ "MaximumRetryAttempts": RETRY_MAX.0, "MaximumEventAgeInSeconds": RETRY_MAX.1 });
     let failure_queue = json!({ "Arn": arn("intake-failures") });
     let rule = json!({
         "Description": "Detach requests for privatelink-detach.",
         "EventBusName": "default",
-        "EventPattern": { "detail-type": [DETAIL_TYPE] },
-        "State": "ENABLED",
+        "EventPattern": { "detail-type": [DETAIL_TYPE], "source": ["my.tool", "com.example.offboarding"] },
         "Targets": [{ "Id": "intake", "Arn": intake, "RetryPolicy": retry, "DeadLetterConfig": failure_queue }],
     });
     assert_eq!(deployment.properties("RequestRule"), rule);
@@ -191,9 +191,18 @@ fn undelivered_events_go_to_the_failure_queue() {
         "DeadLetterConfig": failure_queue,
     });
     assert_eq!(schedule["Target"], target);
-    let disabled = Deployment::of("ENVIRONMENT", &[("TakeRequestEvents", "false")]);
-    assert_eq!(disabled.properties("RequestRule")["State"], "DISABLED");
-    assert!(!disabled.creates("Schedule") && !disabled.creates("ScheduleRole"));
+    assert_eq!(schedule["GroupName"], deployment.properties("ScheduleGroup")["Name"]);
+    let closed = Deployment::of("ENVIRONMENT", &[]);
+    for name in [
+        "RequestRule",
+        "RequestRulePermission",
+        "RequestRuleAlarm",
+        "Schedule",
+        "ScheduleRole",
+        "ScheduleGroup",
+    ] {
+        assert!(deployment.creates(name) && !closed.creates(name), "{name}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use privatelink_detach::aws;
-use privatelink_detach::config::{self, ConfigError, IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{self, ConfigError, EventSource, IntakeConfig, WorkerConfig};
 use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 
 use super::sources;
@@ -124,7 +124,7 @@ fn code_names_no_variable_that_these_tests_do_not_see() {
 }
 
 /// Values that differ from the defaults and from each other.
-const CHANGED: [(&str, &str); 10] = [
+const CHANGED: [(&str, &str); 11] = [
     ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
     ("AllowedRegions", "eu-west-1,cn-hangzhou"),
     ("ProtectedSecurityGroups", "sg-protected"),
@@ -135,6 +135,7 @@ const CHANGED: [(&str, &str); 10] = [
     ("WebhookSecretsArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-abcdef"),
     ("LogLevel", "WARN"),
     ("DryRunOnly", "true"),
+    ("RequestEventSources", "com.example.offboarding,my.tool"),
 ];
 
 fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigError>> {
@@ -165,6 +166,8 @@ fn each_parameter_sets_its_own_setting() {
     assert_eq!(worker.rules, Rules { dry_run_only: true, ..rules.clone() });
     assert_eq!((intake.request_queue_url, intake.rules), (worker.request_queue_url, rules));
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
+    let sources = ["com.example.offboarding", "my.tool"].map(|source| EventSource::parse(source).unwrap());
+    assert_eq!(intake.request_event_sources, sources.into());
     for function in ["WorkerFunction", "IntakeFunction"] {
         let logging = &deployment.properties(function)["LoggingConfig"];
         // Lambda supports a log level only with the JSON format.
@@ -193,9 +196,9 @@ fn template_defaults_equal_the_defaults_of_the_code() {
     );
     let defaults = IntakeConfig::read(minimal).unwrap();
     assert_eq!(
-        (intake.rules, intake.webhook_secrets_arn),
-        (defaults.rules, defaults.webhook_secrets_arn),
-        "IAM authenticates webhooks by default"
+        (intake.rules, intake.webhook_secrets_arn, intake.request_event_sources.len()),
+        (defaults.rules, defaults.webhook_secrets_arn, 0),
+        "IAM authenticates webhooks, and no event is accepted by default"
     );
 }
 
