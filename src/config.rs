@@ -35,7 +35,10 @@ pub fn environment(name: &str) -> Option<String> {
 pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigError> {
     for variable in ["RUST_LOG", "AWS_LAMBDA_LOG_LEVEL"] {
         if let Some(name) = environment(variable).filter(|name| !name.is_empty()) {
-            let problem = || "must be error, warn, info, debug or trace".to_owned();
+            let problem = || {
+                "must be one word: error, warn, info, debug or trace, without directives such as hyper=debug"
+                    .to_owned()
+            };
             return Level::parse(&name).ok_or_else(|| ConfigError { variable, problem: problem() });
         }
     }
@@ -59,7 +62,10 @@ mod tests {
         let level = |value: &str| log_level(|name| (name == "RUST_LOG").then(|| value.to_owned()));
         assert_eq!(level("DEBUG").unwrap(), Level::parse("debug").unwrap());
         assert_eq!(level("").unwrap(), Level::default());
-        assert_eq!(level("hyper=trace").unwrap_err().variable, "RUST_LOG");
+        for directives in ["hyper=trace", "info,hyper=debug", "info,", "info debug"] {
+            let error = level(directives).unwrap_err();
+            assert!(error.variable == "RUST_LOG" && error.problem.contains("one word"), "{error}");
+        }
         assert!(log_level(|name| (name == "AWS_LAMBDA_LOG_LEVEL").then(|| "FATAL".to_owned())).is_ok());
     }
 

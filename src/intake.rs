@@ -150,7 +150,7 @@ impl Intake {
             }
         };
         log_response(call, &response, error.as_ref());
-        response
+        if call.method == "HEAD" { response.without_content() } else { response }
     }
 
     async fn submit(
@@ -287,13 +287,14 @@ fn iam_call_id(call: &HttpCall) -> Option<CallId<'_>> {
 /// of the log.
 fn log_response(call: &HttpCall, response: &HttpResponse, error: Option<&HttpError>) {
     let HttpCall { source_ip, caller_arn: user_arn, .. } = call;
+    let (method, path) = routes::logged(&call.method, &call.path);
     let status = response.status.as_u16();
     let webhook_id = signature::webhook_id(&call.headers).map(|id| RequestId::from_source(&id));
     let webhook_id = webhook_id.as_ref().map(RequestId::as_str);
     if let Some(HttpError::InvalidRequests(errors)) = error {
         let faults = submission::summarize(errors);
-        warn!(status, source_ip, user_arn, webhook_id, faults, "answered");
+        warn!(method, path, status, source_ip, user_arn, webhook_id, faults, "answered");
     } else {
-        info!(status, source_ip, user_arn, webhook_id, "answered");
+        info!(method, path, status, source_ip, user_arn, webhook_id, "answered");
     }
 }

@@ -56,7 +56,17 @@ impl<'de> Deserialize<'de> for Entries {
     }
 }
 
-/// A field's name as an error and a log line may repeat it: shortened and escaped.
+/// The text after a byte order mark, which editors and shells of some systems write before JSON.
+pub(crate) fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The bytes after a byte order mark in UTF-8.
+pub(crate) fn bytes_without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// A field's name as an error may repeat it: shortened and escaped.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(NAME_SHOWN_MAX).flat_map(char::escape_debug).collect()
 }

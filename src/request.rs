@@ -135,6 +135,12 @@ pub fn parse(body: &str, rules: &Rules) -> Parsed {
     draft::parse(body, rules)
 }
 
+/// Whether a request has a field of this name, in either spelling.
+#[must_use]
+pub fn is_field(name: &str) -> bool {
+    draft::field_named(name).is_some()
+}
+
 impl DetachRequest {
     /// The body of a message with this request, under this name.
     #[must_use]
@@ -211,6 +217,12 @@ mod tests {
     }
 
     #[test]
+    fn byte_order_mark_before_a_body_is_skipped() {
+        let body = with("dry_run", json!(true));
+        assert_eq!(parse(&format!("\u{feff}{body}")), parse(&body));
+    }
+
+    #[test]
     fn every_error_is_reported_at_once_by_field() {
         let body = r#"{"region_id":"evil.com/#","endpoint_id":7,"dryrun":true,"dry_run":"true","DryRun":true,
             "client_token":"ü","request_id":"a b","deadline_seconds":29,"metadata":{"a":1}}"#;
@@ -277,6 +289,8 @@ mod tests {
             (r#"{"Type":"Notification","TopicArn":"a","Message":"m"}"#, "raw message delivery"),
             (r#"{"version":"0","detail-type":"x","detail":{}}"#, "EventBridge event"),
             (r#"{"Records":[]}"#, "another AWS service"),
+            ("\u{feff}", "is empty"),
+            ("\u{feff}\u{feff}{}", "is not JSON"),
             (r#"{"requests":[]}"#, "each as a message of its own"),
         ] {
             let errors = errors(body);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::cause::Cause;
 use super::codes::{self, CODE_LENGTH_MAX, Code, ErrorKind};
 use super::privatelink::Action;
+use crate::json::bytes_without_byte_order_mark;
 
 /// Largest error body that is read for a code, in bytes. Alibaba's have less than 1 KiB; a larger one must not keep the
 /// processor busy.
@@ -195,7 +196,7 @@ struct ErrorBody {
 impl ErrorBody {
     /// Reads each part by itself: a malformed one must not hide the others.
     fn read(body: &[u8]) -> Self {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let body = bytes_without_byte_order_mark(body);
         if body.len() > BODY_BYTES_MAX {
             return Self::default();
         }

@@ -15,7 +15,7 @@ use super::records::{
     BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup,
 };
 use super::service_clock::date;
-use crate::json::Object;
+use crate::json::{Object, bytes_without_byte_order_mark};
 
 /// Longest hint of the service that is honored; the visibility timeout that follows from it included.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
@@ -121,6 +121,7 @@ impl Response {
 /// itself that the call failed.
 #[must_use]
 pub fn read(action: Action, body: &[u8]) -> Option<(Response, String)> {
+    let body = bytes_without_byte_order_mark(body);
     let Object(verdict): Object<Verdict> = serde_json::from_slice(body).ok()?;
     if !verdict.is_success() {
         return None;
@@ -324,6 +325,12 @@ mod tests {
                 assert_eq!(read(action, body.as_bytes()).is_some(), is_read, "{action:?} {fields}");
             }
         }
+    }
+
+    #[test]
+    fn byte_order_mark_before_a_response_is_skipped() {
+        let body = b"\xef\xbb\xbf{\"RequestId\":\"R\"}";
+        assert_eq!(read(Action::Detach, body), Some((Response::Accepted, "R".to_owned())));
     }
 
     #[test]

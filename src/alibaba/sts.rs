@@ -15,7 +15,7 @@ use super::access_key::Credentials;
 use super::service_url::BaseUrl;
 use super::signing;
 use crate::clock::calendar;
-use crate::json::Object;
+use crate::json::{Object, bytes_without_byte_order_mark};
 
 /// The API operation.
 pub const ACTION: &str = "AssumeRoleWithOIDC";
@@ -98,7 +98,7 @@ struct ResponseCredentials {
 #[must_use]
 pub fn read(body: &[u8]) -> Option<RoleSession> {
     let Object(AssumeRoleResponse { credentials: Object(credentials) }) =
-        serde_json::from_slice(body).ok()?;
+        serde_json::from_slice(bytes_without_byte_order_mark(body)).ok()?;
     let expiration = OffsetDateTime::parse(&credentials.expiration, &Rfc3339).ok()?;
     let token = Some(credentials.security_token);
     let credentials = Credentials::new(credentials.access_key_id, credentials.access_key_secret, token);
@@ -178,6 +178,11 @@ mod tests {
             "AccessKeyId":"STS.id","AccessKeySecret":"s3cret","SecurityToken":"t0ken","Expiration":"2026-11-22T07:00:12Z"}}"#;
         let credentials = Credentials::new("STS.id".into(), "s3cret".into(), Some("t0ken".into()));
         let expiration = datetime!(2026-11-22 07:00:12 UTC);
+        assert_eq!(
+            read(format!("\u{feff}{body}").as_bytes()),
+            read(body.as_bytes()),
+            "a byte order mark is skipped"
+        );
         assert_eq!(read(body.as_bytes()), Some(RoleSession { credentials, expiration }));
         for part in
             ["Credentials", "AccessKeyId", "AccessKeySecret", "SecurityToken", "Expiration", "2026-11-22T"]

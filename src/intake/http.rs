@@ -70,7 +70,7 @@ impl HttpCall {
 fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
     stage
         .filter(|stage| *stage != STAGE_DEFAULT)
-        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+        .and_then(|stage| path.trim_start_matches('/').strip_prefix(stage))
         .filter(|rest| rest.starts_with('/'))
         .unwrap_or(path)
 }
@@ -96,11 +96,17 @@ pub struct HttpResponse {
     pub status: StatusCode,
     /// A header of this response, beside `cache-control` and `content-type`.
     pub header: Option<(HeaderName, &'static str)>,
-    /// The media type and the content.
+    /// The media type and the content; the content of a response to `HEAD` is null.
     pub body: Option<(&'static str, Value)>,
 }
 
 impl HttpResponse {
+    /// The same response to a `HEAD` call: its status and headers.
+    #[must_use]
+    pub fn without_content(self) -> Self {
+        Self { body: self.body.map(|(media_type, _)| (media_type, Value::Null)), ..self }
+    }
+
     /// The response as the function returns it to Lambda.
     #[must_use]
     #[expect(
@@ -118,7 +124,7 @@ impl HttpResponse {
         }
         if let Some((media_type, body)) = self.body {
             insert(CONTENT_TYPE, media_type);
-            response.body = Some(body.to_string());
+            response.body = (!body.is_null()).then(|| body.to_string());
         }
         serde_json::to_value(response).expect("the response is valid JSON")
     }
@@ -186,6 +192,7 @@ mod tests {
         assert_eq!(path("/prod/health", Some(STAGE_DEFAULT)), "/prod/health");
         assert_eq!(path("/production", Some("prod")), "/production");
         assert_eq!(path("/prod", Some("prod")), "/prod");
+        assert_eq!(path("//prod//health", Some("prod")), "//health");
     }
 
     #[test]
@@ -202,6 +209,18 @@ mod tests {
         ] {
             assert_eq!(decode(text, is_base64).map(|body| body.len()), length);
         }
+    }
+
+    #[test]
+    fn response_to_head_has_the_headers_and_no_body() {
+        let problem = HttpResponse {
+            status: StatusCode::NOT_FOUND,
+            header: None,
+            body: Some(("application/problem+json", json!({ "status": 404 }))),
+        };
+        let (get, mut head) = (problem.clone().into_payload(), problem.without_content().into_payload());
+        head["body"] = get["body"].clone();
+        assert_eq!(head, get);
     }
 
     #[test]

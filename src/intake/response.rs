@@ -104,7 +104,7 @@ pub fn problem(error: &HttpError) -> HttpResponse {
             StatusCode::METHOD_NOT_ALLOWED,
             ALLOW,
             allowed,
-            "This path does not support the method. The Allow header names the supported method.",
+            "This path does not support the method. The Allow header names what it supports.",
         ),
         HttpError::BodyTooLarge => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

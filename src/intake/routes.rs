@@ -32,7 +32,7 @@ pub const ROUTES: [Route; 2] = [
 pub struct Route {
     /// The whole path, without the stage of an HTTP API.
     pub path: &'static str,
-    /// The only method.
+    /// The only method; `HEAD` is `GET` without the content of the response.
     pub method: &'static str,
     /// What happens to a call.
     pub handler: Handler,
@@ -89,10 +89,41 @@ impl CallId<'_> {
     }
 }
 
-/// Finds the route of a call.
+/// The methods of HTTP that a log line names.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// What a log line names instead of untrusted text.
+const UNKNOWN: &str = "(unknown)";
+
+impl Route {
+    /// The value of an `Allow` header.
+    fn allow(&self) -> &'static str {
+        match self.method {
+            "GET" => "GET, HEAD",
+            other => other,
+        }
+    }
+}
+
+/// Finds the route of a call. Doubled and trailing slashes in the path do not matter.
 pub fn find(method: &str, path: &str) -> Result<&'static Route, HttpError> {
-    let route = ROUTES.iter().find(|route| route.path == path).ok_or(HttpError::NotFound)?;
-    if route.method == method { Ok(route) } else { Err(HttpError::MethodNotAllowed(route.method)) }
+    let route = of_path(path).ok_or(HttpError::NotFound)?;
+    let method = if method == "HEAD" { "GET" } else { method };
+    if route.method == method { Ok(route) } else { Err(HttpError::MethodNotAllowed(route.allow())) }
+}
+
+fn of_path(path: &str) -> Option<&'static Route> {
+    fn segments(path: &str) -> impl Iterator<Item = &str> {
+        path.split('/').filter(|segment| !segment.is_empty())
+    }
+    ROUTES.iter().find(|route| path.starts_with('/') && segments(route.path).eq(segments(path)))
+}
+
+/// Method and path as a log line names them: those of HTTP and of a route, and nothing that the caller invented.
+#[must_use]
+pub fn logged(method: &str, path: &str) -> (&'static str, &'static str) {
+    let method = METHODS.into_iter().find(|known| *known == method).unwrap_or(UNKNOWN);
+    (method, of_path(path).map_or(UNKNOWN, |route| route.path))
 }
 
 fn parse_detachments(call: &VerifiedCall<'_>, rules: &Rules) -> Result<Vec<Submission>, HttpError> {
@@ -136,15 +167,31 @@ mod tests {
     fn call_without_a_route_is_not_found_or_has_another_method() {
         assert_eq!(find("POST", "/detachments").unwrap().path, "/detachments");
         assert_eq!(find("GET", "/health").unwrap().path, "/health");
+        assert_eq!(find("HEAD", "/health").unwrap().path, "/health");
+        for path in ["//detachments", "/detachments/", "///detachments//"] {
+            assert_eq!(find("POST", path).unwrap().path, "/detachments", "{path}");
+        }
         for (method, path, error) in [
             ("POST", "/", HttpError::NotFound),
-            ("POST", "/detachments/", HttpError::NotFound),
+            ("POST", "//", HttpError::NotFound),
+            ("POST", "detachments", HttpError::NotFound),
+            ("POST", "/detachments/x", HttpError::NotFound),
+            ("POST", "/detach//ments", HttpError::NotFound),
             ("GET", "/detachments", HttpError::MethodNotAllowed("POST")),
+            ("HEAD", "/detachments/", HttpError::MethodNotAllowed("POST")),
             ("post", "/detachments", HttpError::MethodNotAllowed("POST")),
-            ("", "/health", HttpError::MethodNotAllowed("GET")),
+            ("", "/health", HttpError::MethodNotAllowed("GET, HEAD")),
         ] {
             assert_eq!(find(method, path).unwrap_err(), error, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn log_line_names_no_text_of_the_caller() {
+        assert_eq!(logged("POST", "//detachments/"), ("POST", "/detachments"));
+        assert_eq!(logged("OPTIONS", "/hunter2"), ("OPTIONS", UNKNOWN));
+        assert_eq!(logged("hunter2", "/health/hunter2"), (UNKNOWN, UNKNOWN));
+        assert_eq!(logged("post", ""), (UNKNOWN, UNKNOWN));
     }
 
     #[test]

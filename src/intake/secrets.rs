@@ -13,6 +13,7 @@ use tracing::{debug, error};
 
 use super::signature::{SecretError, SigningKey};
 use crate::clock::{Clock, is_past};
+use crate::json::without_byte_order_mark;
 use crate::telemetry;
 
 /// How long a list stays in use before it is read again: a secret that was removed from the list is accepted so much
@@ -120,7 +121,8 @@ impl SigningSecrets {
 /// Parses the list. One unusable secret makes the whole list unusable, so that a mistake in a rotation shows when it is
 /// made, and not when the old secret is removed.
 fn parse_keys(text: &str) -> Result<SigningKeys, ReadError> {
-    let secrets: Vec<String> = serde_json::from_str(text).map_err(|_| ReadError::NotAList)?;
+    let list = serde_json::from_str(without_byte_order_mark(text));
+    let secrets: Vec<String> = list.map_err(|_| ReadError::NotAList)?;
     if secrets.len() > SECRETS_MAX {
         return Err(ReadError::TooMany(secrets.len()));
     }
@@ -295,6 +297,8 @@ mod tests {
     fn list_with_one_unusable_secret_is_unusable() {
         assert_eq!(parse_keys("[]").unwrap().len(), 0);
         assert_eq!(parse_keys(&format!("[\"{SECRET}\", \"{SECRET}\"]")).unwrap().len(), 2);
+        let with_mark = format!("\u{feff}[\"{SECRET}\"]");
+        assert_eq!(parse_keys(&with_mark).unwrap().len(), 1, "a byte order mark is skipped");
         let many = serde_json::to_string(&[SECRET; 11]).unwrap();
         for (text, expected) in [
             ("", "not a JSON list"),

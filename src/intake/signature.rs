@@ -24,7 +24,7 @@ const ID: &str = "webhook-id";
 /// The header with the time of sending, in seconds since 1970-01-01.
 const TIMESTAMP: &str = "webhook-timestamp";
 
-/// The header with the signatures, separated by spaces.
+/// The header with the signatures, separated by spaces; by commas where AWS joined a repeated header.
 const SIGNATURE: &str = "webhook-signature";
 
 /// Maximum age of a webhook. Together with [`AHEAD_MAX`] it is less than SQS's deduplication interval of five minutes: a
@@ -112,7 +112,7 @@ impl<'a> SignedWebhook<'a> {
         };
         let (id, timestamp) = (header(ID)?, header(TIMESTAMP)?);
         check_time(timestamp, now)?;
-        let signatures: Vec<_> = header(SIGNATURE)?.split(' ').filter_map(signature).collect();
+        let signatures: Vec<_> = header(SIGNATURE)?.split(' ').flat_map(signatures).collect();
         if signatures.is_empty() {
             return Err(Unauthorized::Headers);
         }
@@ -145,10 +145,12 @@ pub fn webhook_id(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     headers.get(ID).map(|id| String::from_utf8_lossy(id.as_bytes())).filter(|id| !id.is_empty())
 }
 
-/// The bytes of one entry of the signature header; `None` for another version of the scheme.
-fn signature(entry: &str) -> Option<[u8; 32]> {
-    let base64 = entry.strip_prefix("v1,")?;
-    BASE64_STANDARD.decode(base64).ok()?.try_into().ok()
+/// The signatures in one entry of the header, `v1,` and base64; other versions of the scheme have none. AWS joins the values
+/// of a repeated header by commas, so one entry can be `v1,A,v1,B`; what is beside a signature does not matter.
+fn signatures(entry: &str) -> Vec<[u8; 32]> {
+    let parts: Vec<&str> = entry.split(',').collect();
+    let pairs = parts.windows(2).filter(|pair| pair[0] == "v1");
+    pairs.filter_map(|pair| BASE64_STANDARD.decode(pair[1]).ok()?.try_into().ok()).collect()
 }
 
 fn check_time(timestamp: &str, now: SystemTime) -> Result<(), Unauthorized> {
@@ -217,6 +219,21 @@ mod tests {
     }
 
     #[test]
+    fn repeated_headers_that_aws_joins_by_commas_are_read_in_any_order() {
+        let wrong = "v1,AAAA9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+        for other in [wrong, "v1a,AAAA", "v2,a,b", "junk", "v1", "", &format!("{wrong} {wrong}")] {
+            for separator in [",", ", "] {
+                for joined in [[other, PUBLISHED].join(separator), [PUBLISHED, other].join(separator)] {
+                    assert_eq!(verify(&[(SIGNATURE, &joined)], BODY, SENT_AT), Ok(true), "{joined}");
+                }
+            }
+        }
+        for joined in [format!("{wrong},{wrong}"), format!("{wrong}, v1a,AAAA")] {
+            assert_eq!(verify(&[(SIGNATURE, &joined)], BODY, SENT_AT), Ok(false), "{joined}");
+        }
+    }
+
+    #[test]
     fn one_of_several_signatures_is_enough() {
         let wrong = "v1,AAAA9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         for (header, passes) in [
@@ -260,7 +277,6 @@ mod tests {
             &PUBLISHED.replace("v1,", "v1="),
             &PUBLISHED.replace("E=", "F="),
             &format!("v1,{}", "83484cf52b04f8e4cf2531adfed9882ad4b2665944b8"),
-            &format!("{PUBLISHED},{PUBLISHED}"),
         ] {
             assert_eq!(verify(&[(SIGNATURE, header)], BODY, SENT_AT), Err(Unauthorized::Headers), "{header}");
         }

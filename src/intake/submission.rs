@@ -10,7 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::json::{Entries, shown};
+use crate::json::{Entries, shown, without_byte_order_mark};
 use crate::request::{self, DetachRequest, FieldError, RejectionCode, RequestId, Rules};
 
 /// Maximum length of a list of requests, the contract's limit: ten `SendMessageBatch` calls.
@@ -100,10 +100,17 @@ impl fmt::Display for SubmissionError {
     }
 }
 
-/// The errors in one line for a log or an error message; beyond a limit only their number.
+/// The errors in one line for a log or an error message; beyond a limit only their number. A name that is not a field's is
+/// untrusted text and is not repeated.
 #[must_use]
 pub fn summarize(errors: &[SubmissionError]) -> String {
-    let mut parts: Vec<_> = errors.iter().take(ERRORS_LISTED_MAX).map(ToString::to_string).collect();
+    let is_known = |field: &str| request::is_field(field) || ["body", "requests", "id"].contains(&field);
+    let text = |error: &SubmissionError| {
+        let SubmissionError { index, error: FieldError { code, field, problem } } = error.clone();
+        let field = if is_known(&field) { field } else { "an unknown name".to_owned() };
+        SubmissionError { index, error: FieldError { code, field, problem } }.to_string()
+    };
+    let mut parts: Vec<_> = errors.iter().take(ERRORS_LISTED_MAX).map(text).collect();
     if errors.len() > ERRORS_LISTED_MAX {
         parts.push(format!("and {} more", errors.len() - ERRORS_LISTED_MAX));
     }
@@ -135,7 +142,7 @@ pub fn parse(
     source: IdSource<'_>,
     rules: &Rules,
 ) -> Result<Vec<Submission>, Vec<SubmissionError>> {
-    match serde_json::from_str::<Entries>(body) {
+    match serde_json::from_str::<Entries>(without_byte_order_mark(body)) {
         Ok(Entries(fields)) if fields.iter().any(|(name, _)| name == "requests") => {
             parse_list(&fields, source, rules)
         }
@@ -436,6 +443,31 @@ mod tests {
         list.as_object_mut().unwrap().remove("id");
         assert!(of(&list, "1").iter().zip(of(&list, "2")).all(|(one, other)| *one != other));
         assert_ne!(of(&request("sg-a"), "1"), of(&request("sg-a"), "2"));
+    }
+
+    #[test]
+    fn byte_order_mark_before_a_list_or_a_request_is_skipped() {
+        for body in [request("sg-a"), json!({ "requests": [request("sg-a")] })] {
+            let parse = |text: &str| super::parse(text, IdSource::Delivery("m"), &Rules::default());
+            assert_eq!(parse(&format!("\u{feff}{body}")), parse(&body.to_string()));
+        }
+    }
+
+    #[test]
+    fn summary_does_not_repeat_unknown_names() {
+        let secret = r#"{"hunter2":1,"region_id":7,"requests":[{"hunter2":1}]}"#;
+        let errors = parse(secret, IdSource::Delivery("m"), &Rules::default()).unwrap_err();
+        assert_eq!(
+            summarize(&errors),
+            "an unknown name is not allowed beside requests; region_id is not allowed beside requests"
+        );
+        let errors = parse(r#"{"hunter2":1}"#, IdSource::Delivery("m"), &Rules::default()).unwrap_err();
+        let summary = summarize(&errors);
+        assert!(
+            summary.starts_with("an unknown name is not a field of a request; region_id is required"),
+            "{summary}"
+        );
+        assert!(errors.iter().any(|error| error.error.field == "hunter2"), "the sender is told the name");
     }
 
     #[test]

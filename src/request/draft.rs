@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::{Entries, shown};
+use crate::json::{Entries, shown, without_byte_order_mark};
 
 use super::{
     ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldError, Metadata, Parsed, RegionId,
@@ -23,6 +23,7 @@ pub(super) const ERRORS_LISTED_MAX: usize = 20;
 
 /// See [`super::parse`].
 pub(super) fn parse(body: &str, rules: &Rules) -> Parsed {
+    let body = without_byte_order_mark(body);
     let mut draft = Draft::default();
     match serde_json::from_str::<Entries>(body) {
         Ok(Entries(entries)) => match envelope(&entries) {
@@ -221,7 +222,7 @@ impl Draft {
 }
 
 /// The contract's name of a field in either spelling.
-fn field_named(key: &str) -> Option<&'static str> {
+pub(super) fn field_named(key: &str) -> Option<&'static str> {
     Some(match key {
         "region_id" | "RegionId" => "region_id",
         "endpoint_id" | "EndpointId" => "endpoint_id",

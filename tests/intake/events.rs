@@ -154,7 +154,7 @@ async fn invalid_event_fails_the_invocation_and_enqueues_nothing() {
     let invalid = "InvalidEvent";
     let unsupported = "UnsupportedEvent";
     for (payload, error_type, expected) in [
-        (event(&mistyped).to_string(), invalid, "dryRun is not a field"),
+        (event(&mistyped).to_string(), invalid, "an unknown name is not a field"),
         (
             event(&json!({ "requests": [request("sg-a"), protected] })).to_string(),
             invalid,
@@ -164,7 +164,7 @@ async fn invalid_event_fails_the_invocation_and_enqueues_nothing() {
         (event(&json!({})).to_string().replace("{}", repeated_field), invalid, "dry_run is given twice"),
         (notification("detach, please").to_string(), invalid, "is not JSON"),
         (unreplaced_variable.to_string(), invalid, "id must be 1 to 64"),
-        (mistyped.to_string(), invalid, "dryRun is not a field"),
+        (mistyped.to_string(), invalid, "an unknown name is not a field"),
         ("{}".to_owned(), invalid, "region_id is required"),
         ("[]".to_owned(), unsupported, "not an event that the intake supports"),
         ("\"text\"".to_owned(), unsupported, "not an event that the intake supports"),

@@ -6,7 +6,7 @@ use http::Method;
 use local_aws::{Action, FunctionUrlSettings};
 use serde_json::{Value, json};
 
-use crate::deployment::{Deployment, Settings, attribute, request, requests, webhook};
+use crate::deployment::{Deployment, SECRET, Settings, attribute, request, requests, webhook};
 
 #[tokio::test]
 async fn signed_request_is_accepted_and_enqueued_in_its_lane() {
@@ -145,7 +145,7 @@ async fn unknown_path_is_not_found_and_wrong_method_is_not_allowed() {
         deployment.call(call)
     };
     for path in
-        ["/", "/detachment", "/detachments/", "/detachments/1", "/DETACHMENTS", "//detachments", "/health/"]
+        ["/", "//", "/detachment", "/detachments/1", "/DETACHMENTS", "/detach/ments", "/detachments/health"]
     {
         call(Method::POST, path).await.assert_problem(404);
     }
@@ -154,9 +154,11 @@ async fn unknown_path_is_not_found_and_wrong_method_is_not_allowed() {
         response.assert_problem(405);
         assert_eq!(response.header("allow"), Some("POST"));
     }
-    let response = call(Method::POST, "/health").await;
-    response.assert_problem(405);
-    assert_eq!(response.header("allow"), Some("GET"));
+    for path in ["/health", "/health/"] {
+        let response = call(Method::POST, path).await;
+        response.assert_problem(405);
+        assert_eq!(response.header("allow"), Some("GET, HEAD"));
+    }
     assert_eq!(deployment.messages().len(), 0);
 }
 
@@ -246,6 +248,55 @@ async fn signature_of_a_base64_body_is_verified_over_the_decoded_bytes() {
     assert_eq!(status(deployment.invoke(&event(&large).to_string()).await), Some(413));
     let largest = BASE64_STANDARD.encode(vec![b' '; 262_144]);
     assert_eq!(status(deployment.invoke(&event(&largest).to_string()).await), Some(401));
+}
+
+#[tokio::test]
+async fn slashes_a_byte_order_mark_and_repeated_signature_headers_do_not_matter() {
+    let deployment = Deployment::new().await;
+    for (number, path) in ["//detachments", "/detachments/", "///detachments//"].iter().enumerate() {
+        let marked = webhook(&request("sg-a")).with_body(format!("\u{feff}{}", request("sg-a")));
+        let mut call = marked.signed_as(&format!("msg_{number}"), 0, SECRET);
+        (*path).clone_into(&mut call.path);
+        let signature = call.headers["webhook-signature"].to_str().unwrap().to_owned();
+        let call = call.with("webhook-signature", &format!("v1,AAAA,{signature}"));
+        assert_eq!(deployment.call(call).await.status, 202, "{path}");
+    }
+    assert_eq!(deployment.messages().len(), 3);
+    let output = deployment.output();
+    assert_eq!(output.matches(r#""method":"POST","path":"/detachments""#).count(), 3, "{output}");
+}
+
+#[tokio::test]
+async fn head_gets_the_response_to_get_without_its_body() {
+    let deployment = Deployment::new().await;
+    let event = |method: &str, path: &str| {
+        json!({ "version": "2.0", "rawPath": path, "headers": {}, "isBase64Encoded": false,
+            "requestContext": { "http": { "method": method }, "timeEpoch": 0 } })
+        .to_string()
+    };
+    for (path, status) in [("/health", 204), ("//health/", 204), ("/hunter2", 404), ("/detachments", 405)] {
+        let get = deployment.invoke(&event("GET", path)).await.unwrap();
+        let mut head = deployment.invoke(&event("HEAD", path)).await.unwrap();
+        assert_eq!((&head["statusCode"], &head["body"]), (&json!(status), &Value::Null), "{path}");
+        head["body"] = get["body"].clone();
+        assert_eq!(head, get, "{path}");
+    }
+    let output = deployment.output();
+    assert_eq!(output.matches(r#""method":"HEAD","path":"(unknown)","status":404"#).count(), 1, "{output}");
+    assert!(!output.contains("hunter2"), "{output}");
+}
+
+#[tokio::test]
+async fn name_of_an_unknown_field_is_in_the_response_and_not_in_the_log() {
+    let deployment = Deployment::new().await;
+    let mut body = request("sg-a");
+    body["hunter2"] = "s3cret".into();
+    let response = deployment.post(&body).await;
+    assert_eq!(response.errors(), [(None, "hunter2", "is not a field of a request")]);
+    assert_eq!(deployment.invoke(&body.to_string()).await.unwrap_err()["errorType"], "InvalidEvent");
+    let output = deployment.output();
+    assert!(!output.contains("hunter2") && !output.contains("s3cret"), "{output}");
+    assert_eq!(output.matches("an unknown name is not a field of a request").count(), 2, "{output}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::advice;
 use super::error::{CredentialError, UnusableSecret};
 use super::refresh::Cached;
 use crate::alibaba::access_key::Credentials;
-use crate::json::Object;
+use crate::json::{Object, without_byte_order_mark};
 
 #[derive(Debug)]
 pub(super) struct Secret {
@@ -40,7 +40,8 @@ impl Secret {
 /// The credentials in a secret's text. An error does not quote the text.
 fn parse(text: Option<&str>) -> Result<Credentials, UnusableSecret> {
     let text = text.ok_or(UnusableSecret::NoText)?;
-    let Object(text): Object<Text> = serde_json::from_str(text).map_err(|_| UnusableSecret::WrongFormat)?;
+    let object = serde_json::from_str(without_byte_order_mark(text));
+    let Object(text): Object<Text> = object.map_err(|_| UnusableSecret::WrongFormat)?;
     // Forms and templates write an empty token where there is none.
     let security_token = text.security_token.filter(|token| !token.is_empty());
     let credentials = Credentials::new(text.access_key_id, text.access_key_secret, security_token);
@@ -59,6 +60,7 @@ mod tests {
         let read = |text: &str| parse(Some(text)).unwrap();
         let plain = r#"{"access_key_id":"LTAIid","access_key_secret":"s3cret"}"#;
         assert_eq!(read(plain), Credentials::new("LTAIid".into(), "s3cret".into(), None));
+        assert_eq!(read(&format!("\u{feff}{plain}")), read(plain), "a byte order mark is skipped");
         let session = r#"{"access_key_id":"STS.id","access_key_secret":"s3cret","security_token":"t0ken","owner":["a"],"n":1}"#;
         let token = Some("t0ken".to_owned());
         assert_eq!(read(session), Credentials::new("STS.id".into(), "s3cret".into(), token));
