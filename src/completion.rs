@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::clock::calendar;
 use crate::detach::{Evidence, Outcome};
 use crate::request::{EndpointId, Metadata, RegionId, RequestId, SecurityGroupId, Subject, Trigger};
-use reason::Reason;
+use reason::{Reason, RunbookUrl};
 
 /// The event's `source`.
 pub const SOURCE: &str = "privatelink-detach";
@@ -80,7 +80,7 @@ pub struct ReasonDetail {
     pub message: String,
     /// What the operator does about it.
     pub advice: String,
-    /// Path and anchor of the runbook's section.
+    /// The URL of the runbook with the anchor of the section.
     pub runbook: String,
 }
 
@@ -117,7 +117,7 @@ impl Outcome {
 }
 
 impl Completion {
-    /// The event of one outcome of the request of this name.
+    /// The event of one outcome of the request of this name; a failure names a section of the runbook.
     #[must_use]
     pub fn new(
         outcome: &Outcome,
@@ -125,6 +125,7 @@ impl Completion {
         request_id: RequestId,
         subject: &Subject,
         circumstances: Circumstances,
+        runbook: &RunbookUrl,
     ) -> Self {
         let reason = Reason::of(outcome, evidence);
         let detail_type = match reason {
@@ -142,7 +143,7 @@ impl Completion {
             region_id: subject.region_id.clone(),
             endpoint_id: subject.endpoint_id.clone(),
             security_group_id: subject.security_group_id.clone(),
-            reason: reason.as_ref().map(ReasonDetail::from),
+            reason: reason.as_ref().map(|reason| ReasonDetail::new(reason, runbook)),
             evidence: EvidenceDetail {
                 security_groups_before: evidence.security_groups_before.clone(),
                 security_groups_after: evidence.security_groups_after.clone(),
@@ -166,10 +167,10 @@ impl Completion {
     }
 }
 
-impl From<&Reason> for ReasonDetail {
-    fn from(reason: &Reason) -> Self {
-        let Reason { code, message, advice, runbook } = reason.clone();
-        Self { code: code.to_string(), message, advice, runbook }
+impl ReasonDetail {
+    fn new(reason: &Reason, runbook: &RunbookUrl) -> Self {
+        let Reason { code, message, advice, section } = reason.clone();
+        Self { code: code.to_string(), message, advice, runbook: runbook.section(&section) }
     }
 }
 

@@ -8,8 +8,35 @@ use crate::detach::assessment::Presence;
 use crate::detach::{Evidence, Ground, Outcome, ReasonCode, Refusal, TimeExpired};
 use crate::request::{Rejection, RejectionCode};
 
-/// The runbook, as the path in a reason.
-const RUNBOOK: &str = "docs/runbook.md";
+/// Where the operators of this deployment find the runbook: an address, or a path in this project's repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunbookUrl(String);
+
+/// The path in this project's repository.
+impl Default for RunbookUrl {
+    fn default() -> Self {
+        Self("docs/runbook.md".to_owned())
+    }
+}
+
+impl RunbookUrl {
+    /// What a URL looks like; it completes the sentence "the variable …".
+    pub const RULE: &str = "must be 1 to 512 printable ASCII characters without spaces and without #";
+
+    /// A URL without an anchor.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_url =
+            (1..=512).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        is_url.then(|| Self(text.to_owned()))
+    }
+
+    /// The address of one section.
+    #[must_use]
+    pub fn section(&self, anchor: &str) -> String {
+        format!("{}#{anchor}", self.0)
+    }
+}
 
 /// A failure explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,18 +46,14 @@ pub struct Reason {
     pub message: String,
     /// What the operator does about it.
     pub advice: String,
-    /// Path and anchor of the runbook's section.
-    pub runbook: String,
+    /// The anchor of the runbook's section.
+    pub section: String,
 }
 
 impl Reason {
     fn new(code: ReasonCode, message: impl Into<String>, advice: impl Into<String>) -> Self {
         let section = code.as_str().to_ascii_lowercase();
-        Self::in_section(&section, code, message.into(), advice.into())
-    }
-
-    fn in_section(section: &str, code: ReasonCode, message: String, advice: String) -> Self {
-        Self { code, message, advice, runbook: format!("{RUNBOOK}#{section}") }
+        Self { code, message: message.into(), advice: advice.into(), section }
     }
 
     /// Why an outcome is a failure; `None` if it is a success.
@@ -77,7 +100,7 @@ impl Reason {
         if evidence.detach_accepted > 0 && refusal.code != ReasonCode::DryRunIgnored {
             message.push_str(". An earlier detach was accepted, so the group may be detached nevertheless");
         }
-        Self::in_section(&section, refusal.code.clone(), message, advice)
+        Self { code: refusal.code.clone(), message, advice, section }
     }
 
     fn of_expired_time(time: TimeExpired, evidence: &Evidence) -> Self {

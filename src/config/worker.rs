@@ -7,6 +7,7 @@ use super::error::ConfigError;
 use super::reader::Reader;
 use crate::alibaba::credentials::CredentialsConfig;
 use crate::alibaba::service_url::ServiceUrl;
+use crate::completion::reason::RunbookUrl;
 use crate::request::{DEADLINE_SECONDS, Rules};
 
 /// Default of `COMPLETION_BUS_NAME`: the bus that exists in every account.
@@ -26,6 +27,8 @@ pub struct WorkerConfig {
     pub concurrency: NonZeroU16,
     /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`, `DRY_RUN_ONLY`
     pub rules: Rules,
+    /// `RUNBOOK_URL`: where the operators find the runbook.
+    pub runbook_url: RunbookUrl,
     /// `PRIVATELINK_ENDPOINT_URL`
     pub service_url: ServiceUrl,
     /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and the rest of an `AccessKey` or session, `ALIBABA_CREDENTIALS_SECRET_ARN`, or
@@ -53,6 +56,7 @@ impl WorkerConfig {
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             concurrency: reader.concurrency("WORKER_MAXIMUM_CONCURRENCY"),
             rules: Rules { dry_run_only: reader.dry_run_only("DRY_RUN_ONLY"), ..reader.rules() },
+            runbook_url: reader.runbook_url("RUNBOOK_URL"),
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
         };
@@ -114,6 +118,14 @@ impl Reader<'_> {
                 true
             }
         }
+    }
+
+    fn runbook_url(&mut self, variable: &'static str) -> RunbookUrl {
+        let Some(text) = self.optional(variable) else { return RunbookUrl::default() };
+        RunbookUrl::parse(&text).unwrap_or_else(|| {
+            self.report(variable, RunbookUrl::RULE);
+            RunbookUrl::default()
+        })
     }
 
     fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
@@ -218,6 +230,21 @@ mod tests {
         }
         for value in ["True", "TRUE", "1", "yes", "on", " true", "ture"] {
             assert_eq!(invalid_variables(&[(DRY_RUN_ONLY, value)]), [DRY_RUN_ONLY], "{value}");
+        }
+    }
+
+    #[test]
+    fn runbook_url_is_an_address_without_an_anchor() {
+        const RUNBOOK_URL: &str = "RUNBOOK_URL";
+        for (value, section) in [
+            ("", "docs/runbook.md#nopermission"),
+            ("https://git.example.com/a?b=c", "https://git.example.com/a?b=c#nopermission"),
+        ] {
+            let runbook = read(&[(RUNBOOK_URL, value)]).unwrap().runbook_url;
+            assert_eq!(runbook.section("nopermission"), section);
+        }
+        for value in ["https://a/#b", "two words", "ü", &"x".repeat(513)] {
+            assert_eq!(invalid_variables(&[(RUNBOOK_URL, value)]), [RUNBOOK_URL], "{value}");
         }
     }
 

@@ -37,6 +37,7 @@ pub fn worker(
         rules: config.rules,
         deadline: config.deadline,
         concurrency: config.concurrency,
+        runbook_url: config.runbook_url,
         limits,
         time,
         deferral: DeferralLimits::default(),

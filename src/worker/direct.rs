@@ -59,7 +59,8 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
             confirmed_at: evidence.confirmed_at.map(|at| clock.wall_of(at)),
             completed_at: clock.wall(),
         };
-        let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances);
+        let runbook = &self.settings.runbook_url;
+        let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances, runbook);
         if let Err(error) = self.bus.publish(&completion).await {
             error!(
                 outcome = outcome.name(),

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use crate::completion::reason::RunbookUrl;
 use crate::detach::Limits;
 use crate::drive::time_budget::TimeLimits;
 use crate::request::{Rules, Subject};
@@ -15,6 +16,7 @@ pub struct Settings {
     pub deadline: Duration,
     /// How many workers may run at once: they divide Alibaba Cloud's quotas among them.
     pub concurrency: NonZeroU16,
+    pub runbook_url: RunbookUrl,
     pub limits: Limits,
     pub time: TimeLimits,
     pub deferral: DeferralLimits,

@@ -73,7 +73,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             confirmed_at: evidence.confirmed_at.map(|at| run.clock.wall_of(at)),
             completed_at: run.clock.wall(),
         };
-        let completion = Completion::new(&outcome, &evidence, request_id, &parsed.subject, circumstances);
+        let (subject, runbook) = (&parsed.subject, &self.settings.runbook_url);
+        let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances, runbook);
         self.settle(&outcome, &completion, received, deadline, context).await
     }
 

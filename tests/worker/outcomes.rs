@@ -41,6 +41,17 @@ async fn detach_is_confirmed_and_published_before_the_message_is_deleted() {
 }
 
 #[tokio::test]
+async fn reason_names_the_section_in_the_runbook_of_the_deployment() {
+    let mut settings = TestSettings::with_endpoints(&[("ep-a", &["sg-a"])]);
+    settings.variables.push(("RUNBOOK_URL", "https://git.example.com/runbook".to_owned()));
+    let env = TestEnvironment::start(settings).await;
+    let event = env.detach("sg-a").await;
+    let section = "https://git.example.com/runbook#endpointmustcontainsecuritygroup";
+    assert_eq!(event["reason"]["runbook"], section);
+    assert_eq!(env.invoke(&request("ep-a", "sg-a").to_string()).await.unwrap()["reason"]["runbook"], section);
+}
+
+#[tokio::test]
 async fn deployment_of_dry_runs_detaches_nothing_and_its_events_say_so() {
     let mut settings = TestSettings::with_endpoints(&[("ep-a", &["sg-a", "sg-b"])]);
     settings.variables.push(("DRY_RUN_ONLY", "true".to_owned()));

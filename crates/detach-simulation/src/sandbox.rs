@@ -13,6 +13,7 @@ use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::clock::Clock;
+use privatelink_detach::completion::reason::RunbookUrl;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
@@ -249,6 +250,7 @@ fn worker(
         rules: deployment.rules.clone(),
         deadline: deployment.deadline,
         concurrency: deployment.concurrency,
+        runbook_url: RunbookUrl::default(),
         limits: Limits::default(),
         time: TimeLimits::default(),
         deferral: DeferralLimits::default(),

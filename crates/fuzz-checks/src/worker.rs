@@ -14,6 +14,7 @@ use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::clock::Clock;
+use privatelink_detach::completion::reason::RunbookUrl;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
@@ -257,6 +258,7 @@ fn worker<'a>(alibaba: &'a Alibaba, aws: &Aws) -> Worker<&'a Alibaba, Sqs, Event
     let queue = Sqs::new(aws_sdk_sqs::Client::new(&aws.config), REQUESTS.to_owned(), DEAD_LETTERS.to_owned());
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(&aws.config), "default".to_owned());
     let settings = Settings {
+        runbook_url: RunbookUrl::default(),
         rules: rules(),
         deadline: Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT),
         concurrency: WorkerConfig::CONCURRENCY_DEFAULT,

@@ -15,6 +15,7 @@ use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::completion::Completion;
+use privatelink_detach::completion::reason::RunbookUrl;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
@@ -79,6 +80,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let mut seeds = fastrand::Rng::new();
     let client = Client::new(&outside, source, ServiceUrl::Regional, seeds.u64(..));
     let settings = Settings {
+        runbook_url: RunbookUrl::default(),
         rules: Rules::default(),
         deadline: Duration::from_hours(1),
         concurrency: WorkerConfig::CONCURRENCY_DEFAULT,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::cloudformation::Deployment;
+use crate::cloudformation::{Deployment, file};
 
 /// The values of these properties in every resource of a type.
 fn properties_of(deployment: &Deployment, kind: &str, keys: &[&str]) -> BTreeSet<String> {
@@ -88,6 +88,26 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         set([filter("worker", "stack/worker-error-lines"), filter("intake", "stack/intake-error-lines")]);
     let keys = ["LogGroupName", "FilterPattern", "MetricTransformations"];
     assert_eq!(properties_of(&deployment, "AWS::Logs::MetricFilter", &keys), filters);
+}
+
+#[test]
+fn alarms_name_their_section_of_the_runbook() {
+    let url = "https://git.example.com/runbook";
+    let changes = [("RunbookUrl", url), ("RequestEventSources", "my.tool")];
+    let deployment = Deployment::of("ENVIRONMENT", &changes);
+    let runbook = file("docs/runbook.md");
+    let alarms = deployment.of_type("AWS::CloudWatch::Alarm");
+    assert!(alarms.len() >= 12, "{alarms:?}");
+    for name in alarms {
+        let description = deployment.properties(name)["AlarmDescription"].as_str().unwrap().to_owned();
+        assert!(
+            description.ends_with(&format!(" Runbook: {url}#{}", name.to_lowercase())),
+            "{name}: {description}"
+        );
+        // CloudWatch's limit, with the longest URL.
+        assert!(description.len() - url.len() + 512 <= 1024, "{name}: {description}");
+        assert!(runbook.contains(&format!("\n## {name}\n")), "{name} has no section");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use privatelink_detach::aws;
+use privatelink_detach::completion::reason::RunbookUrl;
 use privatelink_detach::config::{self, ConfigError, EventSource, IntakeConfig, WorkerConfig};
 use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 
@@ -124,7 +125,7 @@ fn code_names_no_variable_that_these_tests_do_not_see() {
 }
 
 /// Values that differ from the defaults and from each other.
-const CHANGED: [(&str, &str); 11] = [
+const CHANGED: [(&str, &str); 12] = [
     ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
     ("AllowedRegions", "eu-west-1,cn-hangzhou"),
     ("ProtectedSecurityGroups", "sg-protected"),
@@ -135,6 +136,7 @@ const CHANGED: [(&str, &str); 11] = [
     ("WebhookSecretsArn", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:signing-abcdef"),
     ("LogLevel", "WARN"),
     ("DryRunOnly", "true"),
+    ("RunbookUrl", "https://git.example.com/runbook"),
     ("RequestEventSources", "com.example.offboarding,my.tool"),
 ];
 
@@ -164,6 +166,7 @@ fn each_parameter_sets_its_own_setting() {
     assert_eq!((worker.bus_name.as_str(), worker.deadline), ("own-bus", Duration::from_secs(777)));
     assert_eq!(format!("{:?}", worker.service_url).matches("privatelink.internal").count(), 1);
     assert_eq!(worker.rules, Rules { dry_run_only: true, ..rules.clone() });
+    assert_eq!(worker.runbook_url, RunbookUrl::parse("https://git.example.com/runbook").unwrap());
     assert_eq!((intake.request_queue_url, intake.rules), (worker.request_queue_url, rules));
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
     let sources = ["com.example.offboarding", "my.tool"].map(|source| EventSource::parse(source).unwrap());
@@ -191,8 +194,8 @@ fn template_defaults_equal_the_defaults_of_the_code() {
         |name: &str| variables.get(name).filter(|_| required.contains(&name) || is_access_key(name)).cloned();
     let defaults = WorkerConfig::read(minimal).unwrap();
     assert_eq!(
-        (worker.bus_name, worker.deadline, worker.rules, worker.service_url),
-        (defaults.bus_name, defaults.deadline, defaults.rules, defaults.service_url)
+        (worker.bus_name, worker.deadline, worker.rules, worker.service_url, worker.runbook_url),
+        (defaults.bus_name, defaults.deadline, defaults.rules, defaults.service_url, defaults.runbook_url)
     );
     let defaults = IntakeConfig::read(minimal).unwrap();
     assert_eq!(
