@@ -112,6 +112,15 @@ pub struct AwsError {
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+impl AwsError {
+    /// A call for which the invocation had no time left. Its effect is unknown.
+    #[must_use]
+    pub fn out_of_time() -> Self {
+        let message = Some("no time is left in this invocation".to_owned());
+        Self { code: "Timeout".to_owned(), message, is_transient: true, cause: None }
+    }
+}
+
 impl<E> From<SdkError<E, HttpResponse>> for AwsError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -51,7 +51,7 @@ impl WorkerConfig {
         let mut reader = Reader::new(&environment);
         let config = Self {
             request_queue_url: reader.queue_url("DETACH_QUEUE_URL"),
-            dead_letter_queue_url: reader.queue_url("DEAD_LETTER_QUEUE_URL"),
+            dead_letter_queue_url: reader.dead_letter_queue_url("DEAD_LETTER_QUEUE_URL", "DETACH_QUEUE_URL"),
             bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             concurrency: reader.concurrency("WORKER_MAXIMUM_CONCURRENCY"),
@@ -75,6 +75,16 @@ impl WorkerConfig {
 }
 
 impl Reader<'_> {
+    /// The URL of a queue other than that of `requests`: a copy in the request queue would be carried out as a request.
+    fn dead_letter_queue_url(&mut self, variable: &'static str, requests: &str) -> String {
+        let url = self.queue_url(variable);
+        let is_same = self.optional(requests).is_some_and(|requests| is_same_queue(&requests, &url));
+        if is_same {
+            self.report(variable, format!("must be another queue than {requests}"));
+        }
+        url
+    }
+
     fn bus_name(&mut self, variable: &'static str) -> String {
         let Some(name) = self.optional(variable) else { return BUS_NAME_DEFAULT.to_owned() };
         let is_name =
@@ -131,6 +141,18 @@ impl Reader<'_> {
     fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
         self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
+}
+
+/// Whether two URLs name the same queue: the account and the name at the end of the path. The host has several spellings
+/// for one region, and an endpoint of a VPC has its own.
+fn is_same_queue(one: &str, other: &str) -> bool {
+    let queue = |url: &str| -> Option<(String, String)> {
+        let path = url.parse::<http::Uri>().ok()?.path().trim_end_matches('/').to_owned();
+        let (rest, name) = path.rsplit_once('/')?;
+        let (_, account) = rest.rsplit_once('/')?;
+        Some((account.to_owned(), name.to_owned()))
+    };
+    one == other || queue(one).is_some_and(|one| queue(other) == Some(one))
 }
 
 #[cfg(test)]
@@ -193,6 +215,29 @@ mod tests {
             ]
         );
         assert!(!format!("{errors:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn dead_letter_queue_must_be_another_queue() {
+        let (requests, dead_letters) = (COMPLETE[0].1, COMPLETE[1].1);
+        for url in [
+            requests,
+            "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo/",
+            "https://eu-west-1.queue.amazonaws.com/1/requests.fifo",
+            "https://vpce-1a2b.sqs.eu-west-1.vpce.amazonaws.com/1/requests.fifo",
+        ] {
+            assert_eq!(
+                invalid_variables(&[("DEAD_LETTER_QUEUE_URL", url), ("COMPLETION_BUS_NAME", "bad bus")]),
+                ["DEAD_LETTER_QUEUE_URL", "COMPLETION_BUS_NAME"],
+                "{url}"
+            );
+        }
+        assert!(
+            read(&[("DETACH_QUEUE_URL", "http://127.0.0.1:1"), ("DEAD_LETTER_QUEUE_URL", dead_letters)])
+                .is_ok()
+        );
+        let other_account = "https://sqs.eu-west-1.amazonaws.com/2/requests.fifo";
+        assert!(read(&[("DEAD_LETTER_QUEUE_URL", other_account)]).is_ok());
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::clock::Clock;
 pub struct TimeLimits {
     /// How long a run waits at most: a longer wait costs compute time, a shorter one costs receives.
     pub wait_max: Duration,
-    /// Reserved at the end for AWS calls: publish, delete and return to the queue, at most 3 s each.
+    /// Reserved at the end for AWS calls: copy, publish and return to the queue, at most 3 s each. The delete uses what
+    /// they leave.
     pub reserve: Duration,
     /// The part of the reserve that a last read must leave, so that its outcome can be published.
     pub last_read_reserve: Duration,
@@ -141,21 +142,27 @@ impl Run {
         self.clock.left(self.ends) > self.limits.last_read_reserve
     }
 
+    /// The moment that leaves this much of the run.
+    #[must_use]
+    pub fn before_end(&self, left: Duration) -> Instant {
+        self.ends.checked_sub(left).unwrap_or(self.clock.started())
+    }
+
     /// Until when a call that begins at `at` may last; `None` if it may not begin in this run.
     ///
     /// A request past its deadline may use the reserve for its last read, but not wait in it.
     #[must_use]
     pub fn call_may_last_until(&self, at: Instant, is_overdue: bool) -> Option<Instant> {
         let limits = &self.limits;
-        let before_end = |reserve: Duration| self.ends.checked_sub(reserve).unwrap_or(self.clock.started());
-        let until = before_end(limits.reserve);
-        let begins_by =
-            before_end(limits.reserve + limits.call_time_min).min(self.clock.started() + limits.wait_max);
+        let until = self.before_end(limits.reserve);
+        let begins_by = self
+            .before_end(limits.reserve + limits.call_time_min)
+            .min(self.clock.started() + limits.wait_max);
         if at <= begins_by {
             return Some(until);
         }
         let is_last_chance = is_overdue && at <= self.clock.now() && self.admits_last_read();
-        is_last_chance.then(|| before_end(limits.last_read_reserve))
+        is_last_chance.then(|| self.before_end(limits.last_read_reserve))
     }
 }
 

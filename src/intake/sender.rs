@@ -1,7 +1,7 @@
 //! Sends messages to the request queue in batches of ten, and reports for each message whether the queue has it.
 //!
 //! It does not know requests: the intake decides what a message contains. A message counts as accepted only if a response
-//! names it as successful.
+//! names it as successful, with its message id and the MD5 of its body.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError};
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, NoReceipt, QueueError, check_receipt};
 use crate::clock::Clock;
 use crate::request::Trigger;
 use crate::telemetry;
@@ -53,6 +53,9 @@ pub enum SendError {
         /// SQS's code.
         code: String,
     },
+    /// A response named the message as successful, and does not show that SQS has it as it was sent.
+    #[error("SQS accepted the message without a receipt for it")]
+    NoReceipt(#[source] NoReceipt),
     /// The call that contained the message failed as a whole.
     #[error("the message was in a call that failed")]
     CallFailed(#[source] Arc<QueueError>),
@@ -124,7 +127,7 @@ impl Sender {
             }
             let response = request.send().await;
             let response = response.map_err(|error| QueueError::call(OPERATION, error))?;
-            batch.record_response(&response);
+            batch.record_response(&response, messages);
         }
         Ok(())
     }
@@ -170,9 +173,19 @@ impl Batch {
         (0..self.entries.len()).filter(is_pending).collect()
     }
 
-    fn record_response(&mut self, response: &SendMessageBatchOutput) {
+    /// Records the result of each entry that the response names. `messages` are those of the batch.
+    fn record_response(&mut self, response: &SendMessageBatchOutput, messages: &[Message]) {
         for successful in response.successful() {
-            self.set(successful.id(), EntryState::Accepted);
+            let Some(message) = index_of(successful.id()).and_then(|index| messages.get(index)) else {
+                continue;
+            };
+            let (id, md5) = (successful.message_id(), successful.md5_of_message_body());
+            let state = match check_receipt(Some(id), Some(md5), &message.body) {
+                Ok(()) => EntryState::Accepted,
+                // The next call repeats it; the deduplication id makes that harmless.
+                Err(why) => EntryState::Pending { last: SendError::NoReceipt(why) },
+            };
+            self.set(successful.id(), state);
         }
         for failed in response.failed() {
             let (code, is_senders_fault) = (failed.code(), failed.sender_fault());
@@ -200,7 +213,7 @@ impl Batch {
 
     /// Ignores an id that is not an entry's.
     fn set(&mut self, id: &str, state: EntryState) {
-        if let Some(entry) = id.parse().ok().and_then(|index: usize| self.entries.get_mut(index)) {
+        if let Some(entry) = index_of(id).and_then(|index| self.entries.get_mut(index)) {
             *entry = state;
         }
     }
@@ -214,19 +227,38 @@ impl Batch {
     }
 }
 
+/// The index of the entry with this id, if it has the form of our ids.
+fn index_of(id: &str) -> Option<usize> {
+    id.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchResultEntry};
 
     use super::*;
 
+    /// The MD5 of `{}`, the body of every message here.
+    const MD5: &str = "99914b932bd37a50b983c5e7c90ae93b";
+
+    /// Messages with the body `{}`.
+    fn messages<const N: usize>() -> [Message; N] {
+        std::array::from_fn(|index| Message {
+            group: "lane".to_owned(),
+            deduplication_id: index.to_string(),
+            body: "{}".to_owned(),
+            trigger: Trigger::Webhook,
+        })
+    }
+
+    fn accepted(id: &str, message_id: &str, md5: &str) -> SendMessageBatchResultEntry {
+        let entry = SendMessageBatchResultEntry::builder().id(id).message_id(message_id);
+        entry.md5_of_message_body(md5).build().unwrap()
+    }
+
     /// A response with the ids of accepted entries, and id, code and `SenderFault` of failed ones.
     fn response(accepted: &[&str], failed: &[(&str, &str, bool)]) -> SendMessageBatchOutput {
-        let accepted = accepted.iter().map(|id| {
-            let entry =
-                SendMessageBatchResultEntry::builder().id(*id).message_id("m").md5_of_message_body("5");
-            entry.build().unwrap()
-        });
+        let accepted = accepted.iter().map(|id| self::accepted(id, "m", MD5));
         let failed = failed.iter().map(|(id, code, is_senders_fault)| {
             let entry = BatchResultErrorEntry::builder().id(*id).code(*code).sender_fault(*is_senders_fault);
             entry.build().unwrap()
@@ -242,7 +274,7 @@ mod tests {
     #[test]
     fn entry_is_accepted_only_if_a_response_names_it_as_successful() {
         let mut batch = Batch::new(4);
-        batch.record_response(&response(&["2", "4", ""], &[("0", "Code", false)]));
+        batch.record_response(&response(&["2", "4", ""], &[("0", "Code", false)]), &messages::<4>());
         assert_eq!(batch.pending(), [0, 1, 3]);
         let unnamed = Err("SQS neither accepted nor refused the message in time".to_owned());
         let refused = Err("SQS refused the message with Code".to_owned());
@@ -250,17 +282,39 @@ mod tests {
     }
 
     #[test]
+    fn entry_without_a_receipt_is_not_accepted_and_sent_again() {
+        let mut batch = Batch::new(4);
+        let successful = [
+            accepted("0", "", MD5),
+            accepted("1", "m", ""),
+            accepted("2", "m", "5"),
+            accepted("3", "m", MD5),
+        ];
+        let response = SendMessageBatchOutput::builder().set_successful(Some(successful.into()));
+        let response = response.set_failed(Some(Vec::new())).build().unwrap();
+        batch.record_response(&response, &messages::<4>());
+        assert_eq!(batch.pending(), [0, 1, 2]);
+        let results = results(batch);
+        let why = |why: &str| Err(format!("SQS accepted the message without a receipt for it: {why}"));
+        assert_eq!(
+            results[..2],
+            [why("the response has no message id"), why("the response has no MD5 of the body")]
+        );
+        assert_eq!(results[2..], [why("the MD5 in the response is not that of the body"), Ok(())]);
+    }
+
+    #[test]
     fn entry_with_a_permanent_error_is_not_sent_again() {
         let mut batch = Batch::new(3);
         let failed = [("1", "InvalidMessageContents", true), ("2", "RequestThrottled", true)];
-        batch.record_response(&response(&[], &failed));
+        batch.record_response(&response(&[], &failed), &messages::<3>());
         assert_eq!(batch.pending(), [0, 2]);
     }
 
     #[test]
     fn failed_call_keeps_the_accepted_entries() {
         let mut batch = Batch::new(2);
-        batch.record_response(&response(&["0"], &[]));
+        batch.record_response(&response(&["0"], &[]), &messages::<2>());
         batch.record_failed_call(QueueError::call(OPERATION, "timeout"));
         let failed = "the message was in a call that failed: SendMessageBatch failed: timeout".to_owned();
         assert_eq!(results(batch), [Ok(()), Err(failed)]);

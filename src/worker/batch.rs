@@ -15,6 +15,7 @@ use super::context::Context;
 use super::queue::{Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::transport::Transport;
+use crate::request;
 
 /// Processes a batch; returns the ids of the messages that were returned to the queue, lane by lane.
 pub(super) async fn run<T: Transport, Q: Queue, B: Bus>(
@@ -22,7 +23,8 @@ pub(super) async fn run<T: Transport, Q: Queue, B: Bus>(
     deliveries: Vec<Delivery>,
     context: &Context<'_>,
 ) -> Vec<String> {
-    let received = deliveries.into_iter().map(|delivery| worker.receive(delivery)).collect();
+    let parse = |body: &str| request::parse(body, &worker.settings.rules);
+    let received = deliveries.into_iter().map(|delivery| Received::new(delivery, parse)).collect();
     let lanes = lanes(received).into_iter().map(|lane| run_lane(worker, lane, context));
     join_all(lanes).await.concat()
 }
@@ -68,23 +70,23 @@ fn lanes(received: Vec<Received>) -> Vec<Vec<Received>> {
     lanes.into_iter().map(|lane| lane.into_iter().map(|(_, received)| received).collect()).collect()
 }
 
-fn share_lane(one: &Received, other: &Received) -> bool {
+fn share_lane<'a>(one: &'a Received, other: &'a Received) -> bool {
     let (group, other_group) = (&one.delivery.message_group, &other.delivery.message_group);
-    let (endpoint, other_endpoint) = (&one.parsed.subject.endpoint_id, &other.parsed.subject.endpoint_id);
+    let endpoint_of = |received: &'a Received| received.subject()?.endpoint_id.as_ref();
+    let (endpoint, other_endpoint) = (endpoint_of(one), endpoint_of(other));
     (group.is_some() && group == other_group) || (endpoint.is_some() && endpoint == other_endpoint)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{self, Rules, Trigger};
+    use crate::request::{Rules, Trigger};
 
     fn received(message_id: &str, group: Option<&str>, endpoint: Option<&str>) -> Received {
         let body = endpoint.map(|endpoint| {
             serde_json::json!({ "region_id": "eu-west-1", "endpoint_id": endpoint, "security_group_id": "sg-a" })
         });
         let body = body.map_or("not JSON".to_owned(), |body| body.to_string());
-        let parsed = request::parse(&body, &Rules::default());
         let delivery = Delivery {
             message_id: message_id.to_owned(),
             receipt_handle: String::new(),
@@ -96,7 +98,7 @@ mod tests {
             trigger: Trigger::Queue,
             request_id: None,
         };
-        Received { delivery, parsed }
+        Received::new(delivery, |body| request::parse(body, &Rules::default()))
     }
 
     fn shape(received: Vec<Received>) -> Vec<String> {

@@ -7,6 +7,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use thiserror::Error;
 use tracing::warn;
 
+use crate::aws::AwsError;
 use crate::completion::{Completion, SOURCE};
 use crate::telemetry;
 
@@ -26,6 +27,13 @@ pub enum PublishError {
     /// The response is not about the one entry that was sent.
     #[error("PutEvents was called with one entry and responded about {0}")]
     EntryCount(usize),
+}
+
+impl PublishError {
+    /// A call for which the invocation had no time left.
+    pub(super) fn out_of_time() -> Self {
+        Self::Call(AwsError::out_of_time().into())
+    }
 }
 
 /// The event bus as the worker uses it.
@@ -68,7 +76,7 @@ impl EventBridge {
         }
         let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
         match described {
-            Ok(_) => self.is_known_to_exist.set(true),
+            Ok(description) => self.is_known_to_exist.set(description.name().is_some()),
             Err(error)
                 if error
                     .as_service_error()
@@ -92,7 +100,7 @@ impl Bus for EventBridge {
     /// needs. An error is reported when there is an event to publish.
     async fn prepare(&self) {
         let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
-        if described.is_ok() {
+        if described.is_ok_and(|description| description.name().is_some()) {
             self.is_known_to_exist.set(true);
         }
     }
@@ -111,7 +119,7 @@ impl Bus for EventBridge {
         let response = response.map_err(|error| PublishError::Call(error.into()))?;
         match response.entries() {
             [entry]
-                if entry.event_id().is_some()
+                if entry.event_id().is_some_and(|id| !id.is_empty())
                     && entry.error_code().is_none()
                     && response.failed_entry_count() == 0 =>
             {

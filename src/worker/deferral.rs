@@ -9,6 +9,7 @@ use super::context::Context;
 use super::queue::{Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::transport::Transport;
+use crate::aws::sqs::QueueError;
 use crate::drive::observer::Event;
 use crate::telemetry;
 
@@ -35,7 +36,8 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
         let clock = &context.run.clock;
         let usual = self.settings.deferral.visibility(received.delivery.receive_count);
         let usual = usual.mul_f64(1.0 + JITTER * self.cloud.random_share());
-        let region = received.parsed.result.as_ref().ok().map(|request| &request.region_id);
+        let request = received.parsed.as_ref().and_then(|parsed| parsed.result.as_ref().ok());
+        let region = request.map(|request| &request.region_id);
         let opens = region.and_then(|region| self.cloud.held_until(region, clock.now()));
         let visibility = usual.max(opens.max(not_before).map_or(Duration::ZERO, |at| clock.left(at)));
         self.observer.observe(&received.request_id(), &Event::Deferred { why, visibility });
@@ -58,7 +60,10 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
             });
         }
         let rest: Vec<Delivery> = rest.into_iter().map(|received| received.delivery).collect();
-        if let Err(error) = self.queue.defer(&rest, visibility).await {
+        let deferred = context.by(context.return_until(), self.queue.defer(&rest, visibility)).await;
+        let deferred =
+            deferred.unwrap_or_else(|| Err(QueueError::out_of_time("ChangeMessageVisibilityBatch")));
+        if let Err(error) = deferred {
             span.in_scope(|| {
                 warn!(
                     "this lane comes back after the queue's own visibility timeout: {}",

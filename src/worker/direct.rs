@@ -5,7 +5,7 @@ use thiserror::Error;
 use tracing::{Instrument, error};
 
 use super::Worker;
-use super::bus::Bus;
+use super::bus::{Bus, PublishError};
 use super::context::Context;
 use super::received::request_span;
 use crate::alibaba::transport::Transport;
@@ -61,7 +61,8 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
         };
         let runbook = &self.settings.runbook_url;
         let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances, runbook);
-        if let Err(error) = self.bus.publish(&completion).await {
+        let published = context.by(context.return_until(), self.bus.publish(&completion)).await;
+        if let Err(error) = published.unwrap_or_else(|| Err(PublishError::out_of_time())) {
             error!(
                 outcome = outcome.name(),
                 "the completion event was not published: {}",

@@ -6,7 +6,7 @@ use aws_lambda_events::event::sqs::SqsMessage;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 use thiserror::Error;
 
-use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError};
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, check_receipt};
 use crate::request::{RequestId, Trigger};
 
 /// Maximum number of bytes of a message with its attributes, SQS's limit.
@@ -137,7 +137,7 @@ pub trait Queue {
         visibility: Duration,
     ) -> impl Future<Output = Result<(), QueueError>>;
 
-    /// Copies a message to the dead-letter queue.
+    /// Copies a message to the dead-letter queue. `Ok` only if the queue returned a receipt for the copy.
     fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> impl Future<Output = Result<(), QueueError>>;
 }
 
@@ -194,7 +194,9 @@ impl Queue for Sqs {
             request =
                 request.message_group_id(group).message_deduplication_id(&dead_letter.delivery.message_id);
         }
-        request.send().await.map(drop).map_err(|error| QueueError::call(OPERATION, error))
+        let response = request.send().await.map_err(|error| QueueError::call(OPERATION, error))?;
+        check_receipt(response.message_id(), response.md5_of_message_body(), dead_letter.body())
+            .map_err(|source| QueueError::NoReceipt { operation: OPERATION, source })
     }
 }
 
@@ -219,14 +221,17 @@ impl Sqs {
             request = request.entries(entry);
         }
         let response = request.send().await.map_err(|error| QueueError::call(OPERATION, error))?;
-        match response.failed() {
-            [] => Ok(()),
-            [first, ..] => Err(QueueError::Entries {
-                operation: OPERATION,
-                failed: response.failed().len(),
-                of: deliveries.len(),
-                code: first.code().to_owned(),
-            }),
+        // An entry that the response does not name is not changed.
+        let is_changed = |index: &usize| {
+            let id = index.to_string();
+            response.successful().iter().any(|entry| entry.id() == id)
+        };
+        let of = deliveries.len();
+        let failed = of - (0..of).filter(is_changed).count();
+        if failed == 0 {
+            return Ok(());
         }
+        let code = response.failed().first().map_or("no result", |first| first.code()).to_owned();
+        Err(QueueError::Entries { operation: OPERATION, failed, of, code })
     }
 }

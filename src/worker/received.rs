@@ -1,5 +1,7 @@
 //! A delivery with its parsed body, and the name and the log span of its request.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tracing::{Span, info_span};
 
 use super::context::Context;
@@ -10,19 +12,36 @@ use crate::request::{EndpointId, Parsed, RequestId, SecurityGroupId, Subject};
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) delivery: Delivery,
-    pub(super) parsed: Parsed,
+    /// `None` if the message could not be read: it returns to the queue.
+    pub(super) parsed: Option<Parsed>,
 }
 
 impl Received {
+    /// Parses the body of a delivery. A missing body is parsed like an empty one.
+    ///
+    /// A panic in `parse` concerns this message alone: without this boundary it would end the whole batch, again and again.
+    pub(super) fn new(delivery: Delivery, parse: impl FnOnce(&str) -> Parsed) -> Self {
+        let body = delivery.body.as_deref().unwrap_or_default();
+        let parsed = catch_unwind(AssertUnwindSafe(|| parse(body))).ok();
+        Self { delivery, parsed }
+    }
+
+    /// The fields that the body names, if it could be read.
+    pub(super) fn subject(&self) -> Option<&Subject> {
+        self.parsed.as_ref().map(|parsed| &parsed.subject)
+    }
+
     /// The name of the request: its own, the one that a dead-letter copy kept, or the message's.
     pub(super) fn request_id(&self) -> RequestId {
-        let named = self.parsed.subject.request_id.as_ref().or(self.delivery.request_id.as_ref());
+        let named = self.subject().and_then(|subject| subject.request_id.as_ref());
+        let named = named.or(self.delivery.request_id.as_ref());
         named.cloned().unwrap_or_else(|| RequestId::from_source(&self.delivery.message_id))
     }
 
     /// The span of every log line about this message.
     pub(super) fn span(&self, context: &Context<'_>) -> Span {
-        request_span(&self.request_id(), &self.parsed.subject, context)
+        let unknown = Subject::default();
+        request_span(&self.request_id(), self.subject().unwrap_or(&unknown), context)
     }
 }
 
@@ -36,4 +55,37 @@ pub(super) fn request_span(request_id: &RequestId, subject: &Subject, context: &
         lambda_request_id = context.invocation.lambda_request_id,
         xray_trace_id = context.invocation.xray_trace_id,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Rules, Trigger, parse};
+
+    fn delivery(body: Option<&str>) -> Delivery {
+        Delivery {
+            message_id: "m".to_owned(),
+            receipt_handle: String::new(),
+            body: body.map(str::to_owned),
+            message_group: None,
+            receive_count: 1,
+            sent_at: None,
+            first_received_at: None,
+            trigger: Trigger::Queue,
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn panic_while_a_body_is_parsed_stays_with_its_message() {
+        let received = Received::new(delivery(Some("{}")), |_| panic!("cursed"));
+        assert!(received.parsed.is_none());
+        assert_eq!(received.request_id().as_str(), "m");
+    }
+
+    #[test]
+    fn missing_body_is_parsed_like_an_empty_one() {
+        let read = |body| Received::new(delivery(body), |body| parse(body, &Rules::default())).parsed;
+        assert_eq!(read(None), read(Some("")));
+    }
 }

@@ -6,18 +6,19 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{error, warn};
 
 use super::Worker;
-use super::bus::Bus;
+use super::bus::{Bus, PublishError};
 use super::context::Context;
 use super::deferral::Deferral;
-use super::queue::{DeadLetter, Delivery, Queue};
+use super::queue::{DeadLetter, Queue};
 use super::received::Received;
 use crate::alibaba::transport::Transport;
+use crate::aws::sqs::QueueError;
 use crate::completion::reason::Reason;
 use crate::completion::{Circumstances, Completion};
 use crate::detach::{Evidence, Ground, Outcome};
 use crate::drive::observer::Event;
 use crate::drive::{Attempt, Ended, drive};
-use crate::request::{self, DetachRequest, RegionId, RequestId};
+use crate::request::{DetachRequest, RegionId, RequestId};
 use crate::telemetry;
 
 /// The time that must remain, of the invocation and of the request's deadline, when a request that waited for the
@@ -35,16 +36,14 @@ fn is_copied(outcome: &Outcome) -> bool {
 }
 
 impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
-    /// Parses the body of a delivery. A missing body is rejected like an empty one.
-    pub(super) fn receive(&self, delivery: Delivery) -> Received {
-        let parsed = request::parse(delivery.body.as_deref().unwrap_or_default(), &self.settings.rules);
-        Received { delivery, parsed }
-    }
-
     /// Processes one message: publishes its event and deletes it, or defers it. The caller enters the message's
     /// [`Received::span`], so that the lines before and after, and a panic's, name the request too.
     pub(super) async fn handle(&self, received: &Received, context: &Context<'_>) -> Result<(), Deferral> {
         let Received { delivery, parsed } = received;
+        let Some(parsed) = parsed else {
+            error!("the message could not be read; it returns to the queue");
+            return Err(self.defer(received, None, "it could not be read", context));
+        };
         let run = &context.run;
         let invoked_at = run.clock.wall_of(run.clock.started());
         let accepted_at = delivery.sent_at.unwrap_or(invoked_at);
@@ -141,7 +140,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         if is_copied && let Some(reason) = &completion.reason {
             self.copy(reason, completion, received, context).await?;
         }
-        if let Err(error) = self.bus.publish(completion).await {
+        let published = context.by(context.publish_until(), self.bus.publish(completion)).await;
+        if let Err(error) = published.unwrap_or_else(|| Err(PublishError::out_of_time())) {
             error!(
                 outcome = outcome.name(),
                 "the completion event was not published: {}",
@@ -163,7 +163,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         } else {
             self.observer.observe(&completion.detail.request_id, &Event::Completed { outcome, completion });
         }
-        if let Err(error) = self.queue.delete(&received.delivery).await {
+        let deleted = context.by(context.delete_until(), self.queue.delete(&received.delivery)).await;
+        if let Err(error) = deleted.unwrap_or_else(|| Err(QueueError::out_of_time("DeleteMessage"))) {
             warn!(
                 "the message was not deleted; the event source mapping deletes it: {}",
                 telemetry::cause(&error)
@@ -188,7 +189,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             reason_code: reason.code.as_str(),
             reason_message: &reason.message,
         };
-        self.queue.send_dead_letter(&dead_letter).await.map_err(|error| {
+        let copied = context.by(context.publish_until(), self.queue.send_dead_letter(&dead_letter)).await;
+        copied.unwrap_or_else(|| Err(QueueError::out_of_time("SendMessage"))).map_err(|error| {
             error!(outcome, "the dead-letter copy was not written: {}", telemetry::cause(&error));
             self.defer(received, None, "its dead-letter copy was not written", context)
         })

@@ -58,6 +58,20 @@ async fn entry_that_keeps_failing_is_reported_and_the_others_are_accepted() {
 }
 
 #[tokio::test]
+async fn entry_without_a_receipt_is_sent_again_and_not_accepted_without_one() {
+    for fault in [Fault::EmptyResponse, Fault::OtherMd5] {
+        let deployment = Deployment::new().await;
+        plan(&deployment, 1, fault);
+        assert_eq!(deployment.post(&requests(2)).await.status, 202, "{fault:?}");
+        assert_eq!((sends(&deployment), deployment.messages().len()), (2, 2), "{fault:?}");
+        plan(&deployment, 3, fault);
+        let response = deployment.call(webhook(&requests(2)).signed_as("msg_2", 0, SECRET)).await;
+        assert_unavailable(&response);
+        assert_eq!((response.accepted(), send_again(&response)), (vec![], vec!["msg_2.1", "msg_2.2"]));
+    }
+}
+
+#[tokio::test]
 async fn no_call_follows_a_call_that_failed() {
     let deployment = Deployment::new().await;
     plan(&deployment, 1, Fault::EntryFails(99));

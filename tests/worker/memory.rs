@@ -159,6 +159,30 @@ async fn panic_returns_its_lane_to_the_queue_and_other_lanes_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slow_aws_never_makes_an_invocation_run_out_of_time() {
+    for takes in (0..=24).map(|half_seconds| Duration::from_millis(500) * half_seconds) {
+        log::start();
+        let mut seed = Seed { endpoints: endpoints(1), ..Seed::default() };
+        seed.settings.detach_takes = takes;
+        let slow = Duration::from_millis(2_800);
+        let world = World::new(seed, Pace { aws: slow..=slow, ..Pace::default() }, 1);
+        world.send(&request("ep-0", "sg-a"));
+        // Each takes a copy, an event and a delete, 8.4 s together; so one of the lane begins near the reserve.
+        for _ in 0..9 {
+            world.send_message(world.message("not JSON".to_owned(), "ep-0"));
+        }
+        let ending = mapping::deliver(&world, &mut Sandbox::new(&world, 1), None).await;
+        assert!(matches!(ending, Some(Ending::Returned(_))), "a detach of {takes:?}: {ending:?}");
+        let next = world.requests().iter().map(|message| message.visible_at).max();
+        if let Some(wait) = next.and_then(|next| next.duration_since(world.now()).ok()) {
+            assert!(wait < Duration::from_secs(15), "the rest of the lane was returned: {wait:?}");
+        }
+        run(&world, Sandbox::new(&world, 2)).await;
+        assert_eq!(world.dead_letter_count(), 9, "a detach of {takes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn redelivery_after_a_kill_at_any_await_completes_the_request() {
     let mut kills = 0;
     for polls in 0.. {

@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::environment::{TestEnvironment, TestSettings, attribute, request};
+use crate::log;
 
 /// More calls than the SDK makes for one operation.
 const ALL_ATTEMPTS: usize = 9;
@@ -147,6 +148,36 @@ async fn failed_dead_letter_copy_keeps_the_message_and_publishes_nothing() {
     env.aws.queues().faults().clear();
     env.run().await;
     assert_eq!((env.events().len(), env.dead_letters().len(), env.waiting()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn copy_without_a_receipt_is_not_believed() {
+    for (fault, why) in [
+        (AwsFault::EmptyResponse, "the response has no message id"),
+        (AwsFault::OtherMd5, "the MD5 in the response is not that of the body"),
+    ] {
+        let env = TestEnvironment::with_groups(&["sg-a"]).await;
+        env.send_message("not JSON".to_owned(), "lane", &[]);
+        env.aws.queues().faults().plan(Aws::SendMessage, 1, fault);
+        env.deliver().await;
+        assert_eq!((env.events().len(), env.waiting()), (0, 1), "{fault:?}");
+        let line =
+            "the dead-letter copy was not written: SendMessage succeeded without a receipt for the message";
+        let line = format!("{line}: {why}");
+        assert!(log::lines().iter().any(|logged| logged["message"] == line.as_str()), "{fault:?}");
+        env.run().await;
+        assert_eq!((env.events().len(), env.dead_letters().len(), env.waiting()), (1, 1, 0), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn event_without_an_event_id_is_not_published() {
+    let env = TestEnvironment::with_groups(&["sg-b"]).await;
+    env.send(&request("ep-a", "sg-a"));
+    env.aws.bus().faults().plan(Aws::PutEvents, 1, AwsFault::EmptyResponse);
+    env.deliver().await;
+    assert_eq!((env.events().len(), env.waiting()), (0, 1));
+    assert!(!env.aws_calls().contains(&Aws::DeleteMessage));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
+use md5::{Digest, Md5};
 use privatelink_detach::aws;
 use serde_json::{Value, json};
 
@@ -94,11 +95,10 @@ fn response(operation: &str, body: &Value, secret: &str) -> String {
     let response = match operation {
         "GetSecretValue" => json!({ "ARN": body["SecretId"], "Name": "secret", "SecretString": secret }),
         "SendMessageBatch" => {
-            let accepted =
-                |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "5" });
+            let accepted = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": md5(entry) });
             json!({ "Successful": entries.iter().map(accepted).collect::<Vec<_>>(), "Failed": [] })
         }
-        "SendMessage" => json!({ "MessageId": "m", "MD5OfMessageBody": "5" }),
+        "SendMessage" => json!({ "MessageId": "m", "MD5OfMessageBody": md5(body) }),
         "ChangeMessageVisibilityBatch" => {
             let changed = |entry: &Value| json!({ "Id": entry["Id"] });
             json!({ "Successful": entries.iter().map(changed).collect::<Vec<_>>(), "Failed": [] })
@@ -111,6 +111,12 @@ fn response(operation: &str, body: &Value, secret: &str) -> String {
         _ => json!({}),
     };
     response.to_string()
+}
+
+/// The MD5 of the body of a message that is sent.
+fn md5(message: &Value) -> String {
+    let body = message["MessageBody"].as_str().unwrap_or_default();
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(body).into()))
 }
 
 fn web_identity() -> String {

@@ -40,6 +40,15 @@ pub enum Fault {
     ///
     /// It has no effect on a call without entries.
     EntryFails(usize),
+    /// The call is not carried out; the response has the status 200 and an empty JSON object, as one of a proxy or a
+    /// gateway can.
+    EmptyResponse,
+    /// The call is carried out, but the response has the MD5 of another body.
+    ///
+    /// It has no effect on a call that sends no message.
+    OtherMd5,
+    /// The call is not carried out; the response has the status 400, and its message repeats the request's body.
+    QuotesRequest,
 }
 
 /// The planned faults per action, in the order in which they apply.
@@ -77,7 +86,13 @@ impl Fault {
     pub fn failed_entry(self) -> Option<usize> {
         match self {
             Self::EntryFails(position) => Some(position),
-            Self::ServerError | Self::Throttled | Self::Hang | Self::ResponseLost => None,
+            Self::ServerError
+            | Self::Throttled
+            | Self::Hang
+            | Self::ResponseLost
+            | Self::EmptyResponse
+            | Self::OtherMd5
+            | Self::QuotesRequest => None,
         }
     }
 }

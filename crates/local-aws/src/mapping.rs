@@ -59,7 +59,7 @@ pub enum Failure {
 
 /// The event for a batch, as the function receives it.
 ///
-/// It omits `md5OfBody`, because this crate does not compute MD5.
+/// It omits `md5OfBody`, which no function here reads.
 #[must_use]
 pub fn event(queue: &str, batch: &[ReceivedMessage]) -> Value {
     let records: Vec<Value> = batch.iter().map(|received| record(queue, received)).collect();

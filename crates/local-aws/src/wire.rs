@@ -132,9 +132,15 @@ fn finish_with<A>(
     match fault {
         Some(Fault::Hang) => Reaction::Hang,
         Some(Fault::ResponseLost) => Reaction::Reset,
-        Some(Fault::ServerError | Fault::Throttled | Fault::EntryFails(_)) | None => {
-            Reaction::Respond(response)
-        }
+        Some(Fault::EmptyResponse) => Reaction::Respond(json_response(200, &json!({}))),
+        Some(
+            Fault::ServerError
+            | Fault::Throttled
+            | Fault::EntryFails(_)
+            | Fault::OtherMd5
+            | Fault::QuotesRequest,
+        )
+        | None => Reaction::Respond(response),
     }
 }
 
@@ -160,6 +166,12 @@ fn malformed(error: &serde_json::Error) -> Refusal {
         message: error.to_string(),
         party: None,
     }
+}
+
+/// The refusal of a call whose message repeats the request's body.
+fn quoting(body: &[u8]) -> Refusal {
+    let message = format!("Could not parse the request body: {}", String::from_utf8_lossy(body));
+    refusal(400, "ValidationException", &message)
 }
 
 /// A refusal by a service that has only a JSON protocol.
@@ -255,6 +267,9 @@ mod tests {
             (Fault::Hang, 0),
             (Fault::ResponseLost, 1),
             (Fault::EntryFails(0), 1),
+            (Fault::EmptyResponse, 0),
+            (Fault::OtherMd5, 1),
+            (Fault::QuotesRequest, 0),
         ] {
             let (mut queues, mut journal) = (queues(), Vec::new());
             queues.faults().plan(Action::SendMessage, 1, fault);

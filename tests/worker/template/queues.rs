@@ -116,7 +116,7 @@ fn worker_timeout_covers_waiting_calls_and_reserve() {
     let deferral = DeferralLimits::default();
     let timeout = seconds(&deployment.properties("WorkerFunction")["Timeout"]);
     assert!(timeout >= limits.wait_max + limits.call_timeout + limits.reserve);
-    assert!(limits.reserve >= 3 * aws::OPERATION_TIMEOUT, "publish, delete, return to the queue");
+    assert!(limits.reserve >= 3 * aws::OPERATION_TIMEOUT, "copy, publish, return to the queue");
     assert_eq!(LENGTH_ASSUMED, timeout);
 
     let longest = Duration::from_secs(*DEADLINE_SECONDS.end());

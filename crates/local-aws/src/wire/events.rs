@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, Executed, REGION, Reaction, Refusal, finish, json_1_1, malformed, refusal};
+use super::{ACCOUNT, Executed, REGION, Reaction, Refusal, finish, json_1_1, malformed, quoting, refusal};
 use crate::bus::{Bus, BusError, Entry};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
@@ -27,7 +27,7 @@ pub fn put_events(bus: &mut Bus, journal: &mut Vec<JournalEntry>, body: &[u8], n
     let call = serde_json::from_slice::<PutEvents>(body);
     let first = call.as_ref().ok().and_then(|call| call.entries.first());
     let target = first.and_then(|entry| entry.event_bus_name.clone()).unwrap_or_default();
-    carry_out(bus, journal, Action::PutEvents, &target, now, |bus, failed_entry| {
+    carry_out(bus, journal, Action::PutEvents, &target, body, now, |bus, failed_entry| {
         call.map_err(|error| malformed(&error)).and_then(|call| put(bus, &call.entries, failed_entry, now))
     })
 }
@@ -41,7 +41,7 @@ pub fn describe_event_bus(
 ) -> Reaction {
     let call = serde_json::from_slice::<DescribeEventBus>(body);
     let name = call.ok().and_then(|call| call.name).unwrap_or_else(|| "default".to_owned());
-    carry_out(bus, journal, Action::DescribeEventBus, &name, now, |bus, _| {
+    carry_out(bus, journal, Action::DescribeEventBus, &name, body, now, |bus, _| {
         if !bus.exists(bus_name(&name)) {
             return Err(refusal(
                 400,
@@ -64,6 +64,7 @@ fn carry_out(
     journal: &mut Vec<JournalEntry>,
     action: Action,
     target: &str,
+    body: &[u8],
     now: SystemTime,
     call: impl FnOnce(&mut Bus, Option<usize>) -> Result<Executed, Refusal>,
 ) -> Reaction {
@@ -71,11 +72,12 @@ fn carry_out(
     let target = bus_name(target).to_owned();
     let entry = JournalEntry { at: now, action, target, message_ids: Vec::new(), ending: Ending::Done };
     let result = match fault {
-        Some(Fault::ServerError | Fault::Hang) => {
+        Some(Fault::ServerError | Fault::Hang | Fault::EmptyResponse) => {
             Err(refusal(500, "InternalException", "An unexpected error occurred."))
         }
+        Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => {
             call(bus, fault.and_then(Fault::failed_entry))
         }
     };

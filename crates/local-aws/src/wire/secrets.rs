@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Executed, Reaction, Refusal, finish, json_1_1, malformed, refusal};
+use super::{Executed, Reaction, Refusal, finish, json_1_1, malformed, quoting, refusal};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
 use crate::secrets::{Secrets, name_of};
@@ -34,11 +34,12 @@ pub fn get_secret_value(
     let entry = JournalEntry { at: now, action, target, message_ids: Vec::new(), ending: Ending::Done };
     let fault = secrets.faults().take(action);
     let result = match fault {
-        Some(Fault::ServerError | Fault::Hang) => {
+        Some(Fault::ServerError | Fault::Hang | Fault::EmptyResponse) => {
             Err(refusal(500, "InternalServiceError", "An error occurred on the server side."))
         }
+        Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => {
             call.map_err(|error| malformed(&error)).and_then(|call| get(secrets, &call))
         }
     };

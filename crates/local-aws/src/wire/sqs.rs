@@ -1,19 +1,21 @@
 //! The JSON protocol of SQS.
 //!
-//! Responses omit checksums (`MD5OfMessageBody` and the like). `WaitTimeSeconds` is ignored: a receive that finds
-//! nothing returns immediately.
+//! Responses to a send have the MD5 of the body, and omit that of the attributes. `WaitTimeSeconds` is ignored: a receive
+//! that finds nothing returns immediately.
 
 mod call;
 mod response;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 
 use self::call::{Call, Entry};
 pub(crate) use self::response::system_attributes;
 use self::response::{is_requested, message_json, sent_json};
-use super::{ACCOUNT, Executed, Reaction, Refusal, finish, malformed, queue_arn, unknown_operation};
+use super::{ACCOUNT, Executed, Reaction, Refusal, finish, malformed, queue_arn, quoting, unknown_operation};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
 use crate::queues::{BatchEntry, BatchOutcome, QueueError, Queues, ReceiptHandle};
@@ -40,9 +42,12 @@ pub fn call(
         ending: Ending::Done,
     };
     let result = match fault {
-        Some(Fault::ServerError | Fault::Hang) => Err(QueueError::InternalFailure.into()),
+        Some(Fault::ServerError | Fault::Hang | Fault::EmptyResponse) => {
+            Err(QueueError::InternalFailure.into())
+        }
+        Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(QueueError::RequestThrottled.into()),
-        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => call
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => call
             .map_err(|error| malformed(&error))
             .and_then(|call| carry_out(queues, url, action, call, fault, now).map_err(Refusal::from)),
     };
@@ -58,16 +63,21 @@ fn carry_out(
     now: SystemTime,
 ) -> Result<Executed, QueueError> {
     let failed_entry = fault.and_then(Fault::failed_entry);
+    let md5 = |body: &str| if fault == Some(Fault::OtherMd5) { md5_of("another body") } else { md5_of(body) };
     let queue = call.queue().to_owned();
     match action {
         Action::SendMessage => {
-            let sent = queues.send(&queue, call.one.message(), now)?;
-            Ok(executed(sent_json(&sent), vec![sent.message_id.to_string()]))
+            let message = call.one.message();
+            let md5 = md5(&message.body);
+            let sent = queues.send(&queue, message, now)?;
+            Ok(executed(sent_json(&sent, &md5), vec![sent.message_id.to_string()]))
         }
         Action::SendMessageBatch => {
-            let outcome =
-                queues.send_batch(&queue, entries(call.entries, Entry::message), failed_entry, now)?;
-            Ok(batch_executed(&outcome, |sent| (sent_json(sent), sent.message_id.to_string())))
+            let messages = entries(call.entries, Entry::message);
+            let md5s: BTreeMap<_, _> =
+                messages.iter().map(|message| (message.id.clone(), md5(&message.entry.body))).collect();
+            let outcome = queues.send_batch(&queue, messages, failed_entry, now)?;
+            Ok(batch_executed(&outcome, |id, sent| (sent_json(sent, &md5s[id]), sent.message_id.to_string())))
         }
         Action::ReceiveMessage => receive(queues, &queue, &call, now),
         Action::DeleteMessage => {
@@ -77,7 +87,7 @@ fn carry_out(
         Action::DeleteMessageBatch => {
             let entries = entries(call.entries, |entry| ReceiptHandle::from(entry.receipt_handle.as_str()));
             let outcome = queues.delete_batch(&queue, entries, failed_entry, now)?;
-            Ok(batch_executed(&outcome, |deleted| (json!({}), deleted.message_id().to_string())))
+            Ok(batch_executed(&outcome, |_, deleted| (json!({}), deleted.message_id().to_string())))
         }
         Action::ChangeMessageVisibility => {
             let timeout =
@@ -93,7 +103,7 @@ fn carry_out(
                 failed_entry,
                 now,
             )?;
-            Ok(batch_executed(&outcome, |id| (json!({}), id.to_string())))
+            Ok(batch_executed(&outcome, |_, id| (json!({}), id.to_string())))
         }
         Action::GetQueueAttributes => {
             let attributes = queue_attributes(queues, &queue, now)?;
@@ -165,15 +175,20 @@ fn entries<T>(entries: Vec<Entry>, each: impl Fn(Entry) -> T) -> Vec<BatchEntry<
     entries.into_iter().map(|mut entry| BatchEntry::new(std::mem::take(&mut entry.id), each(entry))).collect()
 }
 
+/// The MD5 of a body, in the form of SQS's responses.
+fn md5_of(body: &str) -> String {
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(body).into()))
+}
+
 fn executed(response: Value, message_ids: Vec<String>) -> Executed {
     Executed { response, message_ids, failed: 0 }
 }
 
-fn batch_executed<T>(outcome: &BatchOutcome<T>, to_json: impl Fn(&T) -> (Value, String)) -> Executed {
+fn batch_executed<T>(outcome: &BatchOutcome<T>, to_json: impl Fn(&str, &T) -> (Value, String)) -> Executed {
     let mut message_ids = Vec::new();
     let mut successful = Vec::new();
     for BatchEntry { id, entry } in &outcome.successful {
-        let (mut response, message_id) = to_json(entry);
+        let (mut response, message_id) = to_json(id, entry);
         response["Id"] = id.as_str().into();
         successful.push(response);
         message_ids.push(message_id);

@@ -11,7 +11,7 @@ use time::Duration;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::{ACCOUNT, Executed, Reaction, Refusal, finish_with};
+use super::{ACCOUNT, Executed, Reaction, Refusal, finish_with, quoting};
 use crate::faults::{Action, Fault};
 use crate::journal::{Ending, JournalEntry};
 use crate::web_identity::{Denial, WebIdentity};
@@ -61,9 +61,10 @@ pub fn call(
     let entry = JournalEntry { at: now, action, target, message_ids: Vec::new(), ending: Ending::Done };
     let fault = sts.faults().take(action);
     let result = match fault {
-        Some(Fault::ServerError | Fault::Hang) => Err(internal_failure()),
+        Some(Fault::ServerError | Fault::Hang | Fault::EmptyResponse) => Err(internal_failure()),
+        Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(refusal(400, "Throttling", "Rate exceeded")),
-        Some(Fault::ResponseLost | Fault::EntryFails(_)) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => {
             Call::read(&form).and_then(|call| issue(sts, &call, now))
         }
     };

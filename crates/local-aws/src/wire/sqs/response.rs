@@ -61,9 +61,9 @@ pub(super) fn message_json(call: &Call, received: &ReceivedMessage) -> Value {
     json
 }
 
-/// The response to a send.
-pub(super) fn sent_json(sent: &Sent) -> Value {
-    let mut response = json!({ "MessageId": sent.message_id.as_str() });
+/// The response to a send of a body with this MD5.
+pub(super) fn sent_json(sent: &Sent, body_md5: &str) -> Value {
+    let mut response = json!({ "MessageId": sent.message_id.as_str(), "MD5OfMessageBody": body_md5 });
     if let Some(number) = sent.sequence_number {
         response["SequenceNumber"] = sequence_number(number).into();
     }
