@@ -141,6 +141,12 @@ pub fn is_field(name: &str) -> bool {
     draft::field_named(name).is_some()
 }
 
+/// Whether the text is a JSON object with any field of a request, valid or not. An object without one is no request.
+#[must_use]
+pub fn has_any_field(text: &str) -> bool {
+    draft::has_any_field(text)
+}
+
 impl DetachRequest {
     /// The body of a message with this request, under this name.
     #[must_use]

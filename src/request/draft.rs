@@ -41,6 +41,12 @@ pub(super) fn parse(body: &str, rules: &Rules) -> Parsed {
     draft.finish()
 }
 
+/// See [`super::has_any_field`].
+pub(super) fn has_any_field(text: &str) -> bool {
+    let entries = serde_json::from_str::<Entries>(text);
+    entries.is_ok_and(|Entries(entries)| entries.iter().any(|(key, _)| field_named(key).is_some()))
+}
+
 /// What to send instead, if the body is another service's envelope around a request.
 fn envelope(entries: &[(String, Box<RawValue>)]) -> Option<&'static str> {
     let has = |name: &str| entries.iter().any(|(key, _)| key == name);

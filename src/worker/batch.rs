@@ -97,6 +97,7 @@ mod tests {
             first_received_at: None,
             trigger: Trigger::Queue,
             request_id: None,
+            is_readable: true,
         };
         Received::new(delivery, |body| request::parse(body, &Rules::default()))
     }

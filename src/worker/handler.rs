@@ -1,6 +1,6 @@
 //! One invocation of the worker: the kind of its event, and the response.
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::SqsBatchResponse;
 use lambda_runtime::Diagnostic;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,35 +11,30 @@ use tracing::error;
 use super::bus::Bus;
 use super::context::Context;
 use super::direct::Unpublished;
-use super::queue::{Delivery, Queue, Unidentified};
+use super::queue::Queue;
+use super::record::{self, RecordError};
 use super::{Worker, batch};
 use crate::alibaba::transport::Transport;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};
-use crate::telemetry;
-
-/// Longest name of an event source that an error repeats, in characters, without its `aws:`.
-const EVENT_SOURCE_LENGTH_MAX: usize = 32;
-
-/// The `eventSource` of SQS's event source mapping.
-const SQS: &str = "aws:sqs";
+use crate::{request, telemetry};
 
 /// Why an invocation failed as a whole. Every message of a batch is then delivered again.
 #[derive(Debug, Error)]
 pub enum HandlerError {
-    /// The event has records, but not those of SQS. The error names the position only: the parser's own message would quote
-    /// the payload.
+    /// The event has records, but not a list of them. The error names the position only: the parser's own message would
+    /// quote the payload.
     #[error("the event has Records that are not SQS messages: line {line}, column {column}")]
     UnreadableBatch { line: usize, column: usize },
-    /// A batch of another service.
-    #[error(
-        "the event comes from {0}, not from SQS; send the request to the request queue, or invoke with the bare \
-         request"
-    )]
-    UnsupportedSource(String),
-    /// A record could not be reported as failed.
+    /// A record fails the whole batch.
     #[error(transparent)]
-    Unidentified(#[from] Unidentified),
+    Record(#[from] RecordError),
+    /// Neither records nor any field of a request.
+    #[error(
+        "the payload is neither an SQS event nor one request: invoke with the bare request, an object with region_id, \
+         endpoint_id and security_group_id"
+    )]
+    UnsupportedPayload,
     /// A direct invocation could not publish its event.
     #[error(transparent)]
     CompletionNotPublished(#[from] Unpublished),
@@ -50,9 +45,12 @@ pub enum HandlerError {
 impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
         let error_type = match error {
-            HandlerError::UnreadableBatch { .. } => "UnreadableBatch",
-            HandlerError::UnsupportedSource(_) => "UnsupportedSource",
-            HandlerError::Unidentified(_) => "Unidentified",
+            HandlerError::UnreadableBatch { .. } | HandlerError::Record(RecordError::NotAnObject { .. }) => {
+                "UnreadableBatch"
+            }
+            HandlerError::Record(RecordError::UnsupportedSource(_)) => "UnsupportedSource",
+            HandlerError::Record(RecordError::Unidentified { .. }) => "Unidentified",
+            HandlerError::UnsupportedPayload => "UnsupportedPayload",
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
             HandlerError::UnwritableAnswer(_) => "UnwritableAnswer",
         };
@@ -60,17 +58,43 @@ impl From<HandlerError> for Diagnostic {
     }
 }
 
-/// What distinguishes the events: a batch has records, a direct invocation is a bare request.
-#[derive(Deserialize)]
-struct Shape {
-    #[serde(rename = "Records")]
-    records: Option<Vec<Object<Record>>>,
+/// What an invocation contains.
+enum Payload {
+    /// The records of SQS's event, or of EventBridge Pipes, which sends them without an envelope.
+    Batch(Vec<Box<RawValue>>),
+    /// One request, as it was sent.
+    Request,
 }
 
 #[derive(Deserialize)]
-struct Record {
-    #[serde(rename = "eventSource")]
-    event_source: Option<String>,
+struct Envelope {
+    #[serde(rename = "Records")]
+    records: Option<Vec<Box<RawValue>>>,
+}
+
+impl Payload {
+    /// Recognizes a payload by its shape. A payload that is neither a batch nor a request fails the invocation: as a
+    /// request it would be rejected, and the response to that would report a batch as a success.
+    fn recognize(payload: &RawValue) -> Result<Self, HandlerError> {
+        let text = payload.get().trim_start();
+        if text.starts_with('[') {
+            let records: Vec<_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+            return if records.is_empty() {
+                Err(HandlerError::UnsupportedPayload)
+            } else {
+                Ok(Self::Batch(records))
+            };
+        }
+        if !text.starts_with('{') {
+            return Err(HandlerError::UnsupportedPayload);
+        }
+        let Object(Envelope { records }) = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+        match records {
+            Some(records) => Ok(Self::Batch(records)),
+            None if request::has_any_field(text) => Ok(Self::Request),
+            None => Err(HandlerError::UnsupportedPayload),
+        }
+    }
 }
 
 /// Responds to one invocation. The payload is read as it was sent: a field that is given twice must be reported.
@@ -94,29 +118,15 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
              the timeout"
         );
     }
-    let records = match serde_json::from_str::<Object<Shape>>(payload.get()) {
-        Ok(Object(Shape { records })) => records,
-        // An object whose Records cannot be read: to treat it as a request would report a batch as a success.
-        Err(error) if payload.get().trim_start().starts_with('{') => {
-            return Err(unreadable(&error));
+    let records = match Payload::recognize(payload)? {
+        Payload::Batch(records) => records,
+        Payload::Request => {
+            let detail = worker.respond(payload.get(), context).await;
+            worker.cloud.end(&context.run, &*worker.observer);
+            return serde_json::to_value(detail?).map_err(HandlerError::UnwritableAnswer);
         }
-        // Not an object: the request's own rules say what is wrong with it.
-        Err(_) => None,
     };
-    let Some(records) = records else {
-        let detail = worker.respond(payload.get(), context).await;
-        worker.cloud.end(&context.run, &*worker.observer);
-        return serde_json::to_value(detail?).map_err(HandlerError::UnwritableAnswer);
-    };
-    let mut origins = records.into_iter().map(|Object(origin)| origin);
-    if let Some(other) = origins.find(|origin| origin.event_source.as_deref() != Some(SQS)) {
-        let source = other.event_source.filter(|source| is_event_source(source));
-        return Err(HandlerError::UnsupportedSource(
-            source.unwrap_or_else(|| "an unnamed source".to_owned()),
-        ));
-    }
-    let event: SqsEvent = serde_json::from_str(payload.get()).map_err(|error| unreadable(&error))?;
-    let deliveries = Delivery::of_records(event.records)?;
+    let deliveries = record::deliveries(&records)?;
     let mut response = SqsBatchResponse::default();
     let returned = batch::run(worker, deliveries, context).await;
     worker.cloud.end(&context.run, &*worker.observer);
@@ -128,11 +138,4 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
 
 fn unreadable(error: &serde_json::Error) -> HandlerError {
     HandlerError::UnreadableBatch { line: error.line(), column: error.column() }
-}
-
-/// Whether the text names a service as AWS does; any other text is untrusted and not repeated.
-fn is_event_source(source: &str) -> bool {
-    let service = source.strip_prefix("aws:").unwrap_or_default();
-    (1..=EVENT_SOURCE_LENGTH_MAX).contains(&service.len())
-        && service.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_lambda_events::event::sqs::SqsMessage;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
-use thiserror::Error;
 
 use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, check_receipt};
 use crate::request::{RequestId, Trigger};
@@ -36,46 +34,8 @@ pub struct Delivery {
     pub trigger: Trigger,
     /// The request's name in a redriven dead-letter copy.
     pub request_id: Option<RequestId>,
-}
-
-/// A record has no message id, so its failure could not be reported, and the message would be lost.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("record {index} of the batch has no message id")]
-pub struct Unidentified {
-    /// The record's position in the batch, from 0.
-    pub index: usize,
-}
-
-impl Delivery {
-    /// The deliveries of a batch, in its order.
-    pub fn of_records(records: Vec<SqsMessage>) -> Result<Vec<Self>, Unidentified> {
-        let one = |(index, record)| Self::of_record(record).ok_or(Unidentified { index });
-        records.into_iter().enumerate().map(one).collect()
-    }
-
-    fn of_record(record: SqsMessage) -> Option<Self> {
-        let attribute = |name: &str| record.attributes.get(name);
-        let time = |name: &str| {
-            let millis = attribute(name)?.parse().ok()?;
-            SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
-        };
-        let text = |name: &str| record.message_attributes.get(name)?.string_value.as_deref();
-        Some(Self {
-            receive_count: attribute("ApproximateReceiveCount")
-                .and_then(|n| n.parse().ok())
-                .unwrap_or(1)
-                .max(1),
-            message_group: attribute("MessageGroupId").filter(|group| !group.is_empty()).cloned(),
-            // Without it the deadline would start again with every delivery.
-            sent_at: time("SentTimestamp").or_else(|| time("ApproximateFirstReceiveTimestamp")),
-            first_received_at: time("ApproximateFirstReceiveTimestamp"),
-            trigger: Trigger::of_attribute(text("trigger")),
-            request_id: text("request_id").and_then(RequestId::parse),
-            message_id: record.message_id.filter(|id| !id.is_empty())?,
-            receipt_handle: record.receipt_handle.unwrap_or_default(),
-            body: record.body,
-        })
-    }
+    /// Whether the record could be read. Otherwise it has no body, and returns to the queue.
+    pub is_readable: bool,
 }
 
 /// A message that an operator must see, copied to the dead-letter queue.

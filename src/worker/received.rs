@@ -22,7 +22,8 @@ impl Received {
     /// A panic in `parse` concerns this message alone: without this boundary it would end the whole batch, again and again.
     pub(super) fn new(delivery: Delivery, parse: impl FnOnce(&str) -> Parsed) -> Self {
         let body = delivery.body.as_deref().unwrap_or_default();
-        let parsed = catch_unwind(AssertUnwindSafe(|| parse(body))).ok();
+        let parsed =
+            if delivery.is_readable { catch_unwind(AssertUnwindSafe(|| parse(body))).ok() } else { None };
         Self { delivery, parsed }
     }
 
@@ -73,6 +74,7 @@ mod tests {
             first_received_at: None,
             trigger: Trigger::Queue,
             request_id: None,
+            is_readable: true,
         }
     }
 

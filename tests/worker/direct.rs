@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use local_aws::{Action as Aws, Fault as AwsFault};
 use privatelink_detach::worker::handler::HandlerError;
+use privatelink_detach::worker::record::RecordError;
 use privatelink_simulator::Action;
 use serde_json::{Value, json};
 
@@ -32,18 +33,72 @@ async fn invalid_direct_request_is_rejected_in_the_reply() {
             r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a","dry_run":true,"dry_run":false}"#,
             "given twice",
         ),
-        (r#"{"detail-type":"x","detail":{}}"#, "EventBridge"),
-        (r#"{"requests":[]}"#, "several"),
-        ("[1]", "object"),
-        (r#""text""#, "object"),
-        ("null", "object"),
     ] {
         let reply = env.invoke(payload).await.unwrap();
         assert_eq!(reply["outcome"], "rejected", "{payload}");
         assert!(reply["reason"]["message"].as_str().unwrap().contains(problem), "{reply:#}");
     }
-    assert_eq!(env.events().len(), 7);
+    assert_eq!(env.events().len(), 2);
     assert_eq!((env.cloud.cloud().counts().calls_total, env.dead_letters().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn payload_without_a_field_of_a_request_fails_the_invocation() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    for payload in [
+        r#"{"Messages":[{"MessageId":"m","Body":"{}"}]}"#,
+        r#"{"detail-type":"x","detail":{}}"#,
+        r#"{"requests":[]}"#,
+        r#"{"Records":null}"#,
+        "{}",
+        "[]",
+        r#""text""#,
+        "null",
+        "7",
+    ] {
+        let error = env.invoke(payload).await.unwrap_err();
+        assert!(matches!(error, HandlerError::UnsupportedPayload), "{payload}: {error}");
+        assert_eq!(lambda_runtime::Diagnostic::from(error).error_type, "UnsupportedPayload");
+    }
+    assert_eq!((env.events().len(), env.aws_calls().len()), (0, 0));
+}
+
+/// The records of a batch of SQS.
+fn records(messages: &[(&str, &Value)]) -> Vec<Value> {
+    let record = |(id, body): &(&str, &Value)| json!({ "eventSource": "aws:sqs", "messageId": id, "receiptHandle": id, "body": body.to_string() });
+    messages.iter().map(record).collect()
+}
+
+#[tokio::test]
+async fn array_of_records_is_a_batch_as_pipes_sends_it() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    let records = records(&[("m-1", &request("ep-a", "sg-a")), ("m-2", &json!({}))]);
+    let response = env.invoke(&Value::from(records).to_string()).await.unwrap();
+    assert_eq!(response, json!({ "batchItemFailures": [] }));
+    let outcomes: Vec<_> = env.events().iter().map(|event| event["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["rejected", "detached"]);
+    let other = env.invoke(r#"[{"messageId":"m","body":"{}"}]"#).await.unwrap_err();
+    assert!(matches!(other, HandlerError::Record(RecordError::UnsupportedSource(_))), "{other}");
+    let number = env.invoke("[1]").await.unwrap_err();
+    assert!(matches!(number, HandlerError::Record(RecordError::NotAnObject { index: 0 })), "{number}");
+}
+
+#[tokio::test]
+async fn record_with_an_unreadable_attribute_fails_alone() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    let mut records = records(&[
+        ("m-1", &request("ep-a", "sg-a")),
+        ("m-2", &request("ep-a", "sg-b")),
+        ("m-3", &request("ep-b", "sg-a")),
+        ("m-4", &request("ep-c", "sg-a")),
+    ]);
+    records[1]["attributes"] = json!({ "SentTimestamp": "soon", "MessageGroupId": "lane" });
+    records[2]["attributes"] = json!({ "MessageGroupId": "lane" });
+    let response = env.invoke(&json!({ "Records": records }).to_string()).await.unwrap();
+    let failed = json!([{ "itemIdentifier": "m-2" }, { "itemIdentifier": "m-3" }]);
+    assert_eq!(response["batchItemFailures"], failed, "the rest of its lane waits for it");
+    let requests: Vec<_> = env.events().iter().map(|event| event["request_id"].clone()).collect();
+    assert_eq!((requests.len(), requests.contains(&json!("m-1"))), (2, true), "{requests:?}");
 }
 
 #[tokio::test]
@@ -77,15 +132,16 @@ async fn batch_that_is_not_a_valid_sqs_event_fails_the_invocation() {
     let fails = async |payload: &Value| env.invoke(&payload.to_string()).await.unwrap_err();
     let sns =
         fails(&json!({ "Records": [{ "eventSource": "aws:sns", "messageId": "m", "body": "{}" }] })).await;
-    assert!(matches!(&sns, HandlerError::UnsupportedSource(source) if source == "aws:sns"), "{sns}");
+    assert!(
+        matches!(&sns, HandlerError::Record(RecordError::UnsupportedSource(source)) if source == "aws:sns"),
+        "{sns}"
+    );
     let without_source = fails(&json!({ "Records": [{ "messageId": "m", "body": "{}" }] })).await;
-    assert!(matches!(without_source, HandlerError::UnsupportedSource(_)), "{without_source}");
-    let malformed =
-        fails(&json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": 7 }] })).await;
-    assert!(matches!(malformed, HandlerError::UnreadableBatch { .. }), "{malformed}");
-    for payload in
-        [r#"{"Records":[],"Records":[]}"#, r#"{"Records":{}}"#, r#"{"Records":[{"eventSource":7}]}"#]
-    {
+    assert!(
+        matches!(without_source, HandlerError::Record(RecordError::UnsupportedSource(_))),
+        "{without_source}"
+    );
+    for payload in [r#"{"Records":[],"Records":[]}"#, r#"{"Records":{}}"#] {
         let unreadable = env.invoke(payload).await.unwrap_err();
         assert!(matches!(unreadable, HandlerError::UnreadableBatch { .. }), "{payload}: {unreadable}");
     }

@@ -87,9 +87,20 @@ def test_intake_responds_twice_in_one_process(start, intake_environment, event, 
             " with the bare request",
         ),
         (
-            {"Records": [{"eventSource": "aws:sqs", "body": 1}]},
+            {"Records": [{"eventSource": "aws:sqs", "body": "{}"}]},
+            "Unidentified",
+            "record 0 of the batch has no message id",
+        ),
+        (
+            {"Records": ["message"]},
             "UnreadableBatch",
-            "the event has Records that are not SQS messages: line 1, column 49",
+            "record 0 of the batch is not a JSON object",
+        ),
+        (
+            {"Messages": [{"MessageId": "m", "Body": "{}"}]},
+            "UnsupportedPayload",
+            "the payload is neither an SQS event nor one request: invoke with the bare request, an object with"
+            " region_id, endpoint_id and security_group_id",
         ),
     ],
 )
