@@ -3,6 +3,7 @@
 //! The SDK's own configuration crate is not used: it searches seven other places for credentials, none of which exist
 //! on Lambda, and for that links an STS client into a function that is reachable from the internet.
 
+mod error;
 pub mod sqs;
 
 use std::fmt;
@@ -15,14 +16,14 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
+
+pub use error::AwsError;
+pub(crate) use error::shown_code;
 
 /// Timeout of one operation with all attempts of the SDK, which is the only layer of retries. Three operations
 /// (publish, delete, return to the queue) fit into the reserve of an invocation.
@@ -96,99 +97,9 @@ impl<E: Fn(&str) -> Option<String> + Send + Sync> LoadServiceConfig for ServiceV
     }
 }
 
-/// Why a call to AWS failed.
-#[derive(Debug, Error)]
-#[error("{code}")]
-pub struct AwsError {
-    /// AWS's exact code. Without one: `Http` and the status, `Timeout` or `ConnectionLost` if there was no response,
-    /// and `NotSent` if the client is not configured for the call.
-    pub code: String,
-    /// AWS's message, unchanged.
-    pub message: Option<String>,
-    /// Whether the error can disappear without a change: AWS throttles, fails or is unreachable.
-    pub is_transient: bool,
-    /// What happened to the connection, if AWS did not respond.
-    #[source]
-    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl AwsError {
-    /// A call for which the invocation had no time left. Its effect is unknown.
-    #[must_use]
-    pub fn out_of_time() -> Self {
-        let message = Some("no time is left in this invocation".to_owned());
-        Self { code: "Timeout".to_owned(), message, is_transient: true, cause: None }
-    }
-}
-
-impl<E> From<SdkError<E, HttpResponse>> for AwsError
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    fn from(error: SdkError<E, HttpResponse>) -> Self {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let code = match (error.code(), status, &error) {
-            (Some(code), _, _) => code.to_owned(),
-            (None, Some(status), _) => format!("Http{status}"),
-            (None, None, SdkError::TimeoutError(_)) => "Timeout".to_owned(),
-            (None, None, SdkError::ConstructionFailure(_)) => "NotSent".to_owned(),
-            (None, None, SdkError::DispatchFailure(failure)) if failure.is_timeout() => "Timeout".to_owned(),
-            (None, None, _) => "ConnectionLost".to_owned(),
-        };
-        let is_throttled = status == Some(429)
-            || matches!(code.as_str(), "Throttling" | "ThrottlingException" | "RequestLimitExceeded");
-        let is_transient = match status {
-            Some(status) => is_throttled || status >= 500 || status == 200,
-            None => !matches!(error, SdkError::ConstructionFailure(_)),
-        };
-        let message = error.message().map(str::to_owned);
-        // The source of a response would repeat its code and message.
-        let cause = if status.is_none() { error.into_source().ok() } else { None };
-        Self { code, message, is_transient, cause }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failed_call_has_a_code_and_is_transient_or_not() {
-        use aws_sdk_sts::error::ErrorMetadata;
-        use aws_sdk_sts::operation::get_web_identity_token::GetWebIdentityTokenError as E;
-        use aws_smithy_runtime_api::client::result::ConnectorError;
-        use aws_smithy_runtime_api::http::StatusCode;
-        use aws_smithy_types::body::SdkBody;
-
-        let response = |status: u16, code: Option<&str>| {
-            let mut meta = ErrorMetadata::builder().message("words");
-            if let Some(code) = code {
-                meta = meta.code(code);
-            }
-            let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
-            SdkError::service_error(E::generic(meta.build()), raw)
-        };
-        for (error, code, is_transient) in [
-            (response(403, Some("AccessDenied")), "AccessDenied", false),
-            (response(400, Some("Throttling")), "Throttling", true),
-            (response(400, Some("ThrottlingException")), "ThrottlingException", true),
-            (response(429, Some("Anything")), "Anything", true),
-            (response(500, Some("InternalFailure")), "InternalFailure", true),
-            (response(502, None), "Http502", true),
-            (response(403, None), "Http403", false),
-            (response(200, None), "Http200", true),
-            (SdkError::timeout_error("late"), "Timeout", true),
-            (SdkError::dispatch_failure(ConnectorError::timeout("late".into())), "Timeout", true),
-            (SdkError::dispatch_failure(ConnectorError::io("broken".into())), "ConnectionLost", true),
-            (SdkError::construction_failure("no region"), "NotSent", false),
-        ] {
-            let has_response = error.raw_response().is_some();
-            let error = AwsError::from(error);
-            assert_eq!((error.code.as_str(), error.is_transient), (code, is_transient), "{error:?}");
-            assert_eq!(error.cause.is_none(), has_response, "{error:?}");
-        }
-        assert_eq!(AwsError::from(response(403, Some("X"))).message.as_deref(), Some("words"));
-    }
 
     #[test]
     fn variables_of_lambda_are_applied() {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
+use super::access_key;
 use super::codes::ErrorKind;
 use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
 use super::error::CallError;
@@ -87,6 +88,7 @@ impl<T: Transport> Client<T> {
         };
         let now = clock.wall();
         let request = self.signed_request(target, call, &credentials, now);
+        let signature = signature(&request).to_owned();
         let response = match self.transport.send(request, clock.left(until)).await {
             Ok(response) => response,
             Err(SendError { why, cause }) => {
@@ -94,7 +96,7 @@ impl<T: Transport> Client<T> {
             }
         };
         let status = response.status().as_u16();
-        let redact = |message: &str| credentials.redact(message);
+        let redact = |message: &str| access_key::redact(&credentials.redact(message), &signature);
         let result = CallResult::read(call, status, response.headers(), response.body(), redact);
         match &result.result {
             Ok(_) if status == 200 => self.credentials.mark_accepted(&credentials),
@@ -154,6 +156,12 @@ impl<T: Transport> Client<T> {
             None => self.credentials.cached(clock.wall()),
         }
     }
+}
+
+/// The signature of a request, the last part of its `authorization`.
+fn signature(request: &http::Request<Bytes>) -> &str {
+    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    authorization.and_then(|parts| parts.rsplit_once("Signature=")).map_or("", |(_, signature)| signature)
 }
 
 #[cfg(test)]
@@ -235,6 +243,18 @@ mod tests {
             list_endpoints(&canned, ServiceUrl::Regional, 2).await;
             assert_eq!(canned.sent.borrow()[1].headers()["x-acs-date"], "1970-01-01T00:00:00Z", "{date}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signature_is_redacted_from_messages() {
+        // Signed with the same nonce and time, so that the message can quote the signature of the call.
+        let first = canned(200, &[], r#"{"RequestId":"R","Endpoints":[]}"#);
+        list_endpoints(&first, ServiceUrl::Regional, 1).await;
+        let quoted = signature(&first.sent.borrow()[0]).to_owned();
+        assert_eq!(quoted.len(), 64);
+        let body = format!(r#"{{"Code":"SignatureDoesNotMatch","Message":"not {quoted}"}}"#);
+        let seen = list_endpoints(&canned(400, &[], &body), ServiceUrl::Regional, 1).await;
+        assert_eq!(seen[0].result.as_ref().unwrap_err().message.as_deref(), Some("not [redacted]"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -230,9 +230,9 @@ impl ErrorBody {
     }
 }
 
-/// A service's message for a log line or an event: shortened, without control characters.
-pub(super) fn shortened(message: &str) -> String {
-    cut(&visible(message))
+/// A text for a log line: shortened, without control characters.
+pub(super) fn shortened(text: &str) -> String {
+    cut(&visible(text))
 }
 
 fn visible(message: &str) -> String {

@@ -13,7 +13,7 @@ use super::access_key::Credentials;
 use crate::clock::calendar;
 
 /// All characters except the unreserved ones of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The signed parts of a request. Path `/` and an empty body are fixed: PrivateLink uses no others.
 #[derive(Debug, Clone, Copy)]

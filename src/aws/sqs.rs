@@ -1,6 +1,9 @@
 //! What the senders and the receivers of the request queue share: SQS's limits, its receipt for a message, and the error
 //! of an operation.
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use md5::{Digest, Md5};
 use thiserror::Error;
 
@@ -17,7 +20,7 @@ pub enum QueueError {
     Call {
         operation: &'static str,
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: AwsError,
     },
     /// SQS refused entries of a batch call.
     #[error("{operation} failed for {failed} of {of} entries, for the first with {code}")]
@@ -62,17 +65,17 @@ pub(crate) fn check_receipt(
 }
 
 impl QueueError {
-    /// A call that failed as a whole.
-    pub fn call(
-        operation: &'static str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Call { operation, source: source.into() }
+    /// A call that failed as a whole. Every request to a queue has a body or a receipt handle, so AWS's message is dropped.
+    pub(crate) fn call<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        Self::Call { operation, source: AwsError::without_message(error) }
     }
 
     /// A call for which the invocation had no time left.
     pub(crate) fn out_of_time(operation: &'static str) -> Self {
-        Self::call(operation, AwsError::out_of_time())
+        Self::Call { operation, source: AwsError::out_of_time() }
     }
 }
 

@@ -3,7 +3,6 @@
 //! To rotate a secret, change the list in Secrets Manager: the list is read again every few minutes, and at once when a
 //! signature matches no secret. No secret enters a log or an error message.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +11,7 @@ use tokio::sync::Mutex;
 use tracing::{debug, error};
 
 use super::signature::{SecretError, SigningKey};
+use crate::aws::AwsError;
 use crate::clock::{Clock, is_past};
 use crate::json::without_byte_order_mark;
 use crate::telemetry;
@@ -45,7 +45,7 @@ pub struct SecretsUnavailable;
 #[derive(Debug, Error)]
 enum ReadError {
     #[error("GetSecretValue failed")]
-    Aws(#[source] Box<dyn Error + Send + Sync>),
+    Aws(#[source] AwsError),
     #[error("the secret has no text: it must be a JSON list of strings")]
     NoText,
     #[error("the secret is not a JSON list of strings")]
@@ -320,7 +320,9 @@ mod tests {
 
     #[test]
     fn logged_chain_of_a_failed_read_names_its_cause() {
-        let error = ReadError::Aws("connection refused".into());
-        assert_eq!(telemetry::cause(&error), "GetSecretValue failed: connection refused");
+        let cause = Some("connection refused".into());
+        let error = AwsError { code: "ConnectionLost".to_owned(), message: None, is_transient: true, cause };
+        let shown = telemetry::cause(&ReadError::Aws(error));
+        assert_eq!(shown, "GetSecretValue failed: ConnectionLost: connection refused");
     }
 }

@@ -11,6 +11,7 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use thiserror::Error;
 use tracing::warn;
 
+use crate::aws::shown_code;
 use crate::aws::sqs::{BATCH_ENTRIES_MAX, NoReceipt, QueueError, check_receipt};
 use crate::clock::Clock;
 use crate::request::Trigger;
@@ -188,7 +189,7 @@ impl Batch {
             self.set(successful.id(), state);
         }
         for failed in response.failed() {
-            let (code, is_senders_fault) = (failed.code(), failed.sender_fault());
+            let (code, is_senders_fault) = (shown_code(failed.code()), failed.sender_fault());
             warn!(code, is_senders_fault, "SQS did not accept a message");
             let code = code.to_owned();
             // SQS reports throttling as the sender's fault, too, but it is transient.
@@ -315,8 +316,8 @@ mod tests {
     fn failed_call_keeps_the_accepted_entries() {
         let mut batch = Batch::new(2);
         batch.record_response(&response(&["0"], &[]), &messages::<2>());
-        batch.record_failed_call(QueueError::call(OPERATION, "timeout"));
-        let failed = "the message was in a call that failed: SendMessageBatch failed: timeout".to_owned();
+        batch.record_failed_call(QueueError::out_of_time(OPERATION));
+        let failed = "the message was in a call that failed: SendMessageBatch failed: Timeout: no time is left in this invocation".to_owned();
         assert_eq!(results(batch), [Ok(()), Err(failed)]);
     }
 }

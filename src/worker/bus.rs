@@ -7,7 +7,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::aws::AwsError;
+use crate::aws::{AwsError, shown_code};
 use crate::completion::{Completion, SOURCE};
 use crate::telemetry;
 
@@ -20,7 +20,7 @@ pub enum PublishError {
     Unwritable(#[source] serde_json::Error),
     /// The call failed as a whole.
     #[error("PutEvents failed")]
-    Call(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Call(#[source] AwsError),
     /// EventBridge refused the entry.
     #[error("EventBridge refused the entry with {0}")]
     Entry(String),
@@ -32,7 +32,7 @@ pub enum PublishError {
 impl PublishError {
     /// A call for which the invocation had no time left.
     pub(super) fn out_of_time() -> Self {
-        Self::Call(AwsError::out_of_time().into())
+        Self::Call(AwsError::out_of_time())
     }
 }
 
@@ -87,7 +87,7 @@ impl EventBridge {
             Err(error) => {
                 warn!(
                     "it is unknown whether the event bus exists; publishing nevertheless: {}",
-                    telemetry::cause(&error)
+                    telemetry::cause(&AwsError::from(error))
                 );
             }
         }
@@ -116,7 +116,7 @@ impl Bus for EventBridge {
             .detail(detail)
             .build();
         let response = self.client.put_events().entries(entry).send().await;
-        let response = response.map_err(|error| PublishError::Call(error.into()))?;
+        let response = response.map_err(|error| PublishError::Call(AwsError::without_message(error)))?;
         match response.entries() {
             [entry]
                 if entry.event_id().is_some_and(|id| !id.is_empty())
@@ -125,7 +125,9 @@ impl Bus for EventBridge {
             {
                 Ok(())
             }
-            [entry] => Err(PublishError::Entry(entry.error_code().unwrap_or("no code").to_owned())),
+            [entry] => {
+                Err(PublishError::Entry(shown_code(entry.error_code().unwrap_or_default()).to_owned()))
+            }
             entries => Err(PublishError::EntryCount(entries.len())),
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 
+use crate::aws::shown_code;
 use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, check_receipt};
 use crate::request::{RequestId, Trigger};
 
@@ -135,6 +136,7 @@ impl Queue for Sqs {
         Ok(())
     }
 
+    #[expect(clippy::expect_used, reason = "every required field is set")]
     async fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> Result<(), QueueError> {
         const OPERATION: &str = "SendMessage";
         let mut request = self
@@ -144,8 +146,7 @@ impl Queue for Sqs {
             .message_body(dead_letter.body());
         for (name, value) in dead_letter.attributes() {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-            request =
-                request.message_attributes(name, value.map_err(|error| QueueError::call(OPERATION, error))?);
+            request = request.message_attributes(name, value.expect("an attribute with a data type"));
         }
         if self.dead_letter_queue_url.strip_suffix(".fifo").is_some() {
             // A message of a standard queue may have no group; then its own id is the group.
@@ -161,6 +162,7 @@ impl Queue for Sqs {
 }
 
 impl Sqs {
+    #[expect(clippy::expect_used, reason = "every required field is set")]
     async fn change_visibility(
         &self,
         deliveries: &[Delivery],
@@ -177,7 +179,7 @@ impl Sqs {
                 .receipt_handle(&delivery.receipt_handle)
                 .visibility_timeout(seconds)
                 .build()
-                .map_err(|error| QueueError::call(OPERATION, error))?;
+                .expect("an entry with an id and a receipt handle");
             request = request.entries(entry);
         }
         let response = request.send().await.map_err(|error| QueueError::call(OPERATION, error))?;
@@ -191,7 +193,7 @@ impl Sqs {
         if failed == 0 {
             return Ok(());
         }
-        let code = response.failed().first().map_or("no result", |first| first.code()).to_owned();
+        let code = response.failed().first().map_or("no result", |first| shown_code(first.code())).to_owned();
         Err(QueueError::Entries { operation: OPERATION, failed, of, code })
     }
 }

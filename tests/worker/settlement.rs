@@ -171,6 +171,41 @@ async fn copy_without_a_receipt_is_not_believed() {
 }
 
 #[tokio::test]
+async fn error_that_quotes_the_request_is_logged_without_it() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    let token = "t0ken-of-the-sender";
+    let mut invalid = request("ep-b", "sg-a");
+    invalid["client_token"] = json!(token);
+    invalid["metadata"] = json!({ "ticket": 7, "note": token });
+    let mut valid = request("ep-a", "sg-a");
+    valid["client_token"] = json!(token);
+    valid["metadata"] = json!({ "note": token });
+    for action in [Aws::SendMessage, Aws::DeleteMessage, Aws::ChangeMessageVisibilityBatch] {
+        env.aws.queues().faults().plan(action, ALL_ATTEMPTS, AwsFault::QuotesRequest);
+    }
+    env.send(&invalid);
+    env.deliver().await;
+    env.send(&valid);
+    env.deliver().await;
+    env.aws.bus().faults().plan(Aws::PutEvents, ALL_ATTEMPTS, AwsFault::QuotesRequest);
+    env.send(&valid);
+    env.deliver().await;
+    let lines = log::lines();
+    for expected in [
+        "the dead-letter copy was not written: SendMessage failed: ValidationException",
+        "the completion event was not published: PutEvents failed: ValidationException",
+        "the message was not deleted; the event source mapping deletes it: DeleteMessage failed: ValidationException",
+        "this lane comes back after the queue's own visibility timeout: ChangeMessageVisibilityBatch failed: ValidationException",
+    ] {
+        assert!(lines.iter().any(|line| line["message"] == expected), "{expected}: {lines:#?}");
+    }
+    for line in &lines {
+        let line = line.to_string();
+        assert!(!line.contains(token) && !line.contains("requests.fifo/"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn event_without_an_event_id_is_not_published() {
     let env = TestEnvironment::with_groups(&["sg-b"]).await;
     env.send(&request("ep-a", "sg-a"));

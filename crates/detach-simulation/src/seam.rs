@@ -9,8 +9,8 @@ use bytes::Bytes;
 use local_aws::NewMessage;
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::transport::{SendError, Transport};
-use privatelink_detach::aws::OPERATION_TIMEOUT;
 use privatelink_detach::aws::sqs::QueueError;
+use privatelink_detach::aws::{AwsError, OPERATION_TIMEOUT};
 use privatelink_detach::completion::Completion;
 use privatelink_detach::worker::bus::{Bus, PublishError};
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
@@ -19,6 +19,9 @@ use privatelink_simulator::Transmission;
 use crate::faults::AwsEffect;
 use crate::record::{CallNumber, Change, EntryKind, InvocationNumber, Operation, RequestedCall};
 use crate::world::{QueueKind, ScheduledAction, World};
+
+/// The code of a call to AWS that got no response in time.
+const TIMEOUT: &str = "Timeout";
 
 /// The maximum length of a response that production's transport reads, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -127,7 +130,7 @@ impl Seam {
     }
 
     /// Requests a change in AWS, with the effect that the fault injector draws.
-    async fn change(&self, change: Change) -> Result<(), String> {
+    async fn change(&self, change: Change) -> Result<(), AwsError> {
         let world = &self.world;
         let by = Some(self.invocation.get());
         let (operation, requested_at) = (change.operation(), world.now());
@@ -142,7 +145,7 @@ impl Seam {
             AwsEffect::ResponseLost => {
                 let _ = world.call_aws(|world| world.change(by, requested_at, &change)).await;
                 world.time.sleep(OPERATION_TIMEOUT).await;
-                Err("the response was lost".to_owned())
+                Err(TIMEOUT.to_owned())
             }
             AwsEffect::AppliedLate(delay) => {
                 world.schedule_at(
@@ -150,14 +153,24 @@ impl Seam {
                     ScheduledAction::Change { by, requested_at, change },
                 );
                 world.time.sleep(OPERATION_TIMEOUT).await;
-                Err("no response before the timeout".to_owned())
+                Err(TIMEOUT.to_owned())
             }
         };
         if changed.is_err() {
             world.note(EntryKind::Failed { by, operation });
         }
-        changed
+        changed.map_err(aws_error)
     }
+}
+
+/// The error of a call to AWS with this code.
+fn aws_error(code: String) -> AwsError {
+    AwsError { is_transient: code == TIMEOUT, code, message: None, cause: None }
+}
+
+/// The error of a call on the queue.
+fn queue_error(operation: &'static str, source: AwsError) -> QueueError {
+    QueueError::Call { operation, source }
 }
 
 impl Queue for Seam {
@@ -166,7 +179,7 @@ impl Queue for Seam {
             message: delivery.message_id.clone(),
             handle: delivery.receipt_handle.as_str().into(),
         };
-        self.change(change).await.map_err(|cause| QueueError::call("delete", cause))
+        self.change(change).await.map_err(|error| queue_error("delete", error))
     }
 
     async fn defer(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueError> {
@@ -182,11 +195,11 @@ impl Queue for Seam {
             (Ok(()), Some(failed)) => {
                 let by = Some(self.invocation.get());
                 self.world.note(EntryKind::Failed { by, operation: Operation::Defer });
-                Err(format!("entry {failed} was rejected"))
+                Err(aws_error(format!("entry {failed} was rejected")))
             }
             (deferred, _) => deferred,
         };
-        deferred.map_err(|cause| QueueError::call("defer", cause))
+        deferred.map_err(|error| queue_error("defer", error))
     }
 
     async fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> Result<(), QueueError> {
@@ -201,13 +214,13 @@ impl Queue for Seam {
             .into_iter()
             .fold(copy, |copy, (name, value)| copy.attribute(name, &value));
         let change = Change::SendDeadLetter { message: delivery.message_id.clone(), copy: Box::new(copy) };
-        self.change(change).await.map_err(|cause| QueueError::call("send dead letter", cause))
+        self.change(change).await.map_err(|error| queue_error("send dead letter", error))
     }
 }
 
 impl Bus for Seam {
     async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
         let detail = serde_json::to_value(&completion.detail).map_err(PublishError::Unwritable)?;
-        self.change(Change::Publish { detail }).await.map_err(|cause| PublishError::Call(cause.into()))
+        self.change(Change::Publish { detail }).await.map_err(PublishError::Call)
     }
 }
