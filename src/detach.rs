@@ -98,17 +98,17 @@ struct AcceptedDetach {
 impl Detach {
     /// A detach of `request` that must end by `deadline`.
     ///
-    /// `is_first_delivery` decides whether the sender's own client token is used; `seed` determines our own tokens and the
-    /// jitter, and must differ from delivery to delivery.
+    /// `is_first_delivery` decides whether the sender's own client token is used. Our own tokens begin with `token_prefix`,
+    /// which must differ from delivery to delivery and must not reveal the state of `jitter`.
     #[must_use]
     pub fn new(
         request: &DetachRequest,
         is_first_delivery: bool,
         deadline: Instant,
         limits: Limits,
-        seed: u64,
+        token_prefix: u128,
+        jitter: fastrand::Rng,
     ) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
         let senders = request.client_token.clone().filter(|_| is_first_delivery);
         Self {
             region_id: request.region_id.clone(),
@@ -117,8 +117,8 @@ impl Detach {
             dry_run: request.dry_run,
             deadline,
             limits,
-            tokens: Tokens::new(rng.u128(..), senders),
-            rng,
+            tokens: Tokens::new(token_prefix, senders),
+            rng: jitter,
             reading: Reading::new(true),
             settling: Settling::default(),
             is_last_read: false,

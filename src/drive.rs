@@ -50,7 +50,8 @@ pub async fn drive<T: Transport>(
         endpoint_id: request.endpoint_id.clone(),
         security_group_id: request.security_group_id.clone(),
     };
-    let mut detach = Detach::new(request, is_first_delivery, deadline, limits, cloud.random_seed());
+    let (token_prefix, jitter) = (cloud.token_prefix(), cloud.delivery_jitter());
+    let mut detach = Detach::new(request, is_first_delivery, deadline, limits, token_prefix, jitter);
     let mut step = detach.start(run.clock.now());
     let mut not_before = None;
     loop {

@@ -30,6 +30,7 @@ use crate::drive::cloud::Cloud;
 use crate::drive::observer::{Log, Observer};
 use crate::drive::time_budget::Run;
 use crate::lambda::Invocation;
+use crate::random::Random;
 use bus::Bus;
 use context::Context;
 use quota_share::QuotaShare;
@@ -51,10 +52,10 @@ pub struct Worker<T, Q, B> {
 }
 
 impl<T: Transport, Q, B> Worker<T, Q, B> {
-    /// `seed` determines jitter and client tokens, and must differ from process to process.
-    pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, seed: u64) -> Self {
+    /// `random` determines jitter and client tokens, and must be a different source in every process.
+    pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, random: impl Into<Random>) -> Self {
         let share = QuotaShare::of(settings.concurrency);
-        Self { cloud: Cloud::new(client, seed), queue, bus, settings, share, observer: Box::new(Log) }
+        Self { cloud: Cloud::new(client, random), queue, bus, settings, share, observer: Box::new(Log) }
     }
 
     /// The same worker with another observer than the log.

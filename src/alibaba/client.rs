@@ -1,6 +1,5 @@
 //! One call to PrivateLink: signed, sent once, and its response or error read.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +16,7 @@ use super::service_url::ServiceUrl;
 use super::signing::{self, Unsigned};
 use super::transport::{SendError, Transport};
 use crate::clock::Clock;
+use crate::random::Random;
 use crate::request::RegionId;
 
 /// Time for the first read of the credentials, at start: Lambda allows ten seconds for the whole initialization.
@@ -36,15 +36,19 @@ pub struct Client<T> {
     credentials: CredentialsSource<T>,
     service_url: ServiceUrl,
     service_clock: Rc<ServiceClock>,
-    nonces: RefCell<fastrand::Rng>,
+    nonces: Random,
 }
 
 impl<T: Transport> Client<T> {
-    /// A client that shares the service clock of its credentials. `seed` determines its nonces and must be different in
-    /// every process.
+    /// A client that shares the service clock of its credentials. `nonces` must be a different source in every process.
     #[must_use]
-    pub fn new(transport: T, credentials: CredentialsSource<T>, service_url: ServiceUrl, seed: u64) -> Self {
-        let nonces = RefCell::new(fastrand::Rng::with_seed(seed));
+    pub fn new(
+        transport: T,
+        credentials: CredentialsSource<T>,
+        service_url: ServiceUrl,
+        nonces: impl Into<Random>,
+    ) -> Self {
+        let nonces = nonces.into();
         let service_clock = credentials.service_clock();
         Self { transport, credentials, service_url, service_clock, nonces }
     }
@@ -120,10 +124,7 @@ impl<T: Transport> Client<T> {
         now: SystemTime,
     ) -> http::Request<Bytes> {
         let (scheme, host) = self.service_url.parts(&target.region_id);
-        let nonce = {
-            let mut nonces = self.nonces.borrow_mut();
-            format!("{:032x}", nonces.u128(..))
-        };
+        let nonce = format!("{:032x}", self.nonces.u128());
         let unsigned = Unsigned {
             host: &host,
             action: call.action().name(),
@@ -166,6 +167,7 @@ fn signature(request: &http::Request<Bytes>) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::time::SystemTime;
 
     use super::*;

@@ -167,7 +167,8 @@ fn start(
 ) -> (Checker, Step) {
     let now = Instant::now();
     let request = request(dry_run, client_token);
-    let mut detach = Detach::new(&request, true, now + deadline, limits, seed);
+    let (token_prefix, jitter) = (u128::from(seed), fastrand::Rng::with_seed(seed));
+    let mut detach = Detach::new(&request, true, now + deadline, limits, token_prefix, jitter);
     let step = detach.start(now);
     let checker = Checker {
         detach,

@@ -19,6 +19,7 @@ use crate::alibaba::response::CallResult;
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::detach::Step;
+use crate::random::Random;
 use crate::request::RegionId;
 
 /// How long a region counts as throttled if the response has no hint and the request makes no other call; also the
@@ -30,7 +31,8 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 pub struct Cloud<T> {
     client: Client<T>,
     throttled: ThrottledRegions,
-    rng: RefCell<fastrand::Rng>,
+    random: Random,
+    jitter: RefCell<fastrand::Rng>,
 }
 
 /// How a wait for a call ended.
@@ -44,10 +46,11 @@ pub(super) enum Wait {
 }
 
 impl<T: Transport> Cloud<T> {
-    /// `seed` determines jitter and client tokens, and must differ from process to process.
-    pub fn new(client: Client<T>, seed: u64) -> Self {
-        let rng = RefCell::new(fastrand::Rng::with_seed(seed));
-        Self { client, throttled: ThrottledRegions::default(), rng }
+    /// `random` determines jitter and client tokens, and must be a different source in every process.
+    pub fn new(client: Client<T>, random: impl Into<Random>) -> Self {
+        let random = random.into();
+        let jitter = RefCell::new(random.generator());
+        Self { client, throttled: ThrottledRegions::default(), random, jitter }
     }
 
     /// Gets the credentials, and opens a connection to this region, before a request needs them. A failure is an alert and
@@ -74,12 +77,17 @@ impl<T: Transport> Cloud<T> {
 
     /// A random number between 0 and 1.
     pub(crate) fn random_share(&self) -> f64 {
-        self.rng.borrow_mut().f64()
+        self.jitter.borrow_mut().f64()
     }
 
-    /// A seed for one delivery.
-    pub(super) fn random_seed(&self) -> u64 {
-        self.rng.borrow_mut().u64(..)
+    /// The prefix of one delivery's client tokens. It leaves the process, so it does not come from the generator of jitter.
+    pub(super) fn token_prefix(&self) -> u128 {
+        self.random.u128()
+    }
+
+    /// The generator of one delivery's jitter.
+    pub(super) fn delivery_jitter(&self) -> fastrand::Rng {
+        self.jitter.borrow_mut().fork()
     }
 
     /// The end of the region's throttling, if it is throttled at that moment.

@@ -8,6 +8,7 @@ use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
 use crate::drive::time_budget::TimeLimits;
+use crate::random::Random;
 
 use super::Worker;
 use super::bus::EventBridge;
@@ -28,11 +29,9 @@ pub fn worker(
     let queue =
         Sqs::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url, config.dead_letter_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
-    // The generator seeds itself from the operating system's randomness.
-    let mut seeds = fastrand::Rng::new();
     let credentials =
         CredentialsSource::new(config.credentials, &config.rules.allowed_regions, aws, transport.clone());
-    let client = Client::new(transport, credentials, config.service_url, seeds.u64(..));
+    let client = Client::new(transport, credentials, config.service_url, Random::System);
     let settings = Settings {
         rules: config.rules,
         deadline: config.deadline,
@@ -42,5 +41,5 @@ pub fn worker(
         time,
         deferral: DeferralLimits::default(),
     };
-    Ok(Worker::new(client, queue, bus, settings, seeds.u64(..)))
+    Ok(Worker::new(client, queue, bus, settings, Random::System))
 }

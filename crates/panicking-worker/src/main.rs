@@ -20,6 +20,7 @@ use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::lambda;
+use privatelink_detach::random::Random;
 use privatelink_detach::request::Rules;
 use privatelink_detach::telemetry::{self, Level};
 use privatelink_detach::worker::DeferralLimits;
@@ -77,8 +78,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let key = AccessKey::default();
     let credentials = Credentials::new(key.access_key_id.to_string(), key.access_key_secret, None);
     let source = CredentialsSource::Fixed(Rc::new(credentials));
-    let mut seeds = fastrand::Rng::new();
-    let client = Client::new(&outside, source, ServiceUrl::Regional, seeds.u64(..));
+    let client = Client::new(&outside, source, ServiceUrl::Regional, Random::System);
     let settings = Settings {
         runbook_url: RunbookUrl::default(),
         rules: Rules::default(),
@@ -88,7 +88,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         time: TimeLimits::default(),
         deferral: DeferralLimits::default(),
     };
-    let worker = &Worker::new(client, &outside, &outside, settings, seeds.u64(..));
+    let worker = &Worker::new(client, &outside, &outside, settings, Random::System);
     lambda::serve(|payload, invocation| async move { handler::handle(worker, &payload, &invocation).await })
         .await
 }
