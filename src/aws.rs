@@ -12,6 +12,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
@@ -21,6 +22,8 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use thiserror::Error;
+
+use crate::loopback;
 
 pub use error::AwsError;
 pub(crate) use error::shown_code;
@@ -40,11 +43,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ROOTS: &[u8] = include_bytes!("aws/roots.pem");
 
 #[derive(Debug, Error)]
-#[error("the TLS context of the AWS clients could not be built")]
+#[error("the AWS clients could not be built")]
 pub struct AwsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 /// The configuration from AWS's variables: `AWS_REGION`, the credentials, `AWS_ENDPOINT_URL` and
-/// `AWS_ENDPOINT_URL_{SERVICE}`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`.
+/// `AWS_ENDPOINT_URL_{SERVICE}`, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`; and from the variables of the proxy,
+/// which are the same for the calls to Alibaba Cloud.
 pub fn config(
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> Result<SdkConfig, AwsUnavailable> {
@@ -54,6 +58,7 @@ pub fn config(
         .map_err(|error| AwsUnavailable(error.into()))?;
     let connector = Connector::builder()
         .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .proxy_config(proxy(&environment)?)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .build();
@@ -79,6 +84,23 @@ pub fn config(
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
     }
     Ok(config.service_config(ServiceVariables(environment)).build())
+}
+
+/// The proxy of the environment. The first of two spellings applies even if it is empty, as in the client for Alibaba Cloud.
+///
+/// `HTTP_PROXY` does not matter: only a loopback address may be called without TLS, and no proxy can reach one.
+fn proxy(environment: impl Fn(&str) -> Option<String>) -> Result<ProxyConfig, AwsUnavailable> {
+    let first = |names: [&str; 2]| names.into_iter().find_map(&environment).filter(|value| !value.is_empty());
+    let Some(address) = first(["HTTPS_PROXY", "https_proxy"]).or_else(|| first(["ALL_PROXY", "all_proxy"]))
+    else {
+        return Ok(ProxyConfig::disabled());
+    };
+    let address = if address.contains("://") { address } else { format!("http://{address}") };
+    // Its own error could quote the address, and with it a password.
+    let proxy = ProxyConfig::https(address)
+        .map_err(|_| AwsUnavailable("the address of the proxy is not valid".into()))?;
+    let hosts = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    Ok(proxy.no_proxy(format!("{hosts},{}", loopback::NO_PROXY)))
 }
 
 /// The variables of one service: the common name, `_`, and the service in uppercase.
@@ -131,5 +153,75 @@ mod tests {
         assert_eq!(endpoint("SQS").as_deref(), Some("http://127.0.0.1:2"));
         assert_eq!(endpoint("Secrets Manager").as_deref(), Some("http://127.0.0.1:3"));
         assert_eq!(endpoint("EventBridge"), None);
+    }
+
+    /// Calls SQS with these variables. Returns what a proxy on loopback receives, up to the end of the headers; `None` if the
+    /// call failed without it.
+    async fn received_by_a_proxy(variables: &[(&'static str, &str)]) -> Option<String> {
+        use tokio::io::AsyncReadExt;
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (*name, value.replace("PROXY", &address))).collect();
+        let sdk = config(move |name| {
+            let value = variables.iter().find(|(variable, _)| *variable == name);
+            value.map(|(_, value)| value.clone()).or_else(|| match name {
+                "AWS_REGION" => Some("eu-west-1".to_owned()),
+                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("key".to_owned()),
+                _ => None,
+            })
+        });
+        let client = aws_sdk_sqs::Client::new(&sdk.unwrap());
+        let call = client.delete_message().queue_url("https://queue").receipt_handle("handle").send();
+        let received = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut text = String::new();
+            while !text.ends_with("\r\n\r\n") {
+                text.push(stream.read_u8().await.unwrap().into());
+            }
+            text
+        };
+        tokio::select! {
+            biased;
+            text = received => Some(text),
+            result = call => {
+                assert!(result.is_err());
+                None
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_go_through_the_proxy_of_the_environment() {
+        let connect = "CONNECT sqs.eu-west-1.amazonaws.com:443 HTTP/1.1\r\n";
+        for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            for address in ["http://PROXY", "PROXY", "http://PROXY/"] {
+                let received = received_by_a_proxy(&[(variable, address)]).await.unwrap();
+                assert!(received.starts_with(connect), "{variable}={address}: {received}");
+                assert!(!received.to_ascii_lowercase().contains("authorization"), "{received}");
+            }
+        }
+        let received = received_by_a_proxy(&[("HTTPS_PROXY", "http://user:word@PROXY")]).await.unwrap();
+        assert!(received.to_ascii_lowercase().contains("proxy-authorization: basic "), "{received}");
+    }
+
+    #[tokio::test]
+    async fn listed_hosts_and_loopback_are_called_without_the_proxy() {
+        let proxy = ("HTTPS_PROXY", "http://PROXY");
+        for variables in [
+            vec![proxy, ("NO_PROXY", "other,.test"), ("AWS_ENDPOINT_URL", "https://sqs.test")],
+            vec![proxy, ("no_proxy", "sqs.test"), ("AWS_ENDPOINT_URL_SQS", "https://sqs.test")],
+            vec![proxy, ("AWS_ENDPOINT_URL", "https://127.0.0.1:1")],
+            vec![proxy, ("AWS_ENDPOINT_URL", "https://localhost:1")],
+            vec![("HTTP_PROXY", "http://PROXY"), ("AWS_ENDPOINT_URL", "https://127.0.0.1:1")],
+            vec![
+                ("HTTPS_PROXY", ""),
+                ("https_proxy", "http://PROXY"),
+                ("AWS_ENDPOINT_URL", "https://sqs.test"),
+            ],
+        ] {
+            assert_eq!(received_by_a_proxy(&variables).await, None, "{variables:?}");
+        }
     }
 }

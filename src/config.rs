@@ -6,6 +6,7 @@
 mod credentials;
 mod error;
 mod intake;
+mod network;
 mod reader;
 mod worker;
 

@@ -9,8 +9,8 @@
 //! * [`drive`]: carries out the steps of one detach, within quotas and a time budget.
 //! * [`worker`]: the function that takes requests from the queue.
 //! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
-//! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`: the environment, a function's process, AWS
-//!   clients, time, random numbers, logs and untrusted JSON, each with one owner.
+//! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`, `loopback`: the environment, a function's
+//!   process, AWS clients, time, random numbers, logs, untrusted JSON and loopback addresses, each with one owner.
 //!
 //! Imports point down this list's layers and never up: the pure core (`request`, `detach`, `completion`) performs no I/O, and
 //! no shared code imports a program.
@@ -25,6 +25,7 @@ pub mod drive;
 pub mod intake;
 mod json;
 pub mod lambda;
+mod loopback;
 pub mod random;
 pub mod request;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 use http::uri::{Authority, Scheme};
 
+use crate::loopback::is_loopback;
 use crate::request::RegionId;
 
 /// The address of a service: scheme and host. No call has a path.
@@ -25,11 +26,6 @@ impl BaseUrl {
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.authority.host())
     }
-}
-
-/// Whether a URL's host is a loopback address.
-pub(super) fn is_loopback(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
 /// The address of PrivateLink.

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::cause::Cause;
 use super::error::NoResponse;
-use super::service_url::is_loopback;
+use crate::loopback::is_loopback;
 
 /// Maximum size of a response body in bytes. The largest valid one, a page of 50 groups, has about 5 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;

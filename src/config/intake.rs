@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::ConfigError;
+use super::network::INTAKE_ENDPOINTS;
 use super::reader::Reader;
 use crate::request::Rules;
 
@@ -55,6 +56,7 @@ impl IntakeConfig {
                 EventSource::RULE,
             ),
         };
+        reader.check_network(&INTAKE_ENDPOINTS);
         reader.finish(config)
     }
 }

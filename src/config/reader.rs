@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use http::uri::{Authority, Scheme};
+
 use super::error::ConfigError;
 use crate::alibaba::service_url::BaseUrl;
+use crate::loopback::is_loopback;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
 
 pub(super) struct Reader<'a> {
@@ -51,8 +54,13 @@ impl<'a> Reader<'a> {
         url
     }
 
-    /// The address of a service, if the variable is set.
+    /// The address of a service of Alibaba Cloud, if the variable is set.
     pub(super) fn base_url(&mut self, variable: &'static str) -> Option<BaseUrl> {
+        self.address(variable).map(|(scheme, authority)| BaseUrl { scheme, authority })
+    }
+
+    /// The address of a service, if the variable is set: https, or http on loopback, and no path.
+    pub(super) fn address(&mut self, variable: &'static str) -> Option<(Scheme, Authority)> {
         let url = self.optional(variable)?;
         let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
         let parts = parts.and_then(|parts| Some((parts.scheme?, parts.authority?, parts.path_and_query)));
@@ -68,11 +76,10 @@ impl<'a> Reader<'a> {
             self.report(variable, "must have a port from 1 to 65535, or none");
         }
         let (is_https, is_http) = (scheme.as_str() == "https", scheme.as_str() == "http");
-        let url = BaseUrl { scheme, authority };
-        if !(is_https || is_http && url.is_loopback()) {
+        if !(is_https || is_http && is_loopback(authority.host())) {
             self.report(variable, "must start with https (http only for a loopback address)");
         }
-        Some(url)
+        Some((scheme, authority))
     }
 
     /// The ARN of a secret, if the variable is set.

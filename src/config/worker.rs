@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::network::WORKER_ENDPOINTS;
 use super::reader::Reader;
 use crate::alibaba::credentials::CredentialsConfig;
 use crate::alibaba::service_url::ServiceUrl;
@@ -60,6 +61,7 @@ impl WorkerConfig {
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
         };
+        reader.check_network(&WORKER_ENDPOINTS);
         reader.finish(config)
     }
 

@@ -18,6 +18,8 @@ async fn every_configuration_error_is_logged_in_one_line_before_the_first_invoca
         ("PROTECTED_ENDPOINTS", "sg-a".to_owned()),
         ("WEBHOOK_SECRETS_ARN", SECRET.to_owned()),
         ("RUST_LOG", "loud".to_owned()),
+        ("AWS_ENDPOINT_URL_SQS", "sqs.internal".to_owned()),
+        ("no_proxy", "http://sqs.internal".to_owned()),
     ]);
     let (status, output) = Process::start(&variables).wait();
     assert_eq!(status, Some(1));
@@ -25,7 +27,15 @@ async fn every_configuration_error_is_logged_in_one_line_before_the_first_invoca
     assert_eq!(line["level"], "ERROR");
     let faults: Vec<Value> = serde_json::from_str(line["faults"].as_str().unwrap()).unwrap();
     let variables: Vec<_> = faults.iter().map(|fault| fault["variable"].as_str().unwrap()).collect();
-    assert_eq!(variables, ["RUST_LOG", "DETACH_QUEUE_URL", "PROTECTED_ENDPOINTS", "WEBHOOK_SECRETS_ARN"]);
+    let expected = [
+        "RUST_LOG",
+        "DETACH_QUEUE_URL",
+        "PROTECTED_ENDPOINTS",
+        "WEBHOOK_SECRETS_ARN",
+        "AWS_ENDPOINT_URL_SQS",
+        "no_proxy",
+    ];
+    assert_eq!(variables, expected);
     assert!(!output.contains(SECRET));
     assert_eq!(runtime_api.request_count(), 0);
 }
