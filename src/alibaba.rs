@@ -13,6 +13,7 @@ pub mod codes;
 pub mod credentials;
 pub mod error;
 pub mod pages;
+mod percent_encoding;
 pub mod privatelink;
 pub mod records;
 pub mod response;

@@ -9,8 +9,9 @@
 //! * [`drive`]: carries out the steps of one detach, within quotas and a time budget.
 //! * [`worker`]: the function that takes requests from the queue.
 //! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
-//! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`, `loopback`: the environment, a function's
-//!   process, AWS clients, time, random numbers, logs, untrusted JSON and loopback addresses, each with one owner.
+//! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`, `text`, `loopback`: the environment, a
+//!   function's process, AWS clients, time, random numbers, logs, untrusted JSON and texts, and loopback addresses, each
+//!   with one owner.
 //!
 //! Imports point down this list's layers and never up: the pure core (`request`, `detach`, `completion`) performs no I/O, and
 //! no shared code imports a program.
@@ -29,4 +30,5 @@ mod loopback;
 pub mod random;
 pub mod request;
 pub mod telemetry;
+mod text;
 pub mod worker;

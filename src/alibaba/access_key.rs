@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::signing::ENCODED;
+use super::percent_encoding::ENCODED;
 
 /// An `AccessKey`, or the three parts of a session. `Debug` shows none of them.
 #[derive(Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::error::shortened;
 use crate::telemetry;
+use crate::text::shortened;
 
 /// Why a connection could not be opened, or did not deliver a complete response.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use super::cause::Cause;
 use super::codes::{self, CODE_LENGTH_MAX, Code, ErrorKind};
 use super::privatelink::Action;
 use crate::json::bytes_without_byte_order_mark;
+use crate::text::{cut, visible};
 
 /// Largest error body that is read for a code, in bytes. Alibaba's have less than 1 KiB; a larger one must not keep the
 /// processor busy.
@@ -16,9 +17,6 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Maximum number of elements of an XML error body; Alibaba's have about ten.
 const XML_NODES_MAX: u32 = 200;
-
-/// Maximum number of characters of Alibaba's own message that reach a log line or an event.
-const MESSAGE_LENGTH_MAX: usize = 200;
 
 /// One call that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,22 +228,10 @@ impl ErrorBody {
     }
 }
 
-/// A text for a log line: shortened, without control characters.
-pub(super) fn shortened(text: &str) -> String {
-    cut(&visible(text))
-}
-
-fn visible(message: &str) -> String {
-    message.chars().filter(|c| !c.is_control()).collect()
-}
-
-fn cut(message: &str) -> String {
-    message.chars().take(MESSAGE_LENGTH_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::MESSAGE_LENGTH_MAX;
 
     fn error(status: u16, body: &str) -> CallError {
         CallError::read(Action::Detach, status, body.as_bytes(), None, str::to_owned).0

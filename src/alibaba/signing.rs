@@ -6,14 +6,11 @@ use std::fmt::Write;
 use std::time::SystemTime;
 
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 
 use super::access_key::Credentials;
+use super::percent_encoding::encoded_pairs;
 use crate::clock::calendar;
-
-/// All characters except the unreserved ones of RFC 3986.
-pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The signed parts of a request. Path `/` and an empty body are fixed: PrivateLink uses no others.
 #[derive(Debug, Clone, Copy)]
@@ -80,15 +77,6 @@ pub fn sign(request: &Unsigned<'_>, credentials: &Credentials) -> Signed {
     );
     headers.push(("authorization", authorization));
     Signed { query, headers }
-}
-
-/// Parameters as a query or a form body: sorted, and percent-encoded as in RFC 3986.
-pub(super) fn encoded_pairs(parameters: &[(&str, &str)]) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
-    let mut pairs: Vec<_> = parameters.iter().map(|(key, value)| (encode(key), encode(value))).collect();
-    pairs.sort_unstable();
-    let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-    pairs.join("&")
 }
 
 #[expect(clippy::expect_used, reason = "the error exists for MACs with a fixed key length; HMAC has none")]

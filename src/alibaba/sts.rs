@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::access_key::Credentials;
+use super::percent_encoding::encoded_pairs;
 use super::service_url::BaseUrl;
-use super::signing;
 use crate::clock::calendar;
 use crate::json::{Object, bytes_without_byte_order_mark};
 
@@ -58,14 +58,14 @@ pub struct RoleSession {
 )]
 pub fn request(url: &BaseUrl, call: &AssumeRoleWithOidc<'_>, at: SystemTime) -> http::Request<Bytes> {
     let timestamp = calendar::text(at, calendar::SECONDS);
-    let query = signing::encoded_pairs(&[
+    let query = encoded_pairs(&[
         ("Action", ACTION),
         ("Format", "JSON"),
         ("Timestamp", &timestamp),
         ("Version", VERSION),
     ]);
     let duration = SESSION_LIFETIME.as_secs().to_string();
-    let form = signing::encoded_pairs(&[
+    let form = encoded_pairs(&[
         ("DurationSeconds", &duration),
         ("OIDCProviderArn", call.oidc_provider_arn),
         ("OIDCToken", call.oidc_token),

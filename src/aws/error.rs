@@ -8,8 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use thiserror::Error;
 
-/// Maximum number of characters of AWS's message.
-const MESSAGE_LENGTH_MAX: usize = 200;
+use crate::text::shortened;
 
 /// Maximum length of a code in bytes. The longest of the codes that this project knows has 46.
 const CODE_LENGTH_MAX: usize = 64;
@@ -71,7 +70,7 @@ where
             Some(status) => is_throttled || status >= 500 || status == 200,
             None => !matches!(error, SdkError::ConstructionFailure(_)),
         };
-        let message = error.message().map(shown_message);
+        let message = error.message().map(shortened);
         // The source of a response would repeat its code and message.
         let cause = if status.is_none() { error.into_source().ok() } else { None };
         Self { code, message, is_transient, cause }
@@ -89,13 +88,10 @@ fn is_code(text: &str) -> bool {
     (1..=CODE_LENGTH_MAX).contains(&text.len()) && text.bytes().all(is_of_code)
 }
 
-fn shown_message(message: &str) -> String {
-    message.chars().filter(|c| !c.is_control()).take(MESSAGE_LENGTH_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::MESSAGE_LENGTH_MAX;
 
     #[test]
     fn failed_call_has_a_code_and_is_transient_or_not() {
