@@ -88,6 +88,7 @@ pub struct ReasonDetail {
 struct EvidenceDetail {
     security_groups_before: Option<Vec<String>>,
     security_groups_after: Option<Vec<String>>,
+    security_group_seen: Option<bool>,
     endpoint_status: Option<String>,
     confirmed_at: Option<String>,
 }
@@ -147,6 +148,7 @@ impl Completion {
             evidence: EvidenceDetail {
                 security_groups_before: evidence.security_groups_before.clone(),
                 security_groups_after: evidence.security_groups_after.clone(),
+                security_group_seen: evidence.security_group_seen,
                 endpoint_status: evidence.endpoint_status.as_ref().map(|status| status.as_str().to_owned()),
                 confirmed_at: circumstances.confirmed_at.map(date),
             },

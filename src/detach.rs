@@ -63,6 +63,8 @@ pub struct Detach {
     endpoint_id: EndpointId,
     security_group_id: SecurityGroupId,
     dry_run: bool,
+    /// Whether an absent group refuses the request, if this delivery never read it on the endpoint.
+    expects_attached: bool,
     deadline: Instant,
     limits: Limits,
     tokens: Tokens,
@@ -83,7 +85,6 @@ pub struct Detach {
     read_errors: u32,
     polls: u32,
     has_seen_endpoint: bool,
-    has_seen_group: bool,
     evidence: Evidence,
 }
 
@@ -98,8 +99,9 @@ struct AcceptedDetach {
 impl Detach {
     /// A detach of `request` that must end by `deadline`.
     ///
-    /// `is_first_delivery` decides whether the sender's own client token is used. Our own tokens begin with `token_prefix`,
-    /// which must differ from delivery to delivery and must not reveal the state of `jitter`.
+    /// `is_first_delivery` decides whether the sender's own client token is used and whether its expectation counts. Our own
+    /// tokens begin with `token_prefix`, which must differ from delivery to delivery and must not reveal the state of
+    /// `jitter`.
     #[must_use]
     pub fn new(
         request: &DetachRequest,
@@ -115,6 +117,8 @@ impl Detach {
             endpoint_id: request.endpoint_id.clone(),
             security_group_id: request.security_group_id.clone(),
             dry_run: request.dry_run,
+            // Later deliveries do not know whether an earlier one detached the group.
+            expects_attached: request.expect_attached && is_first_delivery,
             deadline,
             limits,
             tokens: Tokens::new(token_prefix, senders),
@@ -131,7 +135,6 @@ impl Detach {
             read_errors: 0,
             polls: 0,
             has_seen_endpoint: false,
-            has_seen_group: false,
             evidence: Evidence::default(),
         }
     }
@@ -199,10 +202,16 @@ impl Detach {
         let ids: Vec<String> = list.items.iter().map(|group| group.id.clone()).collect();
         self.evidence.security_groups_before.get_or_insert_with(|| ids.clone());
         self.evidence.security_groups_after = Some(ids);
+        let lookalike = list.items.iter().map(|group| &group.id).find(|id| {
+            let ours = self.security_group_id.as_str();
+            id.as_str() != ours && id.eq_ignore_ascii_case(ours)
+        });
+        self.reading.lookalike = lookalike.cloned();
         self.reading.is_settled = self.settling.add(list, self.limits.empty_list_for, now);
         if let GroupList::Complete { ours, .. } = &groups {
             self.evidence.group = Some(*ours);
-            self.has_seen_group |= *ours != Presence::Absent;
+            let was_seen = self.evidence.security_group_seen.unwrap_or(false);
+            self.evidence.security_group_seen = Some(was_seen || *ours != Presence::Absent);
             // The record cannot change what this read means: wait.
             if !self.reading.is_full
                 && let Presence::Listed(status @ (GroupStatus::Attaching | GroupStatus::Detaching)) = ours

@@ -26,6 +26,8 @@ pub struct DetachRequest {
     pub security_group_id: SecurityGroupId,
     /// Whether Alibaba Cloud only checks the call: the request asks for it, or this deployment carries out nothing else.
     pub dry_run: bool,
+    /// Whether the first delivery must find the group on the endpoint; if it does not, the request is refused.
+    pub expect_attached: bool,
     /// The sender's own idempotency token, for the first call of the first delivery.
     pub client_token: Option<ClientToken>,
     /// The sender's own name of the request.
@@ -49,6 +51,18 @@ pub struct Rules {
     pub protected_endpoints: BTreeSet<EndpointId>,
     /// Whether every request is carried out as a dry run, also one that asks for a detach.
     pub dry_run_only: bool,
+}
+
+impl Rules {
+    /// Letter case does not matter: a protected id must not lose its protection by a typing error.
+    fn protects_security_group(&self, id: &SecurityGroupId) -> bool {
+        self.protected_security_groups.iter().any(|other| id.as_str().eq_ignore_ascii_case(other.as_str()))
+    }
+
+    /// See [`Self::protects_security_group`].
+    fn protects_endpoint(&self, id: &EndpointId) -> bool {
+        self.protected_endpoints.iter().any(|other| id.as_str().eq_ignore_ascii_case(other.as_str()))
+    }
 }
 
 /// A parsed body: the fields that it names, and the request or the rejection.
@@ -270,6 +284,7 @@ mod tests {
             ("dryRun", json!(true), "dryRun is not a field of a request"),
             ("dry_run", json!("true"), "dry_run must be true or false"),
             ("dry_run", json!(1), "dry_run must be true or false"),
+            ("expect_attached", json!("yes"), "expect_attached must be true or false"),
             ("deadline_seconds", json!(39_601), "deadline_seconds must be a whole number from 30 to 39600"),
             ("deadline_seconds", json!(60.5), "deadline_seconds must be a whole number from 30 to 39600"),
             ("deadline_seconds", json!("60"), "deadline_seconds must be a whole number from 30 to 39600"),
@@ -354,6 +369,20 @@ mod tests {
     }
 
     #[test]
+    fn expectation_is_read_in_one_spelling_and_kept_in_the_message() {
+        let expects = |body: &str| parse(body).unwrap().expect_attached;
+        assert!(!expects(&with("expect_attached", Value::Null)));
+        let body = with("expect_attached", json!(true));
+        assert!(expects(&body));
+        let id = RequestId::parse("r").unwrap();
+        assert!(expects(&parse(&body).unwrap().to_body(&id)));
+        assert_eq!(
+            errors(&with("ExpectAttached", json!(true))),
+            ["ExpectAttached is not a field of a request"]
+        );
+    }
+
+    #[test]
     fn errors_beyond_the_limit_are_counted() {
         let fields: Vec<_> = (0..1000).map(|n| format!(r#""{}{n}":1"#, "x".repeat(500))).collect();
         let rejection = parse(&format!("{{{}}}", fields.join(","))).unwrap_err();
@@ -376,6 +405,8 @@ mod tests {
             ("region_id", "eu-west-2", RejectionCode::RegionNotAllowed),
             ("endpoint_id", "ep-safe", RejectionCode::ProtectedEndpoint),
             ("security_group_id", "sg-safe", RejectionCode::ProtectedSecurityGroup),
+            ("endpoint_id", "ep-SAFE", RejectionCode::ProtectedEndpoint),
+            ("security_group_id", "sg-Safe", RejectionCode::ProtectedSecurityGroup),
         ] {
             assert_eq!(parse(&with(field, json!(value))).unwrap_err(), code);
         }

@@ -165,6 +165,18 @@ fn explain(refusal: &Refusal) -> (String, String, String) {
              or deduplication id."
                 .to_owned(),
         ),
+        ReasonCode::SecurityGroupNotAttached => (
+            section,
+            match &refusal.lookalike {
+                Some(listed) => format!(
+                    "The endpoint has no group of this id, but {listed}, which differs only in letter case"
+                ),
+                None => "The request expects the group on the endpoint, but the endpoint does not have it".to_owned(),
+            },
+            "Check security_group_id, endpoint_id and region_id at the sender. If the group was detached before, nothing is \
+             left to do; otherwise send the correct request."
+                .to_owned(),
+        ),
         ReasonCode::DryRunIgnored => (
             section,
             "Alibaba Cloud responded to a dry run as to a real detach, so the group may be detached now".to_owned(),

@@ -51,9 +51,12 @@ impl Detach {
                 return refuse(Refusal::by_check(code, Some(Action::ListEndpoints)));
             }
             Assessment::Detached => {
+                if let Some(refusal) = self.not_attached() {
+                    return refuse(refusal);
+                }
                 self.evidence.confirmed_at = Some(now);
                 // A dry run detaches nothing: another caller detached the group.
-                let is_ours = self.has_seen_group && !self.dry_run;
+                let is_ours = self.has_seen_group() && !self.dry_run;
                 return Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached });
             }
             Assessment::Changing(Change::AbsentWhilePending) if self.dry_run => {
@@ -76,6 +79,21 @@ impl Detach {
             Assessment::Changing(change) => self.wait_for_change(change.is_of_a_detach(), now),
             _ => self.on_attached(observation, assessment, now),
         }
+    }
+
+    fn has_seen_group(&self) -> bool {
+        self.evidence.security_group_seen == Some(true)
+    }
+
+    /// Why the absence of the group is no success: the endpoint has a group with nearly the same id, or the sender expects
+    /// the group on the endpoint.
+    fn not_attached(&self) -> Option<Refusal> {
+        let is_ours = self.has_seen_group() && !self.dry_run;
+        let is_unexpected = self.expects_attached && !is_ours;
+        (is_unexpected || self.reading.lookalike.is_some()).then(|| Refusal {
+            lookalike: self.reading.lookalike.clone(),
+            ..Refusal::by_check(ReasonCode::SecurityGroupNotAttached, None)
+        })
     }
 
     /// The refusal that follows from the latest error of a Detach, if the endpoint's record shows that waiting does not

@@ -22,6 +22,8 @@ pub struct Evidence {
     pub security_groups_after: Option<Vec<String>>,
     /// The status of our group in the latest complete list.
     pub group: Option<Presence>,
+    /// Whether any complete list had our group.
+    pub security_group_seen: Option<bool>,
     /// The status of the endpoint's record, as last read.
     pub endpoint_status: Option<EndpointStatus>,
     /// When the detach was confirmed.

@@ -36,6 +36,8 @@ pub struct Refusal {
     /// Alibaba's own message, shortened and without credentials.
     pub message: Option<String>,
     pub ground: Ground,
+    /// The endpoint's group whose id differs from the request's only in letter case, if that is why.
+    pub lookalike: Option<String>,
 }
 
 /// What a permanent refusal rests on.
@@ -53,7 +55,7 @@ pub enum Ground {
 impl Refusal {
     /// A refusal by our own check, after the endpoint was read.
     pub(super) fn by_check(code: ReasonCode, action: Option<Action>) -> Self {
-        Self { code, action, message: None, ground: Ground::Rule }
+        Self { code, action, message: None, ground: Ground::Rule, lookalike: None }
     }
 }
 
@@ -68,6 +70,7 @@ impl From<CallError> for Refusal {
             code: ReasonCode::from_alibaba(&error.code.name()),
             action: Some(error.action),
             message: error.message,
+            lookalike: None,
         }
     }
 }
@@ -88,6 +91,8 @@ pub enum ReasonCode {
     RegionNotAllowed,
     ProtectedSecurityGroup,
     ProtectedEndpoint,
+    /// The group is not on the endpoint, although the sender expects it there or names it with other letter case.
+    SecurityGroupNotAttached,
     /// Alibaba's code, also where our own check found it.
     EndpointMustContainSecurityGroup,
     /// The endpoint is locked because a payment is overdue.
@@ -122,6 +127,7 @@ impl ReasonCode {
             Self::RegionNotAllowed => "RegionNotAllowed",
             Self::ProtectedSecurityGroup => "ProtectedSecurityGroup",
             Self::ProtectedEndpoint => "ProtectedEndpoint",
+            Self::SecurityGroupNotAttached => "SecurityGroupNotAttached",
             Self::EndpointMustContainSecurityGroup => "EndpointMustContainSecurityGroup",
             Self::FinancialLocked => "FinancialLocked",
             Self::DryRunIgnored => "DryRunIgnored",

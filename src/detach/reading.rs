@@ -15,6 +15,8 @@ pub(super) struct Reading {
     pub(super) listed: Option<GroupList>,
     /// Whether that list counts; see [`super::assessment::Observation`].
     pub(super) is_settled: bool,
+    /// A group of that list whose id is ours but for letter case.
+    pub(super) lookalike: Option<String>,
     /// Whether the record is read even if the list alone says to wait.
     pub(super) is_full: bool,
 }
@@ -26,6 +28,7 @@ impl Reading {
             endpoints: Pages::default(),
             listed: None,
             is_settled: false,
+            lookalike: None,
             is_full,
         }
     }

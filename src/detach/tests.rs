@@ -917,6 +917,39 @@ fn empty_list_of_a_gateway_load_balancer_is_believed_at_once() {
 }
 
 #[test]
+fn id_in_other_letter_case_is_refused_and_named() {
+    for (listed, dry_run) in [("sg-OURS", false), ("SG-ours", true)] {
+        let groups = [group(listed, GroupStatus::Attached), group("sg-other", GroupStatus::Attached)];
+        let mut scenario = Scenario::new(dry_run);
+        scenario.read(&groups, endpoint("Active"));
+        let Outcome::Refused(refusal) = scenario.end() else { panic!("not refused") };
+        assert_eq!(refusal.code, ReasonCode::SecurityGroupNotAttached);
+        assert_eq!(refusal.lookalike.as_deref(), Some(listed));
+    }
+}
+
+#[test]
+fn expected_group_that_is_absent_is_refused_in_the_first_delivery() {
+    for (is_first_delivery, is_seen, outcome) in
+        [(true, false, "refused"), (false, false, "already_detached"), (true, true, "detached")]
+    {
+        let (mut checker, _) = start(false, None, Duration::from_hours(1), Limits::default(), 1);
+        let request = DetachRequest { expect_attached: true, ..request(false, None) };
+        let deadline = checker.deadline;
+        let jitter = fastrand::Rng::with_seed(1);
+        checker.detach = Detach::new(&request, is_first_delivery, deadline, Limits::default(), 1, jitter);
+        let step = checker.detach.start(checker.now);
+        let mut scenario = Scenario { checker, step };
+        if is_seen {
+            scenario.read(&pair(GroupStatus::Detaching), endpoint("Pending"));
+        }
+        scenario.read(&other(), endpoint("Active"));
+        assert_eq!(scenario.checker.detach.evidence().security_group_seen, Some(is_seen));
+        assert_eq!(scenario.end().name(), outcome);
+    }
+}
+
+#[test]
 fn unknown_status_of_the_endpoint_proves_and_permits_nothing() {
     for status in ["pending", "Modifying", "ACTIVE", "Resting"] {
         let mut absent = Scenario::new(false);

@@ -12,6 +12,9 @@ pub(super) fn write(request: &DetachRequest, request_id: &RequestId) -> String {
     put("endpoint_id", request.endpoint_id.as_str().into());
     put("security_group_id", request.security_group_id.as_str().into());
     put("dry_run", request.dry_run.into());
+    if request.expect_attached {
+        put("expect_attached", true.into());
+    }
     put("request_id", request_id.as_str().into());
     if let Some(token) = &request.client_token {
         put("client_token", token.as_str().into());

@@ -67,6 +67,7 @@ fn envelope(entries: &[(String, Box<RawValue>)]) -> Option<&'static str> {
 #[derive(Default)]
 struct Draft {
     subject: Subject,
+    expect_attached: bool,
     client_token: Option<ClientToken>,
     code: Option<RejectionCode>,
     errors: Vec<FieldError>,
@@ -124,6 +125,10 @@ impl Draft {
                 Scalar::Bool(dry_run) => self.subject.dry_run = Some(*dry_run),
                 _ => self.unreadable(field, key, "must be true or false"),
             },
+            "expect_attached" => match value {
+                Scalar::Bool(expect_attached) => self.expect_attached = *expect_attached,
+                _ => self.invalid(key, "must be true or false"),
+            },
             "deadline_seconds" => match value {
                 Scalar::Number(seconds) if DEADLINE_SECONDS.contains(seconds) => {
                     self.subject.deadline = Some(Duration::from_secs(*seconds));
@@ -170,15 +175,10 @@ impl Draft {
         {
             self.reject(RejectionCode::RegionNotAllowed, "region_id", "is not allowed in this deployment");
         }
-        if self.subject.endpoint_id.as_ref().is_some_and(|id| rules.protected_endpoints.contains(id)) {
+        if self.subject.endpoint_id.as_ref().is_some_and(|id| rules.protects_endpoint(id)) {
             self.reject(RejectionCode::ProtectedEndpoint, "endpoint_id", "is protected in this deployment");
         }
-        if self
-            .subject
-            .security_group_id
-            .as_ref()
-            .is_some_and(|id| rules.protected_security_groups.contains(id))
-        {
+        if self.subject.security_group_id.as_ref().is_some_and(|id| rules.protects_security_group(id)) {
             self.reject(
                 RejectionCode::ProtectedSecurityGroup,
                 "security_group_id",
@@ -210,6 +210,7 @@ impl Draft {
                 endpoint_id: endpoint_id.clone(),
                 security_group_id: security_group_id.clone(),
                 dry_run,
+                expect_attached: self.expect_attached,
                 client_token: self.client_token,
                 request_id: subject.request_id.clone(),
                 deadline: subject.deadline,
@@ -235,6 +236,7 @@ pub(super) fn field_named(key: &str) -> Option<&'static str> {
         "security_group_id" | "SecurityGroupId" => "security_group_id",
         "dry_run" | "DryRun" => "dry_run",
         "client_token" | "ClientToken" => "client_token",
+        "expect_attached" => "expect_attached",
         "request_id" => "request_id",
         "deadline_seconds" => "deadline_seconds",
         "metadata" => "metadata",

@@ -31,7 +31,7 @@ const METADATA_BYTES_MAX: usize = 1024;
 const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// Every field in both spellings.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "region_id",
     "RegionId",
     "endpoint_id",
@@ -42,6 +42,7 @@ const FIELDS: [&str; 13] = [
     "DryRun",
     "client_token",
     "ClientToken",
+    "expect_attached",
     "request_id",
     "deadline_seconds",
     "metadata",
@@ -101,6 +102,8 @@ fn check_request(request: &DetachRequest, subject: &Subject, text: &str, rules: 
     assert!(fields.keys().all(|field| FIELDS.contains(&field.as_str())), "{text}");
     let given = |names: [&str; 2]| names.iter().find_map(|name| fields.get(*name));
     assert_eq!(request.dry_run, given(["dry_run", "DryRun"]).and_then(Value::as_bool).unwrap_or_default());
+    let expects = fields.get("expect_attached").and_then(Value::as_bool).unwrap_or_default();
+    assert_eq!(request.expect_attached, expects);
     assert_eq!(given(["region_id", "RegionId"]), Some(&request.region_id.as_str().into()));
     assert_eq!(given(["endpoint_id", "EndpointId"]), Some(&request.endpoint_id.as_str().into()));
     let group = given(["security_group_id", "SecurityGroupId"]);

@@ -173,7 +173,12 @@ fn endpoint(id: &str, groups: &[&str]) -> Endpoint {
 
 fn request(number: u64, endpoint: &str, group: &str, deadline: Duration, dry_run: bool) -> Request {
     let (endpoint, group) = (endpoint.to_owned(), group.to_owned());
-    Request::new(number, ParsedRequest { endpoint, group, dry_run, deadline }, Duration::ZERO, &json!({}))
+    Request::new(
+        number,
+        ParsedRequest { endpoint, group, dry_run, expect_attached: false, deadline },
+        Duration::ZERO,
+        &json!({}),
+    )
 }
 
 fn plain_request() -> Request {

@@ -215,6 +215,13 @@ fn one(facts: &Facts<'_>, publication: &Publication<'_>) -> Result<(), Breach> {
         );
     }
     evidence(facts, publication, &parsed.group, &parsed.endpoint)?;
+    let mut deliveries =
+        facts.batch_messages(publication.invocation, publication.request.unwrap_or_default());
+    let is_first_delivery = deliveries.all(|(received, _)| received.receive_count == 1);
+    if parsed.expect_attached && outcome == "already_detached" && is_first_delivery {
+        let how = format!("{outcome} at {at} in the first delivery, although the group was expected: {pair}");
+        return breach(Guarantee::Confirmed, how);
+    }
     let is_own_detach = reads.has_listed_group && !parsed.dry_run;
     // After a redrive one batch may contain a request twice, and the reads are those of both messages.
     let message_count =
@@ -238,7 +245,10 @@ fn evidence(
     let after = detail["evidence"]["security_groups_after"].as_array();
     let is_listed_absent = after.is_some_and(|after| after.iter().all(|id| id != group));
     let is_confirmed = detail["evidence"]["confirmed_at"].is_string();
-    if is_listed_absent && is_confirmed && detail["endpoint_id"] == endpoint {
+    // A batch may hold several requests for the group, and the lists read for another one do not count.
+    let is_seen = detail["evidence"]["security_group_seen"].as_bool();
+    let is_seen_if_detached = is_seen == Some(true) || publication.outcome() == "already_detached";
+    if is_listed_absent && is_confirmed && is_seen_if_detached && detail["endpoint_id"] == endpoint {
         return Ok(());
     }
     let at = facts.after(publication.at);

@@ -70,7 +70,14 @@ fn follows_from_responses(
             let is_denied = has_code(Some(Action::ListVpcEndpoints), "EndpointNotFound");
             reads.has_served_record && is_nothing_listed(&reads) && (reads.is_record_missing || is_denied)
         }
-        "refused" => is_refused(event.reason(), parsed, &calls, &reads),
+        "refused" => {
+            let mut deliveries = facts.batch_messages(event.invocation, event.request.unwrap_or_default());
+            let is_first = deliveries.any(|(received, _)| received.receive_count == 1);
+            // The calls for earlier messages of the batch may have listed the group.
+            let is_alone = facts.runs.get(&event.invocation).is_some_and(|run| run.batch.len() == 1);
+            let is_unseen = is_first && (!reads.has_listed_group || parsed.dry_run || !is_alone);
+            is_refused(event.reason(), parsed, is_unseen, &calls, &reads)
+        }
         _ => false,
     }
 }
@@ -80,7 +87,13 @@ fn is_nothing_listed(reads: &Reads) -> bool {
     reads.is_list_missing || reads.listed.as_ref().is_some_and(BTreeSet::is_empty)
 }
 
-fn is_refused(code: &str, parsed: &ParsedRequest, calls: &[&Call<'_>], reads: &Reads) -> bool {
+fn is_refused(
+    code: &str,
+    parsed: &ParsedRequest,
+    is_unseen: bool,
+    calls: &[&Call<'_>],
+    reads: &Reads,
+) -> bool {
     let is_served = |served: &&Served| served.code.as_deref() == Some(code);
     let any = || responses(calls, None).filter(is_served);
     let write = || responses(calls, DETACH).find(is_served);
@@ -91,6 +104,8 @@ fn is_refused(code: &str, parsed: &ParsedRequest, calls: &[&Call<'_>], reads: &R
         reads.listed.as_ref().is_some_and(|ids| ids.len() == 1 && ids.contains(&parsed.group));
     match code {
         "EndpointMustContainSecurityGroup" => is_only_group || any().next().is_some(),
+        // The first delivery of a request that expects the group, which no list of it had.
+        "SecurityGroupNotAttached" => parsed.expect_attached && reads.is_confirmed && is_unseen,
         "FinancialLocked" => {
             let codes = ["EndpointLocked", "ConcurrentCallNotSupported"];
             let is_locked = responses(calls, DETACH)

@@ -85,7 +85,7 @@ fn no_request_is_lost(facts: &Facts<'_>, place: usize) -> Result<(), Breach> {
 }
 
 /// The worker's own codes of a refusal that are not codes of Alibaba Cloud.
-const OWN_CODES: [&str; 2] = ["DryRunIgnored", "FinancialLocked"];
+const OWN_CODES: [&str; 3] = ["DryRunIgnored", "FinancialLocked", "SecurityGroupNotAttached"];
 
 /// Requests that were rejected, denied by RAM, refused with a code that the documentation does not list, or not confirmed
 /// before the deadline are copied to the dead-letter queue before their event is published, and no others are.
@@ -200,8 +200,12 @@ fn has_changed(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later
     // The sender's own token is used in the first delivery only: a request that was refused for it is not tried with it
     // again.
     let is_about_the_token = [earlier, later].iter().any(|event| event.reason().starts_with("Idempoten"));
+    // Whether the group was expected counts in the first delivery only.
+    let is_about_the_expectation =
+        [earlier, later].iter().any(|event| event.reason() == "SecurityGroupNotAttached");
     is_overdue
         || is_about_the_token
+        || is_about_the_expectation
         || is_changed_outside
         || is_changed_by_this_deployment(facts, parsed.endpoint.as_str(), &since)
         || is_from_a_fault(facts, earlier, &parsed.endpoint)

@@ -103,7 +103,13 @@ impl Case {
 impl Scenario {
     fn plan(self) -> Plan {
         let (endpoint, group) = (ENDPOINT.to_owned(), GROUP.to_owned());
-        let parsed = ParsedRequest { endpoint, group, dry_run: false, deadline: Duration::from_hours(1) };
+        let parsed = ParsedRequest {
+            endpoint,
+            group,
+            dry_run: false,
+            expect_attached: false,
+            deadline: Duration::from_hours(1),
+        };
         let mut request = Request::new(0, parsed, Duration::ZERO, &json!({}));
         let mut plan = Plan {
             cloud: Seed { endpoints: vec![Endpoint::new(REGION, ENDPOINT, GROUPS)], ..Seed::default() },

@@ -31,6 +31,8 @@ pub struct ParsedRequest {
     pub group: String,
     /// How it must be carried out; the body can ask for a detach in a deployment that makes dry runs only.
     pub dry_run: bool,
+    /// Whether the first delivery must find the group on the endpoint.
+    pub expect_attached: bool,
     /// The request's own deadline, or the deployment's.
     pub deadline: Duration,
 }
@@ -93,7 +95,11 @@ fn one(number: u64, at: Duration, cloud: &Seed, random: &mut Random) -> Request 
         _ => DEADLINE,
     };
     let dry_run = random.chance(0.08);
+    let expect_attached = random.chance(0.2);
     let mut extra = json!({});
+    if expect_attached {
+        extra["expect_attached"] = true.into();
+    }
     if random.chance(0.4) {
         extra["request_id"] = format!("request-{number}").into();
     }
@@ -101,7 +107,12 @@ fn one(number: u64, at: Duration, cloud: &Seed, random: &mut Random) -> Request 
         // Two requests of one history can have the same token.
         extra["client_token"] = "a token of the caller's".into();
     }
-    let request = Request::new(number, ParsedRequest { endpoint, group, dry_run, deadline }, at, &extra);
+    let request = Request::new(
+        number,
+        ParsedRequest { endpoint, group, dry_run, expect_attached, deadline },
+        at,
+        &extra,
+    );
     if random.chance(0.06) { invalid(request, number, random) } else { request }
 }
 
