@@ -467,7 +467,7 @@ mod tests {
             summary.starts_with("an unknown name is not a field of a request; region_id is required"),
             "{summary}"
         );
-        assert!(errors.iter().any(|error| error.error.field == "hunter2"), "the sender is told the name");
+        assert!(errors.iter().any(|error| error.error.field == "hunter2"), "the response names it");
     }
 
     #[test]

@@ -47,14 +47,13 @@ def filter_case(context, case):
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE or not isinstance(case.body, dict):
         return True
     requests = case.body.get("requests", [case.body])
-    named = [subject(request) for request in requests if request.get("request_id") is not None]
-    return len(named) == len(set(named)) and all(is_valid(request) for request in requests)
+    targets = [target(request) for request in requests]
+    return len(targets) == len(set(targets)) and all(is_valid(request) for request in requests)
 
 
-def subject(request):
-    """The fields whose combination must be unique in a body, for a request with a request_id."""
+def target(request):
+    """The fields whose combination must be unique in a list."""
     return (
-        request["request_id"],
         request.get("region_id", request.get("RegionId")),
         request.get("endpoint_id", request.get("EndpointId")),
         request.get("security_group_id", request.get("SecurityGroupId")),
