@@ -12,6 +12,8 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY ?= $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_MUTANTS_VERSION := 27.1.0
 CARGO_MUTANTS ?= $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_CYCLONEDX ?= $(TOOLS)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ ?= $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
@@ -101,8 +103,8 @@ bench: $(PEER) ## Benchmark functions, bare runtime, Python peer and a long queu
 	PEER_PYTHON=$(TOOLS)/peer/bin/python cargo bench --locked --bench functions -- $(ARGS)
 	cargo bench --profile e2e --locked --bench scale
 
-package: $(PACKAGER) ## Build both functions for Lambda on arm64 and check their zip files (takes minutes)
-	$(TOOLS)/package/bin/python tools/package.py
+package: $(PACKAGER) $(CARGO_CYCLONEDX) ## Build both functions for Lambda on arm64, with their SBOMs, and check them (takes minutes)
+	CARGO_CYCLONEDX=$(abspath $(CARGO_CYCLONEDX)) $(TOOLS)/package/bin/python tools/package.py
 
 lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run all linters; CI runs this and `make test`
 
@@ -136,6 +138,12 @@ $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny:
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
 		cargo install --quiet --locked --no-default-features --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION) \
 		cargo-deny@$(CARGO_DENY_VERSION)
+
+# As for cargo-deny.
+$(TOOLS)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+		cargo install --quiet --locked --root $(TOOLS)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION) \
+		cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
 
 $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants:
 	cargo install --quiet --locked --root $(TOOLS)/cargo-mutants-$(CARGO_MUTANTS_VERSION) cargo-mutants@$(CARGO_MUTANTS_VERSION)
