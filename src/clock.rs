@@ -85,6 +85,14 @@ impl Clock {
     }
 }
 
+/// A time on another clock, which is ahead by this much; the same time if the other has none.
+#[must_use]
+pub fn shifted(at: SystemTime, ahead: time::Duration) -> SystemTime {
+    let by = ahead.unsigned_abs();
+    let shifted = if ahead.is_negative() { at.checked_sub(by) } else { at.checked_add(by) };
+    shifted.unwrap_or(at)
+}
+
 /// Whether `time` has passed since then; also true if the clock was set back.
 #[must_use]
 pub fn is_past(since: SystemTime, time: Duration, now: SystemTime) -> bool {

@@ -72,6 +72,8 @@ pub struct Detach {
     reading: Reading,
     settling: Settling,
     is_last_read: bool,
+    /// Whether the last read was repeated because it was refused for our clock.
+    has_repeated_last_read: bool,
     accepted: Option<AcceptedDetach>,
     /// The error of the latest Detach and its time, until a Detach is accepted.
     objection: Option<(CallError, Instant)>,
@@ -126,6 +128,7 @@ impl Detach {
             reading: Reading::new(true),
             settling: Settling::default(),
             is_last_read: false,
+            has_repeated_last_read: false,
             accepted: None,
             objection: None,
             wrong_states: 0,
@@ -173,6 +176,13 @@ impl Detach {
             Call::Detach { .. } => self.read_again(Duration::ZERO, true, now),
             Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => call_now(call),
         }
+    }
+
+    /// Judges by this deadline from now on: a response has corrected the clock. A read that seemed to be the last is an
+    /// ordinary one if the deadline has not passed.
+    pub fn move_deadline(&mut self, deadline: Instant, now: Instant) {
+        self.deadline = deadline;
+        self.is_last_read &= now >= deadline;
     }
 
     /// Whether the read at the deadline is under way: after it there is no other step.
@@ -274,6 +284,14 @@ impl Detach {
                 }
                 let wait = error.retry_after.max(Some(self.limits.unlisted_backoff_min));
                 self.inconclusive(&error.code, error.kind, wait, now)
+            }
+            // Only a response to a call that is not refused for our clock shows whether the deadline has passed.
+            (ErrorKind::Clock, Action::ListSecurityGroups)
+                if self.is_last_read && !self.has_repeated_last_read && !self.reading.is_between_pages() =>
+            {
+                self.has_repeated_last_read = true;
+                self.evidence.add_error(&error.code, error.kind, true);
+                self.begin_read(Duration::ZERO, true)
             }
             (kind, _) => self.inconclusive(&error.code, kind, error.retry_after, now),
         }

@@ -5,6 +5,7 @@
 
 mod attempt;
 pub mod cloud;
+pub mod deadline;
 pub mod observer;
 mod throttled_regions;
 pub mod time_budget;
@@ -24,6 +25,7 @@ use observer::Event;
 use time_budget::Run;
 
 pub use attempt::Attempt;
+pub use deadline::Deadline;
 
 /// How a delivery of a request ended.
 #[derive(Debug)]
@@ -44,7 +46,8 @@ pub async fn drive<T: Transport>(
     limits: Limits,
     run: &Run,
 ) -> Ended {
-    let Attempt { request, request_id, observer, is_first_delivery, deadline } = *attempt;
+    let Attempt { request, request_id, observer, is_first_delivery, .. } = *attempt;
+    let mut deadline = cloud.moment_of(&attempt.deadline, &run.clock);
     let target = Target {
         region_id: request.region_id.clone(),
         endpoint_id: request.endpoint_id.clone(),
@@ -76,8 +79,11 @@ pub async fn drive<T: Transport>(
             Wait::OutOfTime => return Ended::Unfinished { not_before, evidence: detach.evidence().clone() },
         };
         let began = run.clock.now();
-        let result = cloud.call(&target, &call, run, timeout).await;
+        let result = cloud.call(&target, &call, attempt, run, timeout).await;
         let now = run.clock.now();
+        // The response may have corrected the clock.
+        deadline = cloud.moment_of(&attempt.deadline, &run.clock);
+        detach.move_deadline(deadline, now);
         let response = result.result.as_ref().map(Response::kind).map_err(CallError::clone);
         let api_request_id = result.api_request_id.clone();
         step = detach.next(result, now);

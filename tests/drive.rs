@@ -17,7 +17,7 @@ use privatelink_detach::detach::{Limits, Outcome};
 use privatelink_detach::drive::cloud::Cloud;
 use privatelink_detach::drive::observer::{Alert, Event, Observer};
 use privatelink_detach::drive::time_budget::{Run, TimeLimits};
-use privatelink_detach::drive::{Attempt, Ended, drive};
+use privatelink_detach::drive::{Attempt, Deadline, Ended, drive};
 use privatelink_detach::request::{self, RequestId, Rules};
 use privatelink_simulator::{AccessKey, Endpoint, Seed, Server};
 
@@ -45,6 +45,7 @@ impl Observer for Recorder {
             Alert::Credentials { .. } => "credentials",
             Alert::Clock { .. } => "clock",
             Alert::UnlistedCode { .. } => "unlisted code",
+            Alert::ClockFarOff { .. } => "clock far off",
             Alert::Unreachable { .. } => "unreachable",
         });
     }
@@ -85,7 +86,7 @@ async fn detach(dry_run: bool, secret: &str, deadline: Duration) -> (Ended, Vec<
         request_id: &RequestId::parse("CHG1").unwrap(),
         observer: &recorder,
         is_first_delivery: true,
-        deadline: clock.now() + deadline,
+        deadline: Deadline::Moment(clock.now() + deadline),
     };
     let ended = drive(&cloud, &attempt, limits, &run).await;
     let observed = recorder.0.into_inner().unwrap();

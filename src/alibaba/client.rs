@@ -75,6 +75,12 @@ impl<T: Transport> Client<T> {
         self.credentials.problem()
     }
 
+    /// Alibaba Cloud's clock, as its responses show it.
+    #[must_use]
+    pub fn service_clock(&self) -> &ServiceClock {
+        &self.service_clock
+    }
+
     /// Makes one call, once. It ends within `timeout`, including the time for its credentials.
     pub async fn call(&self, target: &Target, call: &Call, clock: &Clock, timeout: Duration) -> CallResult {
         let action = call.action();
@@ -103,7 +109,10 @@ impl<T: Transport> Client<T> {
         let redact = |message: &str| access_key::redact(&credentials.redact(message), &signature);
         let result = CallResult::read(call, status, response.headers(), response.body(), redact);
         match &result.result {
-            Ok(_) if status == 200 => self.credentials.mark_accepted(&credentials),
+            Ok(_) if status == 200 => {
+                self.credentials.mark_accepted(&credentials);
+                self.service_clock.compare(now, clock.wall(), response.headers());
+            }
             Err(error) if error.kind == ErrorKind::Clock => {
                 self.service_clock.correct(now, response.headers());
             }

@@ -55,8 +55,12 @@ impl Detach {
         }
         let left = self.deadline.saturating_duration_since(now);
         self.is_last_read = after >= left;
+        self.begin_read(after.min(left), is_full)
+    }
+
+    pub(super) fn begin_read(&mut self, after: Duration, is_full: bool) -> Step {
         self.reading = Reading::new(is_full);
         self.evidence.begin_read();
-        Step::Call { after: after.min(left), call: Call::ListSecurityGroups { next_token: None } }
+        Step::Call { after, call: Call::ListSecurityGroups { next_token: None } }
     }
 }

@@ -1,7 +1,6 @@
 //! What the loop needs to know about one delivery of a request.
 
-use std::time::Instant;
-
+use super::deadline::Deadline;
 use super::observer::Observer;
 use crate::request::{DetachRequest, RequestId};
 
@@ -13,5 +12,5 @@ pub struct Attempt<'a> {
     pub request_id: &'a RequestId,
     pub observer: &'a dyn Observer,
     pub is_first_delivery: bool,
-    pub deadline: Instant,
+    pub deadline: Deadline,
 }

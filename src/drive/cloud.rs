@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
+use super::deadline::Deadline;
 use super::observer::{Alert, Event, Observer};
 use super::throttled_regions::ThrottledRegions;
 use super::time_budget::Run;
@@ -95,6 +96,16 @@ impl<T: Transport> Cloud<T> {
         self.throttled.held_until(region, at)
     }
 
+    /// How far Alibaba Cloud's clock is ahead of the function's; negative if it is behind.
+    pub(crate) fn clock_ahead(&self) -> time::Duration {
+        self.client.service_clock().ahead()
+    }
+
+    /// The moment of a deadline, by the clock as it is known now.
+    pub(crate) fn moment_of(&self, deadline: &Deadline, clock: &Clock) -> Instant {
+        deadline.moment(clock, self.clock_ahead())
+    }
+
     /// Waits until the step is due and the region is not throttled.
     pub(super) async fn wait(
         &self,
@@ -131,11 +142,15 @@ impl<T: Transport> Cloud<T> {
         &self,
         target: &Target,
         call: &Call,
+        attempt: &Attempt<'_>,
         run: &Run,
         timeout: Duration,
     ) -> CallResult {
         let result = self.client.call(target, call, &run.clock, timeout).await;
         run.responses.note(&result.result);
+        if let Some(ahead) = self.client.service_clock().ignored() {
+            run.ignore_correction("the Date of Alibaba Cloud's responses", ahead, attempt.observer);
+        }
         result
     }
 

@@ -84,6 +84,13 @@ pub enum Alert<'a> {
     Clock { code: &'a str },
     /// Alibaba Cloud responds with a code that the table does not know.
     UnlistedCode { error: &'a CallError },
+    /// A time from outside is so far from our clock that the difference is not used as a correction.
+    ClockFarOff {
+        /// Which time it is.
+        by: &'a str,
+        /// How far it is ahead of our clock; negative if it is behind.
+        ahead: time::Duration,
+    },
     /// No call of this run got a response from Alibaba Cloud.
     Unreachable {
         /// The number of calls.
@@ -174,6 +181,11 @@ impl Observer for Log {
                 code = &*error.code.name(),
                 "{error}, a code that this project does not know; a request that meets such a code twice ends as refused \
                  and is copied to the dead-letter queue"
+            ),
+            Alert::ClockFarOff { by, ahead } => error!(
+                ahead_s = ahead.whole_seconds(),
+                "the worker's clock differs from {by} by more than 24 h; the difference is ignored, and deadlines are \
+                 judged by the worker's clock"
             ),
             Alert::Unreachable { calls, error } => error!(
                 calls,

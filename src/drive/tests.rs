@@ -4,6 +4,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
+use time::macros::datetime;
 
 use super::observer::{Alert, Observer};
 use super::time_budget::{Run, TimeLimits};
@@ -13,24 +16,48 @@ use crate::alibaba::credentials::{Credentials, CredentialsSource};
 use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_url::ServiceUrl;
 use crate::alibaba::transport::SendError;
-use crate::clock::Clock;
+use crate::clock::{Clock, calendar};
 use crate::request::{self, RequestId, Rules};
 
-/// When the tests start, by every clock that is right.
-const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+/// When the tests start, by the function's clock.
+fn start() -> SystemTime {
+    datetime!(2026-11-22 07:00:00 UTC).into()
+}
 
 /// Alibaba Cloud on the virtual clock: `sg-a` and `sg-b` stay attached to `ep-a`, and no detach has an effect.
 struct Service {
     clock: Clock,
     /// How long the connection of a write takes to open.
     opens_for_a_write: Duration,
+    /// How far the service's clock is ahead of the function's.
+    ahead: time::Duration,
     /// The calls that left, each with its time since the start.
     left: RefCell<Vec<(String, Duration)>>,
 }
 
 impl Service {
     fn new(opens_for_a_write: Duration) -> Self {
-        Self { clock: Clock::starting_at(NOW), opens_for_a_write, left: RefCell::default() }
+        let (clock, ahead) = (Clock::starting_at(start()), time::Duration::ZERO);
+        Self { clock, opens_for_a_write, ahead, left: RefCell::default() }
+    }
+
+    /// A service whose clock is ahead of the function's.
+    fn ahead_by(ahead: time::Duration) -> Self {
+        Self { ahead, ..Self::new(Duration::ZERO) }
+    }
+
+    /// Now, by the clock of the service and of the queue.
+    fn now(&self) -> OffsetDateTime {
+        calendar::utc(self.clock.wall()) + self.ahead
+    }
+
+    /// The status and the body of the response.
+    fn handle(&self, action: &str, signed_at: &str) -> (u16, Value) {
+        let signed_at = OffsetDateTime::parse(signed_at, &Rfc3339).unwrap();
+        if (signed_at - self.now()).abs() > time::Duration::minutes(15) {
+            return (400, json!({ "RequestId": "R", "Code": "InvalidTimeStamp.Expired" }));
+        }
+        (200, Self::respond(action))
     }
 
     fn respond(action: &str) -> Value {
@@ -51,7 +78,8 @@ impl Transport for &Service {
         request: http::Request<Bytes>,
         timeout: Duration,
     ) -> Result<http::Response<Bytes>, SendError> {
-        let action = request.headers()["x-acs-action"].to_str().unwrap();
+        let header = |name: &str| request.headers()[name].to_str().unwrap();
+        let action = header("x-acs-action");
         let is_write = action == Action::Detach.name();
         let opens = if is_write { self.opens_for_a_write } else { Duration::ZERO };
         self.clock.sleep_until(self.clock.now() + opens.min(timeout)).await;
@@ -59,7 +87,10 @@ impl Transport for &Service {
             return Err(NoResponse::Timeout.into());
         }
         self.left.borrow_mut().push((action.to_owned(), self.clock.now() - self.clock.started()));
-        Ok(http::Response::new(Service::respond(action).to_string().into()))
+        let (status, body) = self.handle(action, header("x-acs-date"));
+        let date = self.now().format(&Rfc2822).unwrap().replace("+0000", "GMT");
+        let response = http::Response::builder().status(status).header("date", date);
+        Ok(response.body(body.to_string().into()).unwrap())
     }
 }
 
@@ -72,20 +103,31 @@ impl Observer for Unobserved {
     fn alert(&self, _: &Alert<'_>) {}
 }
 
-/// Drives one detach with this deadline.
+/// Drives one detach that must end within this time.
 async fn detach(service: &Service, deadline: Duration) -> Ended {
-    let credentials = Credentials::new("id".to_owned(), "secret".to_owned(), None);
+    detach_by(service, Deadline::Moment(service.clock.now() + deadline)).await
+}
+
+/// Drives one detach that the queue accepted this long ago, with a deadline of an hour.
+async fn detach_sent(service: &Service, ago: time::Duration) -> Ended {
+    let sent_at = SystemTime::from(service.now() - ago);
+    let sent_ahead = sent_at.duration_since(service.clock.wall()).unwrap_or_default();
+    detach_by(service, Deadline::Date { at: sent_at + Duration::from_hours(1), sent_ahead }).await
+}
+
+async fn detach_by(service: &Service, deadline: Deadline) -> Ended {
+    let credentials = Credentials::new("LTAIid".to_owned(), "s3cret".to_owned(), None);
     let source = CredentialsSource::Fixed(Rc::new(credentials));
     let cloud = Cloud::new(Client::new(service, source, ServiceUrl::Regional, 7), 7);
     let body = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a"}"#;
     let request = request::parse(body, &Rules::default()).result.unwrap();
-    let run = Run::new(service.clock, NOW + Duration::from_secs(90), TimeLimits::default());
+    let run = Run::new(service.clock, start() + Duration::from_secs(90), TimeLimits::default());
     let attempt = Attempt {
         request: &request,
         request_id: &RequestId::parse("CHG1").unwrap(),
         observer: &Unobserved,
         is_first_delivery: true,
-        deadline: run.clock.started() + deadline,
+        deadline,
     };
     drive(&cloud, &attempt, Limits::default(), &run).await
 }
@@ -112,4 +154,34 @@ async fn write_whose_connection_opens_before_the_deadline_is_sent() {
     let service = Service::new(Duration::from_secs(2));
     detach(&service, Duration::from_secs(3)).await;
     assert_eq!(writes(&service), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fresh_request_is_carried_out_although_the_clock_is_ahead() {
+    for minutes in [70, 120, 20 * 60] {
+        let service = Service::ahead_by(time::Duration::minutes(-minutes));
+        let ended = detach_sent(&service, time::Duration::minutes(1)).await;
+        assert!(matches!(ended, Ended::Unfinished { .. }), "{minutes}: {ended:?}");
+        assert_eq!(writes(&service).first(), Some(&0), "{minutes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_request_gets_no_write_although_the_clock_is_behind() {
+    for minutes in [10, 120, 20 * 60] {
+        let service = Service::ahead_by(time::Duration::minutes(minutes));
+        let ended = detach_sent(&service, time::Duration::minutes(61)).await;
+        assert!(matches!(ended, Ended::Finished(Outcome::Unconfirmed(_), _)), "{minutes}: {ended:?}");
+        assert_eq!(writes(&service), [0_u64; 0], "{minutes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_that_only_a_wrong_clock_has_passed_is_judged_again_after_the_read() {
+    // Ten minutes too fast: the service accepts the signature at once.
+    let service = Service::ahead_by(time::Duration::minutes(-10));
+    let ended = detach_sent(&service, time::Duration::minutes(55)).await;
+    assert!(matches!(ended, Ended::Unfinished { .. }), "{ended:?}");
+    let expired = detach_sent(&service, time::Duration::minutes(61)).await;
+    assert!(matches!(expired, Ended::Finished(Outcome::Unconfirmed(_), _)), "{expired:?}");
 }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::observer::{Alert, Observer};
 use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
 use crate::alibaba::response::Response;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub(super) struct Alarms {
     has_raised_credentials: Cell<bool>,
     has_raised_clock: Cell<bool>,
     has_raised_unlisted_code: Cell<bool>,
+    has_raised_correction: Cell<bool>,
     clock_corrected_at: Cell<Option<Instant>>,
 }
 
@@ -122,6 +124,13 @@ impl Run {
         let ends = clock.instant_of(ends_at);
         let ends = if ends > clock.started() { ends } else { clock.started() + LENGTH_ASSUMED };
         Self { clock, limits, alarms: Alarms::default(), responses: Responses::default(), ends }
+    }
+
+    /// Raises the alarm, once, that a difference of the clocks is too large to be a correction.
+    pub(crate) fn ignore_correction(&self, by: &str, ahead: time::Duration, observer: &dyn Observer) {
+        if !self.alarms.has_raised_correction.replace(true) {
+            observer.alert(&Alert::ClockFarOff { by, ahead });
+        }
     }
 
     /// Whether the run is no longer than its reserve, so that no call can be made in it.

@@ -9,10 +9,11 @@ use super::bus::{Bus, PublishError};
 use super::context::Context;
 use super::received::request_span;
 use crate::alibaba::transport::Transport;
+use crate::clock::shifted;
 use crate::completion::{Circumstances, Completion, Detail};
 use crate::detach::{Evidence, Outcome, TimeExpired};
 use crate::drive::observer::Event;
-use crate::drive::{Attempt, Ended, drive};
+use crate::drive::{Attempt, Deadline, Ended, drive};
 use crate::request::{self, DetachRequest, Parsed, RequestId, Trigger};
 use crate::telemetry;
 
@@ -50,14 +51,16 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
             Err(rejection) => (Outcome::Rejected(rejection.clone()), Evidence::default()),
             Ok(request) => self.carry_out_now(request, &request_id, parsed, context).await,
         };
-        let accepted_at = clock.wall_of(clock.started());
+        // One clock for all times: corrected, as far as the responses allow it.
+        let time = |at| shifted(clock.wall_of(at), self.cloud.clock_ahead());
+        let accepted_at = time(clock.started());
         let circumstances = Circumstances {
             trigger,
             deliveries: 1,
             accepted_at,
             started_at: accepted_at,
-            confirmed_at: evidence.confirmed_at.map(|at| clock.wall_of(at)),
-            completed_at: clock.wall(),
+            confirmed_at: evidence.confirmed_at.map(time),
+            completed_at: time(clock.now()),
         };
         let runbook = &self.settings.runbook_url;
         let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances, runbook);
@@ -83,7 +86,7 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
         context: &Context<'_>,
     ) -> (Outcome, Evidence) {
         let started = context.run.clock.started();
-        let deadline = started + self.settings.deadline_of(&parsed.subject);
+        let deadline = Deadline::Moment(started + self.settings.deadline_of(&parsed.subject));
         // The caller waits for the response, so the request counts in the share of the quota and does not wait for it.
         self.share.take(&request.region_id, started, started);
         let observer = &*self.observer;

@@ -1,7 +1,7 @@
 //! Processes one message: parse, detach, then copy, event and delete, in this order. A crash between any two of them
 //! repeats work and loses none.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
@@ -9,15 +9,19 @@ use super::Worker;
 use super::bus::{Bus, PublishError};
 use super::context::Context;
 use super::deferral::Deferral;
-use super::queue::{DeadLetter, Queue};
+use super::queue::{DeadLetter, Delivery, Queue};
 use super::received::Received;
+use crate::alibaba::service_clock::CORRECTION_MAX;
 use crate::alibaba::transport::Transport;
 use crate::aws::sqs::QueueError;
+use crate::clock::shifted;
 use crate::completion::reason::Reason;
 use crate::completion::{Circumstances, Completion};
 use crate::detach::{Evidence, Ground, Outcome};
+use crate::drive::deadline::correction;
 use crate::drive::observer::Event;
-use crate::drive::{Attempt, Ended, drive};
+use crate::drive::time_budget::Run;
+use crate::drive::{Attempt, Deadline, Ended, drive};
 use crate::request::{DetachRequest, RegionId, RequestId};
 use crate::telemetry;
 
@@ -45,10 +49,13 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             return Err(self.defer(received, None, "it could not be read", context));
         };
         let run = &context.run;
-        let invoked_at = run.clock.wall_of(run.clock.started());
-        let accepted_at = delivery.sent_at.unwrap_or(invoked_at);
-        let deadline = accepted_at + self.settings.deadline_of(&parsed.subject);
-        let is_overdue = deadline <= run.clock.wall();
+        let sent_ahead = self.sent_ahead(delivery, run);
+        let deadline = self.settings.deadline_of(&parsed.subject);
+        let deadline = match delivery.sent_at {
+            Some(sent_at) => Deadline::Date { at: sent_at + deadline, sent_ahead },
+            None => Deadline::Moment(run.clock.started() + deadline),
+        };
+        let is_overdue = self.is_past(&deadline, run);
         if run.is_ending() && !(is_overdue && parsed.result.is_ok() && run.admits_last_read()) {
             return Err(self.defer(received, None, "no time is left in this invocation", context));
         }
@@ -62,19 +69,41 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         self.observer.observe(&request_id, &event);
         let (outcome, evidence) = match &parsed.result {
             Err(rejection) => (Outcome::Rejected(rejection.clone()), Evidence::default()),
-            Ok(request) => self.carry_out(request, received, deadline, context).await?,
+            Ok(request) => self.carry_out(request, received, &deadline, context).await?,
         };
+        // The queue's times, and our own by the clock that judged the deadline. It may be a little behind the queue's.
+        let ahead = correction(self.cloud.clock_ahead(), sent_ahead);
+        let time = |at| shifted(run.clock.wall_of(at), ahead);
+        let accepted_at = delivery.sent_at.unwrap_or_else(|| time(run.clock.started()));
+        let started_at = delivery.first_received_at.unwrap_or_else(|| time(run.clock.started()));
         let circumstances = Circumstances {
             trigger: delivery.trigger,
             deliveries: delivery.receive_count,
             accepted_at,
-            started_at: delivery.first_received_at.unwrap_or(invoked_at),
-            confirmed_at: evidence.confirmed_at.map(|at| run.clock.wall_of(at)),
-            completed_at: run.clock.wall(),
+            started_at,
+            confirmed_at: evidence.confirmed_at.map(|at| time(at).max(started_at)),
+            completed_at: time(run.clock.now()).max(started_at),
         };
         let (subject, runbook) = (&parsed.subject, &self.settings.runbook_url);
         let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances, runbook);
-        self.settle(&outcome, &completion, received, deadline, context).await
+        self.settle(&outcome, &completion, received, &deadline, context).await
+    }
+
+    /// How far the message was sent in the future of our clock; zero if it was not, or if that cannot be true.
+    fn sent_ahead(&self, delivery: &Delivery, run: &Run) -> Duration {
+        let sent_ahead = delivery.sent_at.and_then(|sent_at| sent_at.duration_since(run.clock.wall()).ok());
+        let sent_ahead = sent_ahead.unwrap_or_default();
+        if sent_ahead <= CORRECTION_MAX {
+            return sent_ahead;
+        }
+        let ahead = sent_ahead.try_into().unwrap_or(time::Duration::MAX);
+        run.ignore_correction("the SentTimestamp of a message", ahead, &*self.observer);
+        Duration::ZERO
+    }
+
+    /// Whether a deadline has passed, by the clock as it is known now.
+    fn is_past(&self, deadline: &Deadline, run: &Run) -> bool {
+        self.cloud.moment_of(deadline, &run.clock) <= run.clock.now()
     }
 
     /// Carries out the request within this invocation's time and this worker's share of the quota.
@@ -82,17 +111,18 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         &self,
         request: &DetachRequest,
         received: &Received,
-        deadline: SystemTime,
+        deadline: &Deadline,
         context: &Context<'_>,
     ) -> Result<(Outcome, Evidence), Deferral> {
         let run = &context.run;
-        let deadline = run.clock.instant_of(deadline);
         let request_id = received.request_id();
-        self.wait_for_share(&request.region_id, &request_id, deadline, context).await.map_err(|opens| {
+        let ends = self.cloud.moment_of(deadline, &run.clock);
+        self.wait_for_share(&request.region_id, &request_id, ends, context).await.map_err(|opens| {
             self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
         })?;
         let is_first_delivery = received.delivery.receive_count == 1;
         let observer = &*self.observer;
+        let deadline = *deadline;
         let attempt = Attempt { request, request_id: &request_id, observer, is_first_delivery, deadline };
         match drive(&self.cloud, &attempt, self.settings.limits, run).await {
             Ended::Finished(outcome, evidence) => Ok((outcome, evidence)),
@@ -133,7 +163,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         outcome: &Outcome,
         completion: &Completion,
         received: &Received,
-        deadline: SystemTime,
+        deadline: &Deadline,
         context: &Context<'_>,
     ) -> Result<(), Deferral> {
         let is_copied = is_copied(outcome);
@@ -147,7 +177,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
                 "the completion event was not published: {}",
                 telemetry::cause(&error)
             );
-            if context.run.clock.wall() < deadline {
+            if !self.is_past(deadline, &context.run) {
                 return Err(self.defer(received, None, "its completion event was not published", context));
             }
             // An existing copy keeps its own reason: SQS would drop a second one as a duplicate.

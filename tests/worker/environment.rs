@@ -246,7 +246,14 @@ impl TestEnvironment {
         verdict
     }
 
-    /// Delivers until the queue is empty. Advances the clock of AWS to the end of each visibility timeout instead of
+    /// Advances the clocks of AWS, of the worker's next invocation and of Alibaba Cloud.
+    pub(crate) fn advance(&self, time: Duration) {
+        self.aws.advance(time);
+        let time = i64::try_from(time.as_millis()).unwrap();
+        self.cloud.cloud().change_settings(|settings| settings.clock_offset_ms += time);
+    }
+
+    /// Delivers until the queue is empty. Advances the clocks to the end of each visibility timeout instead of
     /// waiting. Returns the number of deliveries.
     pub(crate) async fn run(&self) -> u32 {
         for deliveries in 0..DELIVERIES_MAX {
@@ -256,10 +263,7 @@ impl TestEnvironment {
             let now = self.aws.now();
             let next = self.aws.queues().next_visible_at(self.queue_name, now).unwrap();
             if let Some(wait) = next.and_then(|next| next.duration_since(now).ok()) {
-                let wait = wait + Duration::from_millis(1);
-                self.aws.advance(wait);
-                // Alibaba Cloud's clock does not advance, so the times in identity tokens of AWS must not either.
-                self.aws.sts().clock_ahead -= wait;
+                self.advance(wait + Duration::from_millis(1));
             }
             self.deliver().await;
         }

@@ -353,7 +353,7 @@ async fn list_that_stays_inconsistent_ends_unconfirmed_at_the_deadline() {
         (1, 0),
         "before the deadline the request stays in the queue"
     );
-    env.aws.advance(Duration::from_secs(31));
+    env.advance(Duration::from_secs(31));
     env.run().await;
     let event = env.only_event();
     assert_eq!(event["outcome"], "unconfirmed");

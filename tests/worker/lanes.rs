@@ -132,7 +132,7 @@ async fn visibility_timeout_grows_with_every_receive() {
         env.deliver().await;
         let wait = visibility_timeouts(&env)[0];
         assert!((seconds * 0.95..=seconds * 1.2 + 1.0).contains(&wait), "{seconds}: {wait}");
-        env.aws.advance(env.next_delivery_in().unwrap());
+        env.advance(env.next_delivery_in().unwrap());
     }
 }
 
@@ -143,7 +143,7 @@ async fn request_that_takes_several_invocations_counts_its_deliveries() {
     env.send(&request("ep-a", "sg-a"));
     for _ in 0..3 {
         env.deliver().await;
-        env.aws.advance(env.next_delivery_in().unwrap());
+        env.advance(env.next_delivery_in().unwrap());
     }
     env.cloud.cloud().change_endpoint("ep-a", SystemTime::now(), |endpoint| {
         endpoint.task = None;
@@ -274,7 +274,7 @@ async fn expired_request_gets_its_last_read_in_the_time_reserve() {
     let mut body = request("ep-a", "sg-a");
     body["deadline_seconds"] = json!(30);
     env.send(&body);
-    env.aws.advance(Duration::from_secs(31));
+    env.advance(Duration::from_secs(31));
     let now = env.aws.now();
     let batch = env.aws.queues().receive(REQUESTS, 10, None, now).unwrap();
     let event = local_aws::mapping::event(REQUESTS, &batch).to_string();

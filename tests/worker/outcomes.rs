@@ -261,7 +261,7 @@ async fn expired_request_gets_one_last_read_and_a_dead_letter() {
     let mut body = request("ep-a", "sg-a");
     body["deadline_seconds"] = json!(30);
     let message_id = env.send(&body);
-    env.aws.advance(Duration::from_secs(31));
+    env.advance(Duration::from_secs(31));
     env.run().await;
     let event = env.only_event();
     assert_eq!(
@@ -283,7 +283,7 @@ async fn expired_request_succeeds_if_the_group_is_detached() {
     let mut body = request("ep-a", "sg-a");
     body["deadline_seconds"] = json!(30);
     env.send(&body);
-    env.aws.advance(Duration::from_secs(31));
+    env.advance(Duration::from_secs(31));
     env.run().await;
     assert_eq!(env.only_event()["outcome"], "already_detached");
 }

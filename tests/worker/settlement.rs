@@ -54,7 +54,7 @@ async fn unpublished_event_keeps_the_message_and_the_next_delivery_publishes_it(
 async fn unpublished_event_after_the_deadline_becomes_a_dead_letter() {
     let env = TestEnvironment::with_groups(&["sg-b"]).await;
     env.send(&request_of_30_s("ep-a", "sg-a"));
-    env.aws.advance(Duration::from_secs(31));
+    env.advance(Duration::from_secs(31));
     env.aws.bus().faults().plan(Aws::PutEvents, ALL_ATTEMPTS, AwsFault::EntryFails(0));
     env.run().await;
     let dead_letters = env.dead_letters();
@@ -69,7 +69,7 @@ async fn unpublished_event_after_the_deadline_becomes_a_dead_letter() {
 async fn unpublished_event_after_the_deadline_writes_no_second_dead_letter() {
     let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
     env.send(&request_of_30_s("ep-a", "sg-a"));
-    env.aws.advance(Duration::from_secs(31));
+    env.advance(Duration::from_secs(31));
     env.aws.bus().faults().plan(Aws::PutEvents, ALL_ATTEMPTS, AwsFault::EntryFails(0));
     env.run().await;
     let dead_letters = env.dead_letters();

@@ -73,7 +73,7 @@ async fn detach_that_never_takes_effect_ends_unconfirmed() {
         env.deliver().await;
         assert_eq!((env.waiting(), env.events().len()), (1, 0), "{effect:?}");
         assert!(env.calls(DETACH) > 1, "{effect:?} is repeated");
-        env.aws.advance(Duration::from_secs(31));
+        env.advance(Duration::from_secs(31));
         env.run().await;
         assert_eq!(env.only_event()["outcome"], "unconfirmed", "{effect:?}");
     }
@@ -228,11 +228,28 @@ async fn throttled_request_still_ends_as_detached() {
 }
 
 #[tokio::test]
-async fn clock_that_is_an_hour_off_is_corrected_by_the_date_of_the_response() {
-    for minutes in [60, -60] {
+async fn clock_that_is_half_an_hour_off_is_corrected_by_the_date_of_the_response() {
+    for minutes in [30, -30] {
         let (env, event) = detached_with(|settings| settings.clock_offset_ms = minutes * 60_000).await;
         assert_eq!(event["effort"]["retries"], json!({ "InvalidTimeStamp.Expired": 1 }));
         assert_eq!(env.cloud.cloud().counts().signatures_rejected, 1);
+    }
+}
+
+#[tokio::test]
+async fn difference_above_24_hours_moves_no_deadline_and_logs_one_error_line() {
+    for hours in [30, -30] {
+        let (_, event) = detached_with(|settings| settings.clock_offset_ms = hours * 3_600_000).await;
+        let duration = Duration::from_millis(event["duration_ms"].as_u64().unwrap());
+        assert!(duration < Duration::from_mins(5), "{event}");
+        let lines = log::lines();
+        let [.., line] = lines.iter().filter(|line| line["level"] == "ERROR").collect::<Vec<_>>()[..] else {
+            panic!("no error line: {lines:?}")
+        };
+        let text = "the worker's clock differs from the Date of Alibaba Cloud's responses by more than 24 h; the \
+                    difference is ignored, and deadlines are judged by the worker's clock";
+        assert_eq!(line["message"], text);
+        assert_eq!(line["ahead_s"].as_i64().unwrap() / 3600, if hours > 0 { 29 } else { -29 });
     }
 }
 

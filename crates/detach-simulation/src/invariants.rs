@@ -43,7 +43,7 @@ pub enum Guarantee {
     /// I9: every other outcome is based on what was served: no `refused` without a definite error, no `unconfirmed`
     /// before the deadline.
     Justified,
-    /// I10: every Detach directly follows a complete read, before its deadline.
+    /// I10: every Detach directly follows a complete read, before its deadline by a correct clock.
     ReadFirst,
     /// I11: one client token while the outcome of a call is unknown, then a new one; the caller's own first, and once.
     Tokens,

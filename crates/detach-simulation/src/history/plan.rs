@@ -80,7 +80,7 @@ impl Plan {
             ..Self::quiet(seed)
         };
         if random.chance(0.7) {
-            settings::draw(&mut cloud, seed, &mut random);
+            plan.deployment.clock_ahead_seconds = settings::draw(&mut cloud, seed, &mut random);
         }
         plan.requests = requests::draw(&cloud, faults_end_at, &mut random);
         if random.chance(0.5) {

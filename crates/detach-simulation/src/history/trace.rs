@@ -76,6 +76,13 @@ fn beginning(plan: &Plan, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (action, quota) in &cloud.quotas {
         writeln!(formatter, "  quota of {action}: {} in {:?}", quota.calls, quota.window)?;
     }
+    if plan.deployment.clock_ahead_seconds != 0 {
+        writeln!(
+            formatter,
+            "  every other sandbox's clock is {} s ahead",
+            plan.deployment.clock_ahead_seconds
+        )?;
+    }
     if *faults != Faults::default() {
         writeln!(formatter, "  {faults:?}")?;
     }

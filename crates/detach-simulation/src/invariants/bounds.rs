@@ -87,7 +87,7 @@ fn invocations(facts: &Facts<'_>) -> Result<(), Breach> {
         let mut sent = run.batch.iter().filter_map(|received| facts.messages.get(received.message.as_str()));
         let is_overdue = sent.any(|sent| {
             let parsed = facts.request(sent.request).and_then(|request| request.parsed.as_ref());
-            parsed.is_some_and(|parsed| sent.at + parsed.deadline <= at)
+            parsed.is_some_and(|parsed| sent.at + parsed.deadline <= at + facts.clock_ahead())
         });
         // The last read at a deadline may use the reserve.
         if is_overrun || (took > WORK_MAX && !is_overdue) {
@@ -168,7 +168,12 @@ fn on_time(facts: &Facts<'_>) -> Result<(), Breach> {
     for (message, sent) in &facts.messages {
         let Some(request) = facts.request(sent.request) else { continue };
         let deadline = request.parsed.as_ref().map_or(Duration::ZERO, |parsed| parsed.deadline);
-        let due = (sent.at + deadline).max(became_head(facts, message, sent.at, &request.lane));
+        let due = (sent.at + deadline + facts.clock_behind()).max(became_head(
+            facts,
+            message,
+            sent.at,
+            &request.lane,
+        ));
         // A region that throttles is not called for as long as it requests, not even for a last read, and may request
         // it again.
         let latest = due + POLL + if is_throttled { VISIBILITY_TIMEOUT } else { DEFERRAL_MAX };

@@ -13,6 +13,9 @@ use entries::DeadLetterCopy;
 pub(super) use entries::Sent;
 pub use entries::{Call, Publication, Run};
 
+/// The age of a `Date`, and the longest call.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2 + 10);
+
 #[derive(Debug)]
 pub struct Facts<'a> {
     pub history: &'a History,
@@ -201,6 +204,38 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn since(&self, at: SystemTime) -> Duration {
         at.duration_since(self.history.began).unwrap_or_default()
+    }
+
+    /// How much too early a worker with a wrong clock may judge a deadline before a response corrects the clock.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Duration {
+        let seconds = self.history.plan.deployment.clock_ahead_seconds;
+        Duration::from_secs(seconds.max(0).unsigned_abs()) + self.clock_tolerance()
+    }
+
+    /// How much too late.
+    #[must_use]
+    pub fn clock_behind(&self) -> Duration {
+        let seconds = self.history.plan.deployment.clock_ahead_seconds;
+        Duration::from_secs(seconds.min(0).unsigned_abs()) + self.clock_tolerance()
+    }
+
+    /// How far a clock may still be wrong after a response has corrected it; zero in a history without a wrong clock.
+    #[must_use]
+    pub fn clock_tolerance(&self) -> Duration {
+        let is_right = self.history.plan.deployment.clock_ahead_seconds == 0;
+        if is_right { Duration::ZERO } else { CLOCK_TOLERANCE }
+    }
+
+    /// Whether a response had shown the service's time to the process of this invocation before then.
+    #[must_use]
+    pub fn is_clock_corrected(&self, invocation: InvocationNumber, until: SystemTime) -> bool {
+        let process = |invocation| self.runs.get(&invocation).map(|run| run.process);
+        self.calls.iter().any(|call| {
+            let is_before = call.returned.is_some_and(|(at, _)| at < until);
+            let is_accepted = call.response().is_some_and(|served| served.status == Some(200));
+            is_before && is_accepted && process(call.invocation) == process(invocation)
+        })
     }
 
     /// Whether reads may show an earlier state in this history.

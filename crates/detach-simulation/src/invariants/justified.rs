@@ -61,7 +61,10 @@ fn follows_from_responses(
     match event.outcome() {
         // Only after the deadline, and after a last read.
         "unconfirmed" => {
-            let deadline = sent.at + parsed.deadline;
+            // A clock that no response has corrected is the only one that the worker has.
+            let is_corrected = facts.is_clock_corrected(event.invocation, event.requested_at);
+            let early = if is_corrected { facts.clock_tolerance() } else { facts.clock_ahead() };
+            let deadline = sent.at + parsed.deadline - early;
             let mut lists = calls.iter().filter(|call| call.requested.action == LIST);
             event.requested_at >= deadline && lists.any(|call| call.at + AT_ONCE >= deadline)
         }

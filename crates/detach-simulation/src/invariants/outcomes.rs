@@ -52,7 +52,7 @@ fn no_message_is_deleted_without_outcome(facts: &Facts<'_>) -> Result<(), Breach
             .iter()
             .any(|event| event.request == Some(sent.request) && since.contains(&event.at));
         let is_copied = facts.copies.iter().any(|copy| copy.message == *message && since.contains(&copy.at));
-        let is_overdue = sent.at + deadline(sent.body) <= *at;
+        let is_overdue = sent.at + deadline(sent.body) <= *at + facts.clock_ahead();
         let has_outcome = is_published || (is_copied && is_overdue);
         if !has_outcome {
             let how =
@@ -187,7 +187,7 @@ fn has_changed(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later
     let began = facts.runs.get(&earlier.invocation).map_or(earlier.at, |run| run.began);
     let since = began.checked_sub(CHANGE_TAKES_MAX).unwrap_or(began)..=later.at;
     let deadline = sent.at + parsed.deadline;
-    let is_overdue = deadline <= later.at;
+    let is_overdue = deadline <= later.at + facts.clock_ahead();
     let is_changed_outside = facts.outside.iter().any(|(at, act)| {
         since.contains(at)
             && match act.endpoint() {

@@ -87,7 +87,9 @@ fn before_deadline(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
             && Some(&parsed.group) == call.requested.group.as_ref();
         is_it.then_some(sent.at + parsed.deadline)
     });
-    if deadlines.any(|deadline| call.left_at < deadline) || is_suspended(facts, call) {
+    if deadlines.any(|deadline| call.left_at < deadline + facts.clock_tolerance())
+        || is_suspended(facts, call)
+    {
         return Ok(());
     }
     breach(Guarantee::ReadFirst, format!("a Detach at {} after its deadline", facts.after(call.left_at)))
@@ -99,7 +101,10 @@ fn pause_after_error(facts: &Facts<'_>, failed: &Call<'_>, next: &Call<'_>) -> R
     let is_failed = failed.response().is_none_or(|served| served.status != Some(200));
     // After a list fails because the endpoint does not exist, the worker reads its record at once.
     let is_followed_up = next.requested.action == RECORD && failed.requested.action == LIST;
-    if !is_failed || is_followed_up || is_pause_waived(facts, failed, next) {
+    // A last read that is refused for the clock is repeated at once with the correct time.
+    let is_of_the_clock = facts.history.plan.deployment.clock_ahead_seconds != 0
+        && failed.response().is_some_and(|served| served.code.as_deref() == Some("InvalidTimeStamp.Expired"));
+    if !is_failed || is_followed_up || is_of_the_clock || is_pause_waived(facts, failed, next) {
         return Ok(());
     }
     let hint = failed.response().and_then(|served| served.hint).unwrap_or_default();
@@ -119,7 +124,7 @@ fn is_pause_waived(facts: &Facts<'_>, failed: &Call<'_>, next: &Call<'_>) -> boo
     let mut requests = batch.iter().filter_map(|received| facts.messages.get(received.message.as_str()));
     let is_overdue = requests.any(|sent| {
         let parsed = facts.request(sent.request).and_then(|request| request.parsed.as_ref());
-        parsed.is_some_and(|parsed| next.at + AT_ONCE >= sent.at + parsed.deadline)
+        parsed.is_some_and(|parsed| next.at + AT_ONCE + facts.clock_ahead() >= sent.at + parsed.deadline)
     });
     is_overdue || is_request_ended_between(facts, failed, next)
 }

@@ -8,7 +8,11 @@ use privatelink_simulator::{
 
 use super::Random;
 
-pub(super) fn draw(cloud: &mut Seed, seed: u64, random: &mut Random) {
+/// How wrong the clock of a sandbox is: by less than the service tolerates in a signature, and by more.
+const CLOCKS_AHEAD_MINUTES: [i64; 6] = [-20 * 60, -120, -5, 5, 120, 20 * 60];
+
+/// Draws the settings; returns how far the clocks of sandboxes are ahead, in seconds.
+pub(super) fn draw(cloud: &mut Seed, seed: u64, random: &mut Random) -> i64 {
     let settings = &mut cloud.settings;
     settings.request_id_seed = seed;
     let seconds = |random: &mut Random, some: &[f64]| Duration::from_secs_f64(random.one_of(some));
@@ -43,13 +47,12 @@ pub(super) fn draw(cloud: &mut Seed, seed: u64, random: &mut Random) {
         random.one_of(&[ThrottleHint::None, ThrottleHint::RetryAfter, ThrottleHint::RateLimit]);
     settings.error_format =
         random.one_of(&[ErrorFormat::Json, ErrorFormat::Json, ErrorFormat::JsonLowerCamel, ErrorFormat::Xml]);
-    if random.chance(0.1) {
-        let minutes = random.one_of(&[-120, -20, -5, 5, 20, 120]);
-        settings.clock_offset_ms = minutes * 60_000;
-    }
+    let is_clock_wrong = random.chance(0.1);
+    let minutes = if is_clock_wrong { random.one_of(&CLOCKS_AHEAD_MINUTES) } else { 0 };
     if random.chance(0.15) {
         quotas(cloud, random);
     }
+    minutes * 60
 }
 
 /// Quotas so low that a few requests exceed them.
