@@ -1,6 +1,8 @@
 //! Sends one HTTP request to Alibaba Cloud, once, with limits on time and size.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,10 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Timeout of the TCP and TLS handshakes, the default of Alibaba Cloud's SDKs. The call's timeout also applies.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many calls open a connection of their own after a lost one: the two calls of a read and a write in each of ten
+/// lanes, the largest batch of a FIFO queue. Then the pool is tried again.
+const UNPOOLED_CALLS: u32 = 30;
 
 /// Identifies this program; Alibaba Cloud defines no format for it.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -55,14 +61,27 @@ pub trait Transport {
 
 /// HTTPS with one connection pool for the life of the process; clones share it.
 ///
+/// After a lost connection the next calls open connections of their own. The pool may have others that the same peer,
+/// proxy or gateway has dropped without a sign: a read of several calls would never be complete.
+///
 /// It does not retry, follow redirects or decompress, because each would hide a result from the code that decides
 /// about it.
 #[derive(Debug, Clone)]
 pub struct Https {
-    client: reqwest::Client,
+    proxied: Clients,
     /// For loopback addresses, without a proxy: a proxy cannot reach them, and would get the request
     /// unencrypted.
-    direct: Option<reqwest::Client>,
+    direct: Option<Clients>,
+    /// How many of the next calls open a connection of their own.
+    unpooled_calls: Arc<AtomicU32>,
+}
+
+/// Two clients that differ only in their connections.
+#[derive(Debug, Clone)]
+struct Clients {
+    pooled: reqwest::Client,
+    /// Uses every connection for one call.
+    unpooled: reqwest::Client,
 }
 
 #[derive(Debug, Error)]
@@ -76,31 +95,59 @@ impl Https {
     /// It uses the proxy of the environment, if there is one; with `has_loopback`, it calls loopback addresses
     /// directly.
     pub fn new(has_loopback: bool) -> Result<Self, HttpsUnavailable> {
-        let client = Self::client(reqwest::Client::builder())?;
-        let direct = has_loopback.then(|| Self::client(reqwest::Client::builder().no_proxy())).transpose()?;
-        Ok(Self { client, direct })
+        let tls = tls()?;
+        let proxied = Clients::new(&tls, reqwest::Client::builder)?;
+        let direct =
+            has_loopback.then(|| Clients::new(&tls, || reqwest::Client::builder().no_proxy())).transpose()?;
+        Ok(Self { proxied, direct, unpooled_calls: Arc::default() })
     }
 
-    fn client(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, HttpsUnavailable> {
-        let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| HttpsUnavailable(error.into()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let builder = builder
-            .tls_backend_preconfigured(tls)
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(USER_AGENT);
-        builder.build().map_err(|error| HttpsUnavailable(error.into()))
-    }
-
-    fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
+    fn clients_for(&self, uri: &http::Uri) -> &Clients {
         let direct = self.direct.as_ref().filter(|_| uri.host().is_some_and(is_loopback));
-        direct.unwrap_or(&self.client)
+        direct.unwrap_or(&self.proxied)
+    }
+
+    /// The client of the next call to this address.
+    fn client_for(&self, uri: &http::Uri) -> &reqwest::Client {
+        let clients = self.clients_for(uri);
+        let one_less = |calls: u32| calls.checked_sub(1);
+        let is_unpooled = self.unpooled_calls.fetch_update(Relaxed, Relaxed, one_less).is_ok();
+        if is_unpooled { &clients.unpooled } else { &clients.pooled }
+    }
+
+    /// An error of a call. If its connection was open, others of the pool may be lost like it.
+    fn lost(&self, error: reqwest::Error) -> SendError {
+        if !error.is_connect() {
+            self.unpooled_calls.store(UNPOOLED_CALLS, Relaxed);
+        }
+        error.into()
+    }
+}
+
+fn tls() -> Result<rustls::ClientConfig, HttpsUnavailable> {
+    let roots: rustls::RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| HttpsUnavailable(error.into()))?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Clients {
+    fn new(
+        tls: &rustls::ClientConfig,
+        builder: impl Fn() -> reqwest::ClientBuilder,
+    ) -> Result<Self, HttpsUnavailable> {
+        let build = |builder: reqwest::ClientBuilder| {
+            let builder = builder
+                .tls_backend_preconfigured(tls.clone())
+                .retry(reqwest::retry::never())
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .user_agent(USER_AGENT);
+            builder.build().map_err(|error| HttpsUnavailable(error.into()))
+        };
+        Ok(Self { pooled: build(builder())?, unpooled: build(builder().pool_max_idle_per_host(0))? })
     }
 }
 
@@ -113,9 +160,9 @@ impl Transport for Https {
         let client = self.client_for(request.uri());
         let mut request = reqwest::Request::try_from(request)?;
         *request.timeout_mut() = Some(timeout);
-        let mut response = client.execute(request).await?;
+        let mut response = client.execute(request).await.map_err(|error| self.lost(error))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
             if body.len() + chunk.len() > BODY_BYTES_MAX {
                 return Err(NoResponse::UnreadableAnswer.into());
             }
@@ -155,10 +202,86 @@ mod tests {
         address
     }
 
-    async fn error_of(client: reqwest::Client, url: &str) -> SendError {
-        let https = Https { client, direct: None };
+    fn direct() -> Https {
+        https(|| reqwest::Client::builder().no_proxy())
+    }
+
+    fn https(builder: impl Fn() -> reqwest::ClientBuilder) -> Https {
+        let proxied = Clients::new(&tls().unwrap(), builder).unwrap();
+        Https { proxied, direct: None, unpooled_calls: Arc::default() }
+    }
+
+    async fn call(https: &Https, url: &str) -> Result<http::Response<Bytes>, SendError> {
         let request = http::Request::post(format!("{url}/?SecurityGroupId=sg-a")).body(Bytes::new());
-        https.send(request.unwrap(), Duration::from_millis(300)).await.unwrap_err()
+        https.send(request.unwrap(), Duration::from_millis(500)).await
+    }
+
+    /// A server whose connections each respond to this many requests. A later request gets no response: the connection
+    /// is closed, or stays silent. Its URL, and the number of connections.
+    fn forgetful_server(responses: usize, is_silent: bool) -> (String, Arc<AtomicU32>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&connections);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                count.fetch_add(1, Relaxed);
+                std::thread::spawn(move || {
+                    let mut request = [0; 4096];
+                    for _ in 0..responses {
+                        if connection.read(&mut request).is_ok_and(|bytes| bytes > 0) {
+                            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+                        }
+                    }
+                    let _ = connection.read(&mut request);
+                    if is_silent {
+                        // Until the client closes it.
+                        let _ = connection.read(&mut request);
+                    }
+                });
+            }
+        });
+        (url, connections)
+    }
+
+    #[tokio::test]
+    async fn calls_use_one_connection() {
+        let (url, connections) = forgetful_server(100, false);
+        let https = direct();
+        for _ in 0..50 {
+            call(&https, &url).await.unwrap();
+        }
+        assert_eq!(connections.load(Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn lost_connection_is_followed_by_calls_with_connections_of_their_own() {
+        for is_silent in [false, true] {
+            let (url, connections) = forgetful_server(1, is_silent);
+            let https = direct();
+            call(&https, &url).await.unwrap();
+            call(&https, &url).await.unwrap_err();
+            for _ in 0..UNPOOLED_CALLS {
+                call(&https, &url).await.unwrap();
+            }
+            assert_eq!(connections.load(Relaxed), 1 + UNPOOLED_CALLS, "one for each call");
+            call(&https, &url).await.unwrap();
+            call(&https, &url).await.unwrap_err();
+            call(&https, &url).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn connection_that_cannot_be_opened_leaves_the_pool_in_use() {
+        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let (url, connections) = forgetful_server(100, false);
+        let https = direct();
+        call(&https, &format!("http://{closed}")).await.unwrap_err();
+        for _ in 0..5 {
+            call(&https, &url).await.unwrap();
+        }
+        assert_eq!(connections.load(Relaxed), 1);
     }
 
     #[tokio::test]
@@ -177,8 +300,7 @@ mod tests {
             (format!("https://{cut_off}"), NoResponse::ConnectionLost, CauseClass::Tls),
             (format!("http://{silent}"), NoResponse::Timeout, CauseClass::Timeout),
         ] {
-            let client = Https::client(reqwest::Client::builder().no_proxy()).unwrap();
-            let error = error_of(client, &url).await;
+            let error = call(&direct(), &url).await.unwrap_err();
             let cause = error.cause.as_ref().unwrap();
             assert_eq!((error.why, cause.class), (why, class), "{url}: {error}");
             assert!(!cause.text.contains("sg-a") && !cause.text.contains(&url), "{error}");
@@ -189,8 +311,8 @@ mod tests {
     async fn proxy_that_opens_no_connection_is_the_cause() {
         let proxy = server(Some(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"));
         let proxy = reqwest::Proxy::all(format!("http://user:s3cret@{proxy}")).unwrap();
-        let client = Https::client(reqwest::Client::builder().proxy(proxy)).unwrap();
-        let error = error_of(client, "https://privatelink.eu-west-1.aliyuncs.com").await;
+        let https = https(|| reqwest::Client::builder().proxy(proxy.clone()));
+        let error = call(&https, "https://privatelink.eu-west-1.aliyuncs.com").await.unwrap_err();
         assert_eq!(error.cause.as_ref().unwrap().class, CauseClass::Proxy, "{error}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
@@ -200,7 +322,7 @@ mod tests {
         let https = Https::new(true).unwrap();
         let is_direct = |https: &Https, uri: &'static str| {
             let direct = https.direct.as_ref();
-            direct.is_some_and(|direct| std::ptr::eq(https.client_for(&http::Uri::from_static(uri)), direct))
+            direct.is_some_and(|direct| std::ptr::eq(https.clients_for(&http::Uri::from_static(uri)), direct))
         };
         for uri in ["http://127.0.0.1:4010/?a=b", "http://localhost/", "http://[::1]:1/"] {
             assert!(is_direct(&https, uri), "{uri}");
@@ -208,6 +330,6 @@ mod tests {
         for uri in ["https://sts.aliyuncs.com/", "https://privatelink.eu-west-1.aliyuncs.com/?a=127.0.0.1"] {
             assert!(!is_direct(&https, uri), "{uri}");
         }
-        assert!(Https::new(false).unwrap().direct.is_none(), "production builds one client");
+        assert!(Https::new(false).unwrap().direct.is_none(), "production builds no others");
     }
 }
