@@ -988,6 +988,18 @@ fn call_that_was_not_sent_is_not_counted() {
 }
 
 #[test]
+fn last_read_of_a_changing_group_reads_the_record_too() {
+    let mut scenario = Scenario::with(false, None, Duration::from_secs(2));
+    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(groups(&pair(GroupStatus::Detaching)));
+    scenario.read(&pair(GroupStatus::Detaching), endpoint("Pending"));
+    let status = scenario.checker.detach.evidence().endpoint_status.clone();
+    assert_eq!(status, Some(EndpointStatus::Pending), "the event says what the last read showed");
+    assert_eq!(scenario.end(), Outcome::Unconfirmed(TimeExpired::Deadline));
+}
+
+#[test]
 fn only_the_read_at_the_deadline_is_the_last() {
     assert!(!Scenario::new(false).checker.detach.is_last_read());
     assert!(Scenario::with(false, None, Duration::ZERO).checker.detach.is_last_read());

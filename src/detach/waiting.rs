@@ -55,7 +55,8 @@ impl Detach {
         }
         let left = self.deadline.saturating_duration_since(now);
         self.is_last_read = after >= left;
-        self.begin_read(after.min(left), is_full)
+        // The event must say what the last read showed, the endpoint's status included.
+        self.begin_read(after.min(left), is_full || self.is_last_read)
     }
 
     pub(super) fn begin_read(&mut self, after: Duration, is_full: bool) -> Step {
