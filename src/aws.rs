@@ -17,6 +17,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
+use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
@@ -32,8 +33,14 @@ pub(crate) use error::shown_code;
 /// (publish, delete, return to the queue) fit into the reserve of an invocation.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Timeout of one attempt. Without it, a connection that stops responding would use the whole time of the operation.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1200);
+/// Timeout of one attempt. A slow AWS, whose every response takes two seconds, is in time: shorter attempts would repeat
+/// calls that succeed. The rest of the operation is enough for a second attempt on a new connection, if the first one's was
+/// lost and AWS is healthy.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2400);
+
+/// Longest time before the second attempt, doubled before the third. With the SDK's one second, an attempt that timed out
+/// would often be the last one.
+const RETRY_AFTER_MAX: Duration = Duration::from_millis(200);
 
 /// Timeout of the TCP and TLS handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,6 +82,7 @@ pub fn config(
         .behavior_version(BehaviorVersion::latest())
         .http_client(http_client_fn(move |_, _| connector.clone()))
         .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_initial_backoff(RETRY_AFTER_MAX))
         .use_fips(is_on("AWS_USE_FIPS_ENDPOINT"))
         .use_dual_stack(is_on("AWS_USE_DUALSTACK_ENDPOINT"));
     config.set_region(variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).map(Region::new));

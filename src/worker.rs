@@ -81,6 +81,6 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
 
     fn context<'a>(&self, invocation: &'a Invocation) -> Context<'a> {
         let run = Run::new(invocation.clock, invocation.ends_at, self.settings.time);
-        Context { invocation, run }
+        Context::new(invocation, run)
     }
 }

@@ -41,6 +41,12 @@ impl AwsError {
         Self { code: TIMEOUT.to_owned(), message: None, is_transient: true, cause }
     }
 
+    /// Whether AWS did not respond in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.code == TIMEOUT
+    }
+
     /// The error of a call whose request has contents of ours, such as a message's body or its receipt handle.
     pub(crate) fn without_message<E>(error: SdkError<E, HttpResponse>) -> Self
     where

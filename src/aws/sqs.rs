@@ -73,6 +73,12 @@ impl QueueError {
         Self::Call { operation, source: AwsError::without_message(error) }
     }
 
+    /// Whether SQS did not respond in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Call { source, .. } if source.is_timeout())
+    }
+
     /// A call for which the invocation had no time left.
     pub(crate) fn out_of_time(operation: &'static str) -> Self {
         Self::Call { operation, source: AwsError::out_of_time() }

@@ -30,6 +30,12 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// Whether EventBridge did not respond in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Call(error) if error.is_timeout())
+    }
+
     /// A call for which the invocation had no time left.
     pub(super) fn out_of_time() -> Self {
         Self::Call(AwsError::out_of_time())
@@ -57,40 +63,40 @@ const DEFAULT_BUS: &str = "default";
 pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus_name: String,
-    is_known_to_exist: Cell<bool>,
+    is_checked: Cell<bool>,
 }
 
 impl EventBridge {
     #[must_use]
     pub fn new(client: aws_sdk_eventbridge::Client, bus_name: String) -> Self {
-        let is_known_to_exist = Cell::new(bus_name == DEFAULT_BUS);
-        Self { client, bus_name, is_known_to_exist }
+        let is_checked = Cell::new(bus_name == DEFAULT_BUS);
+        Self { client, bus_name, is_checked }
     }
 
     /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is
     /// known to exist, before the first event of a process at the latest. Any other error of this call, such as a
-    /// missing permission, does not prevent publishing.
+    /// missing permission, does not prevent publishing, and one that lasts is met once in a process.
     async fn check_bus(&self) -> Result<(), PublishError> {
-        if self.is_known_to_exist.get() {
+        if self.is_checked.get() {
             return Ok(());
         }
-        let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
-        match described {
-            Ok(description) => self.is_known_to_exist.set(description.name().is_some()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DescribeEventBusError::is_resource_not_found_exception) =>
-            {
-                return Err(PublishError::NoBus(self.bus_name.clone()));
+        let error = match self.client.describe_event_bus().name(&self.bus_name).send().await {
+            Ok(description) => {
+                self.is_checked.set(description.name().is_some());
+                return Ok(());
             }
-            Err(error) => {
-                warn!(
-                    "it is unknown whether the event bus exists; publishing nevertheless: {}",
-                    telemetry::cause(&AwsError::from(error))
-                );
-            }
+            Err(error) => error,
+        };
+        let service_error = error.as_service_error();
+        if service_error.is_some_and(DescribeEventBusError::is_resource_not_found_exception) {
+            return Err(PublishError::NoBus(self.bus_name.clone()));
         }
+        let error = AwsError::from(error);
+        self.is_checked.set(!error.is_transient);
+        warn!(
+            "it is unknown whether the event bus exists; publishing nevertheless: {}",
+            telemetry::cause(&error)
+        );
         Ok(())
     }
 }
@@ -101,7 +107,7 @@ impl Bus for EventBridge {
     async fn prepare(&self) {
         let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
         if described.is_ok_and(|description| description.name().is_some()) {
-            self.is_known_to_exist.set(true);
+            self.is_checked.set(true);
         }
     }
 

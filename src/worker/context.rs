@@ -1,5 +1,6 @@
 //! What every part of the worker needs to know of the invocation, and how long its calls to AWS may last.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use crate::drive::time_budget::Run;
@@ -15,9 +16,24 @@ use crate::lambda::Invocation;
 pub(super) struct Context<'a> {
     pub(super) invocation: &'a Invocation,
     pub(super) run: Run,
+    has_aws_timed_out: Cell<bool>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(super) fn new(invocation: &'a Invocation, run: Run) -> Self {
+        Self { invocation, run, has_aws_timed_out: Cell::new(false) }
+    }
+
+    /// Records that a call to AWS ended, and whether AWS did not respond in time.
+    pub(super) fn record_aws_call(&self, is_timeout: bool) {
+        self.has_aws_timed_out.set(self.has_aws_timed_out.get() || is_timeout);
+    }
+
+    /// Whether AWS did not respond in time to a call of this invocation. Then the reserve is too short for another message.
+    pub(super) fn has_aws_timed_out(&self) -> bool {
+        self.has_aws_timed_out.get()
+    }
+
     /// Until when copy and event may last: they leave half of the time that a last read leaves, 1.5 s, in which a healthy
     /// queue takes its messages back.
     pub(super) fn publish_until(&self) -> Instant {

@@ -63,6 +63,7 @@ impl<T: Transport, Q: Queue, B> Worker<T, Q, B> {
         let deferred = context.by(context.return_until(), self.queue.defer(&rest, visibility)).await;
         let deferred =
             deferred.unwrap_or_else(|| Err(QueueError::out_of_time("ChangeMessageVisibilityBatch")));
+        context.record_aws_call(deferred.as_ref().is_err_and(QueueError::is_timeout));
         if let Err(error) = deferred {
             span.in_scope(|| {
                 warn!(

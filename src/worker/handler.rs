@@ -126,7 +126,7 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
             return serde_json::to_value(detail?).map_err(HandlerError::UnwritableAnswer);
         }
     };
-    let deliveries = record::deliveries(&records)?;
+    let deliveries = record::once_each(record::deliveries(&records)?);
     let mut response = SqsBatchResponse::default();
     let returned = batch::run(worker, deliveries, context).await;
     worker.cloud.end(&context.run, &*worker.observer);

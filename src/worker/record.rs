@@ -75,6 +75,20 @@ pub(super) fn deliveries(records: &[Box<RawValue>]) -> Result<Vec<Delivery>, Rec
     records().zip(identities).enumerate().map(delivery).collect()
 }
 
+/// Each message once, at its first position, by its latest receive: a standard queue can deliver a message twice in one batch.
+/// The response to the batch names a message, not a receive, so both must end in the same way.
+pub(super) fn once_each(deliveries: Vec<Delivery>) -> Vec<Delivery> {
+    let mut once: Vec<Delivery> = Vec::with_capacity(deliveries.len());
+    for delivery in deliveries {
+        match once.iter_mut().find(|other| other.message_id == delivery.message_id) {
+            Some(other) if other.receive_count <= delivery.receive_count => *other = delivery,
+            Some(_) => {}
+            None => once.push(delivery),
+        }
+    }
+    once
+}
+
 /// A part of a record is there and cannot be read.
 struct Unreadable;
 
@@ -210,6 +224,23 @@ mod tests {
             assert_eq!(deliveries[0].message_group.as_deref(), Some("lane"));
             assert_eq!(deliveries[0].receipt_handle, "handle");
         }
+    }
+
+    #[test]
+    fn message_that_is_twice_in_a_batch_is_processed_once_by_its_latest_receive() {
+        let received = |id, count: &str, handle: &str| {
+            let record = with(record(id), "/attributes/ApproximateReceiveCount", json!(count));
+            with(record, "/receiptHandle", json!(handle))
+        };
+        let batch = [
+            received("a", "1", "old"),
+            received("b", "1", "b"),
+            received("a", "2", "new"),
+            received("a", "1", "older"),
+        ];
+        let once = once_each(read(&batch).unwrap());
+        let handles: Vec<_> = once.iter().map(|delivery| delivery.receipt_handle.as_str()).collect();
+        assert_eq!(handles, ["new", "b"]);
     }
 
     #[test]

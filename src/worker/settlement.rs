@@ -56,7 +56,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             None => Deadline::Moment(run.clock.started() + deadline),
         };
         let is_overdue = self.is_past(&deadline, run);
-        if run.is_ending() && !(is_overdue && parsed.result.is_ok() && run.admits_last_read()) {
+        let may_begin_late =
+            is_overdue && parsed.result.is_ok() && run.admits_last_read() && !context.has_aws_timed_out();
+        if run.is_ending() && !may_begin_late {
             return Err(self.defer(received, None, "no time is left in this invocation", context));
         }
         let request_id = received.request_id();
@@ -171,7 +173,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             self.copy(reason, completion, received, context).await?;
         }
         let published = context.by(context.publish_until(), self.bus.publish(completion)).await;
-        if let Err(error) = published.unwrap_or_else(|| Err(PublishError::out_of_time())) {
+        let published = published.unwrap_or_else(|| Err(PublishError::out_of_time()));
+        context.record_aws_call(published.as_ref().is_err_and(PublishError::is_timeout));
+        if let Err(error) = published {
             error!(
                 outcome = outcome.name(),
                 "the completion event was not published: {}",
@@ -194,7 +198,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             self.observer.observe(&completion.detail.request_id, &Event::Completed { outcome, completion });
         }
         let deleted = context.by(context.delete_until(), self.queue.delete(&received.delivery)).await;
-        if let Err(error) = deleted.unwrap_or_else(|| Err(QueueError::out_of_time("DeleteMessage"))) {
+        let deleted = deleted.unwrap_or_else(|| Err(QueueError::out_of_time("DeleteMessage")));
+        context.record_aws_call(deleted.as_ref().is_err_and(QueueError::is_timeout));
+        if let Err(error) = deleted {
             warn!(
                 "the message was not deleted; the event source mapping deletes it: {}",
                 telemetry::cause(&error)
@@ -220,7 +226,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             reason_message: &reason.message,
         };
         let copied = context.by(context.publish_until(), self.queue.send_dead_letter(&dead_letter)).await;
-        copied.unwrap_or_else(|| Err(QueueError::out_of_time("SendMessage"))).map_err(|error| {
+        let copied = copied.unwrap_or_else(|| Err(QueueError::out_of_time("SendMessage")));
+        context.record_aws_call(copied.as_ref().is_err_and(QueueError::is_timeout));
+        copied.map_err(|error| {
             error!(outcome, "the dead-letter copy was not written: {}", telemetry::cause(&error));
             self.defer(received, None, "its dead-letter copy was not written", context)
         })

@@ -84,6 +84,19 @@ async fn array_of_records_is_a_batch_as_pipes_sends_it() {
 }
 
 #[tokio::test]
+async fn message_that_is_twice_in_a_batch_is_reported_once() {
+    let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+    let mut all = records(&[("m-1", &request("ep-a", "sg-a")), ("m-1", &request("ep-a", "sg-a"))]);
+    let response = env.invoke(&json!({ "Records": all }).to_string()).await.unwrap();
+    assert_eq!((response, env.events().len()), (json!({ "batchItemFailures": [] }), 1));
+    for record in &mut all {
+        record["attributes"] = json!({ "SentTimestamp": "soon" });
+    }
+    let response = env.invoke(&json!({ "Records": all }).to_string()).await.unwrap();
+    assert_eq!(response, json!({ "batchItemFailures": [{ "itemIdentifier": "m-1" }] }));
+}
+
+#[tokio::test]
 async fn record_with_an_unreadable_attribute_fails_alone() {
     let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
     let mut records = records(&[

@@ -5,7 +5,10 @@ use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::Duration;
 
-use detach_simulation::{Ending, Interruption, Pace, REGION, Sandbox, World, mapping};
+use detach_simulation::record::Operation;
+use detach_simulation::{
+    AwsEffect, Ending, Faults, Interruption, Pace, PlannedEffect, QueueKind, REGION, Sandbox, World, mapping,
+};
 use privatelink_detach::clock::Clock;
 use privatelink_detach::lambda::Invocation;
 use privatelink_detach::worker::handler;
@@ -179,6 +182,43 @@ async fn slow_aws_never_makes_an_invocation_run_out_of_time() {
         }
         run(&world, Sandbox::new(&world, 2)).await;
         assert_eq!(world.dead_letter_count(), 9, "a detach of {takes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_is_begun_in_the_reserve_after_a_call_to_aws_timed_out() {
+    for (effect, begun) in [(AwsEffect::Applied, 2), (AwsEffect::ResponseLost, 1)] {
+        log::start();
+        let operation = Operation::Publish;
+        let until = Duration::from_hours(1);
+        let faults = Faults {
+            planned: vec![PlannedEffect { operation, effect, calls: 1, until }],
+            ..Faults::default()
+        };
+        let seed = Seed { endpoints: endpoints(1), ..Seed::default() };
+        let world = World::with_faults(seed, QueueKind::Fifo, Pace::default(), faults, 1);
+        for group in ["sg-a", "sg-b"] {
+            let mut body = request("ep-0", group);
+            body["deadline_seconds"] = 30.into();
+            world.send(&body);
+        }
+        tokio::time::advance(Duration::from_secs(31)).await;
+        let now = world.now();
+        let queue = world.kind.requests();
+        let batch = world.queues.borrow_mut().receive(queue, 10, None, now).unwrap();
+        let event = local_aws::mapping::event(queue, &batch).to_string();
+        // Only the reserve is left, in which a request past its deadline gets its last read.
+        let invocation = Invocation {
+            clock: Clock::starting_at(now),
+            ends_at: now + Duration::from_secs(9),
+            lambda_request_id: "lambda".to_owned(),
+            xray_trace_id: None,
+        };
+        let payload = RawValue::from_string(event).unwrap();
+        let sandbox = Sandbox::new(&world, 1);
+        let response = handler::handle(sandbox.worker(), &payload, &invocation).await.unwrap();
+        let failures = response["batchItemFailures"].as_array().unwrap().len();
+        assert_eq!(failures, 2 - begun, "{effect:?}: {response}");
     }
 }
 

@@ -112,6 +112,34 @@ async fn bus_found_at_start_is_not_described_again() {
     assert_eq!((reads, calls.contains(&Aws::PutEvents)), (1, true));
 }
 
+#[tokio::test]
+async fn bus_that_may_not_be_described_is_described_once() {
+    let mut settings = TestSettings::with_endpoints(&[("ep-a", &["sg-b"])]);
+    settings.variables = vec![("COMPLETION_BUS_NAME", "completions".to_owned())];
+    let env = TestEnvironment::start(settings).await;
+    env.aws.bus().create("completions");
+    // Any error that a repetition does not change, such as a missing permission.
+    env.aws.bus().faults().plan(Aws::DescribeEventBus, ALL_ATTEMPTS, AwsFault::QuotesRequest);
+    for group in ["sg-a", "sg-c", "sg-d"] {
+        env.send(&request("ep-a", group));
+        env.run().await;
+    }
+    let reads = env.aws_calls().into_iter().filter(|call| *call == Aws::DescribeEventBus).count();
+    assert_eq!((reads, env.events().len()), (1, 3));
+}
+
+#[tokio::test]
+async fn slow_aws_is_only_slow() {
+    let env = TestEnvironment::with_groups(&["sg-b"]).await;
+    let slow = AwsFault::Slow(Duration::from_secs(2));
+    env.aws.bus().faults().plan(Aws::PutEvents, ALL_ATTEMPTS, slow);
+    env.aws.queues().faults().plan(Aws::DeleteMessage, ALL_ATTEMPTS, slow);
+    env.send(&request("ep-a", "sg-a"));
+    env.deliver().await;
+    assert_eq!(env.aws_calls(), [Aws::PutEvents, Aws::DeleteMessage], "no attempt is repeated");
+    assert_eq!((env.events().len(), env.waiting()), (1, 0));
+}
+
 /// The first bytes of the next HTTP request to a listener, which sends no response.
 async fn first_bytes(listener: &TcpListener) -> String {
     let (mut stream, _) = listener.accept().await.unwrap();

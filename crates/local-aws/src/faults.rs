@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::time::Duration;
 
 /// A call that this crate supports. The names are those of the AWS APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +50,8 @@ pub enum Fault {
     OtherMd5,
     /// The call is not carried out; the response has the status 400, and its message repeats the request's body.
     QuotesRequest,
+    /// The call is carried out, and its response is sent after this time.
+    Slow(Duration),
 }
 
 /// The planned faults per action, in the order in which they apply.
@@ -92,7 +95,8 @@ impl Fault {
             | Self::ResponseLost
             | Self::EmptyResponse
             | Self::OtherMd5
-            | Self::QuotesRequest => None,
+            | Self::QuotesRequest
+            | Self::Slow(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, request};
@@ -114,6 +115,10 @@ where
                 Reaction::Respond(response) => {
                     Ok::<Response<Full<Bytes>>, ConnectionError>(response.map(Full::new))
                 }
+                Reaction::RespondLater { response, after } => {
+                    wait(after).await;
+                    Ok(response.map(Full::new))
+                }
                 Reaction::Hang => match std::future::pending::<Infallible>().await {},
                 Reaction::Reset => {
                     reset.store(true, Ordering::Relaxed);
@@ -124,6 +129,11 @@ where
     });
     // An error on a connection affects only its client.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a slow service takes its time")]
+async fn wait(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 /// The whole body, or `None` if it is too large.

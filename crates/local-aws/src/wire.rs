@@ -8,6 +8,8 @@ mod secrets;
 mod sqs;
 mod sts;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -47,6 +49,8 @@ pub const QUERY_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 pub enum Reaction {
     /// Sends this response.
     Respond(Response<Bytes>),
+    /// Sends this response after this time.
+    RespondLater { response: Response<Bytes>, after: Duration },
     /// Sends nothing and keeps the connection open.
     Hang,
     /// Resets the connection.
@@ -132,6 +136,7 @@ fn finish_with<A>(
     match fault {
         Some(Fault::Hang) => Reaction::Hang,
         Some(Fault::ResponseLost) => Reaction::Reset,
+        Some(Fault::Slow(after)) => Reaction::RespondLater { response, after },
         Some(Fault::EmptyResponse) => Reaction::Respond(json_response(200, &json!({}))),
         Some(
             Fault::ServerError
@@ -181,11 +186,15 @@ fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
 
 /// Sets the content type of JSON protocol version 1.1. SQS uses version 1.0.
 fn json_1_1(reaction: Reaction) -> Reaction {
+    let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
+    let with_type = |mut response: Response<Bytes>| {
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    };
     match reaction {
-        Reaction::Respond(mut response) => {
-            let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
-            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            Reaction::Respond(response)
+        Reaction::Respond(response) => Reaction::Respond(with_type(response)),
+        Reaction::RespondLater { response, after } => {
+            Reaction::RespondLater { response: with_type(response), after }
         }
         other => other,
     }
@@ -269,6 +278,7 @@ mod tests {
             (Fault::EntryFails(0), 1),
             (Fault::EmptyResponse, 0),
             (Fault::OtherMd5, 1),
+            (Fault::Slow(Duration::ZERO), 1),
             (Fault::QuotesRequest, 0),
         ] {
             let (mut queues, mut journal) = (queues(), Vec::new());

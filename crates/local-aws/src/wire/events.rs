@@ -77,7 +77,7 @@ fn carry_out(
         }
         Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5 | Fault::Slow(_)) | None => {
             call(bus, fault.and_then(Fault::failed_entry))
         }
     };

@@ -39,7 +39,7 @@ pub fn get_secret_value(
         }
         Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(refusal(400, "ThrottlingException", "Rate exceeded")),
-        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5 | Fault::Slow(_)) | None => {
             call.map_err(|error| malformed(&error)).and_then(|call| get(secrets, &call))
         }
     };

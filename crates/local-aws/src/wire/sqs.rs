@@ -47,7 +47,7 @@ pub fn call(
         }
         Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(QueueError::RequestThrottled.into()),
-        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => call
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5 | Fault::Slow(_)) | None => call
             .map_err(|error| malformed(&error))
             .and_then(|call| carry_out(queues, url, action, call, fault, now).map_err(Refusal::from)),
     };

@@ -64,7 +64,7 @@ pub fn call(
         Some(Fault::ServerError | Fault::Hang | Fault::EmptyResponse) => Err(internal_failure()),
         Some(Fault::QuotesRequest) => Err(quoting(body)),
         Some(Fault::Throttled) => Err(refusal(400, "Throttling", "Rate exceeded")),
-        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5) | None => {
+        Some(Fault::ResponseLost | Fault::EntryFails(_) | Fault::OtherMd5 | Fault::Slow(_)) | None => {
             Call::read(&form).and_then(|call| issue(sts, &call, now))
         }
     };
