@@ -96,6 +96,7 @@ def test_request_denied_by_ram_is_copied_to_the_dead_letter_queue_and_can_be_red
     assert event["detail"]["evidence"] == {
         "security_groups_before": ["sg-old", "sg-web"],
         "security_groups_after": ["sg-old", "sg-web"],
+        "security_group_seen": True,
         "endpoint_status": "Active",
         "confirmed_at": None,
     }
@@ -137,6 +138,7 @@ def test_malformed_message_is_rejected_and_copied_without_a_call(stack, alibaba,
         "evidence": {
             "security_groups_before": None,
             "security_groups_after": None,
+            "security_group_seen": None,
             "endpoint_status": None,
             "confirmed_at": None,
         },

@@ -50,6 +50,7 @@ def test_signed_webhook_ends_with_one_completion_event(stack, alibaba, consumer,
         "evidence": {
             "security_groups_before": ["sg-old", "sg-web"],
             "security_groups_after": ["sg-web"],
+            "security_group_seen": True,
             "endpoint_status": "Active",
             "confirmed_at": confirmed_at,
         },

@@ -48,6 +48,7 @@ def passed(detail, api_request_id):
         "evidence": {
             "security_groups_before": groups,
             "security_groups_after": groups,
+            "security_group_seen": True,
             "endpoint_status": "Active",
             "confirmed_at": None,
         },
