@@ -83,7 +83,7 @@ def deployed(folder, ministack, simulator_process, credentials, signing_secrets)
             "AllowedRegions": "eu-west-1",
             "WebhookAuthentication": "SIGNATURE",
             "WebhookSecretsArn": signing_secrets.arn,
-            "RequestEventSources": "my.tool",
+            "RequestEventSources": "my.tool,com.example.offboarding",
             "CreateCompletionBus": "true",
             "CompletionBusName": BUS,
         }
