@@ -5,6 +5,7 @@
 mod body;
 mod draft;
 mod ids;
+mod scalar;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
