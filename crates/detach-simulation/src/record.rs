@@ -146,7 +146,7 @@ pub enum Change {
         copy: Box<NewMessage>,
     },
     /// Publish a completion event.
-    Publish { detail: Value },
+    Publish { detail_type: &'static str, detail: Value },
 }
 
 impl Change {

@@ -221,6 +221,8 @@ impl Queue for Seam {
 impl Bus for Seam {
     async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
         let detail = serde_json::to_value(&completion.detail).map_err(PublishError::Unwritable)?;
-        self.change(Change::Publish { detail }).await.map_err(PublishError::Call)
+        self.change(Change::Publish { detail_type: completion.detail_type, detail })
+            .await
+            .map_err(PublishError::Call)
     }
 }

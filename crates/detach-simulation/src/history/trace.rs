@@ -172,7 +172,7 @@ fn changed(change: &Change) -> String {
             let reason = copy.attributes.get("reason_code").map(|attribute| &attribute.value);
             format!("copies {} to the dead-letter queue: {reason:?}", short(message))
         }
-        Change::Publish { detail } => format!("publishes {}", cut(&detail.to_string())),
+        Change::Publish { detail, .. } => format!("publishes {}", cut(&detail.to_string())),
     }
 }
 

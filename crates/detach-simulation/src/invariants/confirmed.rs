@@ -170,7 +170,7 @@ impl Reads {
         let is_absent = self.listed.as_ref().is_some_and(|listed| !listed.contains(group));
         self.status = Some(status.to_owned());
         // Only these two statuses are at rest.
-        if is_absent && self.is_settled && matches!(status, "Active" | "Deleting") {
+        if is_absent && self.is_complete && self.is_settled && matches!(status, "Active" | "Deleting") {
             self.is_confirmed = true;
             self.is_conclusion_correct = self.is_actually_absent;
         }

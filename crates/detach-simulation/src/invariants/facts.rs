@@ -105,11 +105,12 @@ impl<'a> Facts<'a> {
             Change::Delete { message, .. } => self.departures.push((at, message)),
             Change::Defer { .. } => {}
             Change::SendDeadLetter { message, copy } => {
-                self.copies.push(DeadLetterCopy { at, requested_at, by, message, body: &copy.body });
+                self.copies.push(DeadLetterCopy { at, requested_at, by, message, copy });
             }
-            Change::Publish { detail } => {
-                let invocation = by.unwrap_or_default();
-                self.publications.push(Publication { at, requested_at, invocation, detail, request: None });
+            Change::Publish { detail_type, detail } => {
+                let (invocation, request) = (by.unwrap_or_default(), None);
+                let event = Publication { at, requested_at, invocation, detail_type, detail, request };
+                self.publications.push(event);
             }
         }
     }

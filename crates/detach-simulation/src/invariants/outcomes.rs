@@ -37,6 +37,20 @@ fn every_event_names_a_delivered_request(facts: &Facts<'_>) -> Result<(), Breach
             let how = format!("an event at {at} names {name}, which is not in the batch of its invocation");
             return breach(Guarantee::OneOutcome, how);
         }
+        let ending = if publication.is_completed() { "Completed" } else { "Failed" };
+        let detail_type = format!("Security Group Detach {ending}");
+        let parsed = facts.request(place).and_then(|request| request.parsed.as_ref());
+        let names_pair = parsed.is_none_or(|parsed| {
+            let is = |field: &str, value: &str| publication.detail[field] == value;
+            is("endpoint_id", &parsed.endpoint) && is("security_group_id", &parsed.group)
+        });
+        if publication.detail_type != detail_type || !names_pair {
+            let how = format!(
+                "an event at {at} for {name} has the type {} and the content {}",
+                publication.detail_type, publication.detail
+            );
+            return breach(Guarantee::OneOutcome, how);
+        }
     }
     Ok(())
 }
@@ -233,7 +247,7 @@ fn is_from_a_fault(facts: &Facts<'_>, event: &Publication<'_>, endpoint: &str) -
 
 fn copies_are_exact(facts: &Facts<'_>) -> Result<(), Breach> {
     for copy in &facts.copies {
-        let is_exact = facts.messages.get(copy.message).is_some_and(|sent| sent.body == copy.body);
+        let is_exact = facts.messages.get(copy.message).is_some_and(|sent| sent.body == copy.copy.body);
         if !is_exact {
             let how =
                 format!("the copy of {} at {} has a different body", copy.message, facts.after(copy.at));

@@ -27,8 +27,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
             return breach(Guarantee::NoSecret, format!("in an event: {event}"));
         }
     }
-    for dead_letter in &history.dead_letters {
-        let dead_letter = format!("{:?}", dead_letter.attributes);
+    // Every copy that was made, also those that were moved back to the request queue since.
+    for dead_letter in &facts.copies {
+        let dead_letter = format!("{:?}", dead_letter.copy.attributes);
         if leaked(&dead_letter) {
             return breach(Guarantee::NoSecret, format!("in a dead letter: {dead_letter}"));
         }

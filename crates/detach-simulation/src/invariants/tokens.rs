@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use privatelink_simulator::Action;
+use serde_json::Value;
 
 use super::confirmed::fields;
 use super::facts::{Call, Facts};
@@ -13,7 +14,7 @@ const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
     let mut latest: BTreeMap<(u32, &str, &str), &Call<'_>> = BTreeMap::new();
-    let mut users: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut users: BTreeMap<&str, (u32, &str, &str)> = BTreeMap::new();
     for call in facts.calls.iter().filter(|call| call.requested.action == DETACH) {
         let token = call.requested.client_token.as_deref().unwrap_or_default();
         let at = facts.after(call.at);
@@ -21,7 +22,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
             return breach(Guarantee::Tokens, format!("a Detach at {at} without a token"));
         }
         let group = call.requested.group.as_deref().unwrap_or_default();
-        let before = latest.insert((call.invocation, &call.requested.endpoint, group), call);
+        let user = (call.invocation, call.requested.endpoint.as_str(), group);
+        let before = latest.insert(user, call);
         if is_callers_token(token) {
             callers_token(facts, call, before)?;
             continue;
@@ -29,8 +31,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         if before.is_none() && must_use_callers_token(facts, call) {
             return breach(Guarantee::Tokens, format!("a Detach at {at} without the sender's token"));
         }
-        if *users.entry(token).or_insert(call.invocation) != call.invocation {
-            return breach(Guarantee::Tokens, format!("a Detach at {at} with the token of another delivery"));
+        if *users.entry(token).or_insert(user) != user {
+            let how = format!("a Detach at {at} with the token of another delivery, endpoint or group");
+            return breach(Guarantee::Tokens, how);
         }
         let Some(before) = before else { continue };
         let is_same = before.requested.client_token == call.requested.client_token;
@@ -55,6 +58,14 @@ fn is_callers_token(token: &str) -> bool {
     token.split('-').next().is_none_or(|prefix| prefix.len() != 32)
 }
 
+/// A token as the query spells it: everything but the unreserved characters of RFC 3986 is percent-encoded.
+fn encoded(token: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let encode =
+        |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    token.bytes().map(encode).collect()
+}
+
 /// The sender's token is used for the first Detach of the first delivery, or for a repetition of that call.
 fn callers_token(facts: &Facts<'_>, call: &Call<'_>, before: Option<&Call<'_>>) -> Result<(), Breach> {
     let is_repeated = before.is_some_and(|before| {
@@ -63,7 +74,16 @@ fn callers_token(facts: &Facts<'_>, call: &Call<'_>, before: Option<&Call<'_>>) 
     // Another message about the same pair may have been processed earlier in the same invocation.
     let is_first = before.is_none_or(|before| is_request_ended_between(facts, before, call));
     let batch = facts.runs.get(&call.invocation).map_or(&[][..], |run| run.batch);
-    let is_first_delivery = batch.iter().any(|received| received.receive_count == 1);
+    // The message that is delivered for the first time names this token for this pair.
+    let is_first_delivery = batch.iter().filter(|received| received.receive_count == 1).any(|received| {
+        let sent = facts.messages.get(received.message.as_str());
+        let body = sent.and_then(|sent| serde_json::from_str::<Value>(sent.body).ok());
+        body.is_some_and(|body| {
+            body["client_token"].as_str().map(encoded) == call.requested.client_token
+                && body["endpoint_id"] == call.requested.endpoint.as_str()
+                && body["security_group_id"].as_str() == call.requested.group.as_deref()
+        })
+    });
     if is_repeated || (is_first && is_first_delivery) {
         return Ok(());
     }

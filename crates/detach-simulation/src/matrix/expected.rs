@@ -93,7 +93,7 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
         Meaning::WrongState(code) if is_write && is_lasting && !is_executed => no(code, false),
         Meaning::FalseSuccess if is_lasting => unconfirmed("last error: ".to_owned()),
         Meaning::FalseSuccess => completes(case, is_accepted, None),
-        // A list of groups in several pages must repeat, whatever the record read with the first of them says.
+        // A list of groups in several pages must repeat; until then its record does not matter.
         Meaning::Transient(_) if !is_lasting && matches!(case.fault.effect, Effect::ItemField { .. }) => {
             completes(case, is_accepted, None)
         }

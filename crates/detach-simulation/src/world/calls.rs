@@ -82,7 +82,7 @@ impl World {
                 let sent = queues.send(self.kind.dead_letters(), (**copy).clone(), now);
                 sent.map(|sent| !sent.is_duplicate)
             }
-            Change::Publish { detail } => {
+            Change::Publish { detail, .. } => {
                 self.events.borrow_mut().push(Event { at: now, detail: detail.clone() });
                 Ok(true)
             }

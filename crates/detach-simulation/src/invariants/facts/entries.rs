@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use local_aws::NewMessage;
 use serde_json::Value;
 
 use crate::record::{BatchMessage, InvocationNumber, RequestedCall, Served};
@@ -67,6 +68,7 @@ pub struct Publication<'a> {
     /// When the worker called `PutEvents`, after its decision.
     pub requested_at: SystemTime,
     pub invocation: InvocationNumber,
+    pub detail_type: &'static str,
     pub detail: &'a Value,
     /// The index of its request in the plan.
     pub request: Option<usize>,
@@ -101,5 +103,5 @@ pub struct DeadLetterCopy<'a> {
     pub by: Option<InvocationNumber>,
     /// The id of the copied message.
     pub message: &'a str,
-    pub body: &'a str,
+    pub copy: &'a NewMessage,
 }
