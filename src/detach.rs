@@ -29,7 +29,7 @@ use crate::alibaba::records::{Endpoint, GroupStatus, SecurityGroup};
 use crate::alibaba::response::{CallResult, Response};
 use crate::request::{DetachRequest, EndpointId, RegionId, SecurityGroupId};
 use assessment::{GroupList, Observation, Presence};
-use reading::{Reading, Settling};
+use reading::{Reading, Settling, lookalike};
 use tokens::Tokens;
 
 pub use evidence::Evidence;
@@ -209,25 +209,16 @@ impl Detach {
 
     fn on_group_list(&mut self, list: List<SecurityGroup>, now: Instant) -> Step {
         let groups = GroupList::complete(&list.items, &self.security_group_id);
-        let ids: Vec<String> = list.items.iter().map(|group| group.id.clone()).collect();
-        self.evidence.security_groups_before.get_or_insert_with(|| ids.clone());
-        self.evidence.security_groups_after = Some(ids);
-        let lookalike = list.items.iter().map(|group| &group.id).find(|id| {
-            let ours = self.security_group_id.as_str();
-            id.as_str() != ours && id.eq_ignore_ascii_case(ours)
-        });
-        self.reading.lookalike = lookalike.cloned();
-        self.reading.is_settled = self.settling.add(list, self.limits.empty_list_for, now);
-        if let GroupList::Complete { ours, .. } = &groups {
-            self.evidence.group = Some(*ours);
-            let was_seen = self.evidence.security_group_seen.unwrap_or(false);
-            self.evidence.security_group_seen = Some(was_seen || *ours != Presence::Absent);
+        if let GroupList::Complete { ours, .. } = groups {
+            self.evidence.add_list(&list.items, ours);
+            self.reading.lookalike = lookalike(&list.items, &self.security_group_id);
+            self.reading.is_settled = self.settling.add(list, self.limits.empty_list_for, now);
             // The record cannot change what this read means: wait.
             if !self.reading.is_full
                 && let Presence::Listed(status @ (GroupStatus::Attaching | GroupStatus::Detaching)) = ours
             {
                 self.end_read_errors();
-                return self.wait_for_change(*status == GroupStatus::Detaching, now);
+                return self.wait_for_change(status == GroupStatus::Detaching, now);
             }
         }
         self.reading.listed = Some(groups);

@@ -226,9 +226,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_request_goes_to_the_region_with_its_own_nonce() {
-        let canned = canned(200, &[], r#"{"RequestId":"R","Endpoints":[]}"#);
+        let canned =
+            canned(200, &[], r#"{"RequestId":"8D778FF9-7640-4C13-BCD6-9265CA9A2F81","Endpoints":[]}"#);
         let seen = list_endpoints(&canned, ServiceUrl::Regional, 2).await;
-        assert_eq!(seen[0].api_request_id.as_deref(), Some("R"));
+        assert_eq!(seen[0].api_request_id.as_deref(), Some("8D778FF9-7640-4C13-BCD6-9265CA9A2F81"));
         let sent = canned.sent.borrow();
         assert_eq!(
             sent[0].uri(),

@@ -16,6 +16,7 @@ use super::records::{
 };
 use super::service_clock::date;
 use crate::json::{Object, bytes_without_byte_order_mark};
+use crate::text::{shown_request_id, shown_status};
 
 /// Longest hint of the service that is honored; the visibility timeout that follows from it included.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
@@ -30,7 +31,8 @@ const NEXT_TOKEN_LENGTH_MAX: usize = 2048;
 /// The result of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallResult {
-    /// Alibaba's id of the call, for its support; absent if there was no readable response.
+    /// Alibaba's id of the call, for its support, or `(unreadable)` for another text; absent if there was no readable
+    /// response.
     pub api_request_id: Option<String>,
     pub result: Result<Response, CallError>,
 }
@@ -48,8 +50,8 @@ impl CallResult {
         let action = call.action();
         if status == 200 {
             return match read(action, body) {
-                Some((response, api_request_id)) => {
-                    Self { api_request_id: Some(api_request_id), result: Ok(response) }
+                Some((response, id)) => {
+                    Self { api_request_id: Some(shown_request_id(id)), result: Ok(response) }
                 }
                 None => CallError::no_response(action, NoResponse::UnreadableAnswer).into(),
             };
@@ -62,7 +64,7 @@ impl CallResult {
         } else {
             Err(error)
         };
-        Self { api_request_id, result }
+        Self { api_request_id: api_request_id.map(shown_request_id), result }
     }
 }
 
@@ -241,7 +243,10 @@ impl EndpointBody {
             id: self.endpoint_id,
             region_id: self.region_id,
             endpoint_type: self.endpoint_type.map(EndpointType::read),
-            status: self.endpoint_status.filter(|status| !status.is_empty()).map(EndpointStatus::read),
+            status: self
+                .endpoint_status
+                .filter(|status| !status.is_empty())
+                .map(|status| EndpointStatus::read(shown_status(status))),
             business_status: self.endpoint_business_status.map(BusinessStatus::read),
             connection_status: self.connection_status.map(ConnectionStatus::read),
         })
@@ -370,7 +375,7 @@ mod tests {
         let passed = read(&detach(true), 400);
         assert_eq!(
             (passed.result, passed.api_request_id.as_deref()),
-            (Ok(Response::DryRunPassed), Some("R"))
+            (Ok(Response::DryRunPassed), Some("(unreadable)"))
         );
         for call in [detach(false), Call::ListEndpoints { next_token: None }] {
             assert_eq!(read(&call, 400).result.unwrap_err().kind, ErrorKind::DryRunOperation, "{call:?}");

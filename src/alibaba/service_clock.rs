@@ -102,7 +102,7 @@ mod tests {
         let hour = 3600;
         assert_eq!(ahead(3 * hour - 1, 3 * hour + 3, three), 0, "the clock is right");
         assert_eq!(ahead(hour, hour + 4, three), 2 * 3600 - 4, "the clock is two hours behind");
-        assert_eq!(ahead(hour, hour + 1, three), 2 * 3600 - 1, "a faster response tells more");
+        assert_eq!(ahead(hour, hour + 1, three), 2 * 3600 - 1, "a faster response is more exact");
         assert_eq!(ahead(hour, hour + 4, three), 2 * 3600 - 1, "and a slower one contradicts nothing");
         assert_eq!(ahead(5 * hour, 5 * hour + 4, three), 2 - 2 * 3600, "the clock is two hours ahead");
         assert_eq!(ahead(5 * hour, 5 * hour + 4, "soon"), 2 - 2 * 3600, "no date");

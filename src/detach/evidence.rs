@@ -6,7 +6,9 @@ use std::time::Instant;
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::ErrorCode;
 use crate::alibaba::privatelink::Action;
-use crate::alibaba::records::EndpointStatus;
+use crate::alibaba::records::{EndpointStatus, SecurityGroup};
+use crate::request::SecurityGroupId;
+use crate::text::UNREADABLE;
 
 use super::assessment::Presence;
 
@@ -48,6 +50,20 @@ impl Evidence {
         let confirming: &[String] = if self.confirmed_at.is_some() { &self.read_request_ids } else { &[] };
         let surplus = (self.detach_request_ids.len() + confirming.len()).saturating_sub(API_REQUEST_IDS_MAX);
         self.detach_request_ids.iter().chain(confirming).skip(surplus).map(String::as_str)
+    }
+
+    /// Records a complete list, and where our group stands in it.
+    pub(super) fn add_list(&mut self, groups: &[SecurityGroup], ours: Presence) {
+        let shown = |group: &SecurityGroup| {
+            let id = SecurityGroupId::parse(&group.id);
+            id.map_or_else(|| UNREADABLE.to_owned(), |id| id.to_string())
+        };
+        let ids: Vec<String> = groups.iter().map(shown).collect();
+        self.security_groups_before.get_or_insert_with(|| ids.clone());
+        self.security_groups_after = Some(ids);
+        self.group = Some(ours);
+        let was_seen = self.security_group_seen.unwrap_or(false);
+        self.security_group_seen = Some(was_seen || ours != Presence::Absent);
     }
 
     pub(super) fn add_call(&mut self, action: Action, api_request_id: Option<String>) {

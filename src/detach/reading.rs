@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::alibaba::pages::{List, Pages};
 use crate::alibaba::records::{Endpoint, SecurityGroup};
+use crate::request::SecurityGroupId;
 
 use super::assessment::{GroupList, Others, Presence};
 
@@ -76,4 +77,10 @@ impl Settling {
             _ => Duration::ZERO,
         }
     }
+}
+
+/// The group whose id differs from ours only in letter case.
+pub(super) fn lookalike(groups: &[SecurityGroup], ours: &SecurityGroupId) -> Option<String> {
+    let is_alike = |id: &&String| id.as_str() != ours.as_str() && id.eq_ignore_ascii_case(ours.as_str());
+    groups.iter().map(|group| &group.id).find(is_alike).cloned()
 }

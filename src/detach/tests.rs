@@ -917,6 +917,16 @@ fn empty_list_of_a_gateway_load_balancer_is_believed_at_once() {
 }
 
 #[test]
+fn text_that_is_no_id_does_not_reach_the_evidence() {
+    let mut scenario = Scenario::new(false);
+    let groups = [group("LTAI5tSecret", GroupStatus::Attached), group("sg-other", GroupStatus::Attached)];
+    scenario.read(&groups, endpoint("Active"));
+    let after = scenario.checker.detach.evidence().security_groups_after.clone().unwrap();
+    assert_eq!(after, ["(unreadable)", "sg-other"]);
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
+}
+
+#[test]
 fn id_in_other_letter_case_is_refused_and_named() {
     for (listed, dry_run) in [("sg-OURS", false), ("SG-ours", true)] {
         let groups = [group(listed, GroupStatus::Attached), group("sg-other", GroupStatus::Attached)];

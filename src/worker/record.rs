@@ -37,7 +37,7 @@ pub enum RecordError {
     Unidentified { index: usize },
 }
 
-/// What identifies a record, whatever else it contains.
+/// The fields that identify a record. Its other fields do not matter.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Identity {

@@ -293,6 +293,20 @@ async fn inconsistent_pages_never_count_as_absence() {
     }
 }
 
+#[tokio::test]
+async fn credential_in_a_successful_response_reaches_neither_event_nor_log() {
+    let secret = privatelink_simulator::AccessKey::default().access_key_secret;
+    for effect in [field("EndpointStatus", &secret), field("EndpointStatus", "two words")] {
+        let env = TestEnvironment::with_groups(&["sg-b"]).await;
+        env.cloud.cloud().inject(Fault::on(CALLS[2], effect).next(1));
+        let event = env.detach("sg-a").await;
+        assert_eq!(event["outcome"], "already_detached");
+        assert!(!event.to_string().contains(&secret));
+    }
+    let logged = log::lines().iter().any(|line| line.to_string().contains(&secret));
+    assert!(!logged);
+}
+
 /// A list or a record whose entries have this text in this field.
 fn field(field: &str, value: &str) -> Effect {
     Effect::ItemField { field: field.to_owned(), value: value.to_owned() }

@@ -122,8 +122,10 @@ async fn dry_run_passes_without_detaching() {
 async fn ignored_dry_run_is_refused_and_logged_as_an_error() {
     let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
     // A service that ignores DryRun responds as to an accepted detach.
-    let accepted =
-        Effect::NonJson { status: http::StatusCode::OK, body: Some(r#"{"RequestId":"R-1"}"#.to_owned()) };
+    let accepted = Effect::NonJson {
+        status: http::StatusCode::OK,
+        body: Some(r#"{"RequestId":"8D778FF9-7640-4C13-BCD6-9265CA9A2F81"}"#.to_owned()),
+    };
     env.cloud.cloud().inject(Fault::on(Action::DetachSecurityGroupFromVpcEndpoint, accepted));
     let mut body = request("ep-a", "sg-a");
     body["dry_run"] = json!(true);
@@ -131,7 +133,7 @@ async fn ignored_dry_run_is_refused_and_logged_as_an_error() {
     env.run().await;
     let event = env.only_event();
     assert_eq!((&event["outcome"], &event["reason"]["code"]), (&json!("refused"), &json!("DryRunIgnored")));
-    assert_eq!(event["api_request_ids"], json!(["R-1"]));
+    assert_eq!(event["api_request_ids"], json!(["8D778FF9-7640-4C13-BCD6-9265CA9A2F81"]));
     let errors: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
     assert!(errors.len() == 1 && errors[0]["reason_code"] == "DryRunIgnored", "{errors:?}");
 }

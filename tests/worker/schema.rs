@@ -30,7 +30,7 @@ fn schema_rejects_events_that_break_the_contract() {
         },
         "effort": { "deliveries": 1, "detach_calls": 1, "read_calls": 5, "retries": {} },
         "accepted_at": "2026-11-22T07:00:00.000Z", "started_at": "2026-11-22T07:00:00.000Z",
-        "completed_at": "2026-11-22T07:00:12.431Z", "duration_ms": 12431, "api_request_ids": ["R"], "metadata": {},
+        "completed_at": "2026-11-22T07:00:12.431Z", "duration_ms": 12431, "api_request_ids": ["8D778FF9-7640-4C13-BCD6-9265CA9A2F81"], "metadata": {},
     });
     assert_eq!(validate(&valid), Ok(()));
     for (pointer, value) in [
@@ -43,6 +43,8 @@ fn schema_rejects_events_that_break_the_contract() {
         ("/evidence/confirmed_at", Value::Null),
         ("/evidence/security_group_seen", Value::Null),
         ("/evidence/endpoint_status", json!("Pending")),
+        ("/evidence/security_groups_before", json!(["no id"])),
+        ("/api_request_ids", json!(["LTAI5tSecret"])),
         ("/completed_at", json!("2026-11-22 07:00")),
         ("/effort/retries", json!({ "EndpointLocked": -1 })),
         ("/metadata", json!({ "a": 1 })),
