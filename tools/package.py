@@ -1,8 +1,8 @@
 """Builds both functions for Lambda as zip files, with a list of their components, and checks the files: size, content,
 architecture, glibc version, and that they do not contain the folders in which they were built.
 
-The same sources and compiler give the same programs in every folder and on every machine. cargo-lambda uses Zig as the linker, so no C compiler for arm64 is needed. Both are in the virtual environment that runs
-this script.
+The same sources and compiler give the same programs in every folder and on every machine. cargo-lambda uses Zig as the
+linker, so no C compiler for arm64 is needed. Both are in the virtual environment that runs this script.
 """
 
 import calendar
