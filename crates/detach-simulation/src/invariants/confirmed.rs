@@ -215,9 +215,10 @@ fn one(facts: &Facts<'_>, publication: &Publication<'_>) -> Result<(), Breach> {
         );
     }
     evidence(facts, publication, &parsed.group, &parsed.endpoint)?;
-    let mut deliveries =
-        facts.batch_messages(publication.invocation, publication.request.unwrap_or_default());
-    let is_first_delivery = deliveries.all(|(received, _)| received.receive_count == 1);
+    let is_first_delivery = publication.request.is_some_and(|place| {
+        let mut deliveries = facts.batch_messages(publication.invocation, place);
+        deliveries.all(|(received, _)| received.receive_count == 1)
+    });
     if parsed.expect_attached && outcome == "already_detached" && is_first_delivery {
         let how = format!("{outcome} at {at} in the first delivery, although the group was expected: {pair}");
         return breach(Guarantee::Confirmed, how);

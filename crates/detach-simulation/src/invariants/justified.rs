@@ -74,8 +74,10 @@ fn follows_from_responses(
             reads.has_served_record && is_nothing_listed(&reads) && (reads.is_record_missing || is_denied)
         }
         "refused" => {
-            let mut deliveries = facts.batch_messages(event.invocation, event.request.unwrap_or_default());
-            let is_first = deliveries.any(|(received, _)| received.receive_count == 1);
+            let is_first = event.request.is_some_and(|place| {
+                let mut deliveries = facts.batch_messages(event.invocation, place);
+                deliveries.any(|(received, _)| received.receive_count == 1)
+            });
             // The calls for earlier messages of the batch may have listed the group.
             let is_alone = facts.runs.get(&event.invocation).is_some_and(|run| run.batch.len() == 1);
             let is_unseen = is_first && (!reads.has_listed_group || parsed.dry_run || !is_alone);
