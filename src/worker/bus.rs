@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
+use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use thiserror::Error;
 use tracing::warn;
@@ -123,18 +124,21 @@ impl Bus for EventBridge {
             .build();
         let response = self.client.put_events().entries(entry).send().await;
         let response = response.map_err(|error| PublishError::Call(AwsError::without_message(error)))?;
-        match response.entries() {
-            [entry]
-                if entry.event_id().is_some_and(|id| !id.is_empty())
-                    && entry.error_code().is_none()
-                    && response.failed_entry_count() == 0 =>
-            {
-                Ok(())
-            }
-            [entry] => {
-                Err(PublishError::Entry(shown_code(entry.error_code().unwrap_or_default()).to_owned()))
-            }
-            entries => Err(PublishError::EntryCount(entries.len())),
+        check_published(&response)
+    }
+}
+
+/// Checks that a successful response to `PutEvents` is about the one entry that was sent, and that it was accepted.
+pub fn check_published(response: &PutEventsOutput) -> Result<(), PublishError> {
+    match response.entries() {
+        [entry]
+            if entry.event_id().is_some_and(|id| !id.is_empty())
+                && entry.error_code().is_none()
+                && response.failed_entry_count() == 0 =>
+        {
+            Ok(())
         }
+        [entry] => Err(PublishError::Entry(shown_code(entry.error_code().unwrap_or_default()).to_owned())),
+        entries => Err(PublishError::EntryCount(entries.len())),
     }
 }

@@ -2,11 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_sqs::operation::change_message_visibility_batch::ChangeMessageVisibilityBatchOutput;
+use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 
 use crate::aws::shown_code;
 use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, check_receipt};
 use crate::request::{RequestId, Trigger};
+
+const SEND: &str = "SendMessage";
+const CHANGE_VISIBILITY: &str = "ChangeMessageVisibilityBatch";
 
 /// Maximum number of bytes of a message with its attributes, SQS's limit.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -138,7 +143,6 @@ impl Queue for Sqs {
 
     #[expect(clippy::expect_used, reason = "every required field is set")]
     async fn send_dead_letter(&self, dead_letter: &DeadLetter<'_>) -> Result<(), QueueError> {
-        const OPERATION: &str = "SendMessage";
         let mut request = self
             .client
             .send_message()
@@ -155,9 +159,8 @@ impl Queue for Sqs {
             request =
                 request.message_group_id(group).message_deduplication_id(&dead_letter.delivery.message_id);
         }
-        let response = request.send().await.map_err(|error| QueueError::call(OPERATION, error))?;
-        check_receipt(response.message_id(), response.md5_of_message_body(), dead_letter.body())
-            .map_err(|source| QueueError::NoReceipt { operation: OPERATION, source })
+        let response = request.send().await.map_err(|error| QueueError::call(SEND, error))?;
+        check_copied(&response, dead_letter.body())
     }
 }
 
@@ -168,7 +171,6 @@ impl Sqs {
         deliveries: &[Delivery],
         visibility: Duration,
     ) -> Result<(), QueueError> {
-        const OPERATION: &str = "ChangeMessageVisibilityBatch";
         // Rounded up, so that no message becomes visible too early.
         let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
@@ -182,18 +184,29 @@ impl Sqs {
                 .expect("an entry with an id and a receipt handle");
             request = request.entries(entry);
         }
-        let response = request.send().await.map_err(|error| QueueError::call(OPERATION, error))?;
-        // An entry that the response does not name is not changed.
-        let is_changed = |index: &usize| {
-            let id = index.to_string();
-            response.successful().iter().any(|entry| entry.id() == id)
-        };
-        let of = deliveries.len();
-        let failed = of - (0..of).filter(is_changed).count();
-        if failed == 0 {
-            return Ok(());
-        }
-        let code = response.failed().first().map_or("no result", |first| shown_code(first.code())).to_owned();
-        Err(QueueError::Entries { operation: OPERATION, failed, of, code })
+        let response = request.send().await.map_err(|error| QueueError::call(CHANGE_VISIBILITY, error))?;
+        check_returned(&response, deliveries.len())
     }
+}
+
+/// Checks that a successful response to `SendMessage` has SQS's receipt for the body that was sent.
+pub fn check_copied(response: &SendMessageOutput, body: &str) -> Result<(), QueueError> {
+    check_receipt(response.message_id(), response.md5_of_message_body(), body)
+        .map_err(|source| QueueError::NoReceipt { operation: SEND, source })
+}
+
+/// Checks that a successful response to `ChangeMessageVisibilityBatch` names each of `of` entries, whose ids are their
+/// indexes, as changed.
+pub fn check_returned(response: &ChangeMessageVisibilityBatchOutput, of: usize) -> Result<(), QueueError> {
+    // An entry that the response does not name is not changed.
+    let is_changed = |index: &usize| {
+        let id = index.to_string();
+        response.successful().iter().any(|entry| entry.id() == id)
+    };
+    let failed = of - (0..of).filter(is_changed).count();
+    if failed == 0 {
+        return Ok(());
+    }
+    let code = response.failed().first().map_or("no result", |first| shown_code(first.code())).to_owned();
+    Err(QueueError::Entries { operation: CHANGE_VISIBILITY, failed, of, code })
 }

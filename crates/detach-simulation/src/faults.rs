@@ -12,6 +12,8 @@ use crate::sandbox::Interruption;
 pub struct Faults {
     /// An AWS call, or one entry of several in it, is rejected and changes nothing.
     pub rejected: f64,
+    /// Something before AWS responds with an empty success, and nothing changes.
+    pub empty_success: f64,
     /// It takes effect, and its response is lost.
     pub response_lost: f64,
     /// Its response is lost, and it takes effect later.
@@ -87,6 +89,8 @@ pub enum AwsEffect {
     AppliedTwice,
     /// It is rejected and changes nothing.
     Rejected,
+    /// Something before AWS, such as a proxy, responds with a success and no content, and nothing changes.
+    EmptySuccess,
     /// It takes effect, and its response is lost.
     ResponseLost,
     /// It takes effect this much later.
@@ -131,9 +135,11 @@ impl FaultInjector {
         if let Some(effect) = self.planned(operation, now) {
             return effect;
         }
-        let Faults { rejected, response_lost, late, repeated, .. } = self.faults;
+        let Faults { rejected, empty_success, response_lost, late, repeated, .. } = self.faults;
         if self.occurs(rejected) {
             AwsEffect::Rejected
+        } else if self.occurs(empty_success) {
+            AwsEffect::EmptySuccess
         } else if self.occurs(response_lost) {
             AwsEffect::ResponseLost
         } else if self.occurs(late) {

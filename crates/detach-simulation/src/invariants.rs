@@ -7,6 +7,7 @@ mod confirmed;
 mod facts;
 mod justified;
 mod outcomes;
+mod redeliveries;
 mod secrets;
 mod steps;
 mod tokens;
@@ -38,7 +39,7 @@ pub enum Guarantee {
     OnTime,
     /// I7: no credential in log, event, dead letter or response.
     NoSecret,
-    /// I8: calls and time of an invocation are bounded.
+    /// I8: calls and time of an invocation are bounded, and so are the deliveries of a message.
     BoundedCalls,
     /// I9: every other outcome is based on what was served: no `refused` without a definite error, no `unconfirmed`
     /// before the deadline.
@@ -47,7 +48,8 @@ pub enum Guarantee {
     ReadFirst,
     /// I11: one client token while the outcome of a call is unknown, then a new one; the caller's own first, and once.
     Tokens,
-    /// I12: no call before the minimum back-off, or before the time that the service requested.
+    /// I12: no call before the minimum back-off, or before the time that the service requested; a message returns to the
+    /// queue until then.
     Pauses,
     /// I13: in a lane of a FIFO queue no request ends before one that was sent earlier.
     Order,
@@ -98,6 +100,7 @@ pub(crate) fn check(history: &History) -> Result<(), Breach> {
     calls::check(&facts)?;
     justified::check(&facts)?;
     steps::check(&facts)?;
+    redeliveries::check(&facts)?;
     bounds::check(&facts)?;
     secrets::check(&facts)
 }

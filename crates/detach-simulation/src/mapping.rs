@@ -120,7 +120,7 @@ async fn settle(world: &World, batch: &[ReceivedMessage], ending: Ending) {
     let delete = |world: &World| {
         for delete in deletes {
             match effect {
-                AwsEffect::Rejected => {}
+                AwsEffect::Rejected | AwsEffect::EmptySuccess => {}
                 AwsEffect::AppliedLate(delay) => {
                     world.schedule_at(
                         world.now() + delay,

@@ -60,7 +60,7 @@ pub enum EntryKind {
         /// Why it was not applied: an error of AWS, or nothing to do.
         refusal: Option<String>,
     },
-    /// A worker, or the mapping, received an error for its change, which may still be applied.
+    /// A worker received an error or an empty success for its change, which may still be applied after an error.
     Failed { by: Option<InvocationNumber>, operation: Operation },
     /// The mapping received messages and lost them before it invoked the function.
     ReceiveLost { messages: Vec<String> },

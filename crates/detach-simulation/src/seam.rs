@@ -5,6 +5,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
+use aws_sdk_sqs::operation::change_message_visibility_batch::ChangeMessageVisibilityBatchOutput;
+use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use bytes::Bytes;
 use local_aws::NewMessage;
 use privatelink_detach::alibaba::error::NoResponse;
@@ -12,8 +15,8 @@ use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::aws::{AwsError, OPERATION_TIMEOUT};
 use privatelink_detach::completion::Completion;
-use privatelink_detach::worker::bus::{Bus, PublishError};
-use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
+use privatelink_detach::worker::bus::{Bus, PublishError, check_published};
+use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue, check_copied, check_returned};
 use privatelink_simulator::Transmission;
 
 use crate::faults::AwsEffect;
@@ -25,6 +28,14 @@ const TIMEOUT: &str = "Timeout";
 
 /// The maximum length of a response that production's transport reads, in bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A successful response of AWS.
+enum Success {
+    /// With everything that AWS puts into it.
+    Whole,
+    /// Without any content: AWS did not send it. The worker's own check of the response decides what that means.
+    Empty,
+}
 
 /// The world as Alibaba Cloud, as the queue and as the bus of one sandbox.
 #[derive(Clone)]
@@ -130,7 +141,7 @@ impl Seam {
     }
 
     /// Requests a change in AWS, with the effect that the fault injector draws.
-    async fn change(&self, change: Change) -> Result<(), AwsError> {
+    async fn change(&self, change: Change) -> Result<Success, AwsError> {
         let world = &self.world;
         let by = Some(self.invocation.get());
         let (operation, requested_at) = (change.operation(), world.now());
@@ -142,6 +153,11 @@ impl Seam {
                 world.call_aws(|world| world.change(by, requested_at, &change)).await
             }
             AwsEffect::Rejected => world.call_aws(|_| Err("rejected".to_owned())).await,
+            AwsEffect::EmptySuccess => {
+                world.call_aws(|_| ()).await;
+                world.note(EntryKind::Failed { by, operation });
+                return Ok(Success::Empty);
+            }
             AwsEffect::ResponseLost => {
                 let _ = world.call_aws(|world| world.change(by, requested_at, &change)).await;
                 world.time.sleep(OPERATION_TIMEOUT).await;
@@ -159,13 +175,20 @@ impl Seam {
         if changed.is_err() {
             world.note(EntryKind::Failed { by, operation });
         }
-        changed.map_err(aws_error)
+        changed.map(|()| Success::Whole).map_err(aws_error)
     }
 }
 
 /// The error of a call to AWS with this code.
 fn aws_error(code: String) -> AwsError {
     AwsError { is_transient: code == TIMEOUT, code, message: None, cause: None }
+}
+
+/// A response to `ChangeMessageVisibilityBatch` that names no entry.
+fn nothing_changed() -> ChangeMessageVisibilityBatchOutput {
+    let response = ChangeMessageVisibilityBatchOutput::builder();
+    let response = response.set_successful(Some(Vec::new())).set_failed(Some(Vec::new())).build();
+    response.expect("a response with both lists")
 }
 
 /// The error of a call on the queue.
@@ -179,7 +202,8 @@ impl Queue for Seam {
             message: delivery.message_id.clone(),
             handle: delivery.receipt_handle.as_str().into(),
         };
-        self.change(change).await.map_err(|error| queue_error("delete", error))
+        // SQS itself responds to a delete without content.
+        self.change(change).await.map(drop).map_err(|error| queue_error("delete", error))
     }
 
     async fn defer(&self, deliveries: &[Delivery], visibility: Duration) -> Result<(), QueueError> {
@@ -192,12 +216,15 @@ impl Queue for Seam {
         }
         let deferred = self.change(Change::Defer { messages, visibility }).await;
         let deferred = match (deferred, failed) {
-            (Ok(()), Some(failed)) => {
+            (Ok(Success::Empty), _) => {
+                return check_returned(&nothing_changed(), deliveries.len());
+            }
+            (Ok(Success::Whole), Some(failed)) => {
                 let by = Some(self.invocation.get());
                 self.world.note(EntryKind::Failed { by, operation: Operation::Defer });
                 Err(aws_error(format!("entry {failed} was rejected")))
             }
-            (deferred, _) => deferred,
+            (deferred, _) => deferred.map(drop),
         };
         deferred.map_err(|error| queue_error("defer", error))
     }
@@ -214,15 +241,21 @@ impl Queue for Seam {
             .into_iter()
             .fold(copy, |copy, (name, value)| copy.attribute(name, &value));
         let change = Change::SendDeadLetter { message: delivery.message_id.clone(), copy: Box::new(copy) };
-        self.change(change).await.map_err(|error| queue_error("send dead letter", error))
+        match self.change(change).await {
+            Ok(Success::Whole) => Ok(()),
+            Ok(Success::Empty) => check_copied(&SendMessageOutput::builder().build(), dead_letter.body()),
+            Err(error) => Err(queue_error("send dead letter", error)),
+        }
     }
 }
 
 impl Bus for Seam {
     async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
         let detail = serde_json::to_value(&completion.detail).map_err(PublishError::Unwritable)?;
-        self.change(Change::Publish { detail_type: completion.detail_type, detail })
-            .await
-            .map_err(PublishError::Call)
+        match self.change(Change::Publish { detail_type: completion.detail_type, detail }).await {
+            Ok(Success::Whole) => Ok(()),
+            Ok(Success::Empty) => check_published(&PutEventsOutput::builder().build()),
+            Err(error) => Err(PublishError::Call(error)),
+        }
     }
 }

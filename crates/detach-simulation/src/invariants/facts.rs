@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::history::{History, Request};
 use crate::outside::Outside;
-use crate::record::{BatchMessage, CallNumber, Change, EntryKind, InvocationNumber};
+use crate::record::{BatchMessage, CallNumber, Change, EntryKind, InvocationNumber, Operation};
 
 use entries::DeadLetterCopy;
-pub(super) use entries::Sent;
 pub use entries::{Call, Publication, Run};
+pub(super) use entries::{Return, Sent};
 
 /// The age of a `Date`, and the longest call.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2 + 10);
@@ -26,6 +26,10 @@ pub struct Facts<'a> {
     pub calls: Vec<Call<'a>>,
     pub publications: Vec<Publication<'a>>,
     pub copies: Vec<DeadLetterCopy<'a>>,
+    /// The messages that returned to the queue, or should have.
+    pub returns: Vec<Return<'a>>,
+    /// When a worker received an error or an empty success from AWS, and which.
+    pub failures: Vec<(SystemTime, InvocationNumber, Operation)>,
     /// When each message was deleted from the request queue.
     pub departures: Vec<(SystemTime, &'a str)>,
     /// What other clients did.
@@ -42,6 +46,8 @@ impl<'a> Facts<'a> {
             calls: Vec::new(),
             publications: Vec::new(),
             copies: Vec::new(),
+            returns: Vec::new(),
+            failures: Vec::new(),
             departures: Vec::new(),
             outside: Vec::new(),
         };
@@ -84,9 +90,20 @@ impl<'a> Facts<'a> {
             EntryKind::Returned { call, has_response } => {
                 self.calls[index(*call)].returned = Some((at, *has_response));
             }
+            EntryKind::Changed {
+                by: Some(by),
+                requested_at,
+                change: Change::Defer { messages, visibility },
+                ..
+            } => {
+                let (invocation, requested_at, visibility) = (*by, *requested_at, *visibility);
+                let messages = messages.iter().map(|(message, _)| message.as_str()).collect();
+                self.returns.push(Return { invocation, requested_at, messages, visibility });
+            }
             EntryKind::Changed { by, requested_at, change, refusal: None } => {
                 self.changed((at, *requested_at), *by, change);
             }
+            EntryKind::Failed { by: Some(by), operation } => self.failures.push((at, *by, *operation)),
             EntryKind::Outside(outside) => self.outside.push((at, outside)),
             EntryKind::Changed { .. }
             | EntryKind::Failed { .. }

@@ -16,7 +16,7 @@ const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
 const RECORD: Option<Action> = Some(Action::ListVpcEndpoints);
 
 /// The maximum time between a step and the next one if the next one follows directly.
-const AT_ONCE: Duration = Duration::from_millis(20);
+pub(super) const AT_ONCE: Duration = Duration::from_millis(20);
 
 const BACK_OFF_MIN: Duration = Duration::from_millis(500);
 
@@ -40,7 +40,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
 }
 
 /// Whether an invocation was suspended, which delays everything in it.
-fn is_suspended(facts: &Facts<'_>, call: &Call<'_>) -> bool {
+pub(super) fn is_suspended(facts: &Facts<'_>, call: &Call<'_>) -> bool {
     let run = facts.runs.get(&call.invocation);
     run.is_some_and(|run| matches!(run.interruption, Some(Interruption::Suspend { .. })))
 }
@@ -137,19 +137,20 @@ pub(super) fn is_request_ended_between(facts: &Facts<'_>, one: &Call<'_>, other:
         || facts.copies.iter().any(|copy| copy.by == Some(by) && between.contains(&copy.requested_at))
 }
 
+/// The times in which a process may not call the region, which throttled it: from, until, and the process.
+pub(super) fn throttles(facts: &Facts<'_>) -> Vec<(SystemTime, SystemTime, u32)> {
+    let throttled = facts.calls.iter().filter(|call| call.is_throttled());
+    let closed = throttled.filter_map(|call| {
+        let (returned, _) = call.returned?;
+        let hint = call.response()?.hint?;
+        Some((returned, returned + hint, facts.runs.get(&call.invocation)?.process))
+    });
+    closed.collect()
+}
+
 /// A process that was throttled makes no call in the whole region for as long as the response requested.
 fn throttled(facts: &Facts<'_>) -> Result<(), Breach> {
-    let mut closed: Vec<(SystemTime, SystemTime, u32)> = Vec::new();
-    for call in &facts.calls {
-        let Some((returned, served)) = call.returned.and_then(|(at, _)| Some((at, call.response()?))) else {
-            continue;
-        };
-        if let (true, Some(hint), Some(run)) =
-            (call.is_throttled(), served.hint, facts.runs.get(&call.invocation))
-        {
-            closed.push((returned, returned + hint, run.process));
-        }
-    }
+    let closed = throttles(facts);
     for call in &facts.calls {
         let process = facts.runs.get(&call.invocation).map(|run| run.process);
         let is_closed = |(from, until, by): &(SystemTime, SystemTime, u32)| {

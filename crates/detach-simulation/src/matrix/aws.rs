@@ -22,8 +22,9 @@ use crate::world::REGION;
 const OPERATIONS: [Operation; 4] =
     [Operation::Publish, Operation::SendDeadLetter, Operation::Delete, Operation::Defer];
 
-const EFFECTS: [AwsEffect; 4] = [
+const EFFECTS: [AwsEffect; 5] = [
     AwsEffect::Rejected,
+    AwsEffect::EmptySuccess,
     AwsEffect::ResponseLost,
     AwsEffect::AppliedLate(Duration::from_secs(10)),
     AwsEffect::AppliedTwice,
@@ -94,7 +95,7 @@ impl Case {
                 AwsEffect::ResponseLost | AwsEffect::AppliedLate(_) | AwsEffect::AppliedTwice,
                 _,
             )
-            | (Operation::Delete, AwsEffect::Rejected, true) => 2..=2,
+            | (Operation::Delete, AwsEffect::Rejected | AwsEffect::EmptySuccess, true) => 2..=2,
             _ => 1..=1,
         }
     }

@@ -151,6 +151,7 @@ pub(super) fn draw_aws(kind: QueueKind, faults_end_at: Duration, random: &mut Ra
     let mut some = |most: f64| if random.chance(0.4) { random.share(most) } else { 0.0 };
     let mut faults = Faults {
         rejected: some(0.3),
+        empty_success: some(0.1),
         response_lost: some(0.3),
         late: some(0.2),
         repeated: some(0.2),

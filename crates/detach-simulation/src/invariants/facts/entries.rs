@@ -1,6 +1,6 @@
 //! The entries of a history's index: messages, invocations, calls, events and dead-letter copies.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use local_aws::NewMessage;
 use serde_json::Value;
@@ -90,6 +90,17 @@ impl<'a> Publication<'a> {
     pub fn is_completed(&self) -> bool {
         !matches!(self.outcome(), "refused" | "rejected" | "unconfirmed")
     }
+}
+
+/// Messages of one lane that a worker returned to the queue.
+#[derive(Debug, Clone)]
+pub struct Return<'a> {
+    pub invocation: InvocationNumber,
+    /// When the worker requested it.
+    pub requested_at: SystemTime,
+    pub messages: Vec<&'a str>,
+    /// How long they stay invisible.
+    pub visibility: Duration,
 }
 
 /// A copy in the dead-letter queue.
