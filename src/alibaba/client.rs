@@ -115,6 +115,7 @@ impl<T: Transport> Client<T> {
             }
             Err(error) if error.kind == ErrorKind::Clock => {
                 self.service_clock.correct(now, response.headers());
+                self.service_clock.compare(now, clock.wall(), response.headers());
             }
             Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::CredentialsExpired) => {
                 self.credentials.mark_refused(&credentials, clock.wall());

@@ -18,7 +18,7 @@ const OFFSET_SECONDS_MAX: i64 = 2 * 24 * 60 * 60;
 pub const CORRECTION_MAX: Duration = Duration::from_hours(24);
 
 /// How long a `Date` may be older than its response: it has whole seconds, and servers renew it once a second.
-const DATE_AGE_MAX: Duration = Duration::from_secs(2);
+const DATE_AGE_MAX: time::Duration = time::Duration::seconds(2);
 
 /// How far the service's clock is ahead of the function's. One value for all calls: one wrong clock affects all of
 /// them.
@@ -26,7 +26,7 @@ const DATE_AGE_MAX: Duration = Duration::from_secs(2);
 pub struct ServiceClock {
     /// For signing: by the `Date` of a response that rejected our time.
     offset_seconds: Cell<i64>,
-    /// For deadlines: by the `Date` of responses whose signature was accepted.
+    /// For deadlines: by the `Date` of responses that accepted our signature or rejected our time.
     ahead: Cell<time::Duration>,
     ignored: Cell<Option<time::Duration>>,
 }
@@ -59,15 +59,15 @@ impl ServiceClock {
         self.ignored.get()
     }
 
-    /// Compares the clocks by the `Date` of a response whose signature was accepted. Between the two times of the
-    /// function's clock, the service wrote it.
+    /// Compares the clocks by the `Date` of a response that accepted our signature or rejected our time. Between the two
+    /// times of the function's clock, the service wrote it.
     ///
     /// The known difference stays if the `Date` does not contradict it, so that a clock that is right is never
     /// corrected.
     pub fn compare(&self, sent: SystemTime, received: SystemTime, headers: &HeaderMap) {
         let Some(service_time) = date(headers, &DATE) else { return };
         let least = service_time - calendar::utc(received);
-        let most = (service_time + DATE_AGE_MAX - calendar::utc(sent)).max(least);
+        let most = (service_time.saturating_add(DATE_AGE_MAX) - calendar::utc(sent)).max(least);
         let ahead = self.ahead.get().clamp(least, most);
         let is_plausible = ahead.unsigned_abs() <= CORRECTION_MAX;
         self.ahead.set(if is_plausible { ahead } else { time::Duration::ZERO });
@@ -118,6 +118,7 @@ mod tests {
             (0, "Fri, 02 Jan 1970 00:00:01 GMT", 0, true),
             (48, "Fri, 02 Jan 1970 02:00:00 GMT", -21, false),
             (48, "Thu, 01 Jan 1970 02:00:00 GMT", 0, true),
+            (48, "Fri, 31 Dec 9999 23:59:59 GMT", 0, true),
         ] {
             clock.compare(at(now), at(now), &headers(date));
             let known = (clock.ahead().whole_hours(), clock.ignored().is_some());

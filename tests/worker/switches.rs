@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use privatelink_simulator::{
     AbsentGroup, AccessKey, Action, DenialCode, DetachEffect, Effect, ErrorFormat, Fault, LockCode, Settings,
     ThrottleHint, documented_quotas,
@@ -254,13 +255,29 @@ async fn difference_above_24_hours_moves_no_deadline_and_logs_one_error_line() {
 }
 
 #[tokio::test]
+async fn deadline_that_only_a_rejected_clock_has_passed_ends_no_request() {
+    // The worker's clock is two hours ahead. The first response rejects it, and the second is a proxy's.
+    let env = environment(|settings| settings.clock_offset_ms = -2 * 3_600_000).await;
+    let mut body = request("ep-a", "sg-a");
+    body["deadline_seconds"] = json!(60);
+    env.send(&body);
+    env.advance(Duration::from_mins(2));
+    let list = Action::ListVpcEndpointSecurityGroups;
+    env.cloud.cloud().inject(Fault::on(list, Effect::html(StatusCode::BAD_GATEWAY)).nth(2));
+    env.run().await;
+    assert_eq!(env.only_event()["outcome"], "detached");
+}
+
+#[tokio::test]
 async fn clock_that_cannot_be_corrected_keeps_the_request() {
     let env = environment(|settings| settings.clock_offset_ms = 90 * 24 * 3_600_000).await;
     env.send(&request("ep-a", "sg-a"));
     env.deliver().await;
     assert_eq!((env.waiting(), env.events().len(), env.dead_letters().len()), (1, 0, 0));
     let errors: Vec<_> = log::lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
-    assert!(errors.len() == 1 && errors[0]["message"].as_str().unwrap().contains("clock"), "{errors:?}");
+    let [far_off, rejected] = &errors[..] else { panic!("{errors:?}") };
+    assert!(far_off["ahead_s"].as_i64().unwrap() > 24 * 3600, "{far_off}");
+    assert!(rejected["message"].as_str().unwrap().contains("rejects the worker's clock"), "{rejected}");
     env.cloud.cloud().change_settings(|settings| settings.clock_offset_ms = 0);
     env.run().await;
     assert_eq!(env.only_event()["outcome"], "detached");

@@ -251,8 +251,12 @@ impl<'a> Facts<'a> {
         let process = |invocation| self.runs.get(&invocation).map(|run| run.process);
         self.calls.iter().any(|call| {
             let is_before = call.returned.is_some_and(|(at, _)| at < until);
-            let is_accepted = call.response().is_some_and(|served| served.status == Some(200));
-            is_before && is_accepted && process(call.invocation) == process(invocation)
+            // An injected response may be unreadable.
+            let is_of_service = call.response().is_some_and(|served| {
+                let is_clock_rejected = served.code.as_deref() == Some("InvalidTimeStamp.Expired");
+                !served.is_fault && (served.status == Some(200) || is_clock_rejected)
+            });
+            is_before && is_of_service && process(call.invocation) == process(invocation)
         })
     }
 
