@@ -80,7 +80,8 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     }
 
     fn context<'a>(&self, invocation: &'a Invocation) -> Context<'a> {
-        let run = Run::new(invocation.clock, invocation.ends_at, self.settings.time);
+        let run = Run::of_invocation(invocation.clock, invocation.ends_at, self.settings.time);
+        run.correct_end(self.cloud.clock_ahead());
         Context::new(invocation, run)
     }
 }

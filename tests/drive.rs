@@ -79,7 +79,7 @@ async fn detach(dry_run: bool, secret: &str, deadline: Duration) -> (Ended, Vec<
         backoff_base: short,
         ..Limits::default()
     };
-    let run = Run::new(clock, clock.wall() + TIME, TimeLimits { wait_max: TIME, ..TimeLimits::default() });
+    let run = Run::until(clock, clock.now() + TIME, TimeLimits { wait_max: TIME, ..TimeLimits::default() });
     let recorder = Recorder::default();
     let attempt = Attempt {
         request: &request,

@@ -148,6 +148,7 @@ impl<T: Transport> Cloud<T> {
     ) -> CallResult {
         let result = self.client.call(target, call, &run.clock, timeout).await;
         run.responses.note(&result.result);
+        run.correct_end(self.clock_ahead());
         if let Some(ahead) = self.client.service_clock().ignored() {
             run.ignore_correction("the Date of Alibaba Cloud's responses", ahead, attempt.observer);
         }

@@ -121,7 +121,7 @@ async fn detach_by(service: &Service, deadline: Deadline) -> Ended {
     let cloud = Cloud::new(Client::new(service, source, ServiceUrl::Regional, 7), 7);
     let body = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a"}"#;
     let request = request::parse(body, &Rules::default()).result.unwrap();
-    let run = Run::new(service.clock, start() + Duration::from_secs(90), TimeLimits::default());
+    let run = Run::of_invocation(service.clock, start() + Duration::from_secs(90), TimeLimits::default());
     let attempt = Attempt {
         request: &request,
         request_id: &RequestId::parse("CHG1").unwrap(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::observer::{Alert, Observer};
 use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
 use crate::alibaba::response::Response;
-use crate::clock::Clock;
+use crate::clock::{Clock, shifted};
 
 /// The limits of a run. The default is that of an invocation of the worker; tests shorten it, and a program without
 /// Lambda's limits sets longer ones.
@@ -37,9 +37,12 @@ impl Default for TimeLimits {
     }
 }
 
-/// The assumed length of a run whose given end is in the past, as an emulator's can be: the template's function
-/// timeout.
+/// The assumed length of an invocation whose given end is not possible, because our clock is wrong, or an emulator's:
+/// the template's function timeout.
 pub const LENGTH_ASSUMED: Duration = Duration::from_secs(90);
+
+/// The longest invocation, Lambda's limit.
+const LENGTH_MAX: Duration = Duration::from_mins(15);
 
 /// One run of calls, from its start to its end.
 #[derive(Debug)]
@@ -48,7 +51,9 @@ pub struct Run {
     pub limits: TimeLimits,
     pub(super) alarms: Alarms,
     pub(super) responses: Responses,
-    ends: Instant,
+    /// When Lambda ends the invocation, by Lambda's clock; `None` if the run is no invocation.
+    ends_at: Option<SystemTime>,
+    ends: Cell<Instant>,
 }
 
 /// Errors that concern every request: each is logged once per run.
@@ -118,12 +123,28 @@ impl Responses {
 }
 
 impl Run {
-    /// The run that starts with `clock` and ends at `ends_at`.
+    /// The run that starts with `clock` and ends at that moment.
     #[must_use]
-    pub fn new(clock: Clock, ends_at: SystemTime, limits: TimeLimits) -> Self {
-        let ends = clock.instant_of(ends_at);
-        let ends = if ends > clock.started() { ends } else { clock.started() + LENGTH_ASSUMED };
-        Self { clock, limits, alarms: Alarms::default(), responses: Responses::default(), ends }
+    pub fn until(clock: Clock, ends: Instant, limits: TimeLimits) -> Self {
+        let (alarms, responses) = (Alarms::default(), Responses::default());
+        Self { clock, limits, alarms, responses, ends_at: None, ends: Cell::new(ends) }
+    }
+
+    /// The run of an invocation that starts with `clock` and that Lambda ends at `ends_at`, by Lambda's clock.
+    #[must_use]
+    pub fn of_invocation(clock: Clock, ends_at: SystemTime, limits: TimeLimits) -> Self {
+        let run = Self { ends_at: Some(ends_at), ..Self::until(clock, clock.started(), limits) };
+        run.correct_end(time::Duration::ZERO);
+        run
+    }
+
+    /// Judges the end of an invocation by the corrected clock: the actual time is ahead of ours by `ahead`.
+    pub(crate) fn correct_end(&self, ahead: time::Duration) {
+        let Some(ends_at) = self.ends_at else { return };
+        let ends = self.clock.instant_of(shifted(ends_at, -ahead));
+        let length = ends.saturating_duration_since(self.clock.started());
+        let is_possible = !length.is_zero() && length <= LENGTH_MAX;
+        self.ends.set(if is_possible { ends } else { self.clock.started() + LENGTH_ASSUMED });
     }
 
     /// Raises the alarm, once, that a difference of the clocks is too large to be a correction.
@@ -136,25 +157,25 @@ impl Run {
     /// Whether the run is no longer than its reserve, so that no call can be made in it.
     #[must_use]
     pub fn is_too_short(&self) -> bool {
-        self.ends.saturating_duration_since(self.clock.started()) <= self.limits.reserve
+        self.ends.get().saturating_duration_since(self.clock.started()) <= self.limits.reserve
     }
 
     /// Whether only the reserve is left.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.clock.left(self.ends) <= self.limits.reserve
+        self.clock.left(self.ends.get()) <= self.limits.reserve
     }
 
     /// Whether a last read may still begin.
     #[must_use]
     pub fn admits_last_read(&self) -> bool {
-        self.clock.left(self.ends) > self.limits.last_read_reserve
+        self.clock.left(self.ends.get()) > self.limits.last_read_reserve
     }
 
     /// The moment that leaves this much of the run.
     #[must_use]
     pub fn before_end(&self, left: Duration) -> Instant {
-        self.ends.checked_sub(left).unwrap_or(self.clock.started())
+        self.ends.get().checked_sub(left).unwrap_or(self.clock.started())
     }
 
     /// Until when a call that begins at `at` may last; `None` if it may not begin in this run.
@@ -181,7 +202,7 @@ mod tests {
 
     fn lasting(length: Duration) -> Run {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        Run::new(Clock::starting_at(wall), wall + length, TimeLimits::default())
+        Run::of_invocation(Clock::starting_at(wall), wall + length, TimeLimits::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -216,9 +237,36 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn end_in_the_past_is_ignored() {
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
-        let run = Run::new(clock, SystemTime::UNIX_EPOCH, TimeLimits::default());
+        let run = Run::of_invocation(clock, SystemTime::UNIX_EPOCH, TimeLimits::default());
         assert!(!run.is_too_short());
         assert!(lasting(Duration::from_secs(10)).is_too_short());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn end_that_is_not_possible_is_replaced_by_the_functions_timeout() {
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_hours(3);
+        let minutes = Duration::from_mins;
+        for (ends_at, length) in [
+            (wall + minutes(15), minutes(15)),
+            (wall + minutes(15) + Duration::from_millis(1), LENGTH_ASSUMED),
+            (wall + minutes(122), LENGTH_ASSUMED),
+            (wall, LENGTH_ASSUMED),
+            (wall - minutes(120), LENGTH_ASSUMED),
+        ] {
+            let run = Run::of_invocation(Clock::starting_at(wall), ends_at, TimeLimits::default());
+            assert_eq!(run.ends.get() - run.clock.started(), length, "{ends_at:?}");
+        }
+        // Our clock is two minutes behind, then two hours ahead.
+        let run = Run::of_invocation(Clock::starting_at(wall), wall + minutes(3), TimeLimits::default());
+        run.correct_end(time::Duration::minutes(2));
+        assert_eq!(run.ends.get() - run.clock.started(), minutes(1));
+        let run = Run::of_invocation(Clock::starting_at(wall), wall - minutes(118), TimeLimits::default());
+        run.correct_end(time::Duration::minutes(-120));
+        assert_eq!(run.ends.get() - run.clock.started(), minutes(2));
+        let ends = run.clock.started() + Duration::from_hours(1);
+        let run = Run::until(run.clock, ends, TimeLimits::default());
+        run.correct_end(time::Duration::minutes(-120));
+        assert_eq!(run.ends.get(), ends, "no invocation");
     }
 
     #[tokio::test(start_paused = true)]

@@ -193,11 +193,9 @@ impl Sandbox {
         let event = RawValue::from_string(event).expect("an event in JSON");
         let now = self.world.now();
         let ends = now + timeout;
-        // Lambda's end of the invocation is by the sandbox's clock, too.
-        let shown = self.shown_at(now);
         let invocation = Invocation {
-            clock: Clock::starting_at(shown),
-            ends_at: shown + timeout,
+            clock: Clock::starting_at(self.shown_at(now)),
+            ends_at: ends,
             lambda_request_id: format!("lambda-{}", self.invocation.get()),
             xray_trace_id: None,
         };
