@@ -229,6 +229,9 @@ impl Detach {
         match self.reading.endpoints.add(page) {
             Turn::More(token) => call_now(Call::ListEndpoints { next_token: Some(token) }),
             Turn::Complete(records) => {
+                if !self.settling.add_records(&records) {
+                    return self.repeat(now);
+                }
                 let ours = records.items.into_iter().find(|record| record.id == self.endpoint_id.as_str());
                 let region = ours.as_ref().and_then(|record| record.region_id.as_deref());
                 if region.is_some_and(|region| region != self.region_id.as_str()) {
@@ -252,9 +255,10 @@ impl Detach {
     fn on_read_error(&mut self, error: CallError, now: Instant) -> Step {
         match (error.kind, error.action) {
             // A page that fails after others makes the whole list unknown.
-            (ErrorKind::EndpointNotFound | ErrorKind::Refused | ErrorKind::Unlisted, _)
-                if self.reading.is_between_pages() =>
-            {
+            (
+                ErrorKind::EndpointNotFound | ErrorKind::Denied | ErrorKind::Refused | ErrorKind::Unlisted,
+                _,
+            ) if self.reading.is_between_pages() => {
                 self.inconclusive(&error.code, error.kind, error.retry_after, now)
             }
             (ErrorKind::EndpointNotFound, Action::ListSecurityGroups) => {

@@ -90,7 +90,8 @@ impl Detach {
     fn not_attached(&self) -> Option<Refusal> {
         let is_ours = self.has_seen_group() && !self.dry_run;
         let is_unexpected = self.expects_attached && !is_ours;
-        (is_unexpected || self.reading.lookalike.is_some()).then(|| Refusal {
+        let is_mistyped = self.reading.lookalike.is_some() && !self.has_seen_group();
+        (is_unexpected || is_mistyped).then(|| Refusal {
             lookalike: self.reading.lookalike.clone(),
             ..Refusal::by_check(ReasonCode::SecurityGroupNotAttached, None)
         })

@@ -47,14 +47,22 @@ impl Reading {
     }
 }
 
-/// Decides which complete lists of groups count. It outlives a read.
+/// Decides which complete lists count. It outlives a read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settling {
-    /// The latest complete list, and since when every complete list has been the same.
+    /// The latest complete list of groups, and since when every complete one has been the same.
     latest: Option<(Vec<SecurityGroup>, Instant)>,
+    /// The latest complete list of records.
+    records: Option<Vec<Endpoint>>,
 }
 
 impl Settling {
+    /// Whether this list of records counts: if it is plain, or if the one before it was the same.
+    pub(super) fn add_records(&mut self, list: &List<Endpoint>) -> bool {
+        let before = self.records.replace(list.items.clone());
+        list.is_plain || before.as_ref() == Some(&list.items)
+    }
+
     /// Whether this list counts: by itself if it is plain and not empty, otherwise if the one before it was the same, an
     /// empty one for this long.
     pub(super) fn add(&mut self, list: List<SecurityGroup>, empty_for: Duration, now: Instant) -> bool {

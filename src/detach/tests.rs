@@ -28,6 +28,8 @@ struct Checker {
     total: Option<u64>,
     /// The latest complete list, and since when every complete list has been the same.
     same_since: Option<(List, Instant)>,
+    /// The latest complete list of records.
+    records: Option<Vec<Endpoint>>,
     empty_list_for: Duration,
     /// Whether the latest complete list counts.
     is_settled: bool,
@@ -58,6 +60,12 @@ fn endpoint(status: &str) -> Endpoint {
 #[expect(clippy::unnecessary_wraps, reason = "its type is that of the errors beside it")]
 fn endpoints(endpoints: &[Endpoint]) -> Result<Response, CallError> {
     Ok(Response::Endpoints(Page { items: endpoints.to_vec(), next_token: None, total_count: None }))
+}
+
+/// A list with more endpoints than the service counts.
+#[expect(clippy::unnecessary_wraps, reason = "its type is that of the errors beside it")]
+fn odd_endpoints(endpoints: &[Endpoint]) -> Result<Response, CallError> {
+    Ok(Response::Endpoints(Page { items: endpoints.to_vec(), next_token: None, total_count: Some(0) }))
 }
 
 fn error(action: Action, status: u16, code: &str) -> Result<Response, CallError> {
@@ -143,6 +151,7 @@ fn responses(action: Action) -> Vec<Result<Response, CallError>> {
                     ..endpoint("Active")
                 }]),
                 Ok(Response::Endpoints(Page { items: vec![], next_token: None, total_count: Some(1) })),
+                odd_endpoints(&[endpoint("Active")]),
             ]);
         }
     }
@@ -180,6 +189,7 @@ fn start(
         pages: 0,
         total: None,
         same_since: None,
+        records: None,
         empty_list_for: limits.empty_list_for,
         is_settled: false,
         tokens_spent: HashSet::new(),
@@ -290,6 +300,15 @@ impl Checker {
                 }
             }
             Ok(Response::Endpoints(page)) if page.next_token.is_none() => {
+                let listed = page.items.len() as u64;
+                let total = page.total_count.unwrap_or(listed);
+                if total > listed {
+                    return self.continue_with(result);
+                }
+                let before = self.records.replace(page.items.clone());
+                if total < listed && before.as_ref() != Some(&page.items) {
+                    return self.continue_with(result);
+                }
                 let ours = page.items.iter().find(|endpoint| endpoint.id == "ep-a").cloned();
                 if ours.as_ref().is_some_and(|ours| ours.region_id.is_some()) {
                     return self.continue_with(result);
@@ -853,7 +872,9 @@ fn all_pages_are_read_before_a_conclusion() {
     broken.respond(timeout(Action::ListSecurityGroups));
     let waited = broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
     assert!(waited >= Duration::from_millis(500), "a failed page restarts the whole list, after a back-off");
-    for code in ["EndpointNotFound", "InvalidParameter", "OperationConflict", "OperationConflict"] {
+    let codes =
+        ["EndpointNotFound", "InvalidParameter", "NoPermission", "OperationConflict", "OperationConflict"];
+    for code in codes {
         broken.respond(error(Action::ListSecurityGroups, 400, code));
         broken.respond(page(group("sg-other", GroupStatus::Attached), Some("2")));
     }
@@ -883,6 +904,32 @@ fn list_with_more_entries_than_counted_must_repeat() {
     }
     changing.read(&pair(GroupStatus::Attached), endpoint("Active"));
     changing.token();
+}
+
+#[test]
+fn record_in_a_list_with_more_entries_than_counted_must_repeat() {
+    let mut scenario = Scenario::new(false);
+    for status in ["Pending", "Active", "Active"] {
+        scenario.respond(groups(&other()));
+        scenario.respond(odd_endpoints(&[endpoint(status)]));
+    }
+    assert_eq!(scenario.end(), Outcome::AlreadyDetached);
+
+    let mut plain = Scenario::new(false);
+    plain.respond(groups(&other()));
+    plain.respond(odd_endpoints(&[endpoint("Active")]));
+    plain.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    plain.token();
+
+    // No record in a list that may be incomplete: the endpoint is not gone.
+    let mut missing = Scenario::new(false);
+    missing.read(&pair(GroupStatus::Attached), endpoint("Pending"));
+    missing.respond(error(Action::ListSecurityGroups, 400, "EndpointNotFound"));
+    let page = Page { items: vec![], next_token: Some("1".to_owned()), total_count: None };
+    missing.respond(Ok(Response::Endpoints(page)));
+    missing.respond(endpoints(&[]));
+    missing.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    missing.token();
 }
 
 #[test]
@@ -936,6 +983,16 @@ fn id_in_other_letter_case_is_refused_and_named() {
         assert_eq!(refusal.code, ReasonCode::SecurityGroupNotAttached);
         assert_eq!(refusal.lookalike.as_deref(), Some(listed));
     }
+}
+
+#[test]
+fn id_in_other_letter_case_does_not_matter_beside_the_group_itself() {
+    let lookalike = || group("sg-OURS", GroupStatus::Attached);
+    let mut scenario = Scenario::new(false);
+    scenario.read(&[group(OURS, GroupStatus::Attached), lookalike()], endpoint("Active"));
+    scenario.respond(Ok(Response::Accepted));
+    scenario.read(&[lookalike()], endpoint("Active"));
+    assert_eq!(scenario.end(), Outcome::Detached);
 }
 
 #[test]

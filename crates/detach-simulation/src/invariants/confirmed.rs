@@ -18,6 +18,8 @@ pub(super) struct Reads {
     in_progress: Option<List>,
     /// The records of a list in progress.
     records: Option<Vec<Value>>,
+    /// The latest complete list of records.
+    records_before: Option<Vec<Value>>,
     pub(super) listed: Option<BTreeSet<String>>,
     /// Whether the latest list was read to its end.
     pub(super) is_complete: bool,
@@ -157,7 +159,16 @@ impl Reads {
             self.records = Some(records);
             return;
         }
-        if fields["TotalCount"].as_u64().is_some_and(|total| total > records.len() as u64) {
+        let total = fields["TotalCount"]
+            .as_u64()
+            .map_or(records.len(), |total| usize::try_from(total).unwrap_or(usize::MAX));
+        if total > records.len() {
+            return;
+        }
+        // A list that may be incomplete or wrong counts when it repeats.
+        let is_plain = call.requested.next_token.is_none() && total == records.len();
+        let before = self.records_before.replace(records.clone());
+        if !is_plain && before.as_ref() != Some(&records) {
             return;
         }
         let record = records.iter().find(|record| record["EndpointId"] == call.requested.endpoint.as_str());

@@ -77,8 +77,8 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
     };
     let is_later_page = case.attempt == Attempt::LaterPage;
     match meaning {
-        // A list without one of its pages is inconclusive. A denial does not depend on the page.
-        Meaning::Refused(code) | Meaning::Unlisted(code) if is_later_page => {
+        // A list without one of its pages is inconclusive.
+        Meaning::Refused(code) | Meaning::Denied(code) | Meaning::Unlisted(code) if is_later_page => {
             completes(case, is_accepted, Some(code))
         }
         Meaning::Refused(code) => no(code, false),
