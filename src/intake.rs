@@ -189,7 +189,8 @@ impl Intake {
         };
         let unsigned = |why| unauthorized(why, signature::SCHEME);
         let unavailable = |SecretsUnavailable| HttpError::SecretsUnavailable;
-        let signed = SignedWebhook::parse(&call.headers, body, clock.wall()).map_err(unsigned)?;
+        let received_at = call.received_at.unwrap_or_else(|| clock.wall());
+        let signed = SignedWebhook::parse(&call.headers, body, received_at).map_err(unsigned)?;
         if signed.is_signed_by_any(&secrets.current(clock).await.map_err(unavailable)?) {
             return Ok(verified(CallId::Webhook(signed.id().into())));
         }

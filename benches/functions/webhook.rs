@@ -179,6 +179,7 @@ fn signed(id: &str) -> io::Result<Value> {
     let body = event["body"].as_str().unwrap_or_default().as_bytes();
     let webhook = Webhook::new(SECRET).map_err(io::Error::other)?;
     let signature = webhook.sign(id, timestamp, body).map_err(io::Error::other)?;
+    event["requestContext"]["timeEpoch"] = (timestamp * 1000).into();
     event["headers"]["webhook-id"] = id.into();
     event["headers"]["webhook-timestamp"] = timestamp.to_string().into();
     event["headers"]["webhook-signature"] = signature.into();

@@ -3,6 +3,8 @@
 //! Pure. No other file names the Lambda library's types for an HTTP call or its response. Nothing here decides what a call
 //! is for or who sent it.
 
+use std::time::{Duration, SystemTime};
+
 use aws_lambda_events::event::lambda_function_urls::{LambdaFunctionUrlRequest, LambdaFunctionUrlResponse};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -30,6 +32,8 @@ pub struct HttpCall {
     /// The bytes that were sent. A body that cannot be read is a value here, because an unknown path or a wrong method is
     /// reported before it.
     pub body: Result<Vec<u8>, BodyError>,
+    /// When the call arrived, as AWS reports it; `None` if the event's time is not after 1970-01-01.
+    pub received_at: Option<SystemTime>,
     /// The address that called, as AWS reports it.
     pub source_ip: Option<String>,
     /// The ARN of the principal that AWS IAM authenticated, if it authenticated one. It is not empty.
@@ -60,11 +64,17 @@ impl HttpCall {
             path: without_stage(event.raw_path.as_deref().unwrap_or("/"), stage).to_owned(),
             headers: event.headers,
             body: decode(event.body.unwrap_or_default(), event.is_base64_encoded),
+            received_at: since_1970(context.time_epoch),
             source_ip: context.http.source_ip,
             caller_arn: iam.and_then(|iam| iam.user_arn).filter(|arn| !arn.is_empty()),
             aws_request_id: context.request_id,
         })
     }
+}
+
+fn since_1970(millis: i64) -> Option<SystemTime> {
+    let millis = u64::try_from(millis).ok().filter(|millis| *millis > 0)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
 fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
@@ -150,7 +160,7 @@ mod tests {
             "version": "2.0", "rawPath": "/detachments", "headers": { "Webhook-Id": "msg_1" }, "body": "e30=",
             "isBase64Encoded": true,
             "requestContext": {
-                "http": { "method": "POST", "sourceIp": "192.0.2.1" }, "requestId": "aws-1", "timeEpoch": 0,
+                "http": { "method": "POST", "sourceIp": "192.0.2.1" }, "requestId": "aws-1", "timeEpoch": 1500,
                 "authorizer": { "iam": { "userArn": "arn:aws:iam::123456789012:role/bot" } },
             },
         });
@@ -163,6 +173,7 @@ mod tests {
                 path: "/detachments".to_owned(),
                 headers,
                 body: Ok(b"{}".to_vec()),
+                received_at: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1500)),
                 source_ip: Some("192.0.2.1".to_owned()),
                 caller_arn: Some("arn:aws:iam::123456789012:role/bot".to_owned()),
                 aws_request_id: Some("aws-1".to_owned()),
@@ -178,6 +189,15 @@ mod tests {
         assert_eq!((call.method.as_str(), call.path.as_str()), ("", "/"));
         assert_eq!((call.body, call.source_ip), (Ok(Vec::new()), None));
         assert_eq!((call.caller_arn, call.aws_request_id), (None, None));
+    }
+
+    #[test]
+    fn time_that_is_not_after_1970_is_absent() {
+        for millis in [0, -1, i64::MIN] {
+            let mut event = event();
+            event["requestContext"]["timeEpoch"] = millis.into();
+            assert_eq!(parse(&event, None).received_at, None, "{millis}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ const SIGNATURE: &str = "webhook-signature";
 /// replayed webhook is either too old or enqueues nothing, unless its sender had signed and sent it again, too.
 pub const AGE_MAX: Duration = Duration::from_mins(4);
 
-/// How far a sender's clock may be ahead of this function's.
+/// How far a sender's clock may be ahead of AWS's.
 pub const AHEAD_MAX: Duration = Duration::from_secs(30);
 
 /// The prefix of every secret.
@@ -104,14 +104,18 @@ pub struct SignedWebhook<'a> {
 }
 
 impl<'a> SignedWebhook<'a> {
-    /// Parses the headers of a webhook. The body must be the bytes that were received.
-    pub fn parse(headers: &'a HeaderMap, body: &'a [u8], now: SystemTime) -> Result<Self, Unauthorized> {
+    /// Parses the headers of a webhook that arrived at `received_at`. The body must be the bytes that were received.
+    pub fn parse(
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+        received_at: SystemTime,
+    ) -> Result<Self, Unauthorized> {
         let header = |name: &str| {
             let text = headers.get(name).and_then(|value| value.to_str().ok());
             text.filter(|text| !text.is_empty()).ok_or(Unauthorized::Headers)
         };
         let (id, timestamp) = (header(ID)?, header(TIMESTAMP)?);
-        check_time(timestamp, now)?;
+        check_time(timestamp, received_at)?;
         let signatures: Vec<_> = header(SIGNATURE)?.split(' ').flat_map(signatures).collect();
         if signatures.is_empty() {
             return Err(Unauthorized::Headers);
@@ -153,12 +157,12 @@ fn signatures(entry: &str) -> Vec<[u8; 32]> {
     pairs.filter_map(|pair| BASE64_STANDARD.decode(pair[1]).ok()?.try_into().ok()).collect()
 }
 
-fn check_time(timestamp: &str, now: SystemTime) -> Result<(), Unauthorized> {
+fn check_time(timestamp: &str, received_at: SystemTime) -> Result<(), Unauthorized> {
     let is_number = timestamp.bytes().all(|b| b.is_ascii_digit());
     let seconds = timestamp.parse().ok().filter(|_| is_number).ok_or(Unauthorized::Headers)?;
     let sent_at =
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Unauthorized::TooEarly)?;
-    match now.duration_since(sent_at) {
+    match received_at.duration_since(sent_at) {
         Ok(age) if age > AGE_MAX => Err(Unauthorized::TooOld),
         Err(ahead) if ahead.duration() > AHEAD_MAX => Err(Unauthorized::TooEarly),
         _ => Ok(()),

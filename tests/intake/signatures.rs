@@ -86,6 +86,41 @@ async fn timestamp_within_the_tolerance_is_accepted() {
     }
 }
 
+/// Invokes the function with a webhook that is `age` seconds old when AWS receives it. The function's own clock is
+/// `ahead` seconds ahead of AWS's. Returns the status and the number of messages in the queue.
+async fn received(age: i64, ahead: i64) -> (u64, usize) {
+    let deployment = Deployment::new().await;
+    let received_at = now() - ahead;
+    let call = webhook(&request("sg-a")).signed_as("msg_1", -ahead - age, SECRET);
+    let header = |name: &str| call.headers[name].to_str().unwrap();
+    let event = serde_json::json!({
+        "version": "2.0", "rawPath": "/detachments", "isBase64Encoded": false,
+        "headers": {
+            "content-type": "application/json", "webhook-id": header("webhook-id"),
+            "webhook-timestamp": header("webhook-timestamp"), "webhook-signature": header("webhook-signature"),
+        },
+        "body": std::str::from_utf8(&call.body).unwrap(),
+        "requestContext": { "http": { "method": "POST" }, "timeEpoch": received_at * 1000 },
+    });
+    let response = deployment.invoke(&event.to_string()).await.unwrap();
+    (response["statusCode"].as_u64().unwrap(), deployment.messages().len())
+}
+
+#[tokio::test]
+async fn age_is_judged_by_the_time_at_which_aws_received_the_call() {
+    let minutes = |minutes: i64| minutes * 60;
+    for (age, ahead, expected) in [
+        (minutes(9), -minutes(10), (401, 0)),
+        // By a clock that is 10 minutes behind, these were signed now and 2 minutes ago.
+        (minutes(10), -minutes(10), (401, 0)),
+        (minutes(12), -minutes(10), (401, 0)),
+        (0, -minutes(10), (202, 1)),
+        (0, minutes(10), (202, 1)),
+    ] {
+        assert_eq!(received(age, ahead).await, expected, "{age} s old, the clock is {ahead} s ahead");
+    }
+}
+
 #[tokio::test]
 async fn header_names_are_case_insensitive() {
     let deployment = Deployment::new().await;

@@ -255,9 +255,12 @@ fn is_authenticated(call: &Value, payload: &RawValue, authentication: Authentica
     let body = body_of(call);
     let (ids, times) = (headers.all("webhook-id"), headers.all("webhook-timestamp"));
     let signatures = headers.all("webhook-signature").join(" ");
+    let received_at = call["requestContext"]["timeEpoch"].as_u64().filter(|millis| *millis > 0);
+    let received_at = i128::from(received_at.unwrap_or(BEGINS_AT * 1000));
     let is_signed = |id: &str, time: &str| {
         let expected = signature(id, time, &body);
-        let is_now = time.parse::<u64>().is_ok_and(|time| (BEGINS_AT - 240..=BEGINS_AT + 30).contains(&time));
+        let accepted = received_at - 240_000..=received_at + 30_000;
+        let is_now = time.parse::<u64>().is_ok_and(|time| accepted.contains(&(i128::from(time) * 1000)));
         is_now && signatures.split(' ').any(|signature| signature == expected)
     };
     ids.iter().any(|id| times.iter().any(|time| is_signed(id, time)))
