@@ -12,6 +12,10 @@ const OUR_TARGET: &str = "privatelink_detach";
 /// The target under which the runtime repeats what the handler and the panic hook have logged already.
 const REPEATED_TARGET: &str = "lambda_runtime::layers::panic";
 
+/// What begins a quotation in a panic's message. The standard library quotes text, such as the string that was sliced in the
+/// middle of a character; the text can be from a body.
+const QUOTES: [char; 3] = ['`', '\'', '"'];
+
 /// Maximum number of characters of a panic's message in a log line.
 const PANIC_MESSAGE_LENGTH_MAX: usize = 500;
 
@@ -87,14 +91,32 @@ pub fn cause(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Logs one panic as one line.
+/// Logs one panic as one line, with its message up to the first quotation, and its location.
 pub fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let message: String =
-        panic.payload_as_str().unwrap_or("no message").chars().take(PANIC_MESSAGE_LENGTH_MAX).collect();
+    let message = unquoted(panic.payload_as_str().unwrap_or("no message"));
     let location = panic.location().map(ToString::to_string);
     tracing::error!(
         panic_message = message,
         location,
         "panicked: this is a defect; report it in the project's issue tracker"
     );
+}
+
+/// The message of a panic up to its first quotation, and no longer than the limit.
+fn unquoted(message: &str) -> String {
+    message.split(QUOTES).next().unwrap_or_default().chars().take(PANIC_MESSAGE_LENGTH_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_of_a_panic_ends_before_its_first_quotation() {
+        assert_eq!(unquoted("a planned panic\nof two lines"), "a planned panic\nof two lines");
+        for quotation in ["`s3cret`", "'s3cret'", "\"s3cret\""] {
+            assert_eq!(unquoted(&format!("index 1 of {quotation} and `more`")), "index 1 of ");
+        }
+        assert_eq!(unquoted(&"x".repeat(501)).len(), 500);
+    }
 }
