@@ -1,6 +1,7 @@
 //! From the records of a batch to deliveries: each record is read by itself.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
@@ -65,12 +66,7 @@ pub(super) fn deliveries(records: &[Box<RawValue>]) -> Result<Vec<Delivery>, Rec
         }));
     }
     let delivery = |(index, (record, identity)): (usize, (&RawValue, Identity))| {
-        let message_id = text(identity.message_id.as_deref()).filter(|id| !id.is_empty());
-        let message_id = message_id.ok_or(RecordError::Unidentified { index })?;
-        Ok(read(record, &message_id).unwrap_or_else(|Unreadable| {
-            error!(message_id, "a record of the batch has an attribute that cannot be read; it fails alone");
-            identity.unreadable(message_id)
-        }))
+        identity.delivery(index, |message_id| read(record, message_id))
     };
     records().zip(identities).enumerate().map(delivery).collect()
 }
@@ -117,6 +113,23 @@ fn read(record: &RawValue, message_id: &str) -> Result<Delivery, Unreadable> {
 impl Identity {
     fn event_source(&self) -> String {
         text(self.event_source.as_deref()).unwrap_or_default()
+    }
+
+    /// The delivery of the record at `index`.
+    ///
+    /// A panic in `read` concerns this message alone: without this boundary it would end the whole batch, again and again.
+    fn delivery(
+        self,
+        index: usize,
+        read: impl FnOnce(&str) -> Result<Delivery, Unreadable>,
+    ) -> Result<Delivery, RecordError> {
+        let message_id = text(self.message_id.as_deref()).filter(|id| !id.is_empty());
+        let message_id = message_id.ok_or(RecordError::Unidentified { index })?;
+        let delivery = catch_unwind(AssertUnwindSafe(|| read(&message_id))).unwrap_or(Err(Unreadable));
+        Ok(delivery.unwrap_or_else(|Unreadable| {
+            error!(message_id, "a record of the batch has an attribute that cannot be read; it fails alone");
+            self.unreadable(message_id)
+        }))
     }
 
     /// The delivery of a record that cannot be read: what its return to the queue needs, and its lane.
@@ -224,6 +237,14 @@ mod tests {
             assert_eq!(deliveries[0].message_group.as_deref(), Some("lane"));
             assert_eq!(deliveries[0].receipt_handle, "handle");
         }
+    }
+
+    #[test]
+    fn panic_while_a_record_is_read_stays_with_its_message() {
+        let Object(identity) = serde_json::from_value(record("a")).unwrap();
+        let delivery = Identity::delivery(identity, 0, |_| panic!("cursed")).unwrap();
+        let group = delivery.message_group.as_deref();
+        assert_eq!((delivery.message_id.as_str(), group, delivery.is_readable), ("a", Some("lane"), false));
     }
 
     #[test]
