@@ -12,7 +12,7 @@ use privatelink_detach::config::{self, ConfigError, EventSource, IntakeConfig, W
 use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 
 use super::sources;
-use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, number, parameter};
+use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, TEMPLATE, file, number, parameter};
 
 /// The variables that Lambda sets in every function.
 const SET_BY_LAMBDA: [&str; 10] = [
@@ -251,4 +251,29 @@ fn access_key_parameters_are_hidden() {
         let is_hidden = parameter(name).find("NoEcho").is_some_and(|hidden| hidden.text() == "true");
         assert_eq!(is_hidden, source == "ENVIRONMENT", "{name}");
     }
+}
+
+#[test]
+fn example_settings_are_parameters_and_open_no_entry_point() {
+    let example = file("samconfig.toml.example");
+    let (_, settings) = example.split_once("\nparameter_overrides = [\n").unwrap();
+    let settings: BTreeMap<&'static str, &'static str> = settings
+        .lines()
+        .take_while(|line| *line != "]")
+        .filter_map(|line| {
+            line.trim().strip_prefix('"')?.strip_suffix("\",")?.to_owned().leak().split_once('=')
+        })
+        .collect();
+    assert!(settings.len() >= 5, "{settings:?}");
+    let parameters: BTreeSet<&str> =
+        TEMPLATE.key("Parameters").entries().iter().map(|(name, _)| name.as_str()).collect();
+    assert!(settings.keys().all(|name| parameters.contains(name)), "{settings:?}");
+    assert_eq!(settings.get("CreateWebhookUrl"), Some(&"false"));
+    assert!(!settings.contains_key("RequestEventSources"));
+    let example = Deployment { parameters: settings };
+    assert_eq!(example.failed_assertions(), Vec::<String>::new());
+    assert_eq!(example.of_type("AWS::Lambda::Url"), Vec::<&str>::new());
+    assert!(!example.creates("RequestRule"));
+    // Without the file, the template's default applies.
+    assert_eq!(Deployment::of("ENVIRONMENT", &[]).of_type("AWS::Lambda::Url").len(), 1);
 }
