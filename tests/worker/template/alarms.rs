@@ -120,3 +120,15 @@ fn alarms_notify_only_the_given_topic() {
     assert_eq!(actions(topic), set([json!([[topic], [topic]])]));
     assert_eq!(actions(""), set([json!([null, null])]));
 }
+
+#[test]
+fn readme_counts_the_alarms_and_metrics_of_the_default_deployment() {
+    let deployment = Deployment::of("SECRETS_MANAGER", &[]);
+    let numbers =
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"];
+    let alarms = numbers[deployment.of_type("AWS::CloudWatch::Alarm").len()];
+    let metrics = numbers[deployment.of_type("AWS::Logs::MetricFilter").len()];
+    let stated = format!("{alarms} CloudWatch alarms, {metrics} custom metrics");
+    let readme = file("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(readme.contains(&stated), "the README must state: {stated}");
+}

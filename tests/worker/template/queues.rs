@@ -12,7 +12,7 @@ use privatelink_detach::request::DEADLINE_SECONDS;
 use privatelink_detach::worker::DeferralLimits;
 use serde_json::{Value, json};
 
-use crate::cloudformation::{Deployment, number, parameter};
+use crate::cloudformation::{Deployment, TEMPLATE, number, parameter};
 use crate::environment::TestEnvironment;
 
 /// The longest retention period of SQS.
@@ -222,4 +222,14 @@ fn completion_rule_matches_the_events_that_the_worker_publishes() {
     let rule = unrecorded.properties("CompletionRule");
     assert_eq!((&rule["State"], &rule["Targets"]), (&"DISABLED".into(), &Value::Null));
     assert!(!unrecorded.creates("CompletionLogGroup") && !unrecorded.creates("CompletionLogPolicy"));
+}
+
+#[test]
+fn deletion_of_the_stack_keeps_no_resource_and_destroys_no_secret() {
+    for (name, resource) in TEMPLATE.key("Resources").entries() {
+        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            assert!(resource.find(policy).is_none_or(|kept| kept.text() == "Delete"), "{name}: {policy}");
+        }
+        assert_ne!(resource.key("Type").text(), "AWS::SecretsManager::Secret", "{name}");
+    }
 }
