@@ -48,6 +48,20 @@ fn shell_comments_in_documents_have_no_apostrophe() {
 }
 
 #[test]
+fn documents_require_one_version_of_the_aws_cli() {
+    let mut required = BTreeSet::new();
+    for path in markdown_files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let parts: Vec<&str> = text.split(" of the AWS CLI").collect();
+        for before in &parts[..parts.len() - 1] {
+            required.insert(before.rsplit_once("version ").unwrap().1.to_owned());
+        }
+    }
+    assert_eq!(required, BTreeSet::from(["2.12 or newer".to_owned()]));
+}
+
+#[test]
 fn guide_to_credentials_has_a_row_for_every_code_with_advice() {
     let guide =
         include_str!("../../docs/credentials.md").split_once("\n## What every refusal means\n").unwrap().1;
