@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use privatelink_detach::alibaba::codes;
 use privatelink_detach::alibaba::credentials::ADVICE;
+use privatelink_detach::intake::submission::{self, IdSource};
+use privatelink_detach::request::Rules;
 use serde_json::{Value, json};
 
 use crate::environment::{TestEnvironment, TestSettings};
+use crate::schema;
 
 /// The anchors that GitHub generates for the headings of a Markdown file.
 fn anchors(markdown: &str) -> BTreeSet<String> {
@@ -45,6 +48,45 @@ fn shell_comments_in_documents_have_no_apostrophe() {
             }
         }
     }
+}
+
+/// The JSON examples of a document: its blocks, and the requests in single quotes in its commands.
+fn json_examples(markdown: &str) -> Vec<String> {
+    let blocks = markdown.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    let payloads = markdown.split(r#"'{"region_id""#).skip(1);
+    let payloads = payloads.map(|rest| format!(r#"{{"region_id"{}"#, rest.split('\'').next().unwrap()));
+    blocks.chain(payloads).collect()
+}
+
+/// An example with values in place of its placeholders, each `ep-...` and `sg-...` with another one.
+fn filled(example: &str) -> String {
+    // EventBridge Scheduler inserts the id. The README shortens an id to keep its line short.
+    let example = example.replace("<aws.scheduler.execution-id>", "execution-1");
+    let example = example.replace("8D778FF9-…", "8D778FF9-7640-4C13-BCD6-9265CA9A2F81");
+    let parts = example.split("-...").enumerate();
+    parts.map(|(n, part)| if n == 0 { part.to_owned() } else { format!("-{n}{part}") }).collect()
+}
+
+#[test]
+fn examples_in_documents_are_valid_requests_and_events() {
+    let (mut requests, mut events) = (0, 0);
+    for path in markdown_files() {
+        for example in json_examples(&std::fs::read_to_string(&path).unwrap()) {
+            let text = filled(&example);
+            let example: Value = serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}\n{text}", path.display()));
+            if example["outcome"].is_string() {
+                schema::check(&example);
+                events += 1;
+            } else if example.get("region_id").or(example.get("requests")).is_some() {
+                // Only a schedule accepts an id beside its list.
+                let submissions = submission::parse(&text, IdSource::Schedule("document"), &Rules::default());
+                assert!(submissions.is_ok(), "{}: {submissions:?}\n{text}", path.display());
+                requests += 1;
+            }
+        }
+    }
+    assert!(requests >= 4 && events >= 2, "{requests} requests, {events} events");
 }
 
 #[test]
