@@ -171,6 +171,32 @@ async fn request_that_is_sent_again_under_its_name_is_enqueued_again() {
 }
 
 #[tokio::test]
+async fn delivery_without_an_id_of_its_own_is_identified_by_the_request_id() {
+    let deployment = Deployment::with_iam(Some("arn:aws:iam::123456789012:role/bot")).await;
+    let named = |request_id: &str| {
+        let mut named = request("sg-a");
+        named["request_id"] = request_id.into();
+        named
+    };
+    let call = |request_id: &str| webhook(&named(request_id));
+    let calls = [
+        (call("CHG1"), 1),
+        (call("CHG1"), 1),
+        (call("CHG2"), 2),
+        (call("CHG1").with("webhook-id", "msg_1"), 3),
+    ];
+    for (call, enqueued) in calls {
+        assert_eq!(deployment.call(call).await.status, 202);
+        assert_eq!(deployment.messages().len(), enqueued);
+    }
+    // A single request of a schedule.
+    for (request_id, enqueued) in [("CHG3", 4), ("CHG3", 4), ("CHG4", 5)] {
+        deployment.invoke(&named(request_id).to_string()).await.unwrap();
+        assert_eq!(deployment.messages().len(), enqueued, "{request_id}");
+    }
+}
+
+#[tokio::test]
 async fn webhook_id_of_any_length_and_characters_is_accepted() {
     let deployment = Deployment::new().await;
     let long = format!("evt_{}", "x".repeat(200));
