@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::access_key;
 use super::codes::ErrorKind;
 use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
-use super::error::CallError;
+use super::error::{CallError, ErrorCode};
 use super::privatelink::{self, Action, Call, Target};
 use super::response::CallResult;
 use super::service_clock::ServiceClock;
@@ -108,14 +108,13 @@ impl<T: Transport> Client<T> {
         let status = response.status().as_u16();
         let redact = |message: &str| access_key::redact(&credentials.redact(message), &signature);
         let result = CallResult::read(call, status, response.headers(), response.body(), redact);
+        if !matches!(&result.result, Err(CallError { code: ErrorCode::NoResponse(_), .. })) {
+            self.service_clock.compare(now, clock.wall(), response.headers());
+        }
         match &result.result {
-            Ok(_) if status == 200 => {
-                self.credentials.mark_accepted(&credentials);
-                self.service_clock.compare(now, clock.wall(), response.headers());
-            }
+            Ok(_) if status == 200 => self.credentials.mark_accepted(&credentials),
             Err(error) if error.kind == ErrorKind::Clock => {
                 self.service_clock.correct(now, response.headers());
-                self.service_clock.compare(now, clock.wall(), response.headers());
             }
             Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::CredentialsExpired) => {
                 self.credentials.mark_refused(&credentials, clock.wall());

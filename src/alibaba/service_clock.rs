@@ -26,7 +26,7 @@ const DATE_AGE_MAX: time::Duration = time::Duration::seconds(2);
 pub struct ServiceClock {
     /// For signing: by the `Date` of a response that rejected our time.
     offset_seconds: Cell<i64>,
-    /// For deadlines: by the `Date` of responses that accepted our signature or rejected our time.
+    /// For deadlines: by the `Date` of responses that are Alibaba Cloud's.
     ahead: Cell<time::Duration>,
     ignored: Cell<Option<time::Duration>>,
 }
@@ -59,8 +59,8 @@ impl ServiceClock {
         self.ignored.get()
     }
 
-    /// Compares the clocks by the `Date` of a response that accepted our signature or rejected our time. Between the two
-    /// times of the function's clock, the service wrote it.
+    /// Compares the clocks by the `Date` of a response of Alibaba Cloud, not of a proxy. Between the two times of the
+    /// function's clock, the service wrote it.
     ///
     /// The known difference stays if the `Date` does not contradict it, so that a clock that is right is never
     /// corrected.

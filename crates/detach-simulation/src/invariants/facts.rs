@@ -250,11 +250,11 @@ impl<'a> Facts<'a> {
     pub fn is_clock_corrected(&self, invocation: InvocationNumber, until: SystemTime) -> bool {
         let process = |invocation| self.runs.get(&invocation).map(|run| run.process);
         self.calls.iter().any(|call| {
-            let is_before = call.returned.is_some_and(|(at, _)| at < until);
-            // An injected response may be unreadable.
+            let is_before = call.returned.is_some_and(|(at, _)| at <= until);
+            // An injected response without a code may be unreadable.
             let is_of_service = call.response().is_some_and(|served| {
-                let is_clock_rejected = served.code.as_deref() == Some("InvalidTimeStamp.Expired");
-                !served.is_fault && (served.status == Some(200) || is_clock_rejected)
+                let is_error = served.code.is_some() && served.status.is_some_and(|status| status >= 400);
+                is_error || (!served.is_fault && served.status == Some(200))
             });
             is_before && is_of_service && process(call.invocation) == process(invocation)
         })

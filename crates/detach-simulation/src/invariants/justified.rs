@@ -62,7 +62,9 @@ fn follows_from_responses(
         // Only after the deadline, and after a last read.
         "unconfirmed" => {
             // A clock that no response has corrected is the only one that the worker has.
-            let is_corrected = facts.is_clock_corrected(event.invocation, event.requested_at);
+            let decided_at = calls.iter().filter_map(|call| call.returned).map(|(at, _)| at).max();
+            let is_corrected =
+                decided_at.is_some_and(|decided_at| facts.is_clock_corrected(event.invocation, decided_at));
             let early = if is_corrected { facts.clock_tolerance() } else { facts.clock_ahead() };
             let deadline = sent.at + parsed.deadline - early;
             let mut lists = calls.iter().filter(|call| call.requested.action == LIST);
