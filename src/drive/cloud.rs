@@ -155,8 +155,8 @@ impl<T: Transport> Cloud<T> {
         result
     }
 
-    /// Ends a run: raises the alarm if none of its calls got a response. Requests only wait then, so that no other line
-    /// says that the network is broken.
+    /// Ends a run: raises the alarm if none of its calls got a readable response. Requests only wait then, so that no
+    /// other line says that the network is broken.
     pub fn end(&self, run: &Run, observer: &dyn Observer) {
         if let Some((calls, error)) = run.responses.all_missing() {
             observer.alert(&Alert::Unreachable { calls, error: &error });

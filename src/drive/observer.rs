@@ -91,7 +91,7 @@ pub enum Alert<'a> {
         /// How far it is ahead of our clock; negative if it is behind.
         ahead: time::Duration,
     },
-    /// No call of this run got a response from Alibaba Cloud.
+    /// No call of this run got a readable response from Alibaba Cloud.
     Unreachable {
         /// The number of calls.
         calls: u32,
@@ -192,8 +192,8 @@ impl Observer for Log {
                 action = error.action.name(),
                 code = &*error.code.name(),
                 cause = error.cause.as_ref().map(tracing::field::display),
-                "none of the worker's calls to Alibaba Cloud in this invocation got a response; requests wait until \
-                 their deadline"
+                "none of the worker's calls to Alibaba Cloud in this invocation got a response that can be read; \
+                 requests wait until their deadline"
             ),
         }
     }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::observer::{Alert, Observer};
-use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
+use crate::alibaba::error::{CallError, ErrorCode};
 use crate::alibaba::response::Response;
 use crate::clock::{Clock, shifted};
 
@@ -98,24 +98,24 @@ pub(super) struct Responses {
 }
 
 impl Responses {
-    /// Counts a call by its result. A call that was not sent does not count, and an unreadable response is one.
+    /// Counts a call by its result. A call that was not sent does not count. A status without a code, or a body that cannot
+    /// be read, is no response of the service: a proxy, a gateway or a firewall can send it.
     pub(super) fn note(&self, result: &Result<Response, CallError>) {
         let Err(error) = result else {
             self.is_any.set(true);
             return;
         };
         match error.code {
-            ErrorCode::NoResponse(NoResponse::Timeout | NoResponse::ConnectionLost) => {
+            ErrorCode::Alibaba(_) => self.is_any.set(true),
+            ErrorCode::NoResponse(_) => {
                 self.missing.set(self.missing.get() + 1);
                 self.error_last.replace(Some(error.clone()));
             }
-            ErrorCode::NoResponse(NoResponse::UnreadableAnswer | NoResponse::Status(_))
-            | ErrorCode::Alibaba(_) => self.is_any.set(true),
             ErrorCode::NoCredentials => {}
         }
     }
 
-    /// The number of calls and the error of the latest one, if none of them got a response.
+    /// The number of calls and the error of the latest one, if none of them got a response of the service.
     pub(super) fn all_missing(&self) -> Option<(u32, CallError)> {
         let error = self.error_last.borrow().clone().filter(|_| !self.is_any.get())?;
         Some((self.missing.get(), error))

@@ -248,8 +248,8 @@ async fn invocation_without_any_response_logs_one_error_line_with_the_cause() {
     env.deliver().await;
     let errors = error_lines();
     let [line] = errors.as_slice() else { panic!("not one line: {errors:?}") };
-    let text = "none of the worker's calls to Alibaba Cloud in this invocation got a response; requests wait until their \
-                deadline";
+    let text = "none of the worker's calls to Alibaba Cloud in this invocation got a response that can be read; requests \
+                wait until their deadline";
     assert_eq!(line["message"], text);
     assert_eq!(line["code"], "ConnectionLost");
     assert_eq!(line["calls"].as_u64(), Some(env.cloud.cloud().counts().calls_total));
@@ -259,6 +259,28 @@ async fn invocation_without_any_response_logs_one_error_line_with_the_cause() {
         assert!(cause.starts_with("reset: ") && !cause.contains("sg-a"), "{line}");
     }
     assert!(!failed.is_empty());
+}
+
+#[tokio::test]
+async fn invocation_with_only_responses_of_a_proxy_logs_one_error_line() {
+    let effects = [
+        (Effect::html(StatusCode::FORBIDDEN), "Http403"),
+        (Effect::html(StatusCode::UNAUTHORIZED), "Http401"),
+        (Effect::html(StatusCode::BAD_GATEWAY), "Http502"),
+        (Effect::html(StatusCode::OK), "UnreadableAnswer"),
+        (Effect::Truncated, "ConnectionLost"),
+    ];
+    for (index, (effect, code)) in effects.into_iter().enumerate() {
+        let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+        env.cloud.cloud().inject(Fault::anywhere(effect));
+        env.send(&request("ep-a", "sg-a"));
+        env.deliver().await;
+        let errors = error_lines();
+        assert_eq!(errors.len(), index + 1, "{code}: one line for an invocation: {errors:?}");
+        let line = &errors[index];
+        assert_eq!(line["code"], code);
+        assert!(line["message"].as_str().unwrap().starts_with("none of the worker's calls"), "{line}");
+    }
 }
 
 #[tokio::test]
