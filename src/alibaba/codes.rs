@@ -342,7 +342,13 @@ pub const OTHER: Row = refusal(
 /// The row of a code under any status.
 #[must_use]
 pub fn row(code: &str) -> &'static Row {
-    exact(code).or_else(|| family(code)).unwrap_or(&OTHER)
+    listed(code).unwrap_or(&OTHER)
+}
+
+/// Whether the code is in a row, by itself or by its family.
+#[must_use]
+pub fn is_listed(code: &str) -> bool {
+    listed(code).is_some()
 }
 
 /// The kind of a code under an HTTP status: by the exact code, then by family, then by status.
@@ -352,8 +358,7 @@ pub fn kind(code: &str, status: u16) -> ErrorKind {
     if let Some(row) = exact(code).filter(|row| row.kind != ErrorKind::Refused) {
         return row.kind;
     }
-    let listed = exact(code).or_else(|| family(code)).map(|row| row.kind);
-    match (listed, status) {
+    match (listed(code).map(|row| row.kind), status) {
         (Some(ErrorKind::Throttled), _) | (_, 429) => ErrorKind::Throttled,
         (Some(ErrorKind::Denied), _) | (None, 403) => ErrorKind::Denied,
         (_, 500..) | (None, 408 | 409) => ErrorKind::Transient,
@@ -362,6 +367,10 @@ pub fn kind(code: &str, status: u16) -> ErrorKind {
         (None, 401) => ErrorKind::Credentials,
         (None, _) => OTHER.kind,
     }
+}
+
+fn listed(code: &str) -> Option<&'static Row> {
+    exact(code).or_else(|| family(code))
 }
 
 fn exact(code: &str) -> Option<&'static Row> {

@@ -64,6 +64,12 @@ impl ErrorCode {
             Self::NoCredentials => Cow::Borrowed("NoCredentials"),
         }
     }
+
+    /// Whether it is a code of Alibaba Cloud that the table does not know.
+    #[must_use]
+    pub fn is_unlisted(&self) -> bool {
+        matches!(self, Self::Alibaba(code) if !codes::is_listed(code.as_str()))
+    }
 }
 
 impl From<NoResponse> for ErrorCode {

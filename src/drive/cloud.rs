@@ -182,21 +182,22 @@ impl<T: Transport> Cloud<T> {
                 self.throttled.hold(&attempt.request.region_id, now, now + error.retry_after.unwrap_or(wait));
             }
             ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
-                if let Some(problem) = self.client.credential_problem()
-                    && run.alarms.raise_credentials()
-                {
-                    attempt
-                        .observer
-                        .alert(&Alert::Credentials { problem: &problem, code: &error.code.name() });
+                if let Some(problem) = self.client.credential_problem() {
+                    if run.alarms.raise_credentials() {
+                        let alert = Alert::Credentials { problem: &problem, code: &error.code.name() };
+                        attempt.observer.alert(&alert);
+                    }
+                    // That alert names the code, also one that the table does not know.
+                    return;
                 }
             }
             ErrorKind::Clock if run.alarms.raise_clock(began, run.clock.now()) => {
                 attempt.observer.alert(&Alert::Clock { code: &error.code.name() });
             }
-            ErrorKind::Unlisted if run.alarms.raise_unlisted_code() => {
-                attempt.observer.alert(&Alert::UnlistedCode { error });
-            }
             _ => {}
+        }
+        if error.code.is_unlisted() && run.alarms.raise_unlisted_code() {
+            attempt.observer.alert(&Alert::UnlistedCode { error });
         }
     }
 }

@@ -179,8 +179,8 @@ impl Observer for Log {
             Alert::UnlistedCode { error } => error!(
                 action = error.action.name(),
                 code = &*error.code.name(),
-                "{error}, a code that this project does not know; a request that meets such a code twice ends as refused \
-                 and is copied to the dead-letter queue"
+                "{error}, a code that this project does not know; its HTTP status decides whether the request is retried, \
+                 or refused and copied to the dead-letter queue"
             ),
             Alert::ClockFarOff { by, ahead } => error!(
                 ahead_s = ahead.whole_seconds(),

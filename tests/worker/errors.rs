@@ -131,17 +131,20 @@ async fn unlisted_code_ends_a_request_only_when_it_repeats_and_leaves_a_copy() {
 #[tokio::test]
 async fn unlisted_code_is_judged_by_its_status() {
     let detach = Action::DetachSecurityGroupFromVpcEndpoint;
+    let mut errors = 0;
     for status in [StatusCode::UNAUTHORIZED, StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT] {
         let effect = Effect::code_with_status("OperationConflict", status);
         let (_, event) = detach_with(Fault::on(detach, effect).next(3)).await;
         assert_eq!(event["outcome"], "detached", "{status}: {event:#}");
+        errors += 1;
+        assert_eq!(error_lines().len(), errors, "{status}: one line for an invocation");
     }
     let effect = Effect::code_with_status("UserDisable", StatusCode::FORBIDDEN);
     let (env, event) = detach_with(Fault::on(detach, effect).next(1)).await;
     assert_eq!((&event["outcome"], &event["reason"]["code"]), (&json!("refused"), &json!("UserDisable")));
     let runbook = event["reason"]["runbook"].as_str().unwrap();
     assert!(runbook.ends_with("#nopermission"), "a denial, by its status: {runbook}");
-    assert_eq!(env.dead_letters().len(), 1);
+    assert_eq!((env.dead_letters().len(), error_lines().len()), (1, errors + 1));
 }
 
 #[tokio::test]
