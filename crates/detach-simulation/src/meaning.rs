@@ -89,6 +89,8 @@ pub(crate) fn of_code(code: &str, status: u16) -> Meaning {
     match code {
         // A redirect is not a response of the service.
         _ if !(400..600).contains(&status) => Meaning::Transient(format!("Http{status}")),
+        // These two statuses mean transient, whichever code is with them.
+        _ if status == 429 || status >= 500 => Meaning::Transient(name),
         _ if TRANSIENT.contains(&code) => Meaning::Transient(name),
         "EndpointOperationDenied" | "IncorrectStatus.VpcEndpoint" => Meaning::WrongState(name),
         "SecurityGroupNotFound" => Meaning::NotAttached(name),
@@ -96,8 +98,6 @@ pub(crate) fn of_code(code: &str, status: u16) -> Meaning {
         // The two families of codes in the documentation.
         _ if code.starts_with("Throttling.") => Meaning::Transient(name),
         _ if code.starts_with("Forbidden.") => Meaning::Denied(name),
-        // These two statuses mean transient, whichever code is with them.
-        _ if status == 429 || status >= 500 => Meaning::Transient(name),
         // Not caused by the request: the credentials are wrong.
         _ if code.starts_with("InvalidSecurityToken.") || code.starts_with("InvalidAccessKeyId.") => {
             Meaning::Transient(name)
