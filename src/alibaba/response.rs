@@ -53,7 +53,11 @@ impl CallResult {
                 Some((response, id)) => {
                     Self { api_request_id: Some(shown_request_id(id)), result: Ok(response) }
                 }
-                None => CallError::no_response(action, NoResponse::UnreadableAnswer).into(),
+                None => CallError {
+                    retry_after: retry_after(headers),
+                    ..CallError::no_response(action, NoResponse::UnreadableAnswer)
+                }
+                .into(),
             };
         }
         let (error, api_request_id) = CallError::read(action, status, body, retry_after(headers), redact);
@@ -395,6 +399,17 @@ mod tests {
             Ok(Response::Accepted),
             "only the code says that nothing was carried out"
         );
+    }
+
+    #[test]
+    fn error_in_a_200_is_inconclusive_and_keeps_the_hint() {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-acs-retry-after", "1500".parse().unwrap());
+        let body = br#"{"RequestId":"R","Code":"Throttling.User","Message":"m"}"#;
+        let call = Call::ListEndpoints { next_token: None };
+        let error = CallResult::read(&call, 200, &headers, body, str::to_owned).result.unwrap_err();
+        assert_eq!((error.kind, error.code), (ErrorKind::NoResponse, NoResponse::UnreadableAnswer.into()));
+        assert_eq!(error.retry_after, Some(Duration::from_millis(1_500)));
     }
 
     #[test]
