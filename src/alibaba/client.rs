@@ -29,6 +29,9 @@ const CREDENTIALS_TIME_SHARE: f64 = 0.75;
 /// `accept`, and gateways may reject a POST without a length; Alibaba Cloud's SDKs send both.
 const UNSIGNED: [(&str, &str); 2] = [("accept", "application/json"), ("content-length", "0")];
 
+/// The header with the number that Alibaba Cloud accepts once.
+const NONCE: &str = "x-acs-signature-nonce";
+
 /// Signs and sends calls. A process has one, so that connections are reused.
 #[derive(Debug)]
 pub struct Client<T> {
@@ -98,6 +101,7 @@ impl<T: Transport> Client<T> {
         };
         let now = clock.wall();
         let request = self.signed_request(target, call, &credentials, now);
+        let nonce = header(&request, NONCE).to_owned();
         let signature = signature(&request).to_owned();
         let response = match self.transport.send(request, clock.left(until)).await {
             Ok(response) => response,
@@ -106,7 +110,10 @@ impl<T: Transport> Client<T> {
             }
         };
         let status = response.status().as_u16();
-        let redact = |message: &str| access_key::redact(&credentials.redact(message), &signature);
+        let redact = |text: &str| {
+            let text = credentials.redact(text);
+            [&signature, &nonce].into_iter().fold(text, |text, part| access_key::redact(&text, part))
+        };
         let result = CallResult::read(call, status, response.headers(), response.body(), redact);
         if !matches!(&result.result, Err(CallError { code: ErrorCode::NoResponse(_), .. })) {
             self.service_clock.compare(now, clock.wall(), response.headers());
@@ -170,8 +177,12 @@ impl<T: Transport> Client<T> {
 
 /// The signature of a request, the last part of its `authorization`.
 fn signature(request: &http::Request<Bytes>) -> &str {
-    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-    authorization.and_then(|parts| parts.rsplit_once("Signature=")).map_or("", |(_, signature)| signature)
+    header(request, "authorization").rsplit_once("Signature=").map_or("", |(_, signature)| signature)
+}
+
+/// A header of a request; empty if there is none.
+fn header<'a>(request: &'a http::Request<Bytes>, name: &str) -> &'a str {
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -258,15 +269,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn signature_is_redacted_from_messages() {
-        // Signed with the same nonce and time, so that the message can quote the signature of the call.
+    async fn signature_and_nonce_are_redacted_from_messages() {
+        // Signed with the same nonce and time, so that the message can quote both of the call.
         let first = canned(200, &[], r#"{"RequestId":"R","Endpoints":[]}"#);
         list_endpoints(&first, ServiceUrl::Regional, 1).await;
-        let quoted = signature(&first.sent.borrow()[0]).to_owned();
-        assert_eq!(quoted.len(), 64);
-        let body = format!(r#"{{"Code":"SignatureDoesNotMatch","Message":"not {quoted}"}}"#);
+        let sent = first.sent.borrow()[0].clone();
+        let (signature, nonce) = (signature(&sent), header(&sent, NONCE));
+        assert_eq!((signature.len(), nonce.len()), (64, 32));
+        let body = format!(r#"{{"Code":"SignatureDoesNotMatch","Message":"not {signature} for {nonce}"}}"#);
         let seen = list_endpoints(&canned(400, &[], &body), ServiceUrl::Regional, 1).await;
-        assert_eq!(seen[0].result.as_ref().unwrap_err().message.as_deref(), Some("not [redacted]"));
+        let error = seen[0].result.as_ref().unwrap_err();
+        assert_eq!(error.message.as_deref(), Some("not [redacted] for [redacted]"));
     }
 
     #[tokio::test(start_paused = true)]

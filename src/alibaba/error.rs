@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use super::access_key;
 use super::cause::Cause;
 use super::codes::{self, CODE_LENGTH_MAX, Code, ErrorKind};
 use super::privatelink::Action;
 use crate::json::bytes_without_byte_order_mark;
+use crate::request::ClientToken;
 use crate::text::{cut, visible};
 
 /// Largest error body that is read for a code, in bytes. Alibaba's have less than 1 KiB; a larger one must not keep the
@@ -130,7 +132,8 @@ impl CallError {
 
     /// The error in a response other than 200, and Alibaba's id of the call.
     ///
-    /// `redact` removes our credentials from the message before it is shortened.
+    /// `redact` removes our credentials, and the message is also without the call's client token. The sender chooses that
+    /// token: it can be part of any code, so it is not removed from codes.
     #[must_use]
     pub fn read(
         action: Action,
@@ -138,8 +141,12 @@ impl CallError {
         body: &[u8],
         retry_after: Option<Duration>,
         redact: impl Fn(&str) -> String,
+        client_token: Option<&ClientToken>,
     ) -> (Self, Option<String>) {
-        let (coded, api_request_id) = Coded::read(status, body, redact);
+        let redact_message = |message: &str| {
+            access_key::redact(&redact(message), client_token.map_or("", ClientToken::as_str))
+        };
+        let (coded, api_request_id) = Coded::read(status, body, &redact, redact_message);
         let Some(Coded { code, kind, message }) = coded else {
             let error = Self { retry_after, ..Self::no_response(action, NoResponse::Status(status)) };
             return (error, api_request_id);
@@ -169,12 +176,13 @@ pub(super) struct Coded {
 impl Coded {
     /// The error in this status and body, if they have a code, and Alibaba's id of the call.
     ///
-    /// `redact` removes our credentials from the message, after control characters that could split one are removed and
-    /// before it is shortened. A code or an id that contains a credential is ignored.
+    /// `redact_message` is applied to the message, after control characters that could split a secret are removed and before
+    /// it is shortened. A code or an id that `redact` would change is ignored.
     pub(super) fn read(
         status: u16,
         body: &[u8],
         redact: impl Fn(&str) -> String,
+        redact_message: impl Fn(&str) -> String,
     ) -> (Option<Self>, Option<String>) {
         let is_error = (400..600).contains(&status);
         let body = if is_error { ErrorBody::read(body) } else { ErrorBody::default() };
@@ -183,7 +191,7 @@ impl Coded {
         let coded = code.map(|code| Self {
             kind: codes::kind(code.as_str(), status),
             code,
-            message: body.message.map(|message| cut(&redact(&visible(&message)))),
+            message: body.message.map(|message| cut(&redact_message(&visible(&message)))),
         });
         (coded, body.request_id.filter(|id| is_harmless(&visible(id))))
     }
@@ -240,7 +248,7 @@ mod tests {
     use crate::text::MESSAGE_LENGTH_MAX;
 
     fn error(status: u16, body: &str) -> CallError {
-        CallError::read(Action::Detach, status, body.as_bytes(), None, str::to_owned).0
+        CallError::read(Action::Detach, status, body.as_bytes(), None, str::to_owned, None).0
     }
 
     fn coded(code: &str, status: u16) -> CallError {
@@ -279,7 +287,7 @@ mod tests {
     fn retry_hint_is_kept_with_and_without_a_code() {
         let hint = Some(Duration::from_secs(2));
         for body in [&b"<html>"[..], br#"{"Code":"SystemBusy"}"#] {
-            let (error, _) = CallError::read(Action::Detach, 503, body, hint, str::to_owned);
+            let (error, _) = CallError::read(Action::Detach, 503, body, hint, str::to_owned, None);
             assert_eq!(error.retry_after, hint);
         }
     }
@@ -296,7 +304,7 @@ mod tests {
     #[test]
     fn credential_is_redacted_in_message_code_and_request_id() {
         let redact = |text: &str| text.replace("s3cret", "[redacted]");
-        let read = |body: &str| CallError::read(Action::Detach, 400, body.as_bytes(), None, redact);
+        let read = |body: &str| CallError::read(Action::Detach, 400, body.as_bytes(), None, redact, None);
         let (error, _) = read(r#"{"Code":"SignatureDoesNotMatch","Message":"signed with s3c\tr\u0000et"}"#);
         assert_eq!(error.message.as_deref(), Some("signed with [redacted]"));
         let (_, api_request_id) = read(r#"{"Code":"EndpointLocked","RequestId":"R-s3\tcret"}"#);
@@ -442,11 +450,20 @@ mod tests {
     }
 
     #[test]
+    fn client_token_is_redacted_in_the_message_alone() {
+        let token = ClientToken::parse("Locked").unwrap();
+        let body = r#"{"Code":"EndpointLocked","Message":"token Locked","RequestId":"R"}"#.as_bytes();
+        let (error, _) = CallError::read(Action::Detach, 400, body, None, str::to_owned, Some(&token));
+        assert_eq!((error.kind, error.message.as_deref()), (ErrorKind::Locked, Some("token [redacted]")));
+    }
+
+    #[test]
     fn credential_is_redacted_before_the_message_is_shortened() {
         let secret = "s".repeat(MESSAGE_LENGTH_MAX * 3);
         let body = serde_json::json!({ "Code": "InvalidParameter", "Message": format!("x {secret} y") });
         let redact = |message: &str| message.replace(&secret, "[redacted]");
-        let (error, _) = CallError::read(Action::Detach, 400, body.to_string().as_bytes(), None, redact);
+        let (error, _) =
+            CallError::read(Action::Detach, 400, body.to_string().as_bytes(), None, redact, None);
         assert_eq!(error.message.as_deref(), Some("x [redacted] y"));
     }
 
@@ -458,7 +475,8 @@ mod tests {
         );
         let xml =
             "<?xml version='1.0'?><Error><RequestId>R-1</RequestId><Code> EndpointLocked </Code></Error>";
-        let (error, request_id) = CallError::read(Action::Detach, 400, xml.as_bytes(), None, str::to_owned);
+        let (error, request_id) =
+            CallError::read(Action::Detach, 400, xml.as_bytes(), None, str::to_owned, None);
         assert_eq!((error.kind, request_id.as_deref()), (ErrorKind::Locked, Some("R-1")));
     }
 

@@ -72,6 +72,15 @@ impl Call {
         }
     }
 
+    /// The client token, if the call is a write.
+    #[must_use]
+    pub fn client_token(&self) -> Option<&ClientToken> {
+        match self {
+            Self::Detach { client_token, .. } => Some(client_token),
+            Self::ListSecurityGroups { .. } | Self::ListEndpoints { .. } => None,
+        }
+    }
+
     /// The query parameters for one target, unordered.
     #[must_use]
     pub fn parameters<'a>(&'a self, target: &'a Target) -> Vec<(&'static str, &'a str)> {

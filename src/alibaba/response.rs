@@ -38,7 +38,8 @@ pub struct CallResult {
 }
 
 impl CallResult {
-    /// The result of a call that got a response. `redact` removes our credentials from its texts.
+    /// The result of a call that got a response. `redact` removes our credentials from its texts; its message is without the
+    /// call's client token, too.
     #[must_use]
     pub fn read(
         call: &Call,
@@ -60,7 +61,8 @@ impl CallResult {
                 .into(),
             };
         }
-        let (error, api_request_id) = CallError::read(action, status, body, retry_after(headers), redact);
+        let (error, api_request_id) =
+            CallError::read(action, status, body, retry_after(headers), redact, call.client_token());
         let is_dry_run = matches!(call, Call::Detach { dry_run: true, .. });
         // A passing dry run comes as HTTP 400 with a code of its own.
         let result = if is_dry_run && error.kind == ErrorKind::DryRunOperation {

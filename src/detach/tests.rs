@@ -71,7 +71,7 @@ fn odd_endpoints(endpoints: &[Endpoint]) -> Result<Response, CallError> {
 fn error(action: Action, status: u16, code: &str) -> Result<Response, CallError> {
     let body = format!(r#"{{"Code":"{code}","Message":"m","RequestId":"R"}}"#);
     let hint = code.contains("Throttling").then_some(Duration::from_secs(7));
-    Err(CallError::read(action, status, body.as_bytes(), hint, str::to_owned).0)
+    Err(CallError::read(action, status, body.as_bytes(), hint, str::to_owned, None).0)
 }
 
 fn timeout(action: Action) -> Result<Response, CallError> {

@@ -190,6 +190,29 @@ async fn mismatch_of_the_requests_client_token_is_refused() {
 }
 
 #[tokio::test]
+async fn client_token_in_a_message_of_alibaba_cloud_reaches_no_output() {
+    let token = "t0ken of the sender";
+    for code in ["IdempotentParameterMismatch", "NoPermission", "OperationConflict"] {
+        let env = TestEnvironment::with_groups(&["sg-a", "sg-b"]).await;
+        let message = Some("The client token {ClientToken} was used before.".to_owned());
+        let code = code.to_owned();
+        let quoting = Effect::Code { code, status: None, message, headers: http::HeaderMap::new() };
+        // Only the first call has the sender's token.
+        env.cloud.cloud().inject(Fault::on(Action::DetachSecurityGroupFromVpcEndpoint, quoting).nth(1));
+        let mut body = request("ep-a", "sg-a");
+        body["client_token"] = json!(token);
+        env.send(&body);
+        env.run().await;
+        let event = env.only_event().to_string();
+        let copies: Vec<_> = env.dead_letters().iter().map(|copy| format!("{:?}", copy.attributes)).collect();
+        let logged = log::lines().iter().map(Value::to_string).collect();
+        for output in [vec![event], copies, logged].concat() {
+            assert!(!output.contains(token), "{output}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn dry_run_code_for_a_real_detach_is_inconclusive() {
     let detach = Action::DetachSecurityGroupFromVpcEndpoint;
     let (_, event) = detach_with(Fault::on(detach, Effect::code("DryRunOperation")).nth(1)).await;

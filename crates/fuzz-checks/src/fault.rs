@@ -32,7 +32,7 @@ pub(crate) fn check(input: &[u8]) {
     let mut coded = Vec::new();
     for status in STATUSES {
         let (error, api_request_id) = bounded(&MEMORY, input.len(), || {
-            CallError::read(Action::Detach, status, input, None, |message| credentials.redact(message))
+            CallError::read(Action::Detach, status, input, None, |message| credentials.redact(message), None)
         });
         check_error(&error, status, input);
         check_api_request_id(api_request_id.as_deref());

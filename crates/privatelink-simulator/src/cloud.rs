@@ -110,8 +110,15 @@ impl Cloud {
         let attempt = self.attempt(request, &call, position, &request_id, now);
         let error_format = self.settings.error_format;
         let product = if call.is_anonymous() { "Sts" } else { "Privatelink" };
-        let context =
-            ResponseContext { request_id: &request_id, host: &call.host, date, error_format, product };
+        let client_token = call.get("ClientToken").unwrap_or_default();
+        let context = ResponseContext {
+            request_id: &request_id,
+            host: &call.host,
+            client_token,
+            date,
+            error_format,
+            product,
+        };
         let response = match (&attempt.fault, &attempt.outcome) {
             (Some(fault), outcome) => context.with_fault(fault, outcome.as_ref()),
             (None, Some(outcome)) => context.without_fault(outcome),

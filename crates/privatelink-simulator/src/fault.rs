@@ -126,7 +126,7 @@ pub enum Effect {
         /// The HTTP status. If absent, the one in [`codes`], or 400 for a code that is not there.
         #[serde(default, with = "status::option", skip_serializing_if = "Option::is_none")]
         status: Option<StatusCode>,
-        /// The message. If absent, the one in [`codes`].
+        /// The message. If absent, the one in [`codes`]. `{ClientToken}` stands for the call's client token.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
         /// Additional headers, such as `x-acs-retry-after`.

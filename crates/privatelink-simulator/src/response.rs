@@ -89,6 +89,8 @@ pub(crate) type Outcome = Result<Value, Refusal>;
 pub(crate) struct ResponseContext<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) host: &'a str,
+    /// The call's client token; empty if it has none.
+    pub(crate) client_token: &'a str,
     /// The time that the server's own clock shows.
     pub(crate) date: SystemTime,
     pub(crate) error_format: ErrorFormat,
@@ -129,13 +131,17 @@ impl ResponseContext<'_> {
             Effect::Code { code, status, message, headers } => {
                 let known = crate::codes::find(code);
                 let message = message.clone().or_else(|| known.map(|known| known.message.to_owned()));
-                whole(self.response(&Err(Refusal {
-                    code: code.clone(),
-                    status: status.unwrap_or_else(|| crate::codes::status_of(code)),
-                    message: message.unwrap_or_else(|| "An injected fault.".to_owned()),
-                    headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-                    access_denied_detail: None,
-                })))
+                whole(
+                    self.response(&Err(Refusal {
+                        code: code.clone(),
+                        status: status.unwrap_or_else(|| crate::codes::status_of(code)),
+                        message: message
+                            .unwrap_or_else(|| "An injected fault.".to_owned())
+                            .replace("{ClientToken}", self.client_token),
+                        headers: headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                        access_denied_detail: None,
+                    })),
+                )
             }
             Effect::Hang => {
                 SimulatedResponse { response: Response::default(), transmission: Transmission::Hang }

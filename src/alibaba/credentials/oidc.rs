@@ -140,7 +140,8 @@ impl<T: Transport> Oidc<T> {
             });
             return session.ok_or(CredentialError::NoContent { call: sts::ACTION });
         }
-        let (coded, _) = Coded::read(status, response.body(), |message| without_token(message, token));
+        let redact = |text: &str| without_token(text, token);
+        let (coded, _) = Coded::read(status, response.body(), redact, redact);
         let Some(Coded { code, kind, message }) = coded else {
             return Err(CredentialError::NoResponse(NoResponse::Status(status).into()));
         };

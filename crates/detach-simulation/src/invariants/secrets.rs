@@ -1,4 +1,8 @@
-//! I7: no credential in any output.
+//! I7: no credential and no client token in any output.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
 
 use super::facts::Facts;
 use super::{Breach, Guarantee, breach};
@@ -6,11 +10,13 @@ use crate::sandbox::Ending;
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
     let history = facts.history;
+    let bodies = facts.messages.values().filter_map(|sent| serde_json::from_str::<Value>(sent.body).ok());
+    let bodies: Vec<Value> = bodies.collect();
     let keys = history.plan.cloud.access_keys.iter();
-    let secrets: Vec<&str> = keys
-        .flat_map(|key| [Some(key.access_key_secret.as_str()), key.security_token.as_deref()])
-        .flatten()
-        .collect();
+    let keys = keys.flat_map(|key| [Some(key.access_key_secret.as_str()), key.security_token.as_deref()]);
+    let senders_tokens = bodies.iter().map(|body| body["client_token"].as_str());
+    let tokens = facts.calls.iter().map(|call| call.requested.client_token.as_deref());
+    let secrets: BTreeSet<&str> = keys.chain(senders_tokens).chain(tokens).flatten().collect();
     let leaked = |text: &str| secrets.iter().any(|secret| text.contains(secret));
     // A worker logs every request: an empty log means that it was not captured, and the check would be void.
     let has_worked = facts.runs.values().any(|run| matches!(run.ended, Some((_, Ending::Returned(_)))));

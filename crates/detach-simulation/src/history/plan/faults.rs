@@ -132,11 +132,12 @@ fn field(field: &str, value: &str) -> Effect {
     Effect::ItemField { field: field.to_owned(), value: value.to_owned() }
 }
 
-/// An error that may quote the worker's access key in its message.
+/// An error that may quote the worker's access key and the call's client token in its message.
 fn code(code: &str, random: &mut Random) -> Effect {
     let message = random.chance(0.3).then(|| {
         let key = AccessKey::default();
-        format!("The string to sign was {} with {}.", key.access_key_secret, key.access_key_id)
+        let (secret, id) = (key.access_key_secret, key.access_key_id);
+        format!("The string to sign was {secret} with {id} and {{ClientToken}}.")
     });
     let mut headers = HeaderMap::new();
     if random.chance(0.2) {
