@@ -1,6 +1,7 @@
 //! EventBridge: publishes completion events. An event counts as published only if its own entry was accepted.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
@@ -9,6 +10,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use crate::aws::{AwsError, shown_code};
+use crate::clock::Clock;
 use crate::completion::{Completion, SOURCE};
 use crate::telemetry;
 
@@ -59,31 +61,40 @@ pub trait Bus {
 /// The bus that every account has and that cannot be deleted.
 const DEFAULT_BUS: &str = "default";
 
+/// The time after a transient error until the bus is described again: a call that hangs costs 3 s.
+const DESCRIBED_AGAIN_AFTER: Duration = Duration::from_mins(1);
+
 /// Amazon EventBridge.
 #[derive(Debug, Clone)]
 pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus_name: String,
-    is_checked: Cell<bool>,
+    clock: Clock,
+    /// From when the bus is described before an event; `None` if it need not be.
+    check_due: Cell<Option<Instant>>,
 }
 
 impl EventBridge {
     #[must_use]
     pub fn new(client: aws_sdk_eventbridge::Client, bus_name: String) -> Self {
-        let is_checked = Cell::new(bus_name == DEFAULT_BUS);
-        Self { client, bus_name, is_checked }
+        let clock = Clock::start();
+        let check_due = Cell::new((bus_name != DEFAULT_BUS).then(|| clock.now()));
+        Self { client, bus_name, clock, check_due }
     }
 
     /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is
-    /// known to exist, before the first event of a process at the latest. Any other error of this call, such as a
-    /// missing permission, does not prevent publishing, and one that lasts is met once in a process.
+    /// known to exist, before the first event of a process at the latest. Any other error of this call does not prevent
+    /// publishing. One that lasts, such as a missing permission, is met once in a process, and a transient one at most once a
+    /// minute.
     async fn check_bus(&self) -> Result<(), PublishError> {
-        if self.is_checked.get() {
+        if self.check_due.get().is_none_or(|due| self.clock.now() < due) {
             return Ok(());
         }
         let error = match self.client.describe_event_bus().name(&self.bus_name).send().await {
             Ok(description) => {
-                self.is_checked.set(description.name().is_some());
+                if description.name().is_some() {
+                    self.check_due.set(None);
+                }
                 return Ok(());
             }
             Err(error) => error,
@@ -93,7 +104,7 @@ impl EventBridge {
             return Err(PublishError::NoBus(self.bus_name.clone()));
         }
         let error = AwsError::from(error);
-        self.is_checked.set(!error.is_transient);
+        self.check_due.set(error.is_transient.then(|| self.clock.now() + DESCRIBED_AGAIN_AFTER));
         warn!(
             "it is unknown whether the event bus exists; publishing nevertheless: {}",
             telemetry::cause(&error)
@@ -108,7 +119,7 @@ impl Bus for EventBridge {
     async fn prepare(&self) {
         let described = self.client.describe_event_bus().name(&self.bus_name).send().await;
         if described.is_ok_and(|description| description.name().is_some()) {
-            self.is_checked.set(true);
+            self.check_due.set(None);
         }
     }
 
@@ -140,5 +151,55 @@ pub fn check_published(response: &PutEventsOutput) -> Result<(), PublishError> {
         }
         [entry] => Err(PublishError::Entry(shown_code(entry.error_code().unwrap_or_default()).to_owned())),
         entries => Err(PublishError::EntryCount(entries.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_credential_types::Credentials;
+    use aws_sdk_eventbridge::config::{BehaviorVersion, Region};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::retry::RetryConfig;
+
+    use super::*;
+
+    /// Responds to every call with status 503, and counts the calls.
+    #[derive(Debug, Clone, Default)]
+    struct Unavailable(Arc<AtomicUsize>);
+
+    impl HttpConnector for Unavailable {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let status = http::StatusCode::SERVICE_UNAVAILABLE.into();
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::empty())))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bus_is_described_once_a_minute_while_that_fails() {
+        let unavailable = Unavailable::default();
+        let connector = SharedHttpConnector::new(unavailable.clone());
+        let config = aws_sdk_eventbridge::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("eu-west-1"))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .build();
+        let bus = EventBridge::new(aws_sdk_eventbridge::Client::from_conf(config), "completions".to_owned());
+        let mut described = Vec::new();
+        for seconds in [0, 1, 58, 1, 1, 59] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            bus.check_bus().await.unwrap();
+            described.push(unavailable.0.load(Ordering::Relaxed));
+        }
+        assert_eq!(described, [1, 1, 1, 2, 2, 3]);
     }
 }

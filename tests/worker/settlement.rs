@@ -129,6 +129,24 @@ async fn bus_that_may_not_be_described_is_described_once() {
 }
 
 #[tokio::test]
+async fn bus_whose_description_fails_is_not_described_for_every_event() {
+    let mut settings = TestSettings::with_endpoints(&[("ep-a", &["sg-b"])]);
+    settings.variables = vec![("COMPLETION_BUS_NAME", "completions".to_owned())];
+    let env = TestEnvironment::start(settings).await;
+    env.aws.bus().create("completions");
+    env.aws.bus().faults().plan(Aws::DescribeEventBus, ALL_ATTEMPTS, AwsFault::Hang);
+    let mut reads = Vec::new();
+    for group in ["sg-a", "sg-c", "sg-d"] {
+        env.send(&request("ep-a", group));
+        env.run().await;
+        let calls = env.aws_calls();
+        reads.push(calls.iter().filter(|call| **call == Aws::DescribeEventBus).count());
+    }
+    assert!(reads[0] >= 1 && reads == [reads[0]; 3], "{reads:?}");
+    assert_eq!(env.events().len(), 3);
+}
+
+#[tokio::test]
 async fn slow_aws_is_only_slow() {
     let env = TestEnvironment::with_groups(&["sg-b"]).await;
     let slow = AwsFault::Slow(Duration::from_secs(2));
