@@ -16,13 +16,19 @@ pub use error::ConfigError;
 pub use intake::{EventSource, IntakeConfig};
 pub use worker::WorkerConfig;
 
-/// The variables that the Lambda runtime requires.
-const LAMBDA_VARIABLES: [&str; 4] = [
+/// The variables of Lambda that the runtime and the AWS clients require.
+const LAMBDA_VARIABLES: [&str; 5] = [
     "AWS_LAMBDA_RUNTIME_API",
     "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
     "AWS_LAMBDA_FUNCTION_VERSION",
+    REGION,
 ];
+
+const REGION: &str = "AWS_REGION";
+
+/// The region, where [`REGION`] is not set.
+const REGION_DEFAULT: &str = "AWS_DEFAULT_REGION";
 
 /// The value of a variable in the process's environment.
 #[must_use]
@@ -46,10 +52,11 @@ pub fn log_level(environment: impl Fn(&str) -> Option<String>) -> Result<Level, 
     Ok(Level::default())
 }
 
-/// An error for each missing variable that the Lambda runtime requires.
+/// An error for each missing variable of Lambda.
 pub fn check_lambda(environment: impl Fn(&str) -> Option<String>) -> Vec<ConfigError> {
-    let missing =
-        LAMBDA_VARIABLES.into_iter().filter(|name| environment(name).is_none_or(|value| value.is_empty()));
+    let is_set = |name: &str| environment(name).is_some_and(|value| !value.is_empty());
+    let is_missing = |name: &&str| !(is_set(name) || *name == REGION && is_set(REGION_DEFAULT));
+    let missing = LAMBDA_VARIABLES.into_iter().filter(is_missing);
     let problem = "is not set: this program runs on AWS Lambda; run `make demo` to try it locally";
     missing.map(|variable| ConfigError { variable, problem: problem.to_owned() }).collect()
 }
@@ -74,5 +81,21 @@ mod tests {
     fn every_missing_lambda_variable_is_reported() {
         assert_eq!(check_lambda(|_| None).len(), LAMBDA_VARIABLES.len());
         assert_eq!(check_lambda(|_| Some("x".to_owned())), []);
+    }
+
+    #[test]
+    fn region_is_in_one_of_two_variables() {
+        let missing = |region: Option<&str>, default: Option<&str>| {
+            let errors = check_lambda(|name| match name {
+                "AWS_REGION" => region.map(str::to_owned),
+                "AWS_DEFAULT_REGION" => default.map(str::to_owned),
+                _ => Some("x".to_owned()),
+            });
+            errors.into_iter().map(|error| error.variable).collect::<Vec<_>>()
+        };
+        assert_eq!(missing(None, None), ["AWS_REGION"]);
+        assert_eq!(missing(Some(""), Some("")), ["AWS_REGION"]);
+        assert_eq!(missing(Some(""), Some("eu-west-1")), [""; 0]);
+        assert_eq!(missing(Some("eu-west-1"), None), [""; 0]);
     }
 }

@@ -14,6 +14,9 @@ pub(super) const WORKER_ENDPOINTS: [&str; 4] = [
 /// The variables of the intake's AWS clients, besides the one for all services.
 pub(super) const INTAKE_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_SQS"];
 
+/// The variables that select other endpoints of AWS. A value that is neither would select the usual ones.
+const SWITCHES: [&str; 2] = ["AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"];
+
 /// The variables with the address of a proxy. `HTTP_PROXY` has no effect on calls with https, and every call uses it.
 const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
@@ -22,11 +25,17 @@ const PROXIES: [&str; 6] =
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 impl Reader<'_> {
-    /// Checks the endpoint variable for all services, those of `endpoints`, and the proxy variables.
+    /// Checks the endpoint variables for all services, those of `endpoints`, and the proxy variables.
     pub(super) fn check_network(&mut self, endpoints: &[&'static str]) {
         self.address("AWS_ENDPOINT_URL");
         for variable in endpoints {
             self.address(variable);
+        }
+        for variable in SWITCHES {
+            let value = self.optional(variable).map(|value| value.to_ascii_lowercase());
+            if !matches!(value.as_deref(), None | Some("true" | "false")) {
+                self.report(variable, "must be true or false");
+            }
         }
         for variable in PROXIES {
             if self.optional(variable).is_some_and(|address| !is_proxy(&address)) {
@@ -93,6 +102,18 @@ mod tests {
         }
         for variable in ["AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_STS"] {
             assert_eq!(invalid(variable, "sts"), (true, false), "the intake has no such client");
+        }
+    }
+
+    #[test]
+    fn switch_of_aws_is_true_or_false() {
+        for variable in super::SWITCHES {
+            for value in ["true", "FALSE", "True", ""] {
+                assert_eq!(invalid(variable, value), (false, false), "{variable}={value}");
+            }
+            for value in ["1", "yes", "ture", " true"] {
+                assert_eq!(invalid(variable, value), (true, true), "{variable}={value}");
+            }
         }
     }
 

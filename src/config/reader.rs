@@ -46,10 +46,19 @@ impl<'a> Reader<'a> {
         let Some(url) = self.required(variable) else {
             return String::new();
         };
-        let is_http =
-            matches!(url.parse::<http::Uri>(), Ok(uri) if matches!(uri.scheme_str(), Some("https" | "http")));
-        if !is_http {
-            self.report(variable, "must be the URL of an SQS queue");
+        let is_queue = url.parse::<http::Uri>().is_ok_and(|uri| {
+            let is_allowed = match uri.scheme_str() {
+                Some("https") => true,
+                Some("http") => uri.host().is_some_and(is_loopback),
+                _ => false,
+            };
+            is_allowed && !uri.path().trim_matches('/').is_empty()
+        });
+        if !is_queue {
+            self.report(
+                variable,
+                "must be the URL of an SQS queue: https (http only for a loopback address), with the queue's name at its end",
+            );
         }
         url
     }

@@ -235,11 +235,35 @@ mod tests {
             );
         }
         assert!(
-            read(&[("DETACH_QUEUE_URL", "http://127.0.0.1:1"), ("DEAD_LETTER_QUEUE_URL", dead_letters)])
-                .is_ok()
+            read(&[
+                ("DETACH_QUEUE_URL", "http://127.0.0.1:1/requests"),
+                ("DEAD_LETTER_QUEUE_URL", dead_letters)
+            ])
+            .is_ok()
         );
         let other_account = "https://sqs.eu-west-1.amazonaws.com/2/requests.fifo";
         assert!(read(&[("DEAD_LETTER_QUEUE_URL", other_account)]).is_ok());
+    }
+
+    #[test]
+    fn queue_url_has_a_name_and_is_encrypted() {
+        for url in [
+            "https://sqs.eu-west-1.amazonaws.com/1/other",
+            "http://127.0.0.1:4566/000000000000/other.fifo",
+            "http://localhost:4566/other",
+        ] {
+            assert_eq!(invalid_variables(&[("DEAD_LETTER_QUEUE_URL", url)]), [""; 0], "{url}");
+        }
+        for url in [
+            "https://sqs.eu-west-1.amazonaws.com",
+            "https://sqs.eu-west-1.amazonaws.com/",
+            "http://sqs.eu-west-1.amazonaws.com/1/other",
+            "sqs.eu-west-1.amazonaws.com/1/other",
+            "other",
+        ] {
+            let variable = "DEAD_LETTER_QUEUE_URL";
+            assert_eq!(invalid_variables(&[(variable, url)]), [variable], "{url}");
+        }
     }
 
     #[test]

@@ -228,6 +228,8 @@ async fn every_configuration_error_is_logged_in_one_line_before_the_first_invoca
         ("PROTECTED_SECURITY_GROUPS", "sg_a"),
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", ""),
         ("RUST_LOG", "loud"),
+        ("AWS_REGION", ""),
+        ("AWS_USE_FIPS_ENDPOINT", "yes"),
         ("AWS_ENDPOINT_URL", "127.0.0.1:4566"),
         ("AWS_ENDPOINT_URL_STS", "sts.internal"),
         ("HTTPS_PROXY", "socks5://proxy"),
@@ -241,6 +243,7 @@ async fn every_configuration_error_is_logged_in_one_line_before_the_first_invoca
     assert_eq!(
         variables,
         [
+            "AWS_REGION",
             "RUST_LOG",
             "DETACH_QUEUE_URL",
             "DETACH_DEADLINE_SECONDS",
@@ -248,6 +251,7 @@ async fn every_configuration_error_is_logged_in_one_line_before_the_first_invoca
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
             "AWS_ENDPOINT_URL",
             "AWS_ENDPOINT_URL_STS",
+            "AWS_USE_FIPS_ENDPOINT",
             "HTTPS_PROXY",
         ]
     );
