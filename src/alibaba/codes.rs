@@ -345,10 +345,10 @@ pub fn row(code: &str) -> &'static Row {
     listed(code).unwrap_or(&OTHER)
 }
 
-/// Whether the code is in a row, by itself or by its family.
+/// Whether the table must be completed: a 4xx other than 429 has a code that is in no row.
 #[must_use]
-pub fn is_listed(code: &str) -> bool {
-    listed(code).is_some()
+pub fn is_unlisted(code: &str, status: u16) -> bool {
+    listed(code).is_none() && (400..500).contains(&status) && status != 429
 }
 
 /// The kind of a code under an HTTP status: by the exact code, then by family, then by status.

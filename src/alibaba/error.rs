@@ -26,6 +26,8 @@ pub struct CallError {
     pub action: Action,
     pub kind: ErrorKind,
     pub code: ErrorCode,
+    /// Whether it is a 4xx with a code that the table does not know: the table must be completed.
+    pub is_unlisted: bool,
     /// Alibaba's message, shortened and without our credentials.
     pub message: Option<String>,
     /// What happened to the connection, if there was no complete response.
@@ -65,12 +67,6 @@ impl ErrorCode {
             Self::NoResponse(why) => why.name(),
             Self::NoCredentials => Cow::Borrowed("NoCredentials"),
         }
-    }
-
-    /// Whether it is a code of Alibaba Cloud that the table does not know.
-    #[must_use]
-    pub fn is_unlisted(&self) -> bool {
-        matches!(self, Self::Alibaba(code) if !codes::is_listed(code.as_str()))
     }
 }
 
@@ -127,7 +123,16 @@ impl CallError {
     }
 
     fn uncoded(action: Action, kind: ErrorKind, code: ErrorCode) -> Self {
-        Self { action, kind, code, message: None, cause: None, retry_after: None, keeps_token: true }
+        Self {
+            action,
+            kind,
+            code,
+            is_unlisted: false,
+            message: None,
+            cause: None,
+            retry_after: None,
+            keeps_token: true,
+        }
     }
 
     /// The error in a response other than 200, and Alibaba's id of the call.
@@ -156,6 +161,7 @@ impl CallError {
         let error = Self {
             action,
             kind,
+            is_unlisted: codes::is_unlisted(code.as_str(), status),
             code: ErrorCode::Alibaba(code),
             message,
             cause: None,

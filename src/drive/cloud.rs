@@ -196,7 +196,7 @@ impl<T: Transport> Cloud<T> {
             }
             _ => {}
         }
-        if error.code.is_unlisted() && run.alarms.raise_unlisted_code() {
+        if error.is_unlisted && run.alarms.raise_unlisted_code() {
             attempt.observer.alert(&Alert::UnlistedCode { error });
         }
     }

@@ -139,6 +139,11 @@ async fn unlisted_code_is_judged_by_its_status() {
         errors += 1;
         assert_eq!(error_lines().len(), errors, "{status}: one line for an invocation");
     }
+    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+        let effect = Effect::code_with_status("OperationConflict", status);
+        detach_with(Fault::on(detach, effect).next(1)).await;
+        assert_eq!(error_lines().len(), errors, "{status}: it passes without an operator");
+    }
     let effect = Effect::code_with_status("UserDisable", StatusCode::FORBIDDEN);
     let (env, event) = detach_with(Fault::on(detach, effect).next(1)).await;
     assert_eq!((&event["outcome"], &event["reason"]["code"]), (&json!("refused"), &json!("UserDisable")));
