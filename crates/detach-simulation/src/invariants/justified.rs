@@ -83,7 +83,14 @@ fn follows_from_responses(
             // The calls for earlier messages of the batch may have listed the group.
             let is_alone = facts.runs.get(&event.invocation).is_some_and(|run| run.batch.len() == 1);
             let is_unseen = is_first && (!reads.has_listed_group || parsed.dry_run || !is_alone);
-            is_refused(event.reason(), parsed, is_unseen, &calls, &reads)
+            // After a redrive one batch may contain a request twice, and the reads are those of both messages.
+            let is_twice =
+                event.request.is_some_and(|place| facts.batch_messages(event.invocation, place).count() > 1);
+            let earlier = Earlier {
+                has_listed_group: !is_unseen,
+                has_served_record: reads.has_served_record && !is_twice,
+            };
+            is_refused(event.reason(), parsed, earlier, &calls, &reads)
         }
         _ => false,
     }
@@ -94,10 +101,17 @@ fn is_nothing_listed(reads: &Reads) -> bool {
     reads.is_list_missing || reads.listed.as_ref().is_some_and(BTreeSet::is_empty)
 }
 
+/// What earlier reads of a delivery must have shown.
+#[derive(Clone, Copy)]
+struct Earlier {
+    has_listed_group: bool,
+    has_served_record: bool,
+}
+
 fn is_refused(
     code: &str,
     parsed: &ParsedRequest,
-    is_unseen: bool,
+    earlier: Earlier,
     calls: &[&Call<'_>],
     reads: &Reads,
 ) -> bool {
@@ -112,7 +126,9 @@ fn is_refused(
     match code {
         "EndpointMustContainSecurityGroup" => is_only_group || any().next().is_some(),
         // The first delivery of a request that expects the group, which no list of it had.
-        "SecurityGroupNotAttached" => parsed.expect_attached && reads.is_confirmed && is_unseen,
+        "SecurityGroupNotAttached" => {
+            parsed.expect_attached && reads.is_confirmed && !earlier.has_listed_group
+        }
         "FinancialLocked" => {
             let codes = ["EndpointLocked", "ConcurrentCallNotSupported"];
             let is_locked = responses(calls, DETACH)
@@ -125,7 +141,7 @@ fn is_refused(
         "EndpointNotFound" => {
             let is_denied = responses(calls, Some(Action::ListVpcEndpoints)).any(|served| is_served(&served));
             let is_missing = reads.is_record_missing || is_denied;
-            is_missing && is_nothing_listed(reads) && !reads.has_served_record
+            is_missing && is_nothing_listed(reads) && !earlier.has_served_record
         }
         "EndpointConnectionOperationDenied" => {
             write().is_some() && record("ConnectionStatus", &["ServiceDeleted", "Deleting"])
