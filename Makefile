@@ -74,7 +74,7 @@ SIMULATE = cargo run --locked --profile simulation --package detach-simulation -
 simulate: ## Check the guarantees in random histories with crashes and faults (HISTORIES=100000; SEED=... prints one)
 	$(SIMULATE) $(if $(SEED),trace $(SEED),all $(HISTORIES))
 
-planted-bugs: ## Plant each known bug in a copy of the source and expect a check to find it (ARGS="name ..."; takes 40 min)
+planted-bugs: ## Plant each known bug in a copy of the source and expect a check to find it (ARGS="name ..."; takes an hour)
 	$(PYTHON) tools/planted_bugs.py $(ARGS)
 
 # The batch's own tests have `lane` in their names.
