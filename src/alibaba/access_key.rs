@@ -83,7 +83,24 @@ pub(super) fn redact(text: &str, secret: &str) -> String {
     forms.extend(base64_forms(secret));
     // The longest first: a shorter form can be a part of it.
     forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    forms.iter().fold(text.to_owned(), |text, form| text.replace(form, REDACTED))
+    replace(text, &forms)
+}
+
+/// `text` with [`REDACTED`] in place of every form, in one pass: a short form can be a part of that word, and would be
+/// replaced again and again.
+fn replace(text: &str, forms: &[String]) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        if let Some(form) = forms.iter().find(|form| rest.starts_with(form.as_str())) {
+            replaced.push_str(REDACTED);
+            rest = &rest[form.len()..];
+        } else {
+            replaced.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    replaced
 }
 
 /// The characters of the secret's base64 that do not depend on the text around it, for the three positions at which it can
@@ -124,6 +141,16 @@ mod tests {
     use super::*;
     use crate::alibaba::credentials::CredentialsSource;
     use crate::alibaba::transport::Https;
+
+    #[test]
+    fn secret_that_is_a_part_of_the_replacement_is_replaced_once() {
+        for secret in ["e", "redacted", "["] {
+            let text = format!("é{secret}{secret}x");
+            assert_eq!(redact(&text, secret), format!("é{REDACTED}{REDACTED}x"), "{secret}");
+        }
+        let long = "e".repeat(10_000);
+        assert_eq!(redact(&long, "e").len(), REDACTED.len() * long.len());
+    }
 
     #[test]
     fn debug_and_redacted_messages_contain_no_credentials() {
