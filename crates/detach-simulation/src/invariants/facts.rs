@@ -3,6 +3,7 @@
 mod entries;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use crate::history::{History, Request};
@@ -210,6 +211,14 @@ impl<'a> Facts<'a> {
         let copies =
             copies.filter(|copy| self.messages.get(copy.message).is_some_and(|sent| is_other(sent.request)));
         events.chain(copies.map(|copy| copy.requested_at)).filter(|at| *at < until).max()
+    }
+
+    /// Whether an invocation published an event or made a copy that it had requested at one of these times.
+    #[must_use]
+    pub fn has_settled(&self, by: InvocationNumber, times: RangeInclusive<SystemTime>) -> bool {
+        let mut copies = self.copies.iter().filter(|copy| copy.by == Some(by));
+        self.publications.iter().any(|event| event.invocation == by && times.contains(&event.requested_at))
+            || copies.any(|copy| times.contains(&copy.requested_at))
     }
 
     /// The time since the start, for messages.

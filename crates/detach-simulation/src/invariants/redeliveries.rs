@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::facts::{Call, Facts, Return};
 use super::steps::{AT_ONCE, is_suspended, throttles};
 use super::{Breach, Guarantee, breach};
-use crate::record::{BatchMessage, InvocationNumber, Operation};
+use crate::record::{BatchMessage, Operation};
 use crate::world::QueueKind;
 
 /// The shortest time between two deliveries of a message, in seconds, by its receives until the first of them.
@@ -115,14 +115,12 @@ fn visible_after(facts: &Facts<'_>, one: &Return<'_>, until: SystemTime) -> Resu
 
 /// Whether the invocation published or copied, or tried to, after that time and before the return.
 fn is_settled_between(facts: &Facts<'_>, one: &Return<'_>, since: SystemTime) -> bool {
-    let is_between = |by: Option<InvocationNumber>, at: SystemTime| {
-        by == Some(one.invocation) && (since..=one.requested_at).contains(&at)
-    };
+    let between = since..=one.requested_at;
     let is_settlement = |operation| matches!(operation, Operation::Publish | Operation::SendDeadLetter);
-    let mut failures = facts.failures.iter();
-    facts.publications.iter().any(|event| is_between(Some(event.invocation), event.requested_at))
-        || facts.copies.iter().any(|copy| is_between(copy.by, copy.requested_at))
-        || failures.any(|(at, by, operation)| is_settlement(*operation) && is_between(Some(*by), *at))
+    facts.has_settled(one.invocation, between.clone())
+        || facts.failures.iter().any(|(at, by, operation)| {
+            *by == one.invocation && is_settlement(*operation) && between.contains(at)
+        })
 }
 
 /// The endpoint that a message's request names, if it is a readable request.

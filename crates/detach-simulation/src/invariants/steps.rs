@@ -131,10 +131,7 @@ fn is_pause_waived(facts: &Facts<'_>, failed: &Call<'_>, next: &Call<'_>) -> boo
 
 /// Whether the invocation published an event or made a copy between two of its calls.
 pub(super) fn is_request_ended_between(facts: &Facts<'_>, one: &Call<'_>, other: &Call<'_>) -> bool {
-    let between = one.at..=other.at;
-    let by = one.invocation;
-    facts.publications.iter().any(|event| event.invocation == by && between.contains(&event.requested_at))
-        || facts.copies.iter().any(|copy| copy.by == Some(by) && between.contains(&copy.requested_at))
+    facts.has_settled(one.invocation, one.at..=other.at)
 }
 
 /// The times in which a process may not call the region, which throttled it: from, until, and the process.
