@@ -210,3 +210,33 @@ pub fn check_returned(response: &ChangeMessageVisibilityBatchOutput, of: usize) 
     let code = response.failed().first().map_or("no result", |first| shown_code(first.code())).to_owned();
     Err(QueueError::Entries { operation: CHANGE_VISIBILITY, failed, of, code })
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::types::{BatchResultErrorEntry, ChangeMessageVisibilityBatchResultEntry};
+
+    use super::*;
+
+    #[test]
+    fn entry_that_the_response_does_not_name_as_changed_is_not() {
+        let changed = |id: &str| ChangeMessageVisibilityBatchResultEntry::builder().id(id).build().unwrap();
+        let refused = BatchResultErrorEntry::builder().id("1").code("ReceiptHandleIsInvalid");
+        let refused = refused.sender_fault(true).build().unwrap();
+        let response = |ids: &[&str], failed: &[BatchResultErrorEntry]| {
+            let ids = ids.iter().map(|id| changed(id)).collect();
+            let response = ChangeMessageVisibilityBatchOutput::builder().set_successful(Some(ids));
+            response.set_failed(Some(failed.to_vec())).build().unwrap()
+        };
+        let check = |response, of| check_returned(&response, of).map_err(|error| error.to_string());
+        let failed = |failed: usize, of: usize, code: &str| {
+            let text = format!(
+                "ChangeMessageVisibilityBatch failed for {failed} of {of} entries, for the first with {code}"
+            );
+            Err(text)
+        };
+        assert_eq!(check(response(&["0", "1"], &[]), 2), Ok(()));
+        assert_eq!(check(response(&["0"], &[refused]), 2), failed(1, 2, "ReceiptHandleIsInvalid"));
+        assert_eq!(check(response(&["0", "2"], &[]), 3), failed(1, 3, "no result"));
+        assert_eq!(check(response(&[], &[]), 2), failed(2, 2, "no result"));
+    }
+}
