@@ -19,6 +19,7 @@ pub mod records;
 pub mod response;
 pub mod service_clock;
 pub mod service_url;
+pub mod settling;
 pub mod signing;
 pub mod sts;
 pub mod transport;

@@ -27,9 +27,10 @@ use crate::alibaba::pages::{List, Page, Turn};
 use crate::alibaba::privatelink::{Action, Call};
 use crate::alibaba::records::{Endpoint, GroupStatus, SecurityGroup};
 use crate::alibaba::response::{CallResult, Response};
+use crate::alibaba::settling::Settling;
 use crate::request::{DetachRequest, EndpointId, RegionId, SecurityGroupId};
 use assessment::{GroupList, Observation, Presence};
-use reading::{Reading, Settling, lookalike};
+use reading::{Reading, lookalike};
 use tokens::Tokens;
 
 pub use evidence::Evidence;

@@ -18,6 +18,7 @@
 
 pub mod alibaba;
 pub mod aws;
+pub mod backoff;
 pub mod clock;
 pub mod completion;
 pub mod config;

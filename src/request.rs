@@ -56,12 +56,12 @@ pub struct Rules {
 
 impl Rules {
     /// Letter case does not matter: a protected id must not lose its protection by a typing error.
-    fn protects_security_group(&self, id: &SecurityGroupId) -> bool {
+    pub(crate) fn protects_security_group(&self, id: &SecurityGroupId) -> bool {
         self.protected_security_groups.iter().any(|other| id.as_str().eq_ignore_ascii_case(other.as_str()))
     }
 
     /// See [`Self::protects_security_group`].
-    fn protects_endpoint(&self, id: &EndpointId) -> bool {
+    pub(crate) fn protects_endpoint(&self, id: &EndpointId) -> bool {
         self.protected_endpoints.iter().any(|other| id.as_str().eq_ignore_ascii_case(other.as_str()))
     }
 }

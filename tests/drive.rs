@@ -12,6 +12,7 @@ use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
 use privatelink_detach::alibaba::transport::Https;
+use privatelink_detach::backoff::Backoff;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::detach::{Limits, Outcome};
 use privatelink_detach::drive::cloud::Cloud;
@@ -75,8 +76,7 @@ async fn detach(dry_run: bool, secret: &str, deadline: Duration) -> (Ended, Vec<
     let limits = Limits {
         poll_first: short,
         poll_max: short,
-        backoff_min: short,
-        backoff_base: short,
+        backoff: Backoff { min: short, base: short, ..Backoff::default() },
         ..Limits::default()
     };
     let run = Run::until(clock, clock.now() + TIME, TimeLimits { wait_max: TIME, ..TimeLimits::default() });

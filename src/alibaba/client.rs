@@ -9,7 +9,7 @@ use super::access_key;
 use super::codes::ErrorKind;
 use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
 use super::error::{CallError, ErrorCode};
-use super::privatelink::{self, Action, Call, Target};
+use super::privatelink::{self, Action, Request};
 use super::response::CallResult;
 use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
@@ -85,8 +85,8 @@ impl<T: Transport> Client<T> {
     }
 
     /// Makes one call, once. It ends within `timeout`, including the time for its credentials.
-    pub async fn call(&self, target: &Target, call: &Call, clock: &Clock, timeout: Duration) -> CallResult {
-        let action = call.action();
+    pub async fn call(&self, request: &Request<'_>, clock: &Clock, timeout: Duration) -> CallResult {
+        let action = request.action;
         let until = clock.now() + timeout;
         let credentials = match action {
             // A write depends on the read just before it, so it uses that read's credentials and waits for no others.
@@ -100,10 +100,10 @@ impl<T: Transport> Client<T> {
             return CallError::not_sent(action).into();
         };
         let now = clock.wall();
-        let request = self.signed_request(target, call, &credentials, now);
-        let nonce = header(&request, NONCE).to_owned();
-        let signature = signature(&request).to_owned();
-        let response = match self.transport.send(request, clock.left(until)).await {
+        let signed = self.signed(request, &credentials, now);
+        let nonce = header(&signed, NONCE).to_owned();
+        let signature = signature(&signed).to_owned();
+        let response = match self.transport.send(signed, clock.left(until)).await {
             Ok(response) => response,
             Err(SendError { why, cause }) => {
                 return CallError { cause, ..CallError::no_response(action, why) }.into();
@@ -114,7 +114,7 @@ impl<T: Transport> Client<T> {
             let text = credentials.redact(text);
             [&signature, &nonce].into_iter().fold(text, |text, part| access_key::redact(&text, part))
         };
-        let result = CallResult::read(call, status, response.headers(), response.body(), redact);
+        let result = CallResult::read(request, status, response.headers(), response.body(), redact);
         if !matches!(&result.result, Err(CallError { code: ErrorCode::NoResponse(_), .. })) {
             self.service_clock.compare(now, clock.wall(), response.headers());
         }
@@ -132,20 +132,20 @@ impl<T: Transport> Client<T> {
     }
 
     #[expect(clippy::expect_used, reason = "every part is parsed, encoded or checked before")]
-    fn signed_request(
+    fn signed(
         &self,
-        target: &Target,
-        call: &Call,
+        request: &Request<'_>,
         credentials: &Credentials,
         now: SystemTime,
     ) -> http::Request<Bytes> {
-        let (scheme, host) = self.service_url.parts(&target.region_id);
+        let (scheme, host) = self.service_url.parts(request.region_id);
         let nonce = format!("{:032x}", self.nonces.u128());
+        let parameters: Vec<_> = request.parameters.iter().map(|(name, value)| (&**name, *value)).collect();
         let unsigned = Unsigned {
             host: &host,
-            action: call.action().name(),
+            action: request.action.name(),
             version: privatelink::VERSION,
-            parameters: &call.parameters(target),
+            parameters: &parameters,
             signed_at: self.service_clock.at(now),
             nonce: &nonce,
         };
@@ -191,6 +191,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::alibaba::privatelink::{Call, Target};
     use crate::request::{EndpointId, RegionId, SecurityGroupId};
 
     /// Returns the same response to every request, and records the requests.
@@ -230,7 +231,7 @@ mod tests {
         let mut seen = Vec::new();
         for _ in 0..times {
             let call = Call::ListEndpoints { next_token: None };
-            seen.push(client.call(&target, &call, &clock, Duration::from_secs(1)).await);
+            seen.push(client.call(&call.request(&target), &clock, Duration::from_secs(1)).await);
         }
         seen
     }

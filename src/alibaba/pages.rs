@@ -3,11 +3,21 @@
 //! A list with a missing page must never pass for one without our group, so pages that contradict each other are
 //! [`Turn::Broken`].
 
-/// Maximum number of pages of one list. An endpoint has at most 10 groups, so even pages of one entry fit.
-pub const PAGES_MAX: u32 = 50;
+use std::collections::HashSet;
 
-/// Maximum number of entries of one list, far more than the 10 groups of an endpoint.
-const ITEMS_MAX: usize = 500;
+/// How long a list may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub pages_max: usize,
+    pub items_max: usize,
+}
+
+/// Far more than the 10 groups of an endpoint; even pages of one entry fit.
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { pages_max: 50, items_max: 500 }
+    }
+}
 
 /// One page as the service sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +37,10 @@ pub trait Identified {
 /// The pages of one list that were read so far.
 #[derive(Debug, Clone)]
 pub struct Pages<T> {
+    bounds: Bounds,
     items: Vec<T>,
+    /// Their ids.
+    ids: HashSet<String>,
     tokens: Vec<String>,
     total_count: Option<u64>,
 }
@@ -54,21 +67,29 @@ pub enum Turn<T> {
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), tokens: Vec::new(), total_count: None }
+        Self::within(Bounds::default())
+    }
+}
+
+impl<T> Pages<T> {
+    /// No pages yet, of a list within these bounds.
+    #[must_use]
+    pub fn within(bounds: Bounds) -> Self {
+        Self { bounds, items: Vec::new(), ids: HashSet::new(), tokens: Vec::new(), total_count: None }
     }
 }
 
 impl<T: Identified> Pages<T> {
     /// Adds the next page. After `Complete` or `Broken` the pages are empty again.
     pub fn add(&mut self, page: Page<T>) -> Turn<T> {
-        if self.items.len() + page.items.len() > ITEMS_MAX {
+        if self.items.len() + page.items.len() > self.bounds.items_max {
             return self.broken();
         }
         let is_recounted = self.is_begun() && page.total_count != self.total_count;
         self.total_count = page.total_count;
         let mut is_repeated = false;
         for item in page.items {
-            is_repeated |= self.items.iter().any(|earlier| earlier.id() == item.id());
+            is_repeated |= !self.ids.insert(item.id().to_owned());
             self.items.push(item);
         }
         if is_repeated || is_recounted {
@@ -76,14 +97,14 @@ impl<T: Identified> Pages<T> {
         }
         match page.next_token {
             Some(token) if self.tokens.contains(&token) => self.broken(),
-            Some(_) if self.tokens.len() + 1 >= PAGES_MAX as usize => self.broken(),
+            Some(_) if self.tokens.len() + 1 >= self.bounds.pages_max => self.broken(),
             Some(token) => {
                 self.tokens.push(token.clone());
                 Turn::More(token)
             }
             None if self.total_count.is_some_and(|total| total > self.items.len() as u64) => self.broken(),
             None => {
-                let Self { items, tokens, total_count } = std::mem::take(self);
+                let Self { items, tokens, total_count, .. } = self.take();
                 let is_counted = total_count.is_none_or(|total| total == items.len() as u64);
                 Turn::Complete(List { items, is_plain: tokens.is_empty() && is_counted })
             }
@@ -97,8 +118,14 @@ impl<T: Identified> Pages<T> {
     }
 
     fn broken(&mut self) -> Turn<T> {
-        *self = Self::default();
+        self.take();
         Turn::Broken
+    }
+
+    /// The pages so far; none are left.
+    fn take(&mut self) -> Self {
+        let bounds = self.bounds;
+        std::mem::replace(self, Self::within(bounds))
     }
 }
 
@@ -152,11 +179,12 @@ mod tests {
             let items = (from..from + count).map(|n| Numbered(n.to_string())).collect();
             Page { items, next_token: next.map(str::to_owned), total_count: None }
         };
-        assert!(matches!(Pages::default().add(some(0, ITEMS_MAX, None)), Turn::Complete(_)));
-        assert!(matches!(Pages::default().add(some(0, ITEMS_MAX + 1, None)), Turn::Broken));
+        let items_max = Bounds::default().items_max;
+        assert!(matches!(Pages::default().add(some(0, items_max, None)), Turn::Complete(_)));
+        assert!(matches!(Pages::default().add(some(0, items_max + 1, None)), Turn::Broken));
         let mut pages = Pages::default();
         assert!(matches!(pages.add(some(0, 2, Some("1"))), Turn::More(_)));
-        assert!(matches!(pages.add(some(2, ITEMS_MAX - 1, None)), Turn::Broken));
+        assert!(matches!(pages.add(some(2, items_max - 1, None)), Turn::Broken));
     }
 
     #[test]
@@ -191,9 +219,10 @@ mod tests {
 
     #[test]
     fn endless_pages_are_broken_at_the_page_limit() {
+        let pages_max = Bounds::default().pages_max;
         let mut pages = Pages::<&str>::default();
         let turns: Vec<_> =
-            (1..=PAGES_MAX).map(|n| pages.add(page(&[], Some(&n.to_string()), None))).collect();
-        assert_eq!(turns.iter().position(|turn| *turn == Turn::Broken), Some(PAGES_MAX as usize - 1));
+            (1..=pages_max).map(|n| pages.add(page(&[], Some(&n.to_string()), None))).collect();
+        assert_eq!(turns.iter().position(|turn| *turn == Turn::Broken), Some(pages_max - 1));
     }
 }

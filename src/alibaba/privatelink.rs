@@ -1,5 +1,8 @@
 //! PrivateLink 2020-04-15: the three operations of a detach and their parameters. Pure: nothing is sent here.
 
+use std::borrow::Cow;
+
+use super::records::Tag;
 use crate::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
 
 /// The API version of every operation.
@@ -7,6 +10,12 @@ pub const VERSION: &str = "2020-04-15";
 
 /// Entries requested per page: the documented maximum for groups, of which an endpoint has at most 10.
 const PAGE_SIZE: &str = "50";
+
+/// Endpoints requested per page of a sweep: the documented maximum.
+const ENDPOINTS_PAGE_SIZE: &str = "1000";
+
+/// Maximum number of tags in a filter, Alibaba's limit.
+pub const TAGS_MAX: usize = 20;
 
 /// The operations that the worker calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,31 +81,114 @@ impl Call {
         }
     }
 
-    /// The client token, if the call is a write.
+    /// The request of this call about one target.
     #[must_use]
-    pub fn client_token(&self) -> Option<&ClientToken> {
-        match self {
-            Self::Detach { client_token, .. } => Some(client_token),
-            Self::ListSecurityGroups { .. } | Self::ListEndpoints { .. } => None,
-        }
-    }
-
-    /// The query parameters for one target, unordered.
-    #[must_use]
-    pub fn parameters<'a>(&'a self, target: &'a Target) -> Vec<(&'static str, &'a str)> {
-        let mut parameters =
-            vec![("RegionId", target.region_id.as_str()), ("EndpointId", target.endpoint_id.as_str())];
+    pub fn request<'a>(&'a self, target: &'a Target) -> Request<'a> {
+        let mut request = Request::new(&target.region_id, self.action());
+        request.add("EndpointId", target.endpoint_id.as_str());
         match self {
             Self::ListSecurityGroups { next_token } | Self::ListEndpoints { next_token } => {
-                parameters.push(("MaxResults", PAGE_SIZE));
-                parameters.extend(next_token.as_deref().map(|token| ("NextToken", token)));
+                request.add_page(PAGE_SIZE, next_token.as_deref());
             }
             Self::Detach { client_token, dry_run } => {
-                parameters.push(("SecurityGroupId", target.security_group_id.as_str()));
-                parameters.push(("ClientToken", client_token.as_str()));
-                parameters.push(("DryRun", if *dry_run { "true" } else { "false" }));
+                request.add("SecurityGroupId", target.security_group_id.as_str());
+                request.add("ClientToken", client_token.as_str());
+                request.add("DryRun", if *dry_run { "true" } else { "false" });
+                request.client_token = Some(client_token);
+                request.is_dry_run = *dry_run;
             }
         }
-        parameters
+        request
+    }
+}
+
+/// Which endpoints a list contains: all of a region, or those that pass every filter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct EndpointFilter {
+    pub vpc_id: Option<String>,
+    pub endpoint_name: Option<String>,
+    pub resource_group_id: Option<String>,
+    /// At most [`TAGS_MAX`]; the rest is not sent.
+    pub tags: Vec<Tag>,
+}
+
+/// One HTTP call of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Read {
+    /// One page of the endpoints that pass the filter.
+    Endpoints {
+        filter: EndpointFilter,
+        /// The token of the previous page; absent for the first.
+        next_token: Option<String>,
+    },
+    /// One page of an endpoint's groups.
+    SecurityGroups {
+        endpoint_id: EndpointId,
+        /// The token of the previous page; absent for the first.
+        next_token: Option<String>,
+    },
+}
+
+impl Read {
+    /// The request of this call in one region.
+    #[must_use]
+    pub fn request<'a>(&'a self, region_id: &'a RegionId) -> Request<'a> {
+        match self {
+            Self::Endpoints { filter, next_token } => {
+                let mut request = Request::new(region_id, Action::ListEndpoints);
+                let filters = [
+                    ("VpcId", &filter.vpc_id),
+                    ("EndpointName", &filter.endpoint_name),
+                    ("ResourceGroupId", &filter.resource_group_id),
+                ];
+                let filters = filters.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+                filters.for_each(|(name, value)| request.add(name, value));
+                for (number, tag) in (1..=TAGS_MAX).zip(&filter.tags) {
+                    request.add(format!("Tag.{number}.Key"), &tag.key);
+                    request.add(format!("Tag.{number}.Value"), &tag.value);
+                }
+                request.add_page(ENDPOINTS_PAGE_SIZE, next_token.as_deref());
+                request
+            }
+            Self::SecurityGroups { endpoint_id, next_token } => {
+                let mut request = Request::new(region_id, Action::ListSecurityGroups);
+                request.add("EndpointId", endpoint_id.as_str());
+                request.add_page(PAGE_SIZE, next_token.as_deref());
+                request
+            }
+        }
+    }
+}
+
+/// An operation with its parameters, to be signed and sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request<'a> {
+    pub region_id: &'a RegionId,
+    pub action: Action,
+    /// The query parameters, unordered.
+    pub parameters: Vec<(Cow<'static, str>, &'a str)>,
+    /// The token among the parameters, if there is one.
+    pub client_token: Option<&'a ClientToken>,
+    /// Whether nothing may be carried out.
+    pub is_dry_run: bool,
+}
+
+impl<'a> Request<'a> {
+    fn new(region_id: &'a RegionId, action: Action) -> Self {
+        let mut request =
+            Self { region_id, action, parameters: Vec::new(), client_token: None, is_dry_run: false };
+        request.add("RegionId", region_id.as_str());
+        request
+    }
+
+    fn add(&mut self, name: impl Into<Cow<'static, str>>, value: &'a str) {
+        self.parameters.push((name.into(), value));
+    }
+
+    fn add_page(&mut self, size: &'a str, next_token: Option<&'a str>) {
+        self.add("MaxResults", size);
+        if let Some(token) = next_token {
+            self.add("NextToken", token);
+        }
     }
 }

@@ -40,7 +40,7 @@ impl GroupStatus {
     }
 }
 
-/// An endpoint's record in `ListVpcEndpoints`, as far as a detach needs it.
+/// An endpoint's record in `ListVpcEndpoints`, as far as a detach or a sweep needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Endpoint {
     /// As the service spells it.
@@ -50,6 +50,17 @@ pub struct Endpoint {
     pub status: Option<EndpointStatus>,
     pub business_status: Option<BusinessStatus>,
     pub connection_status: Option<ConnectionStatus>,
+    pub name: Option<String>,
+    pub vpc_id: Option<String>,
+    pub resource_group_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// A tag of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
 }
 
 /// A status as the service sends it: a documented value, or any other text.

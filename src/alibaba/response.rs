@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::codes::ErrorKind;
 use super::error::{CallError, NoResponse};
 use super::pages::Page;
-use super::privatelink::{Action, Call};
+use super::privatelink::{Action, Request};
 use super::records::{
-    BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup,
+    BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup, Tag,
 };
 use super::service_clock::date;
 use crate::json::{Object, bytes_without_byte_order_mark};
@@ -42,13 +42,13 @@ impl CallResult {
     /// call's client token, too.
     #[must_use]
     pub fn read(
-        call: &Call,
+        request: &Request<'_>,
         status: u16,
         headers: &http::HeaderMap,
         body: &[u8],
         redact: impl Fn(&str) -> String,
     ) -> Self {
-        let action = call.action();
+        let action = request.action;
         if status == 200 {
             return match read(action, body) {
                 Some((response, id)) => {
@@ -62,10 +62,9 @@ impl CallResult {
             };
         }
         let (error, api_request_id) =
-            CallError::read(action, status, body, retry_after(headers), redact, call.client_token());
-        let is_dry_run = matches!(call, Call::Detach { dry_run: true, .. });
+            CallError::read(action, status, body, retry_after(headers), redact, request.client_token);
         // A passing dry run comes as HTTP 400 with a code of its own.
-        let result = if is_dry_run && error.kind == ErrorKind::DryRunOperation {
+        let result = if request.is_dry_run && error.kind == ErrorKind::DryRunOperation {
             Ok(Response::DryRunPassed)
         } else {
             Err(error)
@@ -239,6 +238,18 @@ struct EndpointBody {
     endpoint_status: Option<String>,
     endpoint_business_status: Option<String>,
     connection_status: Option<String>,
+    endpoint_name: Option<String>,
+    vpc_id: Option<String>,
+    resource_group_id: Option<String>,
+    tags: Option<Vec<Object<TagBody>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagBody {
+    key: String,
+    #[serde(default)]
+    value: String,
 }
 
 impl EndpointBody {
@@ -255,6 +266,12 @@ impl EndpointBody {
                 .map(|status| EndpointStatus::read(shown_status(status))),
             business_status: self.endpoint_business_status.map(BusinessStatus::read),
             connection_status: self.connection_status.map(ConnectionStatus::read),
+            name: self.endpoint_name.filter(|name| !name.is_empty()),
+            vpc_id: self.vpc_id.filter(|id| !id.is_empty()),
+            resource_group_id: self.resource_group_id.filter(|id| !id.is_empty()),
+            tags: self.tags.map(|tags| {
+                tags.into_iter().map(|Object(tag)| Tag { key: tag.key, value: tag.value }).collect()
+            }),
         })
     }
 }
@@ -297,7 +314,16 @@ fn positive(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::ClientToken;
+    use crate::alibaba::privatelink::{Call, Target};
+    use crate::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
+
+    fn target() -> Target {
+        Target {
+            region_id: RegionId::parse("eu-west-1").unwrap(),
+            endpoint_id: EndpointId::parse("ep-a").unwrap(),
+            security_group_id: SecurityGroupId::parse("sg-a").unwrap(),
+        }
+    }
 
     #[test]
     fn group_without_a_known_status_counts_as_attached() {
@@ -376,7 +402,8 @@ mod tests {
         let token = || ClientToken::parse("t").unwrap();
         let detach = |dry_run| Call::Detach { client_token: token(), dry_run };
         let read = |call: &Call, status| {
-            CallResult::read(call, status, &http::HeaderMap::new(), dry_run, str::to_owned)
+            let target = target();
+            CallResult::read(&call.request(&target), status, &http::HeaderMap::new(), dry_run, str::to_owned)
         };
         let passed = read(&detach(true), 400);
         assert_eq!(
@@ -389,8 +416,9 @@ mod tests {
         assert_eq!(read(&detach(true), 302).result.unwrap_err().code.name(), "Http302");
         let contradicting = read(&detach(true), 200).result.unwrap_err();
         assert_eq!(contradicting.code, NoResponse::UnreadableAnswer.into(), "a 200 with a code of an error");
+        let (target, detach) = (target(), detach(true));
         let accepted = CallResult::read(
-            &detach(true),
+            &detach.request(&target),
             200,
             &http::HeaderMap::new(),
             br#"{"RequestId":"R"}"#,
@@ -408,8 +436,9 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.insert("x-acs-retry-after", "1500".parse().unwrap());
         let body = br#"{"RequestId":"R","Code":"Throttling.User","Message":"m"}"#;
-        let call = Call::ListEndpoints { next_token: None };
-        let error = CallResult::read(&call, 200, &headers, body, str::to_owned).result.unwrap_err();
+        let (target, call) = (target(), Call::ListEndpoints { next_token: None });
+        let error =
+            CallResult::read(&call.request(&target), 200, &headers, body, str::to_owned).result.unwrap_err();
         assert_eq!((error.kind, error.code), (ErrorKind::NoResponse, NoResponse::UnreadableAnswer.into()));
         assert_eq!(error.retry_after, Some(Duration::from_millis(1_500)));
     }

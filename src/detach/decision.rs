@@ -213,7 +213,7 @@ impl Detach {
             self.tokens.renew();
         }
         self.evidence.add_error(&error.code, error.kind, true);
-        let mut after = self.limits.backoff(self.write_errors, &mut self.rng);
+        let mut after = self.limits.backoff.after(self.write_errors, &mut self.rng);
         if error.kind == ErrorKind::Unlisted {
             after = after.max(self.limits.unlisted_backoff_min);
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 /// Every wait of a detach. Only tests use other values than the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -10,12 +12,8 @@ pub struct Limits {
     /// The longest poll interval: the event then follows the detach by about 1.5 s, at 20 of the 3000 reads a minute that
     /// a region allows.
     pub poll_max: Duration,
-    /// The shortest back-off after an error, so that jitter never means an immediate call.
-    pub backoff_min: Duration,
-    /// The ceiling of the first back-off, doubled with every further error in a row.
-    pub backoff_base: Duration,
-    /// The highest ceiling of a back-off: locks are held for seconds, not minutes.
-    pub backoff_max: Duration,
+    /// The back-off after an error.
+    pub backoff: Backoff,
     /// The shortest back-off after a code that the table does not know: a condition of the gateway or the account may pass.
     pub unlisted_backoff_min: Duration,
     /// How long an empty list must be the response before it counts: an endpoint keeps at least one group.
@@ -29,9 +27,7 @@ impl Default for Limits {
         Self {
             poll_first: Duration::from_secs(1),
             poll_max: Duration::from_secs(3),
-            backoff_min: Duration::from_millis(500),
-            backoff_base: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(20),
+            backoff: Backoff::default(),
             unlisted_backoff_min: Duration::from_secs(5),
             empty_list_for: Duration::from_secs(10),
             no_effect_after: Duration::from_secs(10),
@@ -53,13 +49,6 @@ impl Limits {
         let jitter = 1.0 + POLL_JITTER * (2.0 * rng.f64() - 1.0);
         Duration::from_secs_f64(grown.min(self.poll_max.as_secs_f64()) * jitter)
     }
-
-    /// The wait after an error that follows `errors` others in a row: full jitter above the floor.
-    pub(super) fn backoff(&self, errors: u32, rng: &mut fastrand::Rng) -> Duration {
-        let doubled = 2_u32.checked_pow(errors).and_then(|factor| self.backoff_base.checked_mul(factor));
-        let ceiling = doubled.unwrap_or(self.backoff_max).min(self.backoff_max);
-        ceiling.mul_f64(rng.f64()).max(self.backoff_min)
-    }
 }
 
 #[cfg(test)]
@@ -74,18 +63,6 @@ mod tests {
                 let wait = limits.poll(polls, &mut rng).as_secs_f64();
                 assert!((center * 0.85..=center * 1.15).contains(&wait), "{polls}: {wait}");
             }
-        }
-    }
-
-    #[test]
-    fn backoff_uses_its_whole_growing_range_above_the_floor() {
-        let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
-        for (errors, ceiling) in
-            [(0, 1.0), (1, 2.0), (2, 4.0), (4, 16.0), (5, 20.0), (63, 20.0), (u32::MAX, 20.0)]
-        {
-            let waits: Vec<f64> = (0..500).map(|_| limits.backoff(errors, &mut rng).as_secs_f64()).collect();
-            assert!(waits.iter().all(|wait| (0.5..=ceiling).contains(wait)), "{errors}");
-            assert!(waits.iter().any(|wait| *wait > ceiling * 0.9), "{errors}: the range is used to its end");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::alibaba::error::NoResponse;
 use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType};
+use crate::backoff::Backoff;
 use crate::request::{self, Rules};
 
 const OURS: &str = "sg-ours";
@@ -402,9 +403,7 @@ fn coarse() -> Limits {
     Limits {
         poll_first: four,
         poll_max: four,
-        backoff_min: four,
-        backoff_base: four,
-        backoff_max: four,
+        backoff: Backoff { min: four, base: four, max: four },
         unlisted_backoff_min: four,
         empty_list_for: four,
         no_effect_after: four,

@@ -18,7 +18,7 @@ impl Detach {
         now: Instant,
     ) -> Step {
         self.evidence.add_error(code, kind, !self.is_last_read);
-        let after = self.limits.backoff(self.read_errors, &mut self.rng);
+        let after = self.limits.backoff.after(self.read_errors, &mut self.rng);
         self.read_errors += 1;
         self.read_again(after.max(retry_after.unwrap_or_default()), true, now)
     }

@@ -146,7 +146,7 @@ impl<T: Transport> Cloud<T> {
         run: &Run,
         timeout: Duration,
     ) -> CallResult {
-        let result = self.client.call(target, call, &run.clock, timeout).await;
+        let result = self.client.call(&call.request(target), &run.clock, timeout).await;
         run.responses.note(&result.result);
         run.correct_end(self.clock_ahead());
         if let Some(ahead) = self.client.service_clock().ignored() {

@@ -374,7 +374,8 @@ async fn write_uses_the_credentials_of_the_read_before_it() {
         security_group_id: SecurityGroupId::parse("sg-a").unwrap(),
     };
     let clock = Clock::start();
-    let call = async |call: Call| client.call(&target, &call, &clock, Duration::from_secs(5)).await.result;
+    let call =
+        async |call: Call| client.call(&call.request(&target), &clock, Duration::from_secs(5)).await.result;
     let detach = || Call::Detach { client_token: ClientToken::parse("t").unwrap(), dry_run: false };
     let unsent = call(detach()).await.unwrap_err();
     assert_eq!((unsent.kind, unsent.keeps_token), (ErrorKind::NoCredentials, true));

@@ -8,6 +8,7 @@ use local_aws::mapping::{self, Verdict};
 use local_aws::queues::Message;
 use local_aws::{Action as AwsAction, LocalAws, NewMessage, QueueSettings, wire};
 use privatelink_detach::aws;
+use privatelink_detach::backoff::Backoff;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
@@ -109,9 +110,11 @@ pub(crate) fn short_limits() -> Limits {
     Limits {
         poll_first: Duration::from_millis(20),
         poll_max: Duration::from_millis(60),
-        backoff_min: Duration::from_millis(10),
-        backoff_base: Duration::from_millis(20),
-        backoff_max: Duration::from_millis(100),
+        backoff: Backoff {
+            min: Duration::from_millis(10),
+            base: Duration::from_millis(20),
+            max: Duration::from_millis(100),
+        },
         unlisted_backoff_min: Duration::from_millis(50),
         empty_list_for: Duration::from_millis(200),
         no_effect_after: Duration::from_millis(200),

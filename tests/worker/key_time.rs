@@ -120,7 +120,7 @@ impl<'a> Caller<'a> {
         };
         let began = Instant::now();
         let call = Call::ListEndpoints { next_token: None };
-        let result = self.client.call(&target, &call, &self.clock, timeout).await.result;
+        let result = self.client.call(&call.request(&target), &self.clock, timeout).await.result;
         (began.elapsed(), result.err().map(|error| error.kind))
     }
 }

@@ -287,7 +287,7 @@ async fn call<T: Transport>(inputs: &Inputs, transport: T, url: ServiceUrl) {
         other => panic!("the worker does not call {other}"),
     };
     let clock = Clock::starting_at(OffsetDateTime::parse(&inputs.signed_at, &Rfc3339).unwrap().into());
-    client.call(&target, &call, &clock, TEST_TIMEOUT).await;
+    client.call(&call.request(&target), &clock, TEST_TIMEOUT).await;
 }
 
 /// The request that the worker's client sends for these inputs.

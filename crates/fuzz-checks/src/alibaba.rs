@@ -75,9 +75,10 @@ pub(crate) fn check(input: &[u8]) {
         let client = Client::new(&canned, source, ServiceUrl::Regional, 7);
         let results = virtual_time::run(async |clock| {
             let timeout = Duration::from_secs(10);
-            let first =
-                bounded(&MEMORY, input.len(), || output_now(client.call(&target, &call, &clock, timeout)));
-            (first, client.call(&target, &call, &clock, timeout).await)
+            let first = bounded(&MEMORY, input.len(), || {
+                output_now(client.call(&call.request(&target), &clock, timeout))
+            });
+            (first, client.call(&call.request(&target), &clock, timeout).await)
         });
         assert_eq!(results.0, results.1, "the same response gives the same result");
         check_result(&results.0, &call, &response);

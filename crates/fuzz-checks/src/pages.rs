@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use privatelink_detach::alibaba::pages::{Identified, List, PAGES_MAX, Page, Pages, Turn};
+use privatelink_detach::alibaba::pages::{Bounds, Identified, List, Page, Pages, Turn};
 use privatelink_detach::alibaba::privatelink::Action;
 use privatelink_detach::alibaba::response::{self, Response};
 
@@ -65,7 +65,7 @@ fn turn_after<T: Identified + Clone>(pages: &[Page<T>]) -> Turn<T> {
         return Turn::Broken;
     }
     match (pages.last().and_then(|page| page.next_token.clone()), totals[0]) {
-        (Some(_), _) if pages.len() >= PAGES_MAX as usize => Turn::Broken,
+        (Some(_), _) if pages.len() >= Bounds::default().pages_max => Turn::Broken,
         (Some(token), _) => Turn::More(token),
         (None, Some(total)) if total > items.len() as u64 => Turn::Broken,
         (None, total) => {
