@@ -30,6 +30,7 @@ pub mod lambda;
 mod loopback;
 pub mod random;
 pub mod request;
+pub mod sweep;
 pub mod telemetry;
 mod text;
 pub mod worker;

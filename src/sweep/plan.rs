@@ -1,0 +1,225 @@
+//! What a sweep read, folded over its regions, and what it means.
+
+use std::collections::BTreeMap;
+
+use super::reading::{Progress, RegionReading};
+use crate::alibaba::error::{ErrorCode, NoResponse};
+use crate::alibaba::records::{BusinessStatus, Endpoint, GroupStatus, SecurityGroup};
+use crate::detach::ReasonCode;
+use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+
+/// What the endpoints of a scope have to do with some groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    pub security_group_ids: Vec<SecurityGroupId>,
+    pub regions: BTreeMap<RegionId, Region>,
+    /// Every group of the sweep on an endpoint, by region, endpoint and group.
+    pub references: Vec<Reference>,
+    /// Ids on endpoints that differ from a group's only in letter case.
+    pub lookalikes: Vec<Lookalike>,
+    /// Whether every group exists; `None` if that was not checked.
+    pub security_groups_found: Option<bool>,
+}
+
+/// How far a region was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Region {
+    pub endpoints_read: usize,
+    /// Gateway load balancer endpoints, which have no groups.
+    pub endpoints_skipped: usize,
+    /// The endpoints that could not be read.
+    pub unread: Vec<Unread>,
+    /// Why the list of endpoints is not known, if it is not.
+    pub list_error: Option<ErrorCode>,
+}
+
+/// An endpoint whose groups could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    pub endpoint_id: EndpointId,
+    pub code: ErrorCode,
+}
+
+/// A group of the sweep on an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    pub region_id: RegionId,
+    pub endpoint_id: EndpointId,
+    pub endpoint_name: Option<String>,
+    pub security_group_id: SecurityGroupId,
+    pub status: GroupStatus,
+    /// Why no detach may be requested, if so.
+    pub blocked_by: Option<ReasonCode>,
+}
+
+/// An id on an endpoint that a mistyped group may stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookalike {
+    pub region_id: RegionId,
+    pub endpoint_id: EndpointId,
+    /// As the service spells it.
+    pub listed: String,
+    pub security_group_id: SecurityGroupId,
+}
+
+/// What a plan means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// No endpoint of the scope uses the groups.
+    NoReferences,
+    ReferencesFound,
+    /// More detaches would be requested than allowed.
+    OverLimit,
+    /// Something was not read, or a group may be mistyped: nothing is known.
+    Incomplete,
+    /// There was no endpoint to read: a wrong account or scope looks the same.
+    NoEndpoints,
+}
+
+impl Verdict {
+    /// The verdict as events and outputs name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoReferences => "no_references",
+            Self::ReferencesFound => "references_found",
+            Self::OverLimit => "over_limit",
+            Self::Incomplete => "incomplete",
+            Self::NoEndpoints => "no_endpoints",
+        }
+    }
+}
+
+impl Plan {
+    /// An empty plan for these groups.
+    #[must_use]
+    pub fn new(security_group_ids: Vec<SecurityGroupId>, security_groups_found: Option<bool>) -> Self {
+        Self {
+            security_group_ids,
+            regions: BTreeMap::new(),
+            references: Vec::new(),
+            lookalikes: Vec::new(),
+            security_groups_found,
+        }
+    }
+
+    /// Adds a region as far as it was read.
+    pub fn add(&mut self, region_id: &RegionId, reading: &RegionReading, rules: &Rules) {
+        let mut region = Region {
+            endpoints_skipped: reading.skipped(),
+            list_error: reading.list_error(),
+            ..Region::default()
+        };
+        for (endpoint_id, endpoint) in reading.endpoints() {
+            match &endpoint.progress {
+                Progress::Gone => {}
+                Progress::Pending { .. } => region.add_unread(endpoint_id, NoResponse::Timeout.into()),
+                Progress::Unread(code) => region.add_unread(endpoint_id, code.clone()),
+                Progress::Read(groups) => {
+                    region.endpoints_read += 1;
+                    let endpoint = ReadEndpoint { region_id, endpoint_id, record: &endpoint.record, groups };
+                    self.references.extend(endpoint.references(&self.security_group_ids, rules));
+                    self.lookalikes.extend(endpoint.lookalikes(&self.security_group_ids));
+                }
+            }
+        }
+        self.regions.insert(region_id.clone(), region);
+    }
+
+    /// The number of detaches that would be requested.
+    #[must_use]
+    pub fn requestable(&self) -> usize {
+        self.references.iter().filter(|reference| reference.blocked_by.is_none()).count()
+    }
+
+    /// What the plan means. `max_detaches` is the most detaches that may be requested, if any are to be.
+    #[must_use]
+    pub fn verdict(&self, max_detaches: Option<u32>) -> Verdict {
+        let is_read = |region: &Region| region.list_error.is_none() && region.unread.is_empty();
+        let is_complete = self.regions.values().all(is_read)
+            && self.lookalikes.is_empty()
+            && self.security_groups_found != Some(false);
+        let read: usize = self.regions.values().map(|region| region.endpoints_read).sum();
+        let is_over = max_detaches.is_some_and(|max| self.requestable() > max as usize);
+        match (is_complete, read, self.references.is_empty(), is_over) {
+            (false, _, _, _) => Verdict::Incomplete,
+            (true, 0, _, _) => Verdict::NoEndpoints,
+            (true, _, true, _) => Verdict::NoReferences,
+            (true, _, false, true) => Verdict::OverLimit,
+            (true, _, false, false) => Verdict::ReferencesFound,
+        }
+    }
+}
+
+impl Region {
+    fn add_unread(&mut self, endpoint_id: &EndpointId, code: ErrorCode) {
+        self.unread.push(Unread { endpoint_id: endpoint_id.clone(), code });
+    }
+}
+
+/// An endpoint with all its groups.
+struct ReadEndpoint<'a> {
+    region_id: &'a RegionId,
+    endpoint_id: &'a EndpointId,
+    record: &'a Endpoint,
+    groups: &'a [SecurityGroup],
+}
+
+impl ReadEndpoint<'_> {
+    /// The groups of the sweep on this endpoint.
+    fn references(&self, security_group_ids: &[SecurityGroupId], rules: &Rules) -> Vec<Reference> {
+        let mut references: Vec<Reference> = security_group_ids
+            .iter()
+            .filter_map(|id| Some((id, self.groups.iter().find(|group| group.id == id.as_str())?.status)))
+            .map(|(id, status)| Reference {
+                region_id: self.region_id.clone(),
+                endpoint_id: self.endpoint_id.clone(),
+                endpoint_name: self.record.name.clone(),
+                security_group_id: id.clone(),
+                status,
+                blocked_by: self.blocked_by(id, rules),
+            })
+            .collect();
+        // One group must be left. A group that is detaching is not: it leaves as well.
+        let remain = |references: &[Reference]| {
+            let is_requested = |group: &SecurityGroup| {
+                let mut requested = references.iter().filter(|reference| reference.blocked_by.is_none());
+                requested.any(|reference| reference.security_group_id.as_str() == group.id)
+            };
+            self.groups.iter().any(|group| group.status != GroupStatus::Detaching && !is_requested(group))
+        };
+        if !remain(&references)
+            && let Some(last) = references.iter_mut().rfind(|reference| reference.blocked_by.is_none())
+        {
+            last.blocked_by = Some(ReasonCode::EndpointMustContainSecurityGroup);
+        }
+        references
+    }
+
+    /// Why this deployment or the endpoint's state allows no detach of a group.
+    fn blocked_by(&self, security_group_id: &SecurityGroupId, rules: &Rules) -> Option<ReasonCode> {
+        if rules.protects_endpoint(self.endpoint_id) {
+            Some(ReasonCode::ProtectedEndpoint)
+        } else if rules.protects_security_group(security_group_id) {
+            Some(ReasonCode::ProtectedSecurityGroup)
+        } else if self.record.business_status == Some(BusinessStatus::FinancialLocked) {
+            Some(ReasonCode::FinancialLocked)
+        } else {
+            None
+        }
+    }
+
+    fn lookalikes(&self, security_group_ids: &[SecurityGroupId]) -> Vec<Lookalike> {
+        let pairs = security_group_ids.iter().flat_map(|id| self.groups.iter().map(move |group| (id, group)));
+        let alike =
+            pairs.filter(|(id, group)| group.id != id.as_str() && group.id.eq_ignore_ascii_case(id.as_str()));
+        alike
+            .map(|(id, group)| Lookalike {
+                region_id: self.region_id.clone(),
+                endpoint_id: self.endpoint_id.clone(),
+                listed: group.id.clone(),
+                security_group_id: id.clone(),
+            })
+            .collect()
+    }
+}
