@@ -24,6 +24,12 @@ impl Random {
         }
     }
 
+    /// A number for one signature: 32 hexadecimal digits.
+    #[must_use]
+    pub fn nonce(&self) -> String {
+        format!("{:032x}", self.u128())
+    }
+
     /// A generator for jitter, with a seed from this source.
     #[must_use]
     pub fn generator(&self) -> fastrand::Rng {

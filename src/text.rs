@@ -28,14 +28,20 @@ pub(crate) fn shown_request_id(id: String) -> String {
     if has_groups && groups.next().is_none() { id } else { UNREADABLE.to_owned() }
 }
 
-/// The message of a service, shortened and without control characters.
+/// The message of a service, shortened and without characters that could change a terminal.
 pub(crate) fn shortened(message: &str) -> String {
     cut(&visible(message))
 }
 
-/// The text without control characters, which could change a terminal or split what must be redacted.
+/// The text without control characters, which could change a terminal or split what must be redacted, and without those
+/// that change the order in which a terminal shows the rest of a line.
 pub(crate) fn visible(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    text.chars().filter(|c| !c.is_control() && !is_layout(*c)).collect()
+}
+
+/// Whether it is a control of bidirectional text, or a separator of lines or paragraphs.
+fn is_layout(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The first [`MESSAGE_LENGTH_MAX`] characters.
@@ -73,5 +79,13 @@ mod tests {
             let expected = if is_shown { id } else { UNREADABLE };
             assert_eq!(shown_request_id(id.to_owned()), expected, "{id}");
         }
+    }
+
+    #[test]
+    fn visible_text_cannot_change_a_terminal_or_the_order_of_a_line() {
+        let hostile = "a\u{1b}[2Jb\r\n\u{9b}c\u{202e}d\u{2066}e\u{200f}f\u{61c}g\u{2028}h\u{2029}";
+        assert_eq!(visible(hostile), "a[2Jbcdefgh");
+        let ordinary = "端点 שלום é 👩\u{200d}🔧";
+        assert_eq!(visible(ordinary), ordinary);
     }
 }

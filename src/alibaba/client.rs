@@ -5,7 +5,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::access_key;
 use super::codes::ErrorKind;
 use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
 use super::error::{CallError, ErrorCode};
@@ -13,7 +12,8 @@ use super::privatelink::{self, Action, Request};
 use super::response::CallResult;
 use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
-use super::signing::{self, Unsigned};
+use super::signed_request::{Redaction, signed_request};
+use super::signing::Unsigned;
 use super::transport::{SendError, Transport};
 use crate::clock::Clock;
 use crate::random::Random;
@@ -24,13 +24,6 @@ const PREPARE_TIME_MAX: Duration = Duration::from_secs(7);
 
 /// The share of a call's time that its credentials may take; the call itself gets the rest.
 const CREDENTIALS_TIME_SHARE: f64 = 0.75;
-
-/// Unsigned headers. The product's documentation contradicts itself about the format of a response to a request without
-/// `accept`, and gateways may reject a POST without a length; Alibaba Cloud's SDKs send both.
-const UNSIGNED: [(&str, &str); 2] = [("accept", "application/json"), ("content-length", "0")];
-
-/// The header with the number that Alibaba Cloud accepts once.
-const NONCE: &str = "x-acs-signature-nonce";
 
 /// Signs and sends calls. A process has one, so that connections are reused.
 #[derive(Debug)]
@@ -59,13 +52,18 @@ impl<T: Transport> Client<T> {
     /// Reads the credentials before the first call needs them. After an error the client is usable: calls read them
     /// again.
     pub async fn prepare(&self, clock: &Clock) -> Result<(), Rc<CredentialError>> {
-        self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await.map(drop)
+        self.credentials(clock).await.map(drop)
+    }
+
+    /// The credentials that sign the next call, for calls to other services.
+    pub async fn credentials(&self, clock: &Clock) -> Result<Rc<Credentials>, Rc<CredentialError>> {
+        self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await
     }
 
     /// Opens a connection for a region's calls before the first one needs it. The response to `HEAD` does not matter:
     /// each leaves the connection open. If this fails, the first call opens one.
     pub async fn connect(&self, region: &RegionId, timeout: Duration) {
-        let (scheme, host) = self.service_url.parts(region);
+        let (scheme, host) = self.service_url.parts(privatelink::PRODUCT, region);
         let request = http::Request::builder().method("HEAD").uri(format!("{scheme}://{host}/"));
         if let Ok(request) = request.body(Bytes::new()) {
             let _ = self.transport.send(request, timeout).await;
@@ -101,8 +99,7 @@ impl<T: Transport> Client<T> {
         };
         let now = clock.wall();
         let signed = self.signed(request, &credentials, now);
-        let nonce = header(&signed, NONCE).to_owned();
-        let signature = signature(&signed).to_owned();
+        let redaction = Redaction::of(&signed, &credentials);
         let response = match self.transport.send(signed, clock.left(until)).await {
             Ok(response) => response,
             Err(SendError { why, cause }) => {
@@ -110,10 +107,7 @@ impl<T: Transport> Client<T> {
             }
         };
         let status = response.status().as_u16();
-        let redact = |text: &str| {
-            let text = credentials.redact(text);
-            [&signature, &nonce].into_iter().fold(text, |text, part| access_key::redact(&text, part))
-        };
+        let redact = |text: &str| redaction.redact(text);
         let result = CallResult::read(request, status, response.headers(), response.body(), redact);
         if !matches!(&result.result, Err(CallError { code: ErrorCode::NoResponse(_), .. })) {
             self.service_clock.compare(now, clock.wall(), response.headers());
@@ -131,15 +125,13 @@ impl<T: Transport> Client<T> {
         result
     }
 
-    #[expect(clippy::expect_used, reason = "every part is parsed, encoded or checked before")]
     fn signed(
         &self,
         request: &Request<'_>,
         credentials: &Credentials,
         now: SystemTime,
     ) -> http::Request<Bytes> {
-        let (scheme, host) = self.service_url.parts(request.region_id);
-        let nonce = format!("{:032x}", self.nonces.u128());
+        let (scheme, host) = self.service_url.parts(privatelink::PRODUCT, request.region_id);
         let parameters: Vec<_> = request.parameters.iter().map(|(name, value)| (&**name, *value)).collect();
         let unsigned = Unsigned {
             host: &host,
@@ -147,19 +139,9 @@ impl<T: Transport> Client<T> {
             version: privatelink::VERSION,
             parameters: &parameters,
             signed_at: self.service_clock.at(now),
-            nonce: &nonce,
+            nonce: &self.nonces.nonce(),
         };
-        let signed = signing::sign(&unsigned, credentials);
-        let mut request =
-            http::Request::builder().method("POST").uri(format!("{scheme}://{host}/?{}", signed.query));
-        for (name, value) in
-            signed.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(UNSIGNED)
-        {
-            request = request.header(name, value);
-        }
-        request
-            .body(Bytes::new())
-            .expect("the URL is parsed and encoded, and every source checks that its credentials can be sent")
+        signed_request(scheme, &unsigned, credentials)
     }
 
     /// The credentials, or why there are none, after a read if one is due and ends by `until`.
@@ -175,16 +157,6 @@ impl<T: Transport> Client<T> {
     }
 }
 
-/// The signature of a request, the last part of its `authorization`.
-fn signature(request: &http::Request<Bytes>) -> &str {
-    header(request, "authorization").rsplit_once("Signature=").map_or("", |(_, signature)| signature)
-}
-
-/// A header of a request; empty if there is none.
-fn header<'a>(request: &'a http::Request<Bytes>, name: &str) -> &'a str {
-    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -192,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::alibaba::privatelink::{Call, Target};
+    use crate::alibaba::signed_request::{NONCE, header, signature};
     use crate::request::{EndpointId, RegionId, SecurityGroupId};
 
     /// Returns the same response to every request, and records the requests.

@@ -189,16 +189,16 @@ pub const CODES: [Row; 37] = [
         ErrorKind::WrongState,
         "endpointoperationdenied",
         "Alibaba Cloud refuses the detach in the endpoint's state, twice, although the endpoint reads as stable",
-        "Check the endpoint in the console for a state or a protection that prevents changes, then send the request \
-         again with a new webhook-id or deduplication id.",
+        "Check the endpoint in the console for a state or a protection that prevents changes, then repeat the \
+         request (a webhook with a new webhook-id, a queue message with a new deduplication id).",
     ),
     refusal(
         "IncorrectStatus.VpcEndpoint",
         ErrorKind::WrongState,
         "endpointoperationdenied",
         "Alibaba Cloud refuses the detach in the endpoint's state, twice, although the endpoint reads as stable",
-        "Check the endpoint in the console for a state or a protection that prevents changes, then send the request \
-         again with a new webhook-id or deduplication id.",
+        "Check the endpoint in the console for a state or a protection that prevents changes, then repeat the \
+         request (a webhook with a new webhook-id, a queue message with a new deduplication id).",
     ),
     // The service.
     retried("SystemBusy", ErrorKind::Transient, "The service is busy"),
@@ -255,23 +255,25 @@ pub const CODES: [Row; 37] = [
         ErrorKind::SecurityGroupNotFound,
         "securitygroupnotfound",
         "Alibaba Cloud does not find the group, although the endpoint's list shows it attached",
-        "Check in the console whether the group still exists. If it does, send the request again with a new \
-         webhook-id or deduplication id; if it does not, ask Alibaba Cloud's support to correct the endpoint's list.",
+        "Check in the console whether the group still exists. If it does, repeat the request (a webhook with a new \
+         webhook-id, a queue message with a new deduplication id); if it does not, ask Alibaba Cloud's support to \
+         correct the endpoint's list.",
     ),
     refusal(
         "EndpointNotFound",
         ErrorKind::EndpointNotFound,
         "endpointnotfound",
         "The endpoint does not exist in this region",
-        "Check endpoint_id and region_id: the endpoint must be in that region, in the account of the worker's \
-         credentials.",
+        "Check endpoint_id and region_id: the endpoint must be in that region, in the account of the \
+         credentials that were used.",
     ),
     refusal(
         "EndpointMustContainSecurityGroup",
         ErrorKind::Refused,
         "endpointmustcontainsecuritygroup",
         "The group is the endpoint's last one, and an endpoint must keep at least one",
-        "Attach the group that should stay, then send the request again with a new webhook-id or deduplication id.",
+        "Attach the group that should stay, then repeat the request (a webhook with a new webhook-id, a queue \
+         message with a new deduplication id).",
     ),
     refusal(
         "GatewayLoadBalancerNotSupportSecurityGroup",
@@ -294,16 +296,16 @@ pub const CODES: [Row; 37] = [
 /// RAM denies the call, by one of the codes for it or, with a code in no row, by the status 403.
 pub const DENIAL: Row = refusal("", ErrorKind::Denied, "nopermission", DENIED, GRANT);
 
-const DENIED: &str = "Alibaba Cloud's access control (RAM) denies {action} to the worker's credentials";
+const DENIED: &str = "Alibaba Cloud's access control (RAM) denies {action} to the credentials that were used";
 
-const GRANT: &str = "Grant {grant} to the RAM user or role, then send the request again with a new webhook-id or \
-     deduplication id; a request from the queue is in the dead-letter queue and can be redriven. An explicit deny, or an endpoint with ProtectedEnabled on, refuses in \
-     spite of a grant.";
+const GRANT: &str = "Grant {grant} to the RAM user or role, then repeat the request (a webhook with a new \
+     webhook-id, a queue message with a new deduplication id); a request from the queue is in the dead-letter queue \
+     and can be redriven. An explicit deny, or an endpoint with ProtectedEnabled on, refuses in spite of a grant.";
 
 const WRONG_REGION: &str = "Alibaba Cloud does not know the region, or does not offer PrivateLink in it";
 
-const CORRECT_REGION: &str =
-    "Correct region_id and send the request again with a new webhook-id or deduplication id.";
+const CORRECT_REGION: &str = "Correct region_id and repeat the request (a webhook with a new webhook-id, a queue \
+     message with a new deduplication id).";
 
 /// Codes that are matched by what they begin with, if they are not in [`CODES`].
 pub const FAMILIES: [Row; 6] = [
@@ -325,8 +327,8 @@ const PARAMETER: Row = refusal("", ErrorKind::Refused, "any-other-code", WRONG_P
 
 const WRONG_PARAMETER: &str = "Alibaba Cloud does not accept a parameter of {action}";
 
-const CORRECT_PARAMETER: &str = "Correct the field that Alibaba Cloud's own message names, and send the request again with a \
-     new webhook-id or deduplication id.";
+const CORRECT_PARAMETER: &str = "Correct the field that Alibaba Cloud's own message names, and repeat the request (a \
+     webhook with a new webhook-id, a queue message with a new deduplication id).";
 
 /// Every other code of a 4xx.
 pub const OTHER: Row = refusal(

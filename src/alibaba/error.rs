@@ -105,14 +105,17 @@ impl NoResponse {
             Self::Status(status) => Cow::Owned(format!("Http{status}")),
         }
     }
+
+    pub(super) fn kind(self) -> ErrorKind {
+        if self == Self::Status(429) { ErrorKind::Throttled } else { ErrorKind::NoResponse }
+    }
 }
 
 impl CallError {
     /// An error without a code.
     #[must_use]
     pub fn no_response(action: Action, why: NoResponse) -> Self {
-        let kind = if why == NoResponse::Status(429) { ErrorKind::Throttled } else { ErrorKind::NoResponse };
-        Self::uncoded(action, kind, why.into())
+        Self::uncoded(action, why.kind(), why.into())
     }
 
     /// A call that was not sent, because there are no credentials. It does not affect an earlier call whose outcome is
@@ -172,7 +175,12 @@ impl CallError {
     }
 }
 
-/// The parts of an error response, from PrivateLink or STS.
+/// A service's message, to follow its code.
+pub(super) fn clause(message: Option<&str>) -> String {
+    message.map_or(String::new(), |message| format!(": {message}"))
+}
+
+/// The parts of an error response of any service.
 pub(super) struct Coded {
     pub(super) code: Code,
     pub(super) kind: ErrorKind,

@@ -111,6 +111,12 @@ impl<T: Identified> Pages<T> {
         }
     }
 
+    /// The number of entries read so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether a page was read and the list is not complete.
     #[must_use]
     pub fn is_begun(&self) -> bool {

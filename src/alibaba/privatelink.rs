@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use super::records::Tag;
 use crate::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
 
+/// The product's name in its host names.
+pub const PRODUCT: &str = "privatelink";
+
 /// The API version of every operation.
 pub const VERSION: &str = "2020-04-15";
 

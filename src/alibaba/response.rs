@@ -154,20 +154,26 @@ pub fn read(action: Action, body: &[u8]) -> Option<(Response, String)> {
     (is_short(&request_id) && !request_id.is_empty()).then_some((response, request_id))
 }
 
-fn page<T>(items: Vec<T>, next_token: Option<String>, total_count: Option<u64>) -> Option<Page<T>> {
+/// A page, unless its token is too long to be sent back. An empty token is none.
+pub(super) fn page<T>(
+    items: Vec<T>,
+    next_token: Option<String>,
+    total_count: Option<u64>,
+) -> Option<Page<T>> {
     let next_token = next_token.filter(|token| !token.is_empty());
     let is_sendable = next_token.as_ref().is_none_or(|token| token.len() <= NEXT_TOKEN_LENGTH_MAX);
     is_sendable.then_some(Page { items, next_token, total_count })
 }
 
-fn is_short(text: &str) -> bool {
+/// Whether an id or a status has an acceptable length.
+pub(super) fn is_short(text: &str) -> bool {
     text.len() <= TEXT_LENGTH_MAX
 }
 
 /// What a body says about the success of its call. PrivateLink's documentation has neither field; other products of
 /// Alibaba Cloud use them in responses with HTTP 200.
 #[derive(Deserialize)]
-struct Verdict {
+pub(super) struct Verdict {
     #[serde(default, alias = "Success")]
     success: Value,
     #[serde(default, alias = "Code")]
@@ -175,7 +181,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         let is_successful = match &self.success {
             Value::Null | Value::Bool(true) => true,
             Value::String(text) => text.eq_ignore_ascii_case("true"),

@@ -21,6 +21,15 @@ impl BaseUrl {
         Self { scheme: Scheme::HTTPS, authority: Authority::from_static("sts.aliyuncs.com") }
     }
 
+    /// The STS endpoint of one region.
+    #[must_use]
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a region id is part of a host name")]
+    pub fn sts_in(region: &RegionId) -> Self {
+        let host = format!("sts.{region}.aliyuncs.com");
+        let authority = Authority::try_from(host).expect("a region id is letters, digits and `-`");
+        Self { scheme: Scheme::HTTPS, authority }
+    }
+
     /// Whether it is a loopback address, which is called without a proxy.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
@@ -28,10 +37,10 @@ impl BaseUrl {
     }
 }
 
-/// The address of PrivateLink.
+/// The address of a product that has one in every region, such as PrivateLink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceUrl {
-    /// `https://privatelink.{region}.aliyuncs.com`, the address in every region.
+    /// `https://{product}.{region}.aliyuncs.com`
     Regional,
     /// One address for all regions, of a test or a private gateway.
     Fixed(BaseUrl),
@@ -47,10 +56,10 @@ impl ServiceUrl {
         }
     }
 
-    /// Scheme and host for calls in a region.
-    pub(super) fn parts(&self, region: &RegionId) -> (&str, String) {
+    /// Scheme and host for calls to a product in a region.
+    pub(super) fn parts(&self, product: &str, region: &RegionId) -> (&str, String) {
         match self {
-            Self::Regional => ("https", format!("privatelink.{region}.aliyuncs.com")),
+            Self::Regional => ("https", format!("{product}.{region}.aliyuncs.com")),
             Self::Fixed(url) => (url.scheme.as_str(), url.authority.to_string()),
         }
     }

@@ -12,7 +12,7 @@ use super::access_key::Credentials;
 use super::percent_encoding::encoded_pairs;
 use crate::clock::calendar;
 
-/// The signed parts of a request. Path `/` and an empty body are fixed: PrivateLink uses no others.
+/// The signed parts of a request. Path `/` and an empty body are fixed: calls in RPC style use no others.
 #[derive(Debug, Clone, Copy)]
 pub struct Unsigned<'a> {
     /// The `host` header as sent: with the port, unless it is the scheme's default.

@@ -15,6 +15,9 @@ use crate::loopback::is_loopback;
 /// Maximum size of a response body in bytes. The largest valid one, a page of 50 groups, has about 5 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// The same for a program that sweeps: a page of 1,000 endpoints has about 1 MiB, and many tags are several more.
+const SWEEP_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Timeout of the TCP and TLS handshakes, the default of Alibaba Cloud's SDKs. The call's timeout also applies.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,6 +77,7 @@ pub struct Https {
     direct: Option<Clients>,
     /// How many of the next calls open a connection of their own.
     unpooled_calls: Arc<AtomicU32>,
+    body_bytes_max: usize,
 }
 
 /// Two clients that differ only in their connections.
@@ -99,7 +103,14 @@ impl Https {
         let proxied = Clients::new(&tls, reqwest::Client::builder)?;
         let direct =
             has_loopback.then(|| Clients::new(&tls, || reqwest::Client::builder().no_proxy())).transpose()?;
-        Ok(Self { proxied, direct, unpooled_calls: Arc::default() })
+        Ok(Self { proxied, direct, unpooled_calls: Arc::default(), body_bytes_max: BODY_BYTES_MAX })
+    }
+
+    /// The same client with a limit on bodies that a page of a sweep fits into. The functions that only detach have less memory
+    /// than they would then need.
+    #[must_use]
+    pub fn for_sweeps(self) -> Self {
+        Self { body_bytes_max: SWEEP_BODY_BYTES_MAX, ..self }
     }
 
     fn clients_for(&self, uri: &http::Uri) -> &Clients {
@@ -163,7 +174,7 @@ impl Transport for Https {
         let mut response = client.execute(request).await.map_err(|error| self.lost(error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
+            if body.len() + chunk.len() > self.body_bytes_max {
                 return Err(NoResponse::UnreadableAnswer.into());
             }
             body.extend_from_slice(&chunk);
@@ -208,7 +219,7 @@ mod tests {
 
     fn https(builder: impl Fn() -> reqwest::ClientBuilder) -> Https {
         let proxied = Clients::new(&tls().unwrap(), builder).unwrap();
-        Https { proxied, direct: None, unpooled_calls: Arc::default() }
+        Https { proxied, direct: None, unpooled_calls: Arc::default(), body_bytes_max: BODY_BYTES_MAX }
     }
 
     async fn call(https: &Https, url: &str) -> Result<http::Response<Bytes>, SendError> {

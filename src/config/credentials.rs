@@ -1,10 +1,9 @@
 //! The variables of the three credential sources, of which exactly one must be configured.
 
-use std::ops::RangeInclusive;
-
 use super::reader::Reader;
 use crate::alibaba::credentials::{Credentials, CredentialsConfig, OidcConfig, is_one_word};
 use crate::alibaba::service_url::BaseUrl;
+use crate::alibaba::sts::{self, ROLE_SESSION_NAME_RULE, is_ram_arn, is_role_session_name};
 
 /// Credentials in the environment.
 const ENVIRONMENT: [&str; 3] =
@@ -21,12 +20,6 @@ const OIDC: [&str; 5] = [
     "ALIBABA_OIDC_AUDIENCE",
     "ALIBABA_STS_ENDPOINT_URL",
 ];
-
-/// Default of `ALIBABA_CLOUD_ROLE_SESSION_NAME`.
-const ROLE_SESSION_NAME_DEFAULT: &str = "privatelink-detach";
-
-/// Alibaba Cloud's limits on the length of a session name.
-const ROLE_SESSION_NAME_LENGTH: RangeInclusive<usize> = 2..=64;
 
 impl Reader<'_> {
     /// The configured source. Every variable belongs to one source, so a variable that is set selects it.
@@ -87,22 +80,16 @@ impl Reader<'_> {
 
     fn ram_arn(&mut self, variable: &'static str, kind: &str) -> String {
         let arn = self.word(variable, true);
-        let parts: Vec<_> = arn.splitn(5, ':').collect();
-        let is_arn = matches!(parts[..], ["acs", "ram", "", account, resource]
-            if !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit())
-                && resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.is_empty()));
-        if !arn.is_empty() && !is_arn {
+        if !arn.is_empty() && !is_ram_arn(&arn, kind) {
             self.report(variable, format!("must be an ARN like acs:ram::1234567890123456:{kind}/name"));
         }
         arn
     }
 
     fn role_session_name(&mut self, variable: &'static str) -> String {
-        let name = self.optional(variable).unwrap_or_else(|| ROLE_SESSION_NAME_DEFAULT.to_owned());
-        let is_name = ROLE_SESSION_NAME_LENGTH.contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'@' | b'-' | b'_'));
-        if !is_name {
-            self.report(variable, "must have 2 to 64 letters, digits, dots, @, dashes or underscores");
+        let name = self.optional(variable).unwrap_or_else(|| sts::ROLE_SESSION_NAME_DEFAULT.to_owned());
+        if !is_role_session_name(&name) {
+            self.report(variable, format!("must {ROLE_SESSION_NAME_RULE}"));
         }
         name
     }

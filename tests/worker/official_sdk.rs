@@ -1,7 +1,10 @@
-//! Compares the worker's signed calls with those of Alibaba Cloud's official Python SDK, field by field.
+//! Compares the worker's signed calls with those of Alibaba Cloud's official Python SDK, field by field. The calls to STS
+//! and ECS are in [`services`].
 //!
 //! `tests/python/official_sdk/recording.py` writes the file of the SDK's requests, and a test there compares the file
 //! with the SDK. This file lists every expected difference with its reason; any other difference fails the test.
+
+mod services;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,14 +27,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 #[derive(Deserialize)]
-struct File {
-    recordings: Vec<Recording>,
+struct File<I> {
+    recordings: Vec<Recording<I>>,
 }
 
 #[derive(Deserialize)]
-struct Recording {
+struct Recording<I = Inputs> {
     name: String,
-    inputs: Inputs,
+    inputs: I,
     sent: Sent,
     signed_as_the_worker: Signed,
 }
@@ -147,33 +150,12 @@ async fn sent_request_has_only_three_unsigned_headers() {
 
 /// The expected differences of a recording, with their reasons.
 fn expected_differences(recording: &Recording) -> Differences {
-    let mut expected = Differences::new();
+    let Recording { inputs, sent, .. } = recording;
+    let session = inputs.security_token.as_ref().map(|_| &*inputs.access_key_id);
+    let mut expected = expected_header_differences(session);
     let mut list = |field: &str, theirs: Option<&str>, ours: Option<&str>| {
         expected.insert(field.to_owned(), (theirs.map(str::to_owned), ours.map(str::to_owned)));
     };
-    let Recording { inputs, sent, .. } = recording;
-
-    // The documentation asks for signatures over host, every x-acs header and content-type. The SDK signs all headers.
-    list("header user-agent", Some("AlibabaCloud (Linux; x86_64) Python/3.10.0 Core/0.4.0 TeaDSL/2"), None);
-    // Statistics of the SDK: the source of the credentials. The documentation does not mention this header.
-    let is_session = inputs.security_token.is_some();
-    let provider = if is_session { "static_sts" } else { "static_ak" };
-    list("header x-acs-credentials-provider", Some(provider), None);
-    let mut theirs = "accept;host;user-agent;x-acs-action;x-acs-content-sha256;x-acs-credentials-provider;x-acs-date;\
-        x-acs-signature-nonce;x-acs-version";
-    let mut ours = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
-    if is_session {
-        // From an older signature version. The authorization already contains the access key id, and the documentation
-        // requires only the security token.
-        list("header x-acs-accesskey-id", Some(&inputs.access_key_id), None);
-        theirs = "accept;host;user-agent;x-acs-accesskey-id;x-acs-action;x-acs-content-sha256;\
-            x-acs-credentials-provider;x-acs-date;x-acs-security-token;x-acs-signature-nonce;x-acs-version";
-        ours = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-security-token;x-acs-signature-nonce;\
-            x-acs-version";
-    }
-    list("signed headers", Some(theirs), Some(ours));
-    // Set by the SDK's HTTP client, which accepts no compressed responses.
-    list("header accept-encoding", Some("identity"), None);
 
     // The SDK signs `%20` for a space, as documented, and then sends `+`, which means a space only to a server that
     // decodes a query as a form. The worker sends exactly what it signs.
@@ -210,6 +192,35 @@ fn expected_differences(recording: &Recording) -> Differences {
     } else {
         always_sent("MaxResults", "50");
     }
+    expected
+}
+
+/// The expected differences of the headers, with their reasons. `session` is the access key id of a session.
+fn expected_header_differences(session: Option<&str>) -> Differences {
+    let mut expected = Differences::new();
+    let mut list = |field: &str, theirs: Option<&str>, ours: Option<&str>| {
+        expected.insert(field.to_owned(), (theirs.map(str::to_owned), ours.map(str::to_owned)));
+    };
+    // The documentation asks for signatures over host, every x-acs header and content-type. The SDK signs all headers.
+    list("header user-agent", Some("AlibabaCloud (Linux; x86_64) Python/3.10.0 Core/0.4.0 TeaDSL/2"), None);
+    // Statistics of the SDK: the source of the credentials. The documentation does not mention this header.
+    let provider = if session.is_some() { "static_sts" } else { "static_ak" };
+    list("header x-acs-credentials-provider", Some(provider), None);
+    let mut theirs = "accept;host;user-agent;x-acs-action;x-acs-content-sha256;x-acs-credentials-provider;x-acs-date;\
+        x-acs-signature-nonce;x-acs-version";
+    let mut ours = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
+    if let Some(access_key_id) = session {
+        // From an older signature version. The authorization already contains the access key id, and the documentation
+        // requires only the security token.
+        list("header x-acs-accesskey-id", Some(access_key_id), None);
+        theirs = "accept;host;user-agent;x-acs-accesskey-id;x-acs-action;x-acs-content-sha256;\
+            x-acs-credentials-provider;x-acs-date;x-acs-security-token;x-acs-signature-nonce;x-acs-version";
+        ours = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-security-token;x-acs-signature-nonce;\
+            x-acs-version";
+    }
+    list("signed headers", Some(theirs), Some(ours));
+    // Set by the SDK's HTTP client, which accepts no compressed responses.
+    list("header accept-encoding", Some("identity"), None);
     expected
 }
 
@@ -259,7 +270,7 @@ fn encoded<'a>(query: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn recordings() -> Vec<Recording> {
-    let file: File = serde_json::from_str(include_str!("../vectors/official-sdk.json")).unwrap();
+    let file: File<_> = serde_json::from_str(include_str!("../vectors/official-sdk.json")).unwrap();
     file.recordings
 }
 
@@ -294,30 +305,37 @@ async fn call<T: Transport>(inputs: &Inputs, transport: T, url: ServiceUrl) {
 async fn ours(inputs: &Inputs) -> Sent {
     let transport = InMemory::default();
     call(inputs, &transport, ServiceUrl::Regional).await;
-    let request = transport.sent.take().unwrap();
-    let query = request.uri().query().unwrap().to_owned();
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap());
-    assert_eq!(request.uri().scheme_str(), Some("https"));
-    assert_eq!(request.uri().host(), request.headers()["host"].to_str().ok());
-    Sent {
-        method: request.method().to_string(),
-        path: request.uri().path().to_owned(),
-        parameters: pairs.map(|(name, value)| (decoded(name), decoded(value))).collect(),
-        headers: request
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-            .collect(),
-        body: String::from_utf8(request.body().to_vec()).unwrap(),
-        query,
-    }
+    transport.sent()
 }
 
-/// Records the request instead of sending it.
+/// Records the last request instead of sending it. The earlier ones get responses.
 #[derive(Default)]
 struct InMemory {
     sent: RefCell<Option<http::Request<Bytes>>>,
+    responses: RefCell<Vec<http::Response<Bytes>>>,
+}
+
+impl InMemory {
+    fn sent(&self) -> Sent {
+        let request = self.sent.take().unwrap();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        assert_eq!(request.uri().scheme_str(), Some("https"));
+        assert_eq!(request.uri().host(), request.headers()["host"].to_str().ok());
+        Sent {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            parameters: pairs.map(|(name, value)| (decoded(name), decoded(value))).collect(),
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                .collect(),
+            body: String::from_utf8(request.body().to_vec()).unwrap(),
+            query,
+        }
+    }
 }
 
 impl Transport for &InMemory {
@@ -327,6 +345,6 @@ impl Transport for &InMemory {
         _: Duration,
     ) -> Result<http::Response<Bytes>, SendError> {
         self.sent.replace(Some(request));
-        Err(NoResponse::ConnectionLost.into())
+        self.responses.borrow_mut().pop().ok_or_else(|| NoResponse::ConnectionLost.into())
     }
 }

@@ -21,6 +21,7 @@ mod memory;
 mod message;
 mod pages;
 mod request;
+mod services;
 mod sts;
 mod text;
 mod virtual_time;
@@ -33,10 +34,12 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "alibaba_answer", check: alibaba::check },
     Target { name: "alibaba_error", check: fault::check },
+    Target { name: "alibaba_identity", check: services::check_identity },
     Target { name: "alibaba_pages", check: pages::check },
+    Target { name: "alibaba_security_groups", check: services::check_security_groups },
     Target { name: "alibaba_session", check: sts::check },
     Target { name: "configuration", check: config::check },
     Target { name: "intake_payload", check: intake::check_payload },

@@ -2,6 +2,7 @@
 //! a clock or waits.
 
 mod endpoint;
+mod groups;
 mod operations;
 mod sessions;
 mod test_access;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 
 use crate::{
-    action::Action,
+    action::{Action, Product},
     authentication::Authenticator,
     call::Call,
     codes,
@@ -109,7 +110,7 @@ impl Cloud {
         let date = self.server_time(now);
         let attempt = self.attempt(request, &call, position, &request_id, now);
         let error_format = self.settings.error_format;
-        let product = if call.is_anonymous() { "Sts" } else { "Privatelink" };
+        let product = call.action().map_or(Product::PrivateLink, Action::product).name();
         let client_token = call.get("ClientToken").unwrap_or_default();
         let context = ResponseContext {
             request_id: &request_id,

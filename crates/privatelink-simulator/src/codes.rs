@@ -75,6 +75,7 @@ codes! {
     INVALID_PARAMETER "InvalidParameter" 400 "A parameter is not valid.";
     REGION_NOT_FOUND "RegionNotFound" 400 "The region was not found.";
     UNSUPPORTED_REGION "UnsupportedRegion" 400 "The product is not offered in this region.";
+    INVALID_REGION_ID_NOT_FOUND "InvalidRegionId.NotFound" 404 "The specified RegionId does not exist.";
     INVALID_API_NOT_FOUND "InvalidApi.NotFound" 404 "The action or its version was not found.";
     UNSUPPORTED_HTTP_METHOD "UnsupportedHTTPMethod" 405 "The HTTP method is not supported.";
     // Permissions.
@@ -104,6 +105,7 @@ codes! {
     INVALID_PARAMETER_POLICY_SIZE "InvalidParameter.PolicySize" 400 "The max size of policy string is 2048.";
     INVALID_PARAMETER_ROLE_ARN "InvalidParameter.RoleArn" 400 "The parameter RoleArn is wrongly formed.";
     INVALID_PARAMETER_ROLE_SESSION_NAME "InvalidParameter.RoleSessionName" 400 "The parameter RoleSessionName is wrongly formed.";
+    INVALID_PARAMETER_EXTERNAL_ID "InvalidParameter.ExternalId" 400 "The parameter ExternalId is wrongly formed.";
     ENTITY_NOT_EXIST_ROLE "EntityNotExist.Role" 404 "The role not exists.";
     // STS: tokens and trust policies.
     OIDC_TOKEN_AUDIENCE_NOT_MATCH "AuthenticationFail.OIDCToken.AudienceNotMatch" 401 "Invalid audience.";
@@ -145,6 +147,7 @@ mod tests {
         assert_eq!(
             others,
             [
+                ("InvalidRegionId.NotFound", 404),
                 ("InvalidApi.NotFound", 404),
                 ("UnsupportedHTTPMethod", 405),
                 ("Forbidden.RAM", 403),

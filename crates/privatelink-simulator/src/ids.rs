@@ -70,6 +70,8 @@ id! {
     OidcProviderArn
     /// A role in RAM, such as `acs:ram::1234567890123456:role/detach`.
     RoleArn
+    /// A caller in RAM: an account `acs:ram::1234567890123456:root`, a user `…:user/operator` or a role.
+    PrincipalArn
 }
 
 impl OidcProviderArn {
@@ -98,13 +100,43 @@ impl RoleArn {
     }
 }
 
+impl PrincipalArn {
+    pub(crate) fn is_well_formed(&self) -> bool {
+        self.is_account() || self.is_user() || ram_name(self.as_str(), "role").is_some()
+    }
+
+    pub(crate) fn is_account(&self) -> bool {
+        ram_account(self.as_str()).is_some_and(|(_, rest)| rest == "root")
+    }
+
+    pub(crate) fn is_user(&self) -> bool {
+        ram_name(self.as_str(), "user").is_some()
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        ram_account(self.as_str()).map_or("", |(account, _)| account)
+    }
+}
+
+impl From<&RoleArn> for PrincipalArn {
+    fn from(role: &RoleArn) -> Self {
+        Self(role.0.clone())
+    }
+}
+
 /// Splits `acs:ram::<account>:<kind>/<name>` into account and name.
 fn ram_name<'a>(arn: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
-    let (account, rest) = arn.strip_prefix("acs:ram::")?.split_once(':')?;
+    let (account, rest) = ram_account(arn)?;
     let name = rest.strip_prefix(kind)?.strip_prefix('/')?;
-    let is_account = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
     let is_name = !name.is_empty()
         && name.len() <= RAM_NAME_MAX
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    (is_account && is_name).then_some((account, name))
+    is_name.then_some((account, name))
+}
+
+/// Splits `acs:ram::<account>:<rest>` into account and rest.
+fn ram_account(arn: &str) -> Option<(&str, &str)> {
+    let (account, rest) = arn.strip_prefix("acs:ram::")?.split_once(':')?;
+    let is_account = !account.is_empty() && account.bytes().all(|b| b.is_ascii_digit());
+    is_account.then_some((account, rest))
 }

@@ -121,7 +121,7 @@ pub struct JournalEntry {
     pub dry_run: bool,
     /// The signature nonce.
     pub nonce: Option<String>,
-    /// The session name in a call of `AssumeRoleWithOIDC`.
+    /// The session name in a call that issues a session.
     pub session_name: Option<String>,
     /// Whether the OIDC token is in the query instead of the body. STS accepts it there, but logs of URLs then
     /// contain it.

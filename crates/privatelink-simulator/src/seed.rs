@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     action::Action,
     fault::{Calls, Effect, Fault, OVERSIZED_MAX},
-    ids::{AccessKeyId, EndpointId, OidcProviderArn, RegionId, RoleArn, SecurityGroupId},
+    ids::{AccessKeyId, EndpointId, OidcProviderArn, PrincipalArn, RegionId, RoleArn, SecurityGroupId},
     quota::Quota,
     settings::Settings,
     sts::JwksError,
 };
-pub use access_key::{AccessKey, Session};
+pub use access_key::{AccessKey, OWNER, Session};
 pub use endpoint::{Endpoint, SecurityGroup, Task, Work};
 pub use federation::{OidcProvider, ProviderState, Role};
 pub(crate) use federation::{SESSION_SECONDS_MAX, SESSION_SECONDS_MIN, check as check_federation};
@@ -51,7 +51,8 @@ pub struct Seed {
     /// The roles that STS can assume; none by default.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// Groups that exist without being attached. Attached groups always exist.
+    /// Groups that exist without being attached, in every region. Attached groups always exist, in the regions of their
+    /// endpoints.
     pub security_groups: BTreeSet<SecurityGroupId>,
     pub endpoints: Vec<Endpoint>,
     /// The quotas per action and region. An action without an entry has no quota.
@@ -90,6 +91,9 @@ impl Seed {
         for key in &self.access_keys {
             if key.access_key_id.as_str().is_empty() || key.access_key_secret.is_empty() {
                 return Err(SeedError::IncompleteAccessKey);
+            }
+            if let Some(owner) = key.owner.as_ref().filter(|owner| !owner.is_account() && !owner.is_user()) {
+                return Err(SeedError::Owner(owner.clone()));
             }
             if !keys.insert(&key.access_key_id) {
                 return Err(SeedError::AccessKeyTwice(key.access_key_id.clone()));
@@ -161,6 +165,11 @@ pub enum SeedError {
     Jwks { provider: OidcProviderArn, source: JwksError },
     #[error("{arn:?} is not a role: expected an ARN like acs:ram::1234567890123456:role/name", arn = .0.as_str())]
     RoleArn(RoleArn),
+    #[error("{arn:?} is no owner of an access key: expected an ARN like acs:ram::1234567890123456:user/name or acs:ram::1234567890123456:root", arn = .0.as_str())]
+    Owner(PrincipalArn),
+    /// A role that trusts a caller that cannot exist.
+    #[error("{arn:?} cannot assume a role: expected the ARN of a user, a role or an account in RAM", arn = .0.as_str())]
+    PrincipalArn(PrincipalArn),
     /// Two roles with the same ARN.
     #[error("role {0} is listed twice")]
     RoleTwice(RoleArn),

@@ -1,9 +1,10 @@
-//! Alibaba Cloud's STS, limited to `AssumeRoleWithOIDC`: verifies a token, checks the role's trust policy, and
-//! issues a session.
+//! Alibaba Cloud's STS: verifies a token or the caller, checks the role's trust policy, and issues a session; and tells
+//! a caller who it is.
 //!
 //! The parameters are checked first, then the token, then the role. This module stores no sessions; [`crate::Cloud`]
 //! does.
 
+mod identity;
 mod jwks;
 mod parameters;
 mod policy;
@@ -15,6 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,9 +28,11 @@ use crate::{
     settings::Settings,
     wire_time::{acs_date, later},
 };
+pub(crate) use identity::caller_identity;
+use identity::{assumed_role_arn, assumed_role_id};
 pub use jwks::JwksError;
 pub(crate) use jwks::check as check_jwks;
-use parameters::{Parameters, check_timestamp};
+use parameters::{Parameters, SessionParameters, check_timestamp, external_id};
 pub(crate) use policy::Decision;
 pub use policy::SessionPolicy;
 use session_credentials::SessionCredentials;
@@ -57,39 +61,53 @@ impl Sts {
 
     /// Issues a session for a token. `now` is the server's own time; the credentials are derived from the request
     /// id.
-    pub(crate) fn assume_role(
+    pub(crate) fn exchange_token(
         &self,
         call: &Call,
         settings: &Settings,
         request_id: &str,
         now: SystemTime,
     ) -> Result<IssuedSession, Refusal> {
-        let seconds_max = |role: &RoleArn| {
-            self.roles.get(role).map_or(SESSION_SECONDS_MAX, |role| role.max_session_duration_seconds)
-        };
-        let parameters = Parameters::read(call, seconds_max)?;
+        let parameters = Parameters::read(call, |role| self.seconds_max(role))?;
         if settings.sts_checks_timestamp {
             check_timestamp(call, now)?;
         }
         let provider = self.provider(&parameters.provider)?;
         let token = Token::read(parameters.token)?;
         token.check(provider, now)?;
-        let role = self.trusting(&parameters.role, provider, &token.claims)?;
-        let lifetime = settings.session_max.unwrap_or(Duration::MAX).min(parameters.lifetime);
-        let credentials = SessionCredentials::derive(request_id);
-        let key = AccessKey {
-            security_token: Some(credentials.security_token),
-            security_token_expires_at: Some(later(now, lifetime)),
-            denied_actions: role.denied_actions.clone(),
-            session: Some(Session {
-                role_arn: role.arn.clone(),
-                session_name: parameters.session_name.to_owned(),
-                policy: parameters.policy,
-            }),
-            ..AccessKey::new(credentials.access_key_id, credentials.access_key_secret)
-        };
-        let fields = response_fields(role, &key, &token.claims, later(now, lifetime));
-        Ok(IssuedSession { key, fields })
+        let role = self.trusting(&parameters.session.role, provider, &token.claims)?;
+        let mut issued = issue(role, parameters.session, settings, request_id, now);
+        issued.fields["OIDCTokenInfo"] = token_info(&token.claims);
+        Ok(issued)
+    }
+
+    /// Issues a session for the caller with this key, as [`Self::exchange_token`] does for a token.
+    pub(crate) fn assume_role(
+        &self,
+        call: &Call,
+        key: &AccessKey,
+        settings: &Settings,
+        request_id: &str,
+        now: SystemTime,
+    ) -> Result<IssuedSession, Refusal> {
+        let parameters = SessionParameters::read(call, |role| self.seconds_max(role))?;
+        let external_id = external_id(call)?;
+        let caller = key.principal();
+        if caller.is_account() {
+            return Err(not_authorized("Roles may not be assumed by root accounts."));
+        }
+        let role = self.role(&parameters.role)?;
+        let is_expected = role.external_id.as_deref().is_none_or(|expected| external_id == Some(expected));
+        if !role.trusts(&caller) || !is_expected {
+            let message = "You are not authorized to do this action. You should be authorized by RAM.";
+            return Err(not_authorized(message));
+        }
+        Ok(issue(role, parameters, settings, request_id, now))
+    }
+
+    /// The maximum duration of a role's sessions.
+    fn seconds_max(&self, role: &RoleArn) -> u32 {
+        self.roles.get(role).map_or(SESSION_SECONDS_MAX, |role| role.max_session_duration_seconds)
     }
 
     /// Returns the provider if its keys can be fetched.
@@ -113,45 +131,78 @@ impl Sts {
         }
     }
 
-    /// Returns the role if its trust policy accepts these claims.
-    fn trusting(&self, arn: &RoleArn, provider: &OidcProvider, claims: &Claims) -> Result<&Role, Refusal> {
+    fn role(&self, arn: &RoleArn) -> Result<&Role, Refusal> {
         // The documented message ends with a space.
         let not_found =
             || Refusal::with_message(codes::ENTITY_NOT_EXIST_ROLE, format!("The role not exists: {arn}. "));
-        let role = self.roles.get(arn).ok_or_else(not_found)?;
+        self.roles.get(arn).ok_or_else(not_found)
+    }
+
+    /// Returns the role if its trust policy accepts these claims.
+    fn trusting(&self, arn: &RoleArn, provider: &OidcProvider, claims: &Claims) -> Result<&Role, Refusal> {
+        let role = self.role(arn)?;
         let trusts_audience =
             role.audience.as_ref().is_none_or(|audience| claims.audiences.contains(audience));
         let trusts_subject = role.subject.as_ref().is_none_or(|subject| *subject == claims.subject);
-        if role.oidc_provider_arn != provider.arn || !trusts_audience || !trusts_subject {
+        if role.oidc_provider_arn.as_ref() != Some(&provider.arn) || !trusts_audience || !trusts_subject {
             return Err(codes::AUTHENTICATION_FAIL_NO_PERMISSION.into());
         }
         Ok(role)
     }
 }
 
-fn response_fields(role: &Role, key: &AccessKey, claims: &Claims, ends_at: SystemTime) -> Value {
-    let (account, name) = (role.arn.account(), role.arn.name());
-    let session_name = key.session.as_ref().map_or("", |session| &session.session_name);
-    json!({
+/// Issues a session of a role. The credentials are derived from the request id.
+fn issue(
+    role: &Role,
+    parameters: SessionParameters<'_>,
+    settings: &Settings,
+    request_id: &str,
+    now: SystemTime,
+) -> IssuedSession {
+    let lifetime = settings.session_max.unwrap_or(Duration::MAX).min(parameters.lifetime);
+    let ends_at = later(now, lifetime);
+    let credentials = SessionCredentials::derive(request_id);
+    let session = Session {
+        role_arn: role.arn.clone(),
+        session_name: parameters.session_name.to_owned(),
+        policy: parameters.policy,
+    };
+    let fields = json!({
         "AssumedRoleUser": {
-            "AssumedRoleId": format!("{}:{session_name}", session_credentials::role_id(&role.arn)),
-            "Arn": format!("acs:ram::{account}:assumed-role/{name}/{session_name}"),
-        },
-        "OIDCTokenInfo": {
-            "Subject": claims.subject,
-            "Issuer": claims.issuer,
-            "ClientIds": claims.audiences.join(","),
-            "ExpirationTime": acs_date(claims.expires_at),
-            "IssuanceTime": acs_date(claims.issued_at),
-            "VerificationInfo": "Success",
+            "AssumedRoleId": assumed_role_id(&session),
+            "Arn": assumed_role_arn(&session),
         },
         "Credentials": {
-            "AccessKeyId": key.access_key_id,
-            "AccessKeySecret": key.access_key_secret,
-            "SecurityToken": key.security_token,
+            "AccessKeyId": credentials.access_key_id,
+            "AccessKeySecret": credentials.access_key_secret,
+            "SecurityToken": credentials.security_token,
             "Expiration": acs_date(ends_at),
         },
+    });
+    let key = AccessKey {
+        security_token: Some(credentials.security_token),
+        security_token_expires_at: Some(ends_at),
+        denied_actions: role.denied_actions.clone(),
+        session: Some(session),
+        ..AccessKey::new(credentials.access_key_id, credentials.access_key_secret)
+    };
+    IssuedSession { key, fields }
+}
+
+fn token_info(claims: &Claims) -> Value {
+    json!({
+        "Subject": claims.subject,
+        "Issuer": claims.issuer,
+        "ClientIds": claims.audiences.join(","),
+        "ExpirationTime": acs_date(claims.expires_at),
+        "IssuanceTime": acs_date(claims.issued_at),
+        "VerificationInfo": "Success",
     })
+}
+
+/// The denial of a caller that RAM or the role's trust policy does not allow.
+fn not_authorized(message: &str) -> Refusal {
+    Refusal { status: StatusCode::FORBIDDEN, ..Refusal::with_message(codes::NO_PERMISSION, message) }
 }
 
 #[cfg(test)]

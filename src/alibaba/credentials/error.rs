@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::advice;
 use crate::alibaba::codes::{Code, ErrorKind};
-use crate::alibaba::error::NoResponse;
+use crate::alibaba::error::{NoResponse, clause};
 use crate::alibaba::sts;
 use crate::alibaba::transport::SendError;
 use crate::aws::AwsError;
@@ -33,6 +33,9 @@ pub enum CredentialError {
         /// Alibaba's message, shortened and without the token.
         message: Option<String>,
     },
+    /// A source that is not the worker's has no session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// There is no readable response of Alibaba Cloud's STS.
     #[error("{} got no usable response: {}", sts::ACTION, .0.why.name())]
     NoResponse(#[source] SendError),
@@ -44,6 +47,20 @@ pub enum CredentialError {
     Canceled,
     #[error("the first read has not finished")]
     NotRead,
+}
+
+/// Why a program's own source has no session. It contains no `AccessKey`, secret or token.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub struct SessionError {
+    /// The exact code from Alibaba Cloud, or the program's name for an error without one.
+    pub code: Cow<'static, str>,
+    /// What happened, to what.
+    pub message: String,
+    /// Whether the error can disappear without a change.
+    pub is_transient: bool,
+    /// The setting to change.
+    pub advice: String,
 }
 
 /// A secret whose text contains no credentials. The text is not quoted.
@@ -65,6 +82,7 @@ impl CredentialError {
             Self::Aws { error, .. } => Cow::Borrowed(&error.code),
             Self::Secret(_) => Cow::Borrowed("SecretUnusable"),
             Self::Rejected { code, .. } => Cow::Borrowed(code.as_str()),
+            Self::Session(error) => Cow::Borrowed(&error.code),
             Self::NoResponse(error) => error.why.name(),
             Self::NoContent { .. } => NoResponse::UnreadableAnswer.name(),
             Self::Canceled => NoResponse::Timeout.name(),
@@ -78,6 +96,7 @@ impl CredentialError {
         match self {
             Self::Aws { error, .. } => error.is_transient,
             Self::Secret(_) => false,
+            Self::Session(error) => error.is_transient,
             Self::Rejected { kind, .. } => {
                 matches!(kind, ErrorKind::Transient | ErrorKind::Throttled | ErrorKind::NonceUsed)
             }
@@ -87,21 +106,17 @@ impl CredentialError {
 
     /// The setting to change.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &str {
         match self {
             Self::NotRead => "wait",
             Self::NoContent { .. } => advice::UNREADABLE,
             Self::Secret(_) => advice::SECRET_TEXT,
+            Self::Session(error) => &error.advice,
             Self::Aws { call, error } if !error.is_transient => advice::of(call, &error.code),
             Self::Rejected { code, .. } if !self.is_transient() => advice::of(sts::ACTION, code.as_str()),
             Self::Aws { .. } | Self::Rejected { .. } | Self::NoResponse(_) | Self::Canceled => advice::WAIT,
         }
     }
-}
-
-/// A service's message, to follow its code.
-fn clause(message: Option<&str>) -> String {
-    message.map_or(String::new(), |message| format!(": {message}"))
 }
 
 /// A problem with the credentials that an operator must fix.

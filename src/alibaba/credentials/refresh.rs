@@ -30,7 +30,7 @@ const TRANSIENT_MAX: u32 = 2;
 
 /// Credentials, and how long they are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cached {
+pub struct Cached {
     credentials: Rc<Credentials>,
     validity: Option<Validity>,
 }
@@ -43,16 +43,24 @@ struct Validity {
 
 impl Cached {
     /// Credentials that are valid until they are refused.
-    pub(super) fn permanent(credentials: Credentials) -> Self {
+    #[must_use]
+    pub fn permanent(credentials: Credentials) -> Self {
         Self { credentials: Rc::new(credentials), validity: None }
     }
 
     /// Credentials of a session that started at `now`.
-    pub(super) fn session(credentials: Credentials, now: SystemTime, lifetime: Duration) -> Self {
+    #[must_use]
+    pub fn session(credentials: Credentials, now: SystemTime, lifetime: Duration) -> Self {
         let before = REFRESH_BEFORE.min(lifetime / REFRESH_BEFORE_SHARE);
         let validity =
             Validity { refresh_at: now + lifetime.saturating_sub(before), ends_at: now + lifetime };
         Self { credentials: Rc::new(credentials), validity: Some(validity) }
+    }
+
+    /// The credentials, expired or not.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     fn has_ended(&self, now: SystemTime) -> bool {

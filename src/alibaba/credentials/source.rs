@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use aws_types::SdkConfig;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
@@ -54,6 +56,22 @@ pub struct Refreshed<T> {
 enum Origin<T> {
     Secret(Secret),
     Oidc(Box<Oidc<T>>),
+    Program(Box<dyn SessionSource>),
+}
+
+/// A program's own source of credentials. The worker has none.
+pub trait SessionSource: fmt::Debug {
+    /// Reads credentials that replace all earlier ones.
+    fn read<'a>(&'a self, clock: &'a Clock) -> LocalBoxFuture<'a, Result<Cached, CredentialError>>;
+
+    /// As the log names it.
+    fn name(&self) -> &'static str;
+
+    /// The setting to change when Alibaba Cloud repeatedly refuses credentials from here.
+    fn advice(&self) -> &'static str;
+
+    /// The clock of Alibaba Cloud that the source corrects.
+    fn service_clock(&self) -> &Rc<ServiceClock>;
 }
 
 impl<T: Transport> CredentialsSource<T> {
@@ -77,6 +95,16 @@ impl<T: Transport> CredentialsSource<T> {
                 Origin::Oidc(Box::new(Oidc::new(aws, transport, config, allowed_regions)))
             }
         };
+        Self::refreshed(origin)
+    }
+
+    /// A program's own source; it reads nothing yet.
+    #[must_use]
+    pub fn refreshed_by(source: Box<dyn SessionSource>) -> Self {
+        Self::refreshed(Origin::Program(source))
+    }
+
+    fn refreshed(origin: Origin<T>) -> Self {
         Self::Refreshed(Box::new(Refreshed {
             origin,
             refresh: RefCell::default(),
@@ -89,6 +117,7 @@ impl<T: Transport> CredentialsSource<T> {
         match self {
             Self::Refreshed(source) => match &source.origin {
                 Origin::Oidc(oidc) => Rc::clone(oidc.service_clock()),
+                Origin::Program(source) => Rc::clone(source.service_clock()),
                 Origin::Secret(_) => Rc::default(),
             },
             Self::Fixed(_) => Rc::default(),
@@ -172,6 +201,7 @@ impl<T: Transport> Refreshed<T> {
         let result = match &self.origin {
             Origin::Secret(secret) => secret.read().await,
             Origin::Oidc(oidc) => oidc.exchange(clock).await,
+            Origin::Program(source) => source.read(clock).await,
         };
         pending.is_complete = true;
         self.record(result, clock.wall());
@@ -212,6 +242,7 @@ impl<T> Origin<T> {
         match self {
             Self::Secret(_) => "Secrets Manager",
             Self::Oidc(_) => "Alibaba Cloud's STS",
+            Self::Program(source) => source.name(),
         }
     }
 
@@ -226,6 +257,7 @@ impl<T> Origin<T> {
                 "find out in RAM why the sessions of ALIBABA_CLOUD_ROLE_ARN are refused; if \
                  PRIVATELINK_ENDPOINT_URL or ALIBABA_STS_ENDPOINT_URL is set, both must belong to the same cloud"
             }
+            Self::Program(source) => source.advice(),
         }
     }
 }

@@ -1,5 +1,6 @@
 """Clients of Alibaba Cloud's official SDK for the simulator."""
 
+from alibabacloud_ecs20140526.client import Client as Ecs
 from alibabacloud_privatelink20200415.client import Client as PrivateLink
 from alibabacloud_sts20150401.client import Client as Sts
 from alibabacloud_tea_openapi.utils_models import Config
@@ -25,9 +26,14 @@ def private_link(simulator, **access_key):
     return PrivateLink(config(simulator, **(access_key or ACCESS_KEY)))
 
 
-def sts(simulator):
-    """An STS client without credentials."""
-    return Sts(config(simulator))
+def sts(simulator, **access_key):
+    """An STS client, by default without credentials."""
+    return Sts(config(simulator, **access_key))
+
+
+def ecs(simulator, **access_key):
+    """An ECS client, by default with the simulator's default access key."""
+    return Ecs(config(simulator, **(access_key or ACCESS_KEY)))
 
 
 def config(simulator, **access_key):

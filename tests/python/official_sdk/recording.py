@@ -1,8 +1,9 @@
-"""Records the complete requests that Alibaba Cloud's official Python SDK sends for the worker's calls, at a fixed time
+"""Records the complete requests that Alibaba Cloud's official Python SDK sends for this project's calls, at a fixed time
 and with fixed nonces.
 
 As a program it writes tests/vectors/official-sdk.json, with which tests/worker/official_sdk.rs compares the worker's
-requests. The worker's client creates the same nonces from the seeds in the file.
+requests, and tests/vectors/official-sdk-services.json with the calls to STS and ECS. This project's clients create the
+same nonces from the seeds in the files.
 
     python tests/python/official_sdk/recording.py
 """
@@ -18,14 +19,20 @@ import urllib.parse
 from datetime import datetime
 from unittest import mock
 
+from alibabacloud_ecs20140526 import models as ecs_models
+from alibabacloud_ecs20140526.client import Client as Ecs
 from alibabacloud_privatelink20200415 import models
 from alibabacloud_privatelink20200415.client import Client
+from alibabacloud_sts20150401 import models as sts_models
+from alibabacloud_sts20150401.client import Client as Sts
 from alibabacloud_tea_openapi import utils
 from alibabacloud_tea_openapi.utils_models import Config
 from darabonba.request import DaraRequest
 from darabonba.runtime import RuntimeOptions
 
-RECORDING = pathlib.Path(__file__).parents[2] / "vectors" / "official-sdk.json"
+VECTORS = pathlib.Path(__file__).parents[2] / "vectors"
+RECORDING = VECTORS / "official-sdk.json"
+SERVICES_RECORDING = VECTORS / "official-sdk-services.json"
 
 SIGNED_AT = "2026-01-02T03:04:05Z"
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -42,7 +49,8 @@ SESSION = {
     "access_key_secret": "Example+Secret/Of=A~Session!",
     "security_token": "CAISexample/+==~!*'();:@&$,?%23[]\"<>",
 }
-TARGET = {"region_id": "eu-west-1", "endpoint_id": "ep-hp33b2e43fays7s8abcd"}
+REGION = "eu-west-1"
+TARGET = {"region_id": REGION, "endpoint_id": "ep-hp33b2e43fays7s8abcd"}
 GROUP = {"security_group_id": "sg-hp3c8qj1tyct90ejabcd"}
 # Characters that encodings treat differently, with one of two bytes and one of four bytes in UTF-8.
 AWKWARD = "a b+c%20d*e~f'(g)/h=i&j?k;l:m@n,o$p!q\"r<s>t#u[v]w|x\\y^z`{}_.-ü𝄞"
@@ -54,6 +62,17 @@ DETACH, LIST_GROUPS, LIST_ENDPOINTS = (
     "ListVpcEndpointSecurityGroups",
     "ListVpcEndpoints",
 )
+GET_CALLER_IDENTITY, ASSUME_ROLE, DESCRIBE_GROUPS = "GetCallerIdentity", "AssumeRole", "DescribeSecurityGroups"
+
+# The SDK's client, types and method of each action.
+SDK = {
+    DETACH: (Client, models, "detach_security_group_from_vpc_endpoint"),
+    LIST_GROUPS: (Client, models, "list_vpc_endpoint_security_groups"),
+    LIST_ENDPOINTS: (Client, models, "list_vpc_endpoints"),
+    GET_CALLER_IDENTITY: (Sts, sts_models, "get_caller_identity"),
+    ASSUME_ROLE: (Sts, sts_models, "assume_role"),
+    DESCRIBE_GROUPS: (Ecs, ecs_models, "describe_security_groups"),
+}
 
 # For each call: its name, the seed of the worker's client and the resulting nonce, the credentials, the action, the
 # inputs of the SDK, and the parameters that only the worker sends.
@@ -109,6 +128,48 @@ CALLS = [
 ]
 
 
+ROLE = {"role_arn": "acs:ram::1234567890123456:role/reader", "role_session_name": "me@laptop"}
+POLICY = '{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecs:*"],"Resource":"acs:ecs:*:*:*/*"}]}'
+IDS = '["sg-hp3c8qj1tyct90ejabcd","sg-b_-"]'
+
+# As CALLS, for STS and ECS. The SDK of ECS takes the ids as the text of a JSON array.
+SERVICE_CALLS = [
+    ("an identity, with a key", *(1, "a833bdcdb6d1beb188dc97e5aab5fe3d", KEY, GET_CALLER_IDENTITY), {}, {}),
+    ("an identity, in a session", *(2, "33db743040f85a8ee9c932d26834c151", SESSION, GET_CALLER_IDENTITY), {}, {}),
+    (
+        "a role, with a key",
+        *(3, "94e1893eef38aee251214f2dfad25d9a", KEY, ASSUME_ROLE),
+        {**ROLE, "duration_seconds": 3600},
+        {},
+    ),
+    (
+        "a role, in a session, with all parameters",
+        *(4, "1f8941ad79474a2bb64dea1ab855af0d", SESSION, ASSUME_ROLE),
+        {**ROLE, "duration_seconds": 900, "external_id": "a_=,.@:/-1", "policy": POLICY},
+        {},
+    ),
+    (
+        "a role, with nothing that may be left out",
+        *(5, "2c6731e6a2df08f239a62695ca733b6a", KEY, ASSUME_ROLE),
+        ROLE,
+        {"DurationSeconds": "3600"},
+    ),
+    (
+        "groups, with a key",
+        *(6, "b70ee8554ce5b43ab19c9af83b6371e7", KEY, DESCRIBE_GROUPS),
+        {"region_id": REGION, "security_group_ids": IDS, "max_results": 100},
+        {},
+    ),
+    (
+        "a later page of groups, in a session",
+        # The second nonce of the seed: this project's client reads the first page before.
+        *(7, "b7e1e158672161737b2b2203a8a4fd91", SESSION, DESCRIBE_GROUPS),
+        {"region_id": REGION, "security_group_ids": IDS, "max_results": 100, "next_token": AWKWARD},
+        {},
+    ),
+]
+
+
 class Listener(http.server.ThreadingHTTPServer):
     """Records requests as a proxy, so that they have the host that the SDK chooses."""
 
@@ -123,7 +184,7 @@ class RecordingHandler(http.server.BaseHTTPRequestHandler):
     def handle_any(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         url = urllib.parse.urlsplit(self.path)
-        pairs = [pair.partition("=") for pair in url.query.split("&")]
+        pairs = [pair.partition("=") for pair in url.query.split("&") if pair]
         self.server.requests.append(
             {
                 "method": self.command,
@@ -175,14 +236,12 @@ def fixed(nonce):
 
 def send(listener, credentials, action, fields):
     """Makes one call with the SDK. The SDK chooses the host; the connection goes to the listener, unencrypted."""
-    client = Client(Config(**credentials, region_id=fields["region_id"], protocol="http"))
+    config = Config(**credentials, region_id=REGION, protocol="http")
     runtime = RuntimeOptions(http_proxy=f"http://127.0.0.1:{listener.server_port}")
-    method = {
-        DETACH: client.detach_security_group_from_vpc_endpoint_with_options,
-        LIST_GROUPS: client.list_vpc_endpoint_security_groups_with_options,
-        LIST_ENDPOINTS: client.list_vpc_endpoints_with_options,
-    }[action]
-    method(getattr(models, f"{action}Request")(**fields), runtime)
+    sdk, models_of_sdk, method = SDK[action]
+    method = getattr(sdk(config), f"{method}_with_options")
+    request = () if action == GET_CALLER_IDENTITY else (getattr(models_of_sdk, f"{action}Request")(**fields),)
+    method(*request, runtime)
     return listener.requests[-1]
 
 
@@ -207,20 +266,34 @@ def signed_as_the_worker(sent, credentials, added):
 
 
 def record():
-    """The requests of the installed SDK in the format of the file."""
+    """What tests/vectors/official-sdk.json contains, from the installed SDK."""
+    about = (
+        "What Alibaba Cloud's official Python SDK sends for the worker's calls, made by"
+        " tests/python/official_sdk/recording.py. Parameters are decoded. The signature beside each request is the SDK's own, too,"
+        " over what the worker sends of it."
+    )
+    return recorded(about, ["alibabacloud_privatelink20200415"], CALLS)
+
+
+def record_services():
+    """What tests/vectors/official-sdk-services.json contains, from the installed SDK."""
+    about = "As official-sdk.json, for the command line program's calls to STS and ECS."
+    return recorded(about, ["alibabacloud_sts20150401", "alibabacloud_ecs20140526"], SERVICE_CALLS)
+
+
+def recorded(about, packages, calls):
+    """The requests of the installed SDK in the format of the files."""
     recordings = []
     with recording_proxy() as listener:
-        for name, seed, nonce, credentials, action, fields, added in CALLS:
+        for name, seed, nonce, credentials, action, fields, added in calls:
             with fixed(nonce):
                 sent = send(listener, credentials, action, fields)
                 as_the_worker = signed_as_the_worker(sent, credentials, added)
             inputs = {"seed": seed, "nonce": nonce, "signed_at": SIGNED_AT, "action": action, **credentials, **fields}
             recordings.append({"name": name, "inputs": inputs, "sent": sent, "signed_as_the_worker": as_the_worker})
-    packages = ["alibabacloud_privatelink20200415", "alibabacloud_tea_openapi", "alibabacloud-tea", "darabonba-core"]
+    packages = [*packages, "alibabacloud_tea_openapi", "alibabacloud-tea", "darabonba-core"]
     return {
-        "about": "What Alibaba Cloud's official Python SDK sends for the worker's calls, made by"
-        " tests/python/official_sdk/recording.py. Parameters are decoded. The signature beside each request is the SDK's own, too,"
-        " over what the worker sends of it.",
+        "about": about,
         "sdk": {package: importlib.metadata.version(package) for package in packages},
         "recordings": recordings,
     }
@@ -232,3 +305,4 @@ def text_of(recording):
 
 if __name__ == "__main__":
     RECORDING.write_text(text_of(record()), encoding="utf-8")
+    SERVICES_RECORDING.write_text(text_of(record_services()), encoding="utf-8")

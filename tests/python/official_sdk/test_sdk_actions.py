@@ -7,13 +7,14 @@ import json
 import time
 
 import pytest
+from alibabacloud_ecs20140526 import models as ecs_models
 from alibabacloud_privatelink20200415 import models
 from alibabacloud_sts20150401 import models as sts_models
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from darabonba.core import DaraCore
 
-from clients import ONCE, REQUEST_IDS, private_link, sts
+from clients import ONCE, REQUEST_IDS, ecs, private_link, sts
 from shared.simulator import ACCESS_KEY, DETACH, LIST_ENDPOINTS, LIST_GROUPS, REGION, endpoint
 
 SHOP = endpoint(
@@ -41,6 +42,7 @@ SHOP_RECORD = {
 }
 SHOP_TAGS = [{"Key": "größe", "Value": "klein"}, {"Key": "team", "Value": "shop"}]
 
+OWNER = "acs:ram::1234567890123456:user/simulator"
 ROLE = "acs:ram::1234567890123456:role/detach"
 PROVIDER = "acs:ram::1234567890123456:oidc-provider/issuer"
 ISSUER = "https://issuer.example"
@@ -169,12 +171,86 @@ def test_token_is_exchanged_for_valid_credentials(simulator):
     assert simulator.counts()["signatures_rejected"] == 0
 
 
+def test_identity_is_that_of_the_access_key(simulator):
+    response = sts(simulator, **ACCESS_KEY).get_caller_identity_with_options(ONCE)
+    user_id = response.body.user_id
+    fields = {
+        "AccountId": "1234567890123456",
+        "Arn": OWNER,
+        "IdentityType": "RAMUser",
+        "PrincipalId": user_id,
+        "UserId": user_id,
+    }
+    check_called(simulator, "GetCallerIdentity", response, fields)
+
+
+def test_role_is_assumed_by_a_caller_that_it_trusts(simulator):
+    role = {"arn": ROLE, "trusted_principals": [OWNER], "external_id": "a_=,.@:/-1"}
+    simulator.start_over(roles=[role])
+    policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}]}
+    request = sts_models.AssumeRoleRequest(
+        role_arn=ROLE,
+        role_session_name="me@laptop",
+        duration_seconds=900,
+        external_id=role["external_id"],
+        policy=json.dumps(policy),
+    )
+    response = sts(simulator, **ACCESS_KEY).assume_role_with_options(request, ONCE)
+    credentials, role_id = response.body.credentials, response.body.assumed_role_user.assumed_role_id
+    arn = "acs:ram::1234567890123456:assumed-role/detach/me@laptop"
+    fields = {
+        "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": role_id},
+        "Credentials": {
+            "AccessKeyId": credentials.access_key_id,
+            "AccessKeySecret": credentials.access_key_secret,
+            "SecurityToken": credentials.security_token,
+            "Expiration": credentials.expiration,
+        },
+    }
+    check_called(simulator, "AssumeRole", response, fields)
+
+    session = {
+        "access_key_id": credentials.access_key_id,
+        "access_key_secret": credentials.access_key_secret,
+        "security_token": credentials.security_token,
+    }
+    identity = sts(simulator, **session).get_caller_identity_with_options(ONCE).body
+    assert (identity.arn, identity.identity_type) == (arn, "AssumedRoleUser")
+    assert identity.principal_id == role_id == f"{identity.role_id}:me@laptop"
+    request = ecs_models.DescribeSecurityGroupsRequest(region_id=REGION)
+    assert ecs(simulator, **session).describe_security_groups_with_options(request, ONCE).status_code == 200
+    assert simulator.counts()["signatures_rejected"] == 0
+
+
+def test_existing_security_groups_are_listed(simulator):
+    simulator.start_over(endpoints=[endpoint("ep-shop", ["sg-old"], vpc_id="vpc-shop")], security_groups=["sg-spare"])
+    ids = json.dumps(["sg-old", "sg-spare", "sg-none"])
+    request = ecs_models.DescribeSecurityGroupsRequest(region_id=REGION, security_group_ids=ids, max_results=100)
+    response = ecs(simulator).describe_security_groups_with_options(request, ONCE)
+    record = {
+        "Description": "",
+        "SecurityGroupName": "",
+        "SecurityGroupType": "normal",
+        "ServiceManaged": False,
+        "Tags": {"Tag": []},
+    }
+    groups = [
+        {"SecurityGroupId": "sg-old", "VpcId": "vpc-shop", **record},
+        {"SecurityGroupId": "sg-spare", "VpcId": "", **record},
+    ]
+    fields = {"NextToken": "", "RegionId": REGION, "SecurityGroups": {"SecurityGroup": groups}, "TotalCount": 2}
+    check_called(simulator, "DescribeSecurityGroups", response, fields)
+
+
 # The test of each action.
 TESTED = {
+    "AssumeRole": test_role_is_assumed_by_a_caller_that_it_trusts,
     "AssumeRoleWithOIDC": test_token_is_exchanged_for_valid_credentials,
     "AttachSecurityGroupToVpcEndpoint": test_attach_is_accepted,
     "DescribeRegions": test_regions_are_listed,
+    "DescribeSecurityGroups": test_existing_security_groups_are_listed,
     DETACH: test_detach_is_accepted,
+    "GetCallerIdentity": test_identity_is_that_of_the_access_key,
     "GetVpcEndpointAttribute": test_endpoint_attributes_are_read,
     LIST_GROUPS: test_groups_are_listed_with_their_status,
     LIST_ENDPOINTS: test_endpoints_are_listed_with_all_fields,

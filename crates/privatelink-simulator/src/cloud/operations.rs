@@ -1,4 +1,4 @@
-//! The actions: the checks common to all, and the reads. Attach and detach are in `writes`.
+//! The actions: the checks common to all, and the reads. Attach and detach are in `writes`, ECS is in `groups`.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{CallContext, Cloud, writes::Write};
 use crate::{
-    action::Action,
+    action::{Action, Product},
     call::Call,
     codes,
     fault::Effect,
@@ -17,7 +17,11 @@ use crate::{
     response::{Outcome, Refusal},
     seed::Endpoint,
     settings::ThrottleHint,
+    sts::caller_identity,
 };
+
+/// The maximum number of tags in a filter, by the API documentation.
+const TAGS_MAX: usize = 20;
 
 /// The region under which STS calls are counted: STS has one quota for all regions.
 const ALL_REGIONS: &str = "*";
@@ -27,9 +31,21 @@ impl Cloud {
     pub(super) fn carry_out(&mut self, context: CallContext<'_>) -> Outcome {
         let CallContext { action, call, effect, now, .. } = context;
         match action {
-            Action::AssumeRoleWithOIDC => {
+            Action::AssumeRole => {
                 self.meter(&RegionId::from(ALL_REGIONS), context)?;
                 self.assume_role(context)
+            }
+            Action::AssumeRoleWithOIDC => {
+                self.meter(&RegionId::from(ALL_REGIONS), context)?;
+                self.exchange_token(context)
+            }
+            Action::GetCallerIdentity => {
+                self.meter(&RegionId::from(ALL_REGIONS), context)?;
+                Ok(caller_identity(context.key))
+            }
+            Action::DescribeSecurityGroups => {
+                let region = self.check_call(context)?;
+                self.describe_groups(&region, call, effect)
             }
             Action::DescribeRegions => {
                 self.check_permissions(context, None)?;
@@ -77,10 +93,11 @@ impl Cloud {
 
     fn region_of(&self, call: &Call) -> Result<RegionId, Refusal> {
         let region = RegionId::from(call.required("RegionId")?);
-        if !self.regions.contains(&region) {
-            return Err(codes::REGION_NOT_FOUND.into());
+        if self.regions.contains(&region) {
+            return Ok(region);
         }
-        Ok(region)
+        let is_of_ecs = call.action().is_some_and(|action| action.product() == Product::Ecs);
+        Err(if is_of_ecs { codes::INVALID_REGION_ID_NOT_FOUND } else { codes::REGION_NOT_FOUND }.into())
     }
 
     fn list_groups(
@@ -191,9 +208,18 @@ fn matches_filters(endpoint: &Endpoint, call: &Call) -> bool {
         ("EndpointType", Some(&endpoint.endpoint_type)),
         ("ConnectionStatus", Some(&endpoint.connection_status)),
         ("VpcId", endpoint.vpc_id.as_deref()),
+        ("ResourceGroupId", endpoint.resource_group_id.as_deref()),
     ]
     .into_iter()
     .all(|(filter, value)| call.get(filter).is_none_or(|expected| value == Some(expected)))
+        && (1..=TAGS_MAX).all(|number| has_tag(endpoint, call, number))
+}
+
+/// Whether the endpoint passes the call's tag filter of this number, if there is one.
+fn has_tag(endpoint: &Endpoint, call: &Call, number: usize) -> bool {
+    let Some(key) = call.get(&format!("Tag.{number}.Key")) else { return true };
+    let value = call.get(&format!("Tag.{number}.Value"));
+    endpoint.tags.get(key).is_some_and(|tag| value.is_none_or(|value| tag == value))
 }
 
 fn record(endpoint: &Endpoint) -> Value {
@@ -209,6 +235,7 @@ fn record(endpoint: &Endpoint) -> Value {
         "ConnectionStatus": endpoint.connection_status,
         "ProtectedEnabled": endpoint.protected_enabled,
         "VpcId": endpoint.vpc_id.as_deref().unwrap_or_default(),
+        "ResourceGroupId": endpoint.resource_group_id.as_deref().unwrap_or_default(),
         "Tags": tags,
     })
 }

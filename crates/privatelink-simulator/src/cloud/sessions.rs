@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
-use serde_json::json;
+use http::StatusCode;
+use serde_json::{Value, json};
 
 use super::{CallContext, Cloud};
 use crate::{
-    action::Action,
+    action::{Action, Product},
+    codes,
     ids::{OidcProviderArn, RegionId, RoleArn},
     response::{Outcome, Refusal},
     seed::{self, AccessKey, OidcProvider, Role, SeedError},
@@ -58,12 +60,25 @@ impl Cloud {
     }
 
     /// Issues credentials of a role's session in exchange for a token.
-    pub(super) fn assume_role(&mut self, context: CallContext<'_>) -> Outcome {
+    pub(super) fn exchange_token(&mut self, context: CallContext<'_>) -> Outcome {
         let CallContext { call, request_id, now, .. } = context;
         let now = self.server_time(now);
-        let IssuedSession { key, fields } = self.sts.assume_role(call, &self.settings, request_id, now)?;
-        self.authenticator.add_session(key);
-        Ok(fields)
+        let issued = self.sts.exchange_token(call, &self.settings, request_id, now)?;
+        Ok(self.add_session(issued))
+    }
+
+    /// Issues credentials of a role's session in exchange for the caller's own.
+    pub(super) fn assume_role(&mut self, context: CallContext<'_>) -> Outcome {
+        let CallContext { call, key, request_id, now, .. } = context;
+        self.check_permissions(context, None)?;
+        let now = self.server_time(now);
+        let issued = self.sts.assume_role(call, key, &self.settings, request_id, now)?;
+        Ok(self.add_session(issued))
+    }
+
+    fn add_session(&mut self, issued: IssuedSession) -> Value {
+        self.authenticator.add_session(issued.key);
+        issued.fields
     }
 
     /// Checks that RAM allows the call to the key. `None` as region means all regions.
@@ -76,13 +91,11 @@ impl Cloud {
         if key.denied_actions.contains(&action) {
             return Err(self.denied(action, key, "ImplicitDeny", "AccountLevelIdentityBasedPolicy"));
         }
-        let session = key.session.as_ref();
-        let Some((session, policy)) = session.and_then(|session| Some((session, session.policy.as_ref()?)))
-        else {
+        let Some(policy) = key.session.as_ref().and_then(|session| session.policy.as_ref()) else {
             return Ok(());
         };
-        let name = format!("privatelink:{action}");
-        for resource in resources(context, region, session.role_arn.account()) {
+        let name = ram_name(action);
+        for resource in resources(context, region, key.principal().account()) {
             let kind = match policy.decide(&name, &resource) {
                 Decision::Allowed => continue,
                 Decision::ExplicitDeny => "ExplicitDeny",
@@ -100,9 +113,13 @@ impl Cloud {
                 ("AssumedRoleUser", format!("{}:{}", session.role_arn.name(), session.session_name))
             }
         };
-        let mut refusal = Refusal::from(self.settings.denial_code.code());
+        let mut refusal = match action.product() {
+            Product::Ecs => codes::FORBIDDEN_RAM.into(),
+            Product::PrivateLink => self.settings.denial_code.code().into(),
+            Product::Sts => Refusal { status: StatusCode::FORBIDDEN, ..codes::NO_PERMISSION.into() },
+        };
         refusal.access_denied_detail = Some(json!({
-            "AuthAction": format!("privatelink:{action}"),
+            "AuthAction": ram_name(action),
             "AuthPrincipalDisplayName": name,
             "AuthPrincipalType": principal,
             "NoPermissionType": kind,
@@ -111,6 +128,11 @@ impl Cloud {
         }));
         refusal
     }
+}
+
+/// The action, as a RAM policy names it.
+fn ram_name(action: Action) -> String {
+    format!("{}:{action}", action.product().ram_name())
 }
 
 /// The resources of a call, as RAM names them. A policy must allow all of them.
@@ -124,8 +146,11 @@ fn resources(context: CallContext<'_>, region: Option<&RegionId>, account: &str)
             let group = format!("acs:ecs:{region}:{account}:securitygroup/{}", named("SecurityGroupId"));
             vec![endpoint, group]
         }
+        Action::AssumeRole => vec![named("RoleArn").to_owned()],
+        Action::DescribeSecurityGroups => vec![format!("acs:ecs:{region}:{account}:securitygroup/*")],
         Action::AssumeRoleWithOIDC
         | Action::DescribeRegions
+        | Action::GetCallerIdentity
         | Action::GetVpcEndpointAttribute
         | Action::ListVpcEndpointSecurityGroups
         | Action::ListVpcEndpoints => vec![endpoint],

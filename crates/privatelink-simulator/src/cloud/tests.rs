@@ -1,5 +1,7 @@
 //! The behavior of the service, with synthetic times and without signatures, which have their own tests.
 
+mod groups;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -435,7 +437,7 @@ impl TestCloud {
         let request = Request::post(format!("/?{region}{query}"))
             .header("host", "privatelink.test")
             .header("x-acs-action", action.name())
-            .header("x-acs-version", VERSION)
+            .header("x-acs-version", action.version())
             .header(
                 "authorization",
                 "ACS3-HMAC-SHA256 Credential=LTAI5tSimulatorKey,SignedHeaders=host,Signature=0",

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    ids::{AccessKeyId, RoleArn},
+    ids::{AccessKeyId, PrincipalArn, RoleArn},
     sts::SessionPolicy,
     wire_time::rfc3339,
 };
+
+/// The RAM user that owns every key whose owner is not given.
+pub const OWNER: &str = "acs:ram::1234567890123456:user/simulator";
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +26,9 @@ pub struct AccessKey {
     /// The time at which the session ends.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub security_token_expires_at: Option<SystemTime>,
+    /// The account or the RAM user that owns the key; [`OWNER`] if absent. A session's key belongs to its role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PrincipalArn>,
     /// Whether the owner has disabled the key.
     #[serde(default)]
     pub inactive: bool,
@@ -43,9 +49,19 @@ impl AccessKey {
             access_key_secret: secret.into(),
             security_token: None,
             security_token_expires_at: None,
+            owner: None,
             inactive: false,
             denied_actions: BTreeSet::new(),
             session: None,
+        }
+    }
+
+    /// The caller that RAM sees: the role of a session, or the owner of the key.
+    pub(crate) fn principal(&self) -> PrincipalArn {
+        match (&self.session, &self.owner) {
+            (Some(session), _) => (&session.role_arn).into(),
+            (None, Some(owner)) => owner.clone(),
+            (None, None) => OWNER.into(),
         }
     }
 
@@ -68,6 +84,7 @@ impl fmt::Debug for AccessKey {
         formatter
             .debug_struct("AccessKey")
             .field("access_key_id", &self.access_key_id)
+            .field("owner", &self.owner)
             .field("inactive", &self.inactive)
             .field("denied_actions", &self.denied_actions)
             .field("session", &self.session)

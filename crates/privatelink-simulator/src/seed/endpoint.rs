@@ -40,6 +40,8 @@ pub struct Endpoint {
     pub protected_enabled: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group_id: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     #[serde(default)]
@@ -67,6 +69,7 @@ impl Endpoint {
             endpoint_type: interface(),
             protected_enabled: false,
             vpc_id: None,
+            resource_group_id: None,
             tags: BTreeMap::new(),
             security_groups: groups.into_iter().map(SecurityGroup::attached).collect(),
             task: None,

@@ -1,4 +1,4 @@
-//! OIDC providers, and the roles that trust them.
+//! OIDC providers, and roles with the providers and callers that they trust.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::SeedError;
 use crate::{
     action::Action,
-    ids::{OidcProviderArn, RoleArn},
+    ids::{OidcProviderArn, PrincipalArn, RoleArn},
     sts,
 };
 
@@ -109,19 +109,26 @@ pub enum ProviderState {
     HttpsChainInvalid,
 }
 
-/// A role whose trust policy names one OIDC provider.
+/// A role. Its trust policy names an OIDC provider, for `AssumeRoleWithOIDC`, or other callers, for `AssumeRole`, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     pub arn: RoleArn,
     /// The provider that the role trusts.
-    pub oidc_provider_arn: OidcProviderArn,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc_provider_arn: Option<OidcProviderArn>,
     /// The value that the trust policy's condition `oidc:aud` requires; no condition if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
     /// The value that the trust policy's condition `oidc:sub` requires; no condition if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The callers that the role trusts: RAM users, other roles, and accounts with all their users and roles.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub trusted_principals: BTreeSet<PrincipalArn>,
+    /// The value that the trust policy's condition `sts:ExternalId` requires of these callers; no condition if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
     /// The maximum session duration, in seconds.
     #[serde(default = "role_session_seconds")]
     pub max_session_duration_seconds: u32,
@@ -134,11 +141,22 @@ impl Role {
     /// Creates a role that trusts every token of a provider and may call every action.
     #[must_use]
     pub fn new(arn: impl Into<RoleArn>, oidc_provider_arn: impl Into<OidcProviderArn>) -> Self {
+        Self { oidc_provider_arn: Some(oidc_provider_arn.into()), ..Self::trusting(arn, [""; 0]) }
+    }
+
+    /// Creates a role that trusts these callers and may call every action.
+    #[must_use]
+    pub fn trusting<P: Into<PrincipalArn>>(
+        arn: impl Into<RoleArn>,
+        principals: impl IntoIterator<Item = P>,
+    ) -> Self {
         Self {
             arn: arn.into(),
-            oidc_provider_arn: oidc_provider_arn.into(),
+            oidc_provider_arn: None,
             audience: None,
             subject: None,
+            trusted_principals: principals.into_iter().map(Into::into).collect(),
+            external_id: None,
             max_session_duration_seconds: role_session_seconds(),
             denied_actions: BTreeSet::new(),
         }
@@ -152,7 +170,18 @@ impl Role {
         if !seconds.contains(&self.max_session_duration_seconds) {
             return Err(SeedError::SessionDuration(self.arn.clone()));
         }
+        if let Some(principal) = self.trusted_principals.iter().find(|trusted| !trusted.is_well_formed()) {
+            return Err(SeedError::PrincipalArn(principal.clone()));
+        }
         Ok(())
+    }
+
+    /// Whether the role's trust policy names this caller or its account.
+    pub(crate) fn trusts(&self, caller: &PrincipalArn) -> bool {
+        let is_named = |trusted: &PrincipalArn| {
+            trusted == caller || trusted.is_account() && trusted.account() == caller.account()
+        };
+        self.trusted_principals.iter().any(is_named)
     }
 }
 
@@ -176,8 +205,8 @@ pub(crate) fn check<'a>(
         if !names.insert(&role.arn) {
             return Err(SeedError::RoleTwice(role.arn.clone()));
         }
-        if !arns.contains(&role.oidc_provider_arn) {
-            let (role, provider) = (role.arn.clone(), role.oidc_provider_arn.clone());
+        if let Some(provider) = role.oidc_provider_arn.as_ref().filter(|provider| !arns.contains(provider)) {
+            let (role, provider) = (role.arn.clone(), provider.clone());
             return Err(SeedError::UnknownProvider { role, provider });
         }
     }

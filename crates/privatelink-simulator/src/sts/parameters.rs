@@ -1,4 +1,4 @@
-//! The parameters of a call, and the checks that do not need the token.
+//! The parameters of a call, and the checks that need neither the token nor the role's trust policy.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,21 +22,58 @@ const SESSION_NAME_CHARACTERS: std::ops::RangeInclusive<usize> = 2..=64;
 /// The default session duration.
 const SESSION_SECONDS: u32 = 3600;
 
-/// A call's parameters.
-pub(super) struct Parameters<'a> {
+/// The permitted lengths of an external id.
+const EXTERNAL_ID_CHARACTERS: std::ops::RangeInclusive<usize> = 2..=1224;
+
+/// The parameters of a call that issues a session.
+pub(super) struct SessionParameters<'a> {
     pub(super) role: RoleArn,
-    pub(super) provider: OidcProviderArn,
-    pub(super) token: &'a str,
     pub(super) session_name: &'a str,
     pub(super) lifetime: Duration,
     pub(super) policy: Option<SessionPolicy>,
+}
+
+impl<'a> SessionParameters<'a> {
+    /// Reads and checks the parameters. `seconds_max` returns a role's maximum session duration.
+    pub(super) fn read(call: &'a Call, seconds_max: impl FnOnce(&RoleArn) -> u32) -> Result<Self, Refusal> {
+        let role = RoleArn::from(call.get("RoleArn").ok_or(codes::MISSING_PARAMETER_ROLE_ARN)?);
+        let session_name = call.get("RoleSessionName").ok_or(codes::MISSING_PARAMETER_ROLE_SESSION_NAME)?;
+        if !role.is_well_formed() {
+            return Err(codes::INVALID_PARAMETER_ROLE_ARN.into());
+        }
+        if !is_session_name(session_name) {
+            return Err(codes::INVALID_PARAMETER_ROLE_SESSION_NAME.into());
+        }
+        let lifetime = lifetime(call.get("DurationSeconds"), seconds_max(&role))?;
+        let policy = policy(call.get("Policy"))?;
+        Ok(Self { role, session_name, lifetime, policy })
+    }
+}
+
+/// Reads and checks the external id of a call of `AssumeRole`.
+pub(super) fn external_id(call: &Call) -> Result<Option<&str>, Refusal> {
+    let is_valid = |id: &str| {
+        EXTERNAL_ID_CHARACTERS.contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_=,.@:/-".contains(&b))
+    };
+    match call.get("ExternalId") {
+        Some(id) if !is_valid(id) => Err(codes::INVALID_PARAMETER_EXTERNAL_ID.into()),
+        id => Ok(id),
+    }
+}
+
+/// The parameters of a call that exchanges a token.
+pub(super) struct Parameters<'a> {
+    pub(super) session: SessionParameters<'a>,
+    pub(super) provider: OidcProviderArn,
+    pub(super) token: &'a str,
 }
 
 impl<'a> Parameters<'a> {
     /// Reads and checks the parameters. `seconds_max` returns a role's maximum session duration.
     pub(super) fn read(call: &'a Call, seconds_max: impl FnOnce(&RoleArn) -> u32) -> Result<Self, Refusal> {
         let required = |name, code| call.get(name).ok_or(code);
-        let role = RoleArn::from(required("RoleArn", codes::MISSING_PARAMETER_ROLE_ARN)?);
+        required("RoleArn", codes::MISSING_PARAMETER_ROLE_ARN)?;
         let provider = required("OIDCProviderArn", codes::MISSING_PARAMETER_OIDC_PROVIDER_ARN)?;
         let provider = OidcProviderArn::from(provider);
         if call.has("OIDCToken") && call.get("OIDCToken").is_none() {
@@ -44,20 +81,12 @@ impl<'a> Parameters<'a> {
             return Err(Refusal::with_message(codes::OIDC_TOKEN_INVALID, message));
         }
         let token = required("OIDCToken", codes::MISSING_PARAMETER_OIDC_TOKEN)?;
-        let session_name = required("RoleSessionName", codes::MISSING_PARAMETER_ROLE_SESSION_NAME)?;
-        if !role.is_well_formed() {
-            return Err(codes::INVALID_PARAMETER_ROLE_ARN.into());
-        }
+        let session = SessionParameters::read(call, seconds_max)?;
         if !provider.is_well_formed() {
             let message = "Parameter OIDCProviderArn is not valid";
             return Err(Refusal::with_message(codes::AUTHENTICATION_FAIL_NO_PERMISSION, message));
         }
-        if !is_session_name(session_name) {
-            return Err(codes::INVALID_PARAMETER_ROLE_SESSION_NAME.into());
-        }
-        let lifetime = lifetime(call.get("DurationSeconds"), seconds_max(&role))?;
-        let policy = policy(call.get("Policy"))?;
-        Ok(Self { role, provider, token, session_name, lifetime, policy })
+        Ok(Self { session, provider, token })
     }
 }
 

@@ -6,14 +6,20 @@ use std::fmt::Write as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-use crate::ids::RoleArn;
+use crate::ids::{PrincipalArn, RoleArn};
 
 /// The number of hashes in a token. The token contains `+`, `/` and `=`, so clients must encode it as carefully as a
 /// real one.
 const TOKEN_HASHES: u8 = 8;
 
+/// The smallest id of a user: user ids have 18 digits and start with 2.
+const USER_ID_MIN: u64 = 200_000_000_000_000_000;
+
 /// The smallest id of a role: role ids have 18 digits and start with 3.
 const ROLE_ID_MIN: u64 = 300_000_000_000_000_000;
+
+/// How many ids there are of each kind. They all start with the same digit.
+const IDS: u64 = 100_000_000_000_000_000;
 
 /// The credentials. The type does not implement `Debug`.
 pub(super) struct SessionCredentials {
@@ -37,10 +43,17 @@ impl SessionCredentials {
 
 /// A role's id: 18 digits that start with 3, as Alibaba's do.
 pub(super) fn role_id(role: &RoleArn) -> u64 {
-    let hash = Sha256::digest(role.as_str());
-    let number = hash.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
-    // One third more still starts with 3.
-    ROLE_ID_MIN + number % (ROLE_ID_MIN / 3)
+    ROLE_ID_MIN + number_of(role.as_str())
+}
+
+/// A user's id: 18 digits that start with 2, as Alibaba's do.
+pub(super) fn user_id(user: &PrincipalArn) -> u64 {
+    USER_ID_MIN + number_of(user.as_str())
+}
+
+fn number_of(arn: &str) -> u64 {
+    let hash = Sha256::digest(arn);
+    hash.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte)) % IDS
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,6 +3,8 @@
 #[path = "../../tests/issuer/mod.rs"]
 mod issuer;
 
+mod callers;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
@@ -367,7 +369,7 @@ fn role_trusts_only_its_own_provider() {
     cloud.0.set_oidc_provider(OidcProvider { arn: other.clone(), ..issuer::provider() }).unwrap();
     let response = cloud.assume(NOW, &[("OIDCProviderArn", other.as_str())]);
     assert_eq!(refusal(&response).1, "AuthenticationFail.NoPermission");
-    cloud.0.set_role(Role { oidc_provider_arn: other.clone(), ..issuer::role() }).unwrap();
+    cloud.0.set_role(Role { oidc_provider_arn: Some(other.clone()), ..issuer::role() }).unwrap();
     assert_eq!(cloud.assume(NOW, &[("OIDCProviderArn", other.as_str())]).status(), 200);
 }
 
@@ -628,7 +630,7 @@ impl TestCloud {
     }
 
     fn call(&mut self, second: u64, key: &AccessKey, action: Action, query: &str) -> Response<Bytes> {
-        self.0.handle(&signed(second, key, action, query, VERSION), at(second)).response
+        self.0.handle(&signed(second, key, action, query, action.version()), at(second)).response
     }
 
     fn code(&mut self, second: u64, key: &AccessKey, action: Action, query: &str) -> Option<String> {
