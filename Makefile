@@ -98,10 +98,11 @@ fuzz: $(CARGO_FUZZ) ## Fuzz every parser of untrusted input (TARGET=... SECONDS=
 			-rss_limit_mb=1024 -malloc_limit_mb=64 -detect_leaks=0 || exit 1; done
 
 # The example is built first, so that its dependencies lack the features that only tests and benchmarks enable.
-bench: $(PEER) ## Benchmark functions, bare runtime, Python peer and a long queue (ARGS="start first" for parts)
+bench: $(PEER) ## Benchmark functions, bare runtime, Python peer, a long queue and a sweep (ARGS="start first" for parts)
 	cargo build --release --locked --example bare
 	PEER_PYTHON=$(TOOLS)/peer/bin/python cargo bench --locked --bench functions -- $(ARGS)
 	cargo bench --profile e2e --locked --bench scale
+	cargo bench --profile e2e --locked --bench sweep
 
 package: $(PACKAGER) $(CARGO_CYCLONEDX) ## Build both functions for Lambda on arm64, with their SBOMs, and check them (takes minutes)
 	CARGO_CYCLONEDX=$(abspath $(CARGO_CYCLONEDX)) $(TOOLS)/package/bin/python tools/package.py

@@ -1,12 +1,16 @@
-//! Drives one detach: carries out the steps that [`crate::detach`] decides, within a time budget.
+//! Drives one detach: carries out the steps that [`crate::detach`] decides, within a time budget. [`sweep`](mod@sweep) does
+//! the same for the reading of a sweep.
 //!
 //! It needs no queue, no event bus and no AWS configuration. In reading order: [`drive`] is the loop, [`cloud`] makes
-//! the calls and waits, [`time_budget`] limits them, [`observer`] receives an event for each.
+//! the calls and waits, [`time_budget`] limits them, [`observer`] receives an event for each. A sweep's calls are spaced by
+//! [`pace`].
 
 mod attempt;
 pub mod cloud;
 pub mod deadline;
 pub mod observer;
+pub mod pace;
+pub mod sweep;
 mod throttled_regions;
 pub mod time_budget;
 
@@ -31,7 +35,7 @@ pub use deadline::Deadline;
 #[derive(Debug)]
 pub enum Ended {
     Finished(Outcome, Evidence),
-    /// The time budget is used up.
+    /// The time budget is used up, the run is stopped, or it is read-only and a write is due.
     Unfinished {
         /// The end of the wait that the service requested.
         not_before: Option<Instant>,
@@ -59,6 +63,9 @@ pub async fn drive<T: Transport>(
     let mut not_before = None;
     loop {
         let (after, call) = match step {
+            Step::Call { call, .. } if call.action() == Action::Detach && !run.admits_writes() => {
+                return Ended::Unfinished { not_before, evidence: detach.evidence().clone() };
+            }
             Step::Call { after, call } => (after, call),
             Step::Finish(outcome) => return Ended::Finished(outcome, detach.evidence().clone()),
         };

@@ -2,11 +2,13 @@
 //! environment.
 //!
 //! In reading order: [`RegionReading`] reads the endpoints of one region that pass a filter, call by call; [`Plan`] folds
-//! what was read; [`Plan::verdict`] says what it means. A caller carries the calls out and passes the results back.
+//! what was read; [`Plan::verdict`] says what it means. The caller makes the calls and passes the results back.
 //!
-//! The answer is complete or it is none: one page or one endpoint that could not be read makes it
+//! A verdict about references requires a complete reading: one page or one endpoint that could not be read makes it
 //! [`Verdict::Incomplete`].
 
+mod endpoint;
+mod existence;
 mod plan;
 mod reading;
 mod scope;
@@ -15,9 +17,12 @@ mod tests;
 
 use std::time::Duration;
 
+pub use existence::security_groups_found;
 pub use plan::{Lookalike, Plan, Reference, Region, Unread, Verdict};
-pub use reading::{Next, RegionReading, Ticket};
+pub use reading::{Counts, Next, RegionReading, Ticket};
 
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::error::CallError;
 use crate::backoff::Backoff;
 
 /// How a region is read. Only tests use other values than the default.
@@ -31,9 +36,9 @@ pub struct Limits {
     pub relists_max: u32,
     /// The number of complete lists of an endpoint's groups after which one that never repeats counts as unread.
     pub lists_max: u32,
-    /// How long an empty list of groups must be the response before it counts: an endpoint keeps at least one group.
+    /// How long the list of groups must stay empty before it counts: an endpoint keeps at least one group.
     pub empty_list_for: Duration,
-    /// The wait before a list is read again that may be incomplete.
+    /// The wait before a list that may be incomplete is read again.
     pub repeat_after: Duration,
 }
 
@@ -47,5 +52,16 @@ impl Default for Limits {
             empty_list_for: Duration::from_secs(10),
             repeat_after: Duration::from_secs(1),
         }
+    }
+}
+
+impl Limits {
+    /// The wait before a call is repeated after an error that follows `errors` others, or `None` if it is not repeated.
+    fn retry_after(&self, error: &CallError, errors: u32, rng: &mut fastrand::Rng) -> Option<Duration> {
+        let is_permanent = matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused);
+        if is_permanent || (errors >= self.errors_max && error.kind != ErrorKind::Throttled) {
+            return None;
+        }
+        Some(self.backoff.after(errors, rng).max(error.retry_after.unwrap_or_default()))
     }
 }

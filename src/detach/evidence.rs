@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::ErrorCode;
 use crate::alibaba::privatelink::Action;
-use crate::alibaba::records::{EndpointStatus, SecurityGroup};
+use crate::alibaba::records::{EndpointStatus, GroupStatus, SecurityGroup};
 use crate::request::SecurityGroupId;
 use crate::text::UNREADABLE;
 
@@ -22,6 +22,8 @@ pub struct Evidence {
     pub security_groups_before: Option<Vec<String>>,
     /// The latest complete list.
     pub security_groups_after: Option<Vec<String>>,
+    /// The statuses in the latest complete list, in its order.
+    pub statuses_after: Vec<GroupStatus>,
     /// The status of our group in the latest complete list.
     pub group: Option<Presence>,
     /// Whether any complete list had our group.
@@ -61,6 +63,7 @@ impl Evidence {
         let ids: Vec<String> = groups.iter().map(shown).collect();
         self.security_groups_before.get_or_insert_with(|| ids.clone());
         self.security_groups_after = Some(ids);
+        self.statuses_after = groups.iter().map(|group| group.status).collect();
         self.group = Some(ours);
         let was_seen = self.security_group_seen.unwrap_or(false);
         self.security_group_seen = Some(was_seen || ours != Presence::Absent);

@@ -5,18 +5,21 @@
 //! or refused credentials.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::observer::{Alert, Event, Observer};
+use super::pace::{Departures, Pace};
 use super::throttled_regions::ThrottledRegions;
 use super::time_budget::Run;
 use crate::alibaba::client::Client;
 use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::credentials::{CredentialProblem, Credentials};
 use crate::alibaba::error::CallError;
-use crate::alibaba::privatelink::{Call, Target};
-use crate::alibaba::response::CallResult;
+use crate::alibaba::privatelink::{Call, Read, Target};
+use crate::alibaba::response::{CallResult, Response};
 use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::detach::Step;
@@ -32,6 +35,7 @@ const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 pub struct Cloud<T> {
     client: Client<T>,
     throttled: ThrottledRegions,
+    departures: Departures,
     random: Random,
     jitter: RefCell<fastrand::Rng>,
 }
@@ -42,7 +46,7 @@ pub(super) enum Wait {
     Due { timeout: Duration },
     /// Later, because the region was throttled.
     Late { timeout: Duration },
-    /// The call does not fit into the time budget.
+    /// The call does not fit into the time budget, or the run is stopped.
     OutOfTime,
 }
 
@@ -51,7 +55,13 @@ impl<T: Transport> Cloud<T> {
     pub fn new(client: Client<T>, random: impl Into<Random>) -> Self {
         let random = random.into();
         let jitter = RefCell::new(random.generator());
-        Self { client, throttled: ThrottledRegions::default(), random, jitter }
+        let (throttled, departures) = (ThrottledRegions::default(), Departures::default());
+        Self { client, throttled, departures, random, jitter }
+    }
+
+    /// The client, for calls that are no part of a detach.
+    pub fn client(&self) -> &Client<T> {
+        &self.client
     }
 
     /// Gets the credentials, and opens a connection to this region, before a request needs them. A failure is an alert and
@@ -128,7 +138,9 @@ impl<T: Transport> Cloud<T> {
             let Some(until) = run.call_may_last_until(at, is_overdue) else {
                 return Wait::OutOfTime;
             };
-            clock.sleep_until(at).await;
+            if !run.wait_until(at).await {
+                return Wait::OutOfTime;
+            }
             let now = clock.now();
             if self.throttled.held_until(region, now).is_none() {
                 let timeout = run.limits.call_timeout.min(until.saturating_duration_since(now));
@@ -153,6 +165,43 @@ impl<T: Transport> Cloud<T> {
             run.ignore_correction("the Date of Alibaba Cloud's responses", ahead, attempt.observer);
         }
         result
+    }
+
+    /// When a call of a sweep may leave, by its pace and its region's throttling; `None` if neither limits it.
+    pub(super) fn may_read_at(&self, region: &RegionId, call: &Read, pace: &Pace) -> Option<Instant> {
+        let paced = self.departures.next(region, call, pace);
+        paced.max(self.throttled.until(region))
+    }
+
+    /// Records that a call of a sweep leaves now.
+    pub(super) fn note_read(&self, region: &RegionId, call: &Read, now: Instant) {
+        self.departures.note(region, call, now);
+    }
+
+    /// Makes one call of a sweep.
+    pub(super) async fn read(
+        &self,
+        region: &RegionId,
+        call: &Read,
+        clock: &Clock,
+        timeout: Duration,
+    ) -> Result<Response, CallError> {
+        self.client.call(&call.request(region), clock, timeout).await.result
+    }
+
+    /// Marks a region as throttled for as long as the service requests.
+    pub(super) fn hold(&self, region: &RegionId, now: Instant, retry_after: Option<Duration>) {
+        self.throttled.hold(region, now, now + retry_after.unwrap_or(THROTTLED_PAUSE));
+    }
+
+    /// What an operator must fix, after a call that failed for its credentials; `None` if the next call may succeed.
+    pub(super) fn credential_problem(&self) -> Option<CredentialProblem> {
+        self.client.credential_problem()
+    }
+
+    /// The credentials for another service's calls; `None` if there are none.
+    pub(super) async fn credentials(&self, clock: &Clock) -> Option<Rc<Credentials>> {
+        self.client.credentials(clock).await.ok()
     }
 
     /// Ends a run: raises the alarm if none of its calls got a readable response. Requests only wait then, so that no

@@ -116,12 +116,16 @@ async fn detach_sent(service: &Service, ago: time::Duration) -> Ended {
 }
 
 async fn detach_by(service: &Service, deadline: Deadline) -> Ended {
+    let run = Run::of_invocation(service.clock, start() + Duration::from_secs(90), TimeLimits::default());
+    detach_in(service, deadline, &run).await
+}
+
+async fn detach_in(service: &Service, deadline: Deadline, run: &Run) -> Ended {
     let credentials = Credentials::new("LTAIid".to_owned(), "s3cret".to_owned(), None);
     let source = CredentialsSource::Fixed(Rc::new(credentials));
     let cloud = Cloud::new(Client::new(service, source, ServiceUrl::Regional, 7), 7);
     let body = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a"}"#;
     let request = request::parse(body, &Rules::default()).result.unwrap();
-    let run = Run::of_invocation(service.clock, start() + Duration::from_secs(90), TimeLimits::default());
     let attempt = Attempt {
         request: &request,
         request_id: &RequestId::parse("CHG1").unwrap(),
@@ -129,7 +133,7 @@ async fn detach_by(service: &Service, deadline: Deadline) -> Ended {
         is_first_delivery: true,
         deadline,
     };
-    drive(&cloud, &attempt, Limits::default(), &run).await
+    drive(&cloud, &attempt, Limits::default(), run).await
 }
 
 /// When the writes left, in seconds since the start.
@@ -184,4 +188,44 @@ async fn deadline_that_only_a_wrong_clock_has_passed_is_judged_again_after_the_r
     assert!(matches!(ended, Ended::Unfinished { .. }), "{ended:?}");
     let expired = detach_sent(&service, time::Duration::minutes(61)).await;
     assert!(matches!(expired, Ended::Finished(Outcome::Unconfirmed(_), _)), "{expired:?}");
+}
+
+/// A run without Lambda's limits, with a deadline of an hour.
+fn long_run(service: &Service) -> (Run, Deadline) {
+    let hour = Duration::from_hours(1);
+    let ends = service.clock.now() + hour;
+    (
+        Run::until(service.clock, ends, TimeLimits { wait_max: hour, ..TimeLimits::default() }),
+        Deadline::Moment(ends),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_only_run_ends_when_a_write_is_due() {
+    let service = Service::new(Duration::ZERO);
+    let (run, deadline) = long_run(&service);
+    let Ended::Unfinished { evidence, .. } = detach_in(&service, deadline, &run.read_only()).await else {
+        panic!("a detach without a write is not finished")
+    };
+    assert_eq!(writes(&service), [0_u64; 0]);
+    assert_eq!(evidence.security_groups_after, Some(vec!["sg-a".to_owned(), "sg-b".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_run_ends_its_wait_and_makes_no_other_call() {
+    let service = Service::new(Duration::ZERO);
+    let (run, deadline) = long_run(&service);
+    let stop = async {
+        // In a wait between two polls.
+        service.clock.sleep_until(service.clock.now() + Duration::from_millis(500)).await;
+        run.stop();
+        service.left.borrow().len()
+    };
+    let (ended, calls) = futures_util::future::join(detach_in(&service, deadline, &run), stop).await;
+    let Ended::Unfinished { evidence, .. } = ended else { panic!("{ended:?}") };
+    assert_eq!(evidence.detach_accepted, 1);
+    assert_eq!(service.left.borrow().len(), calls);
+    assert_eq!(service.clock.now() - service.clock.started(), Duration::from_millis(500));
+    assert!(matches!(detach_in(&service, deadline, &run).await, Ended::Unfinished { .. }));
+    assert_eq!(service.left.borrow().len(), calls, "it stays stopped");
 }

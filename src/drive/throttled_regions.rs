@@ -22,8 +22,13 @@ impl ThrottledRegions {
         *known = until.max(*known);
     }
 
+    /// The end of the region's latest throttling.
+    pub(super) fn until(&self, region: &RegionId) -> Option<Instant> {
+        self.until.borrow().get(region).copied()
+    }
+
     /// The end of the region's throttling, if it is throttled at that moment.
     pub(super) fn held_until(&self, region: &RegionId, at: Instant) -> Option<Instant> {
-        self.until.borrow().get(region).copied().filter(|until| *until > at)
+        self.until(region).filter(|until| *until > at)
     }
 }

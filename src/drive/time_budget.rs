@@ -1,7 +1,11 @@
 //! How much time a run of calls may use. A run is an invocation of the worker, or any other period with an end.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::select;
+use tokio::sync::Notify;
 
 use super::observer::{Alert, Observer};
 use crate::alibaba::error::{CallError, ErrorCode};
@@ -54,6 +58,16 @@ pub struct Run {
     /// When Lambda ends the invocation, by Lambda's clock; `None` if the run is no invocation.
     ends_at: Option<SystemTime>,
     ends: Cell<Instant>,
+    /// Whether it ends before the first write.
+    is_read_only: bool,
+    stop: Stop,
+}
+
+/// The request to make no further call.
+#[derive(Debug, Default)]
+struct Stop {
+    is_requested: Cell<bool>,
+    requested: Notify,
 }
 
 /// Errors that concern every request: each is logged once per run.
@@ -127,7 +141,40 @@ impl Run {
     #[must_use]
     pub fn until(clock: Clock, ends: Instant, limits: TimeLimits) -> Self {
         let (alarms, responses) = (Alarms::default(), Responses::default());
-        Self { clock, limits, alarms, responses, ends_at: None, ends: Cell::new(ends) }
+        let (is_read_only, stop) = (false, Stop::default());
+        Self { clock, limits, alarms, responses, ends_at: None, ends: Cell::new(ends), is_read_only, stop }
+    }
+
+    /// The same run, which makes no write: a detach that needs one is unfinished.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { is_read_only: true, ..self }
+    }
+
+    /// Ends the run: every wait ends, and no call begins. Calls in flight are not interrupted.
+    pub fn stop(&self) {
+        self.stop.is_requested.set(true);
+        self.stop.requested.notify_waiters();
+    }
+
+    /// Whether [`Self::stop`] was called.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_requested.get()
+    }
+
+    /// Whether a write may be made.
+    pub(super) fn admits_writes(&self) -> bool {
+        !self.is_read_only
+    }
+
+    /// Waits until then, or until the run is stopped. Whether the time was reached and the run goes on.
+    pub async fn wait_until(&self, at: Instant) -> bool {
+        let (due, stopped) = (pin!(self.clock.sleep_until(at)), pin!(self.stop.requested.notified()));
+        if !self.is_stopped() {
+            select(due, stopped).await;
+        }
+        !self.is_stopped()
     }
 
     /// The run of an invocation that starts with `clock` and that Lambda ends at `ends_at`, by Lambda's clock.

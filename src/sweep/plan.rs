@@ -1,14 +1,17 @@
-//! What a sweep read, folded over its regions, and what it means.
+//! The plan: what a sweep read in its regions, and the verdict that follows from it.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
-use super::reading::{Progress, RegionReading};
+use super::endpoint::Progress;
+use super::reading::RegionReading;
 use crate::alibaba::error::{ErrorCode, NoResponse};
+use crate::alibaba::privatelink::Target;
 use crate::alibaba::records::{BusinessStatus, Endpoint, GroupStatus, SecurityGroup};
 use crate::detach::ReasonCode;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
 
-/// What the endpoints of a scope have to do with some groups.
+/// What a sweep read: the uses of some groups by the endpoints of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub security_group_ids: Vec<SecurityGroupId>,
@@ -19,6 +22,9 @@ pub struct Plan {
     pub lookalikes: Vec<Lookalike>,
     /// Whether every group exists; `None` if that was not checked.
     pub security_groups_found: Option<bool>,
+    /// When the first call was made, and when the last response arrived.
+    pub started_at: SystemTime,
+    pub completed_at: SystemTime,
 }
 
 /// How far a region was read.
@@ -29,7 +35,7 @@ pub struct Region {
     pub endpoints_skipped: usize,
     /// The endpoints that could not be read.
     pub unread: Vec<Unread>,
-    /// Why the list of endpoints is not known, if it is not.
+    /// Why the list of endpoints could not be read; `None` if it was read.
     pub list_error: Option<ErrorCode>,
 }
 
@@ -48,16 +54,18 @@ pub struct Reference {
     pub endpoint_name: Option<String>,
     pub security_group_id: SecurityGroupId,
     pub status: GroupStatus,
-    /// Why no detach may be requested, if so.
+    /// Every group on the endpoint, this one included.
+    pub security_groups: Vec<SecurityGroup>,
+    /// Why no detach may be requested; `None` if it may be.
     pub blocked_by: Option<ReasonCode>,
 }
 
-/// An id on an endpoint that a mistyped group may stand for.
+/// A listed id that differs from a requested one only in letter case: the requested one may be mistyped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookalike {
     pub region_id: RegionId,
     pub endpoint_id: EndpointId,
-    /// As the service spells it.
+    /// The id as Alibaba Cloud spells it.
     pub listed: String,
     pub security_group_id: SecurityGroupId,
 }
@@ -70,14 +78,14 @@ pub enum Verdict {
     ReferencesFound,
     /// More detaches would be requested than allowed.
     OverLimit,
-    /// Something was not read, or a group may be mistyped: nothing is known.
+    /// Something was not read, or a group may be mistyped: the references are not known.
     Incomplete,
-    /// There was no endpoint to read: a wrong account or scope looks the same.
+    /// There was no endpoint to read: a wrong account or scope gives the same result.
     NoEndpoints,
 }
 
 impl Verdict {
-    /// The verdict as events and outputs name it.
+    /// The name of the verdict in events and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -91,15 +99,17 @@ impl Verdict {
 }
 
 impl Plan {
-    /// An empty plan for these groups.
+    /// An empty plan for these groups. Whether they exist is not checked yet.
     #[must_use]
-    pub fn new(security_group_ids: Vec<SecurityGroupId>, security_groups_found: Option<bool>) -> Self {
+    pub fn new(security_group_ids: Vec<SecurityGroupId>, started_at: SystemTime) -> Self {
         Self {
             security_group_ids,
             regions: BTreeMap::new(),
             references: Vec::new(),
             lookalikes: Vec::new(),
-            security_groups_found,
+            security_groups_found: None,
+            started_at,
+            completed_at: started_at,
         }
     }
 
@@ -132,11 +142,10 @@ impl Plan {
         self.references.iter().filter(|reference| reference.blocked_by.is_none()).count()
     }
 
-    /// What the plan means. `max_detaches` is the most detaches that may be requested, if any are to be.
+    /// What the plan means. `max_detaches` is the most detaches that may be requested; `None` if the sweep only reads.
     #[must_use]
     pub fn verdict(&self, max_detaches: Option<u32>) -> Verdict {
-        let is_read = |region: &Region| region.list_error.is_none() && region.unread.is_empty();
-        let is_complete = self.regions.values().all(is_read)
+        let is_complete = self.regions.values().all(Region::is_complete)
             && self.lookalikes.is_empty()
             && self.security_groups_found != Some(false);
         let read: usize = self.regions.values().map(|region| region.endpoints_read).sum();
@@ -152,8 +161,26 @@ impl Plan {
 }
 
 impl Region {
+    /// Whether every endpoint of the scope was read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.list_error.is_none() && self.unread.is_empty()
+    }
+
     fn add_unread(&mut self, endpoint_id: &EndpointId, code: ErrorCode) {
         self.unread.push(Unread { endpoint_id: endpoint_id.clone(), code });
+    }
+}
+
+impl Reference {
+    /// What a detach would change.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target {
+            region_id: self.region_id.clone(),
+            endpoint_id: self.endpoint_id.clone(),
+            security_group_id: self.security_group_id.clone(),
+        }
     }
 }
 
@@ -177,10 +204,11 @@ impl ReadEndpoint<'_> {
                 endpoint_name: self.record.name.clone(),
                 security_group_id: id.clone(),
                 status,
+                security_groups: self.groups.to_vec(),
                 blocked_by: self.blocked_by(id, rules),
             })
             .collect();
-        // One group must be left. A group that is detaching is not: it leaves as well.
+        // One group must remain on the endpoint. A group that is detaching does not remain.
         let remain = |references: &[Reference]| {
             let is_requested = |group: &SecurityGroup| {
                 let mut requested = references.iter().filter(|reference| reference.blocked_by.is_none());

@@ -1,22 +1,23 @@
-//! The reading of one region: its endpoints, the groups of each, and the endpoints again, until the list names none that was
-//! not read.
+//! The reading of one region: the list of endpoints, the groups of each, and the list again, until it names no endpoint that
+//! was not read.
 //!
-//! It says which call may be made next and takes the results in any order, so that a caller can make several calls at once.
+//! It returns the call that may be made next, and accepts results in any order, so that a caller can make several calls at
+//! the same time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::endpoint::{Progress, Reading};
 use super::{Limits, scope};
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
 use crate::alibaba::pages::{Bounds, Page, Pages, Turn};
 use crate::alibaba::privatelink::{Action, EndpointFilter, Read};
-use crate::alibaba::records::{Endpoint, EndpointType, SecurityGroup};
+use crate::alibaba::records::{Endpoint, EndpointType};
 use crate::alibaba::response::Response;
-use crate::alibaba::settling::Settling;
-use crate::request::EndpointId;
+use crate::request::{EndpointId, RegionId};
 
-/// Far more endpoints than a region has, even in pages of one.
+/// Far more endpoints than a region has, even with one endpoint on each page.
 const ENDPOINTS: Bounds = Bounds { pages_max: 100_000, items_max: 100_000 };
 
 /// What a region's reading needs next.
@@ -24,11 +25,11 @@ const ENDPOINTS: Bounds = Bounds { pages_max: 100_000, items_max: 100_000 };
 pub enum Next {
     /// This call, now. Its result is passed back with the ticket.
     Call(Ticket, Read),
-    /// Nothing before then, unless the result of a call arrives.
+    /// No call before this moment, unless the result of another call arrives.
     Wait(Instant),
-    /// Nothing before the result of a call arrives.
+    /// No call before the result of another call arrives.
     InFlight,
-    /// Nothing: the region was read, as far as it could be.
+    /// No further call: the region was read, as far as possible.
     Done,
 }
 
@@ -41,33 +42,7 @@ pub enum Ticket {
     SecurityGroups(EndpointId),
 }
 
-/// How far an endpoint was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// A page is to be read: the next one, or the first.
-    Pending { next_token: Option<String> },
-    /// All its groups were read.
-    Read(Vec<SecurityGroup>),
-    /// It disappeared.
-    Gone,
-    /// Its groups could not be read.
-    Unread(ErrorCode),
-}
-
-/// One endpoint of the scope.
-#[derive(Debug, Clone)]
-pub(super) struct Reading {
-    pub(super) record: Endpoint,
-    pub(super) progress: Progress,
-    pages: Pages<SecurityGroup>,
-    settling: Settling,
-    lists: u32,
-    errors: u32,
-    /// Whether the latest list of endpoints does not name it. One such list may be a mistake; after two it is gone.
-    is_missing: bool,
-}
-
-/// Where the list of endpoints stands.
+/// The state of the list of endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Listing {
     /// A page is due at that moment: the next one, or the first.
@@ -80,9 +55,21 @@ enum Listing {
     Failed(ErrorCode),
 }
 
+/// How many endpoints of a region were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Endpoints listed so far that have groups.
+    pub listed: usize,
+    /// Those of them that need no further call at the moment.
+    pub read: usize,
+    /// Endpoints without groups.
+    pub skipped: usize,
+}
+
 /// The reading of one region.
 #[derive(Debug, Clone)]
 pub struct RegionReading {
+    region_id: RegionId,
     filter: EndpointFilter,
     limits: Limits,
     rng: fastrand::Rng,
@@ -97,16 +84,23 @@ pub struct RegionReading {
     in_flight: u32,
     /// Endpoints of the scope that have no security groups.
     skipped: BTreeSet<String>,
-    /// Whether the list of endpoints must be read again: since it was complete an endpoint was read, or it lacks one that the
-    /// list before it had.
+    /// Whether the list of endpoints must be read again: an endpoint was read after the list was complete, or the list lacks an
+    /// endpoint that the previous list had.
     must_relist: bool,
 }
 
 impl RegionReading {
     /// A reading that begins now. `rng` is the source of jitter.
     #[must_use]
-    pub fn new(filter: EndpointFilter, limits: Limits, rng: fastrand::Rng, now: Instant) -> Self {
+    pub fn new(
+        region_id: RegionId,
+        filter: EndpointFilter,
+        limits: Limits,
+        rng: fastrand::Rng,
+        now: Instant,
+    ) -> Self {
         Self {
+            region_id,
             filter,
             limits,
             rng,
@@ -170,11 +164,11 @@ impl RegionReading {
         }
     }
 
-    /// Gives up: what is not read by now stays unread.
+    /// Ends the reading: what was not read until now stays unread.
     pub fn expire(&mut self) {
         let code = || ErrorCode::from(NoResponse::Timeout);
         self.due.clear();
-        if self.listing != Listing::Complete {
+        if matches!(self.listing, Listing::Due { .. } | Listing::InFlight) {
             self.listing = Listing::Failed(code());
         }
         for reading in self.endpoints.values_mut() {
@@ -188,7 +182,7 @@ impl RegionReading {
         match self.pages.add(page) {
             Turn::More(token) => self.listing = Listing::Due { at: now, next_token: Some(token) },
             Turn::Broken => self.list_again(&unreadable(), now),
-            Turn::Complete(list) => match ids(list.items) {
+            Turn::Complete(list) => match self.by_id(list.items) {
                 Some(listed) => self.on_list(listed, now),
                 None => self.list_again(&unreadable(), now),
             },
@@ -219,7 +213,7 @@ impl RegionReading {
                 None => true,
                 Some(reading) => {
                     reading.record = record.clone();
-                    // Not found, although it is still listed.
+                    // Its read ended with EndpointNotFound, although it is still listed.
                     reading.progress == Progress::Gone
                 }
             };
@@ -228,8 +222,18 @@ impl RegionReading {
                 self.due.insert((now, id));
             }
         }
-        // An empty list is read again as well: it can be a mistake of one response.
+        // An empty list is read again, too: one response can be wrong.
         self.must_relist |= !self.due.is_empty() || self.relists == 0;
+    }
+
+    /// The endpoints by their ids; `None` if one has an id with which it cannot be read, or is of another region.
+    fn by_id(&self, endpoints: Vec<Endpoint>) -> Option<BTreeMap<EndpointId, Endpoint>> {
+        let is_elsewhere = |id: &String| id != self.region_id.as_str();
+        let by_id = endpoints.into_iter().map(|endpoint| {
+            let id = EndpointId::parse(&endpoint.id)?;
+            (!endpoint.region_id.as_ref().is_some_and(is_elsewhere)).then_some((id, endpoint))
+        });
+        by_id.collect()
     }
 
     fn relist(&mut self, now: Instant) {
@@ -244,7 +248,7 @@ impl RegionReading {
     /// An error of the list: reads it again from its beginning, unless that does not help.
     fn list_again(&mut self, error: &CallError, now: Instant) {
         self.pages = Pages::within(ENDPOINTS);
-        match self.retry_after(error, self.listing_errors) {
+        match self.limits.retry_after(error, self.listing_errors, &mut self.rng) {
             Some(after) => {
                 self.listing_errors += u32::from(error.kind != ErrorKind::Throttled);
                 self.listing = Listing::Due { at: now + after, next_token: None };
@@ -254,64 +258,22 @@ impl RegionReading {
     }
 
     fn on_groups(&mut self, id: EndpointId, result: Result<Response, CallError>, now: Instant) {
-        let limits = self.limits;
         let Some(reading) = self.endpoints.get_mut(&id) else { return };
-        self.must_relist = true;
-        let error = match result {
-            Ok(Response::SecurityGroups(page)) => match reading.pages.add(page) {
-                Turn::More(token) => {
-                    reading.progress = Progress::Pending { next_token: Some(token) };
-                    self.due.insert((now, id));
-                    return;
-                }
-                Turn::Complete(list) => {
-                    reading.errors = 0;
-                    reading.lists += 1;
-                    let items = list.items.clone();
-                    if reading.settling.add(list, limits.empty_list_for, now) {
-                        reading.progress = Progress::Read(items);
-                        return;
-                    }
-                    if reading.lists >= limits.lists_max {
-                        reading.progress = Progress::Unread(NoResponse::UnreadableAnswer.into());
-                        return;
-                    }
-                    let settles_in = reading.settling.settles_in(limits.empty_list_for, now);
-                    reading.progress = Progress::Pending { next_token: None };
-                    self.due.insert((now + settles_in.max(limits.repeat_after), id));
-                    return;
-                }
-                Turn::Broken => unreadable(),
-            },
-            Ok(_) => unreadable(),
-            Err(error) if error.kind == ErrorKind::EndpointNotFound && !reading.pages.is_begun() => {
-                reading.progress = Progress::Gone;
-                return;
-            }
-            Err(error) => error,
-        };
-        reading.pages = Pages::default();
-        let errors = reading.errors;
-        let after = self.retry_after(&error, errors);
-        let Some(reading) = self.endpoints.get_mut(&id) else { return };
-        match after {
-            Some(after) => {
-                reading.errors += u32::from(error.kind != ErrorKind::Throttled);
-                reading.progress = Progress::Pending { next_token: None };
-                self.due.insert((now + after, id));
-            }
-            None => reading.progress = Progress::Unread(error.code),
+        if let Some(at) = reading.add(result, &self.limits, &mut self.rng, now) {
+            self.due.insert((at, id));
         }
     }
 
-    /// The wait before a call is repeated after an error that follows `errors` others, or `None` if it is not repeated.
-    fn retry_after(&mut self, error: &CallError, errors: u32) -> Option<Duration> {
-        let is_permanent = matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused);
-        if is_permanent || (errors >= self.limits.errors_max && error.kind != ErrorKind::Throttled) {
-            return None;
+    /// How many endpoints were read.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let lists_in_flight = u32::from(self.listing == Listing::InFlight);
+        let unread = self.due.len() + self.in_flight.saturating_sub(lists_in_flight) as usize;
+        Counts {
+            listed: self.endpoints.len().max(self.pages.count()),
+            read: self.endpoints.len().saturating_sub(unread),
+            skipped: self.skipped.len(),
         }
-        let backoff = self.limits.backoff.after(errors, &mut self.rng);
-        Some(backoff.max(error.retry_after.unwrap_or_default()))
     }
 
     pub(super) fn endpoints(&self) -> &BTreeMap<EndpointId, Reading> {
@@ -322,7 +284,7 @@ impl RegionReading {
         self.skipped.len()
     }
 
-    /// Why the list of endpoints is not known, if it is not.
+    /// Why the list of endpoints could not be read; `None` if it was read.
     pub(super) fn list_error(&self) -> Option<ErrorCode> {
         match &self.listing {
             Listing::Complete => None,
@@ -330,25 +292,6 @@ impl RegionReading {
             Listing::Due { .. } | Listing::InFlight => Some(NoResponse::Timeout.into()),
         }
     }
-}
-
-impl Reading {
-    fn new(record: Endpoint) -> Self {
-        Self {
-            record,
-            progress: Progress::Pending { next_token: None },
-            pages: Pages::default(),
-            settling: Settling::default(),
-            lists: 0,
-            errors: 0,
-            is_missing: false,
-        }
-    }
-}
-
-/// The endpoints by their ids; `None` if one has an id with which it cannot be read.
-fn ids(endpoints: Vec<Endpoint>) -> Option<BTreeMap<EndpointId, Endpoint>> {
-    endpoints.into_iter().map(|endpoint| Some((EndpointId::parse(&endpoint.id)?, endpoint))).collect()
 }
 
 fn unreadable() -> CallError {

@@ -3,10 +3,10 @@
 use crate::alibaba::privatelink::EndpointFilter;
 use crate::alibaba::records::Endpoint;
 
-/// Whether a listed endpoint passes the filter, which the API has applied already: whether a name must be equal there is not
-/// documented.
+/// Whether a listed endpoint matches the filter. The API has already applied it, but its documentation does not say whether
+/// it compares names exactly.
 ///
-/// A field that the record does not have was compared by the API alone: no reference must be missed because of it.
+/// A field that the record lacks counts as a match, so that no reference is missed: the API has compared it.
 pub(super) fn contains(filter: &EndpointFilter, endpoint: &Endpoint) -> bool {
     let passes = |wanted: &Option<String>, field: &Option<String>| match (wanted, field) {
         (Some(wanted), Some(field)) => wanted == field,

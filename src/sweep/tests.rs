@@ -2,7 +2,7 @@
 //! is read, and one scenario for each rule.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 use crate::alibaba::error::{CallError, NoResponse};
@@ -58,7 +58,7 @@ fn timeout(action: Action) -> CallOutcome {
 }
 
 fn plan_of(reading: &RegionReading, wanted: &[&str], rules: &Rules) -> Plan {
-    let mut plan = Plan::new(ids(wanted), None);
+    let mut plan = Plan::new(ids(wanted), SystemTime::UNIX_EPOCH);
     plan.add(&region(), reading, rules);
     plan
 }
@@ -123,7 +123,8 @@ impl Sweep {
     #[expect(clippy::disallowed_methods, reason = "any moment can be the zero of a synthetic time line")]
     fn of(filter: EndpointFilter) -> Self {
         let now = Instant::now();
-        let reading = RegionReading::new(filter, Limits::default(), fastrand::Rng::with_seed(1), now);
+        let reading =
+            RegionReading::new(region(), filter, Limits::default(), fastrand::Rng::with_seed(1), now);
         Self { reading, now, calls: Vec::new() }
     }
 
@@ -254,6 +255,34 @@ fn endpoint_that_disappears_is_no_reference_and_one_that_is_still_listed_is_read
 }
 
 #[test]
+fn empty_list_of_endpoints_is_read_again() {
+    let mut sweep = Sweep::of(EndpointFilter::default());
+    sweep.run(&mut Service::with(&[("ep-a", &[WANTED, "sg-x"])]), |number, _, _| {
+        (number == 0).then(|| endpoints(&[], None))
+    });
+    assert_eq!(found(&sweep.plan(&[WANTED])), ["ep-a"]);
+}
+
+#[test]
+fn list_that_an_error_interrupts_is_read_from_its_beginning() {
+    let mut service = Service::with(&[("ep-a", &["sg-x", WANTED]), ("ep-b", &["sg-x"])]);
+    service.page_size = 1;
+    let calls = sweep(&service).calls.len();
+    for action in [Action::ListEndpoints, Action::ListSecurityGroups] {
+        let mut sweep = Sweep::of(EndpointFilter::default());
+        let mut errors = 0;
+        sweep.run(&mut service.clone(), |_, call, _| {
+            let (Read::Endpoints { next_token, .. } | Read::SecurityGroups { next_token, .. }) = call;
+            let fails = errors == 0 && next_token.is_some() && call.request(&region()).action == action;
+            errors += usize::from(fails);
+            fails.then(|| timeout(action))
+        });
+        assert_eq!(found(&sweep.plan(&[WANTED])), ["ep-a"]);
+        assert_eq!(sweep.calls.len(), calls + 2, "the failed page and the first one again: {action:?}");
+    }
+}
+
+#[test]
 fn new_endpoints_are_read_for_three_rounds_at_most() {
     for (rounds, expected) in [(1, Verdict::ReferencesFound), (3, Verdict::Incomplete)] {
         let mut service = Service::with(&[("ep-a", &["sg-x"])]);
@@ -311,6 +340,17 @@ fn list_of_endpoints_that_fails_leaves_everything_unknown() {
 }
 
 #[test]
+fn list_with_an_endpoint_of_another_region_is_read_again() {
+    let elsewhere = Endpoint { region_id: Some("eu-central-1".to_owned()), ..record("ep-b") };
+    let mut sweep = Sweep::of(EndpointFilter::default());
+    sweep.run(&mut Service::with(&[("ep-a", &[WANTED, "sg-x"])]), |number, _, _| {
+        (number == 0).then(|| endpoints(std::slice::from_ref(&elsewhere), None))
+    });
+    assert_eq!((found(&sweep.plan(&[WANTED])), sweep.count(Action::ListEndpoints)), (vec!["ep-a"], 3));
+    assert_eq!(sweep.count(Action::ListSecurityGroups), 1, "only the endpoint of this region is read");
+}
+
+#[test]
 fn throttled_call_waits_as_long_as_the_hint() {
     let mut sweep = Sweep::of(EndpointFilter::default());
     sweep.run(&mut Service::with(&[("ep-a", &["sg-x"])]), |number, _, _| {
@@ -329,6 +369,7 @@ fn reading_that_expires_is_incomplete() {
     let list = Service::with(&[("ep-a", &[])])
         .respond(&Read::Endpoints { filter: EndpointFilter::default(), next_token: None });
     sweep.reading.add(ticket, list, sweep.now);
+    assert_eq!(sweep.plan(&[WANTED]).verdict(None), Verdict::Incomplete, "it goes on");
     sweep.reading.expire();
     let plan = sweep.plan(&[WANTED]);
     assert_eq!((plan.verdict(None), plan.regions[&region()].unread.len()), (Verdict::Incomplete, 1));
@@ -343,6 +384,8 @@ fn filters_apply_to_what_the_api_returns() {
     service.add(named("ep-b", "web-2"), &[WANTED, "sg-x"]);
     service.add(record("ep-c"), &[WANTED, "sg-x"]);
     service.add(Endpoint { tags: Some(vec![tag("env", "prod")]), ..named("ep-d", "web") }, &[WANTED, "sg-x"]);
+    let (vpc_id, resource_group_id) = (Some("vpc-b".to_owned()), Some("rg-b".to_owned()));
+    service.add(Endpoint { vpc_id, resource_group_id, ..named("ep-e", "db") }, &[WANTED, "sg-x"]);
     let by = |filter: EndpointFilter| {
         let mut sweep = Sweep::of(filter);
         sweep.run(&mut service.clone(), |_, _, _| None);
@@ -351,7 +394,11 @@ fn filters_apply_to_what_the_api_returns() {
     let name = EndpointFilter { endpoint_name: Some("web".to_owned()), ..EndpointFilter::default() };
     assert_eq!(by(name), "ep-a ep-c ep-d", "a record without a name was matched by the API");
     let tags = EndpointFilter { tags: vec![tag("env", "test")], ..EndpointFilter::default() };
-    assert_eq!(by(tags), "ep-a ep-b ep-c");
+    assert_eq!(by(tags), "ep-a ep-b ep-c ep-e");
+    let vpc = EndpointFilter { vpc_id: Some("vpc-a".to_owned()), ..EndpointFilter::default() };
+    assert_eq!(by(vpc), "ep-a ep-b ep-c ep-d");
+    let group = EndpointFilter { resource_group_id: Some("rg-a".to_owned()), ..EndpointFilter::default() };
+    assert_eq!(by(group), "ep-a ep-b ep-c ep-d");
 }
 
 #[test]
@@ -359,6 +406,7 @@ fn id_in_other_letter_case_leaves_the_answer_open_and_is_named() {
     let plan = sweep(&Service::with(&[("ep-a", &["sg-WANTED", "sg-x"])])).plan(&[WANTED]);
     assert_eq!(plan.verdict(None), Verdict::Incomplete);
     assert_eq!(plan.lookalikes[0].listed, "sg-WANTED");
+    assert_eq!(plan.references, [], "it may be another group");
     let mut plan = sweep(&Service::with(&[("ep-a", &["sg-x"])])).plan(&[WANTED]);
     plan.security_groups_found = Some(false);
     assert_eq!(plan.verdict(None), Verdict::Incomplete, "the group does not exist");
@@ -417,13 +465,20 @@ fn what_may_not_be_detached_is_listed_and_blocked() {
 
 #[test]
 fn changing_groups_are_references_and_a_detaching_one_leaves() {
-    let mut service = Service::with(&[("ep-a", &[WANTED, "sg-x"]), ("ep-b", &[WANTED, "sg-x"])]);
-    for (id, position, status) in [("ep-a", 0, GroupStatus::Attaching), ("ep-b", 1, GroupStatus::Detaching)] {
+    let groups = [WANTED, "sg-x"];
+    let mut service = Service::with(&[("ep-a", &groups), ("ep-b", &groups), ("ep-c", &groups)]);
+    let changing = [
+        ("ep-a", 0, GroupStatus::Attaching),
+        ("ep-b", 0, GroupStatus::Detaching),
+        ("ep-c", 1, GroupStatus::Detaching),
+    ];
+    for (id, position, status) in changing {
         service.endpoints.get_mut(id).unwrap().1[position].status = status;
     }
     let plan = sweep(&service).plan(&[WANTED]);
+    assert_eq!(found(&plan), ["ep-a", "ep-b", "ep-c"]);
     let blocked = plan.references.iter().map(|reference| reference.blocked_by.is_some());
-    assert_eq!(blocked.collect::<Vec<_>>(), [false, true], "its other group is detaching");
+    assert_eq!(blocked.collect::<Vec<_>>(), [false, false, true], "the other group of the last is detaching");
 }
 
 /// Every response that matters to a call.
@@ -536,7 +591,8 @@ fn walk(reading: &RegionReading, now: Instant, told: &Told, verdicts: &mut HashS
 fn every_response_at_every_step_keeps_the_rules() {
     let limits = Limits { errors_max: 0, relists_max: 1, lists_max: 2, ..Limits::default() };
     let now = Instant::now();
-    let reading = RegionReading::new(EndpointFilter::default(), limits, fastrand::Rng::with_seed(1), now);
+    let reading =
+        RegionReading::new(region(), EndpointFilter::default(), limits, fastrand::Rng::with_seed(1), now);
     let mut verdicts = HashSet::new();
     let ends = walk(&reading, now, &Told::default(), &mut verdicts);
     assert!(ends > 5_000, "{ends} paths");

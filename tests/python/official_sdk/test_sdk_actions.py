@@ -26,6 +26,7 @@ SHOP = endpoint(
     connection_status="Disconnected",
     endpoint_type="Reverse",
     protected_enabled=True,
+    resource_group_id="rg-shop",
     vpc_id="vpc-shop",
     tags={"team": "shop", "größe": "klein"},
 )
@@ -38,6 +39,7 @@ SHOP_RECORD = {
     "EndpointType": "Reverse",
     "ProtectedEnabled": True,
     "RegionId": REGION,
+    "ResourceGroupId": "rg-shop",
     "VpcId": "vpc-shop",
 }
 SHOP_TAGS = [{"Key": "größe", "Value": "klein"}, {"Key": "team", "Value": "shop"}]

@@ -1,0 +1,114 @@
+//! The loop that reads one region.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::{Progress, Sweep};
+use crate::alibaba::codes::ErrorKind;
+use crate::alibaba::credentials::CredentialProblem;
+use crate::alibaba::error::CallError;
+use crate::alibaba::privatelink::Read;
+use crate::alibaba::transport::Transport;
+use crate::clock::Clock;
+use crate::drive::cloud::Cloud;
+use crate::request::RegionId;
+use crate::sweep::{Next, RegionReading, Ticket};
+
+/// Maximum number of calls in flight in one region. At the default pace they use the whole share of the quota up to a response
+/// time of 1.6 s, ten times the usual one.
+const CALLS_MAX: usize = 28;
+
+/// The longest call, as in [`crate::drive::time_budget::TimeLimits`].
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One region that is being read.
+pub(super) struct Reader<'a, T> {
+    pub(super) cloud: &'a Cloud<T>,
+    pub(super) sweep: &'a Sweep<'a>,
+    pub(super) region_id: &'a RegionId,
+    pub(super) clock: &'a Clock,
+    pub(super) progress: &'a dyn Fn(&Progress<'_>),
+    /// Outlives the loop, so that the results remain if the loop is dropped.
+    pub(super) reading: &'a RefCell<RegionReading>,
+    pub(super) failed_calls: u32,
+}
+
+impl<T: Transport> Reader<'_, T> {
+    /// Makes the calls of the reading until it is done. Rejected credentials end it.
+    pub(super) async fn read(mut self) -> Result<(), CredentialProblem> {
+        let Self { cloud, sweep, region_id, clock, .. } = self;
+        let mut calls = FuturesUnordered::new();
+        // The call that is sent next.
+        let mut waiting: Option<(Ticket, Read)> = None;
+        loop {
+            let mut due = None;
+            if waiting.is_none() && calls.len() < CALLS_MAX {
+                match self.reading.borrow_mut().next(clock.now()) {
+                    Next::Call(ticket, call) => waiting = Some((ticket, call)),
+                    Next::Wait(at) => due = Some(at),
+                    Next::InFlight => {}
+                    Next::Done => return Ok(()),
+                }
+            }
+            let now = clock.now();
+            if let Some((ticket, call)) = waiting.take() {
+                match cloud.may_read_at(region_id, &call, &sweep.pace).filter(|at| *at > now) {
+                    None => {
+                        cloud.note_read(region_id, &call, now);
+                        calls.push(async move {
+                            (ticket, cloud.read(region_id, &call, clock, CALL_TIMEOUT).await)
+                        });
+                        continue;
+                    }
+                    Some(at) => {
+                        due = Some(at);
+                        waiting = Some((ticket, call));
+                    }
+                }
+            }
+            let arrived = match due {
+                None => calls.next().await,
+                Some(at) if calls.is_empty() => {
+                    clock.sleep_until(at).await;
+                    None
+                }
+                Some(at) => clock.by(at, calls.next()).await.flatten(),
+            };
+            if let Some((ticket, result)) = arrived {
+                let now = clock.now();
+                if let Err(error) = &result {
+                    self.on_error(error, now)?;
+                }
+                self.reading.borrow_mut().add(ticket, result, now);
+                self.report(now);
+            }
+        }
+    }
+
+    /// Applies the consequences of an error for other calls.
+    fn on_error(&mut self, error: &CallError, now: Instant) -> Result<(), CredentialProblem> {
+        self.failed_calls += 1;
+        match error.kind {
+            ErrorKind::Throttled => self.cloud.hold(self.region_id, now, error.retry_after),
+            ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
+                return self.cloud.credential_problem().map_or(Ok(()), Err);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn report(&self, now: Instant) {
+        let counts = self.reading.borrow().counts();
+        (self.progress)(&Progress {
+            region_id: self.region_id,
+            listed: counts.listed,
+            read: counts.read,
+            skipped: counts.skipped,
+            failed_calls: self.failed_calls,
+            throttled_until: self.cloud.held_until(self.region_id, now),
+        });
+    }
+}
