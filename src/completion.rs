@@ -3,6 +3,7 @@
 //! Pure, and the only place that knows the event's shape, which `docs/completion-event.schema.json` describes.
 
 pub mod reason;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -55,19 +56,19 @@ pub struct Detail {
     trigger: Trigger,
     /// How the request was carried out; `None` if its `dry_run` was not readable.
     dry_run: Option<bool>,
-    region_id: Option<RegionId>,
-    endpoint_id: Option<EndpointId>,
-    security_group_id: Option<SecurityGroupId>,
+    pub region_id: Option<RegionId>,
+    pub endpoint_id: Option<EndpointId>,
+    pub security_group_id: Option<SecurityGroupId>,
     /// Present in a failure.
     pub reason: Option<ReasonDetail>,
-    evidence: EvidenceDetail,
-    effort: EffortDetail,
+    pub evidence: EvidenceDetail,
+    pub effort: EffortDetail,
     accepted_at: String,
     started_at: String,
     completed_at: String,
     /// From accepted to completed.
     pub duration_ms: u64,
-    api_request_ids: Vec<String>,
+    pub api_request_ids: Vec<String>,
     metadata: Metadata,
 }
 
@@ -84,21 +85,23 @@ pub struct ReasonDetail {
     pub runbook: String,
 }
 
+/// The event's `evidence`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct EvidenceDetail {
-    security_groups_before: Option<Vec<String>>,
-    security_groups_after: Option<Vec<String>>,
-    security_group_seen: Option<bool>,
-    endpoint_status: Option<String>,
-    confirmed_at: Option<String>,
+pub struct EvidenceDetail {
+    pub security_groups_before: Option<Vec<String>>,
+    pub security_groups_after: Option<Vec<String>>,
+    pub security_group_seen: Option<bool>,
+    pub endpoint_status: Option<String>,
+    pub confirmed_at: Option<String>,
 }
 
+/// The event's `effort`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct EffortDetail {
-    deliveries: u32,
-    detach_calls: u32,
-    read_calls: u32,
-    retries: BTreeMap<String, u32>,
+pub struct EffortDetail {
+    pub deliveries: u32,
+    pub detach_calls: u32,
+    pub read_calls: u32,
+    pub retries: BTreeMap<String, u32>,
 }
 
 impl Outcome {
@@ -128,7 +131,7 @@ impl Completion {
         circumstances: Circumstances,
         runbook: &RunbookUrl,
     ) -> Self {
-        let reason = Reason::of(outcome, evidence);
+        let reason = Reason::of(outcome, evidence, circumstances.trigger);
         let detail_type = match reason {
             None => "Security Group Detach Completed",
             Some(_) => "Security Group Detach Failed",

@@ -6,7 +6,7 @@ use crate::alibaba::codes;
 use crate::alibaba::privatelink::Action;
 use crate::detach::assessment::Presence;
 use crate::detach::{Evidence, Ground, Outcome, ReasonCode, Refusal, TimeExpired};
-use crate::request::{Rejection, RejectionCode};
+use crate::request::{Rejection, RejectionCode, Trigger};
 
 /// Where the operators of this deployment find the runbook: an address, or a path in this project's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,37 +56,39 @@ impl Reason {
         Self { code, message: message.into(), advice: advice.into(), section }
     }
 
-    /// Why an outcome is a failure; `None` if it is a success.
+    /// Why an outcome of a request with this trigger is a failure; `None` if it is a success.
     #[must_use]
-    pub fn of(outcome: &Outcome, evidence: &Evidence) -> Option<Self> {
+    pub fn of(outcome: &Outcome, evidence: &Evidence, trigger: Trigger) -> Option<Self> {
         match outcome {
             Outcome::Detached | Outcome::AlreadyDetached | Outcome::DryRunPassed | Outcome::EndpointGone => {
                 None
             }
             Outcome::Refused(refusal) => Some(Self::of_refusal(refusal, evidence)),
             Outcome::Rejected(rejection) => Some(Self::of_rejection(rejection)),
-            Outcome::Unconfirmed(time) => Some(Self::of_expired_time(*time, evidence)),
+            Outcome::Unconfirmed(time) => Some(Self::of_expired_time(*time, evidence, trigger)),
         }
     }
 
     fn of_rejection(rejection: &Rejection) -> Self {
         let advice = match rejection.code {
             RejectionCode::InvalidRequest => {
-                "Correct the fields named in the message and send the request again with a new webhook-id or \
-                 deduplication id. A request from the queue is \
-                 unchanged in the dead-letter queue."
+                "Correct the fields named in the message and repeat the request (a webhook with a new webhook-id, a \
+                 queue message with a new deduplication id). A request from the queue is unchanged in the \
+                 dead-letter queue."
             }
             RejectionCode::RegionNotAllowed => {
-                "If this region should be allowed, add it to ALLOWED_REGIONS and send the request again with a new \
-                 webhook-id or deduplication id; otherwise correct or discard it."
+                "If this region should be allowed, add it to ALLOWED_REGIONS and repeat the request (a webhook with \
+                 a new webhook-id, a queue message with a new deduplication id); otherwise correct or discard the request."
             }
             RejectionCode::ProtectedEndpoint => {
-                "This deployment never changes the endpoint. If it should, remove it from PROTECTED_ENDPOINTS and send \
-                 the request again with a new webhook-id or deduplication id; otherwise find out who sent the request."
+                "This deployment never changes the endpoint. If it should, remove it from PROTECTED_ENDPOINTS and \
+                 repeat the request (a webhook with a new webhook-id, a queue message with a new deduplication id); \
+                 otherwise find out who sent the request."
             }
             RejectionCode::ProtectedSecurityGroup => {
-                "This deployment never detaches the group. If it should, remove it from PROTECTED_SECURITY_GROUPS and \
-                 send the request again with a new webhook-id or deduplication id; otherwise find out who sent the request."
+                "This deployment never detaches the group. If it should, remove it from PROTECTED_SECURITY_GROUPS \
+                 and repeat the request (a webhook with a new webhook-id, a queue message with a new deduplication \
+                 id); otherwise find out who sent the request."
             }
         };
         Self::new(rejection.code.into(), rejection.to_string(), advice)
@@ -103,8 +105,13 @@ impl Reason {
         Self { code: refusal.code.clone(), message, advice, section }
     }
 
-    fn of_expired_time(time: TimeExpired, evidence: &Evidence) -> Self {
+    fn of_expired_time(time: TimeExpired, evidence: &Evidence, trigger: Trigger) -> Self {
         let (code, meaning, next) = match time {
+            TimeExpired::Deadline if trigger == Trigger::Cli => (
+                ReasonCode::DeadlineExceeded,
+                "The timeout passed before the detach was confirmed",
+                "Then run the command again to continue.",
+            ),
             TimeExpired::Deadline => (
                 ReasonCode::DeadlineExceeded,
                 "The deadline passed before the detach was confirmed",
@@ -161,8 +168,8 @@ fn explain(refusal: &Refusal) -> (String, String, String) {
         ReasonCode::FinancialLocked => (
             section,
             "The endpoint is locked because a payment is overdue; retrying does not help".to_owned(),
-            "Settle the bill of the account that pays for the endpoint, then send the request again with a new webhook-id \
-             or deduplication id."
+            "Settle the bill of the account that pays for the endpoint, then repeat the request (a webhook with a \
+             new webhook-id, a queue message with a new deduplication id)."
                 .to_owned(),
         ),
         ReasonCode::SecurityGroupNotAttached => (

@@ -15,6 +15,8 @@ pub enum Trigger {
     Event,
     /// An invocation of the worker itself.
     Direct,
+    /// The command line program.
+    Cli,
 }
 
 impl Trigger {
@@ -40,6 +42,7 @@ impl Trigger {
             Self::Chat => "chat",
             Self::Event => "event",
             Self::Direct => "direct",
+            Self::Cli => "cli",
         }
     }
 }
