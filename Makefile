@@ -51,18 +51,22 @@ endif
 # Most tests mostly wait, so more of them run at the same time than there are processors.
 test: export RUST_TEST_THREADS ?= 8
 test: $(SCHEMATHESIS) ## Run all tests
-	cargo test --workspace --locked
+	cargo test --workspace --features cli --locked
 	@$(MAKE) --no-print-directory e2e
 
 # The functions are release builds without link-time optimization, which takes minutes. They run in MiniStack and under
-# AWS's Runtime Interface Emulator, which is part of the SAM CLI. Alibaba Cloud's official SDK calls the simulator.
+# AWS's Runtime Interface Emulator, which is part of the SAM CLI. Alibaba Cloud's official SDK calls the simulator. The
+# command line program runs on a pseudo-terminal; it is the one that the Rust tests run.
 e2e: export WORKER := $(PROGRAMS)/worker
 e2e: export INTAKE := $(PROGRAMS)/intake
 e2e: export SIMULATOR := $(PROGRAMS)/privatelink-simulator
 e2e: export PANICKING := $(PROGRAMS)/panicking-worker
+e2e: export CLI := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/privatelink-detach
 e2e: $(OTHERS) $(LINTERS) ## Test the release programs with third-party programs (part of `make test`)
 	cargo build --locked --profile e2e --bins \
 		--package privatelink-detach --package privatelink-simulator --package panicking-worker
+	cargo test --workspace --features cli --locked --test cli --no-run
+	$(PYTEST) tests/python/cli
 	$(PYTEST) tests/python/official_sdk
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/emulator
 	$(PYTEST) tests/python/e2e
@@ -112,8 +116,8 @@ lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run all lin
 lint-rust: ## Check format, lints and documentation of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo clippy --workspace --all-targets --features cli --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features cli --no-deps --locked
 
 # `make audit` checks for known vulnerabilities separately: it downloads a database that changes daily, and a commit
 # that passed must not fail later without a change.

@@ -1,8 +1,10 @@
-//! The configuration of both functions: their environment variables, with defaults and limits.
+//! The configuration of every program: its environment variables, with defaults and limits.
 //!
 //! It is read once at start, and nothing else reads the environment. Required variables have no default, and all errors
 //! are reported together.
 
+#[cfg(feature = "cli")]
+mod cli;
 mod credentials;
 mod error;
 mod intake;
@@ -12,6 +14,8 @@ mod worker;
 
 use crate::telemetry::Level;
 
+#[cfg(feature = "cli")]
+pub use cli::CliConfig;
 pub use error::ConfigError;
 pub use intake::{EventSource, IntakeConfig};
 pub use worker::WorkerConfig;

@@ -4,21 +4,25 @@
 //!
 //! * [`request`]: the request, parsed once.
 //! * [`detach`]: the rules: the next step of one detach. Pure.
+//! * [`sweep`]: which endpoints of a scope use a group. Pure.
 //! * [`completion`]: the completion event, and the explanation of a failure.
 //! * [`alibaba`]: PrivateLink's operations, signed and sent once; the table of error codes; credentials.
-//! * [`drive`]: carries out the steps of one detach, within quotas and a time budget.
+//! * [`drive`]: carries out the steps of one detach, and the calls of a sweep, within quotas and a time budget.
 //! * [`worker`]: the function that takes requests from the queue.
 //! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
+//! * `cli`: the command line program (feature `cli`).
 //! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`, `text`, `loopback`: the environment, a
 //!   function's process, AWS clients, time, random numbers, logs, untrusted JSON and texts, and loopback addresses, each
 //!   with one owner.
 //!
-//! Imports point down this list's layers and never up: the pure core (`request`, `detach`, `completion`) performs no I/O, and
-//! no shared code imports a program.
+//! Imports point down this list's layers and never up: the pure core (`request`, `detach`, `sweep`, `completion`)
+//! performs no I/O, and no shared code imports a program.
 
 pub mod alibaba;
 pub mod aws;
 pub mod backoff;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub mod completion;
 pub mod config;

@@ -37,6 +37,11 @@ impl Reader<'_> {
                 self.report(variable, "must be true or false");
             }
         }
+        self.check_proxies();
+    }
+
+    /// Checks the proxy variables.
+    pub(super) fn check_proxies(&mut self) {
         for variable in PROXIES {
             if self.optional(variable).is_some_and(|address| !is_proxy(&address)) {
                 self.report(

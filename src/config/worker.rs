@@ -132,7 +132,7 @@ impl Reader<'_> {
         }
     }
 
-    fn runbook_url(&mut self, variable: &'static str) -> RunbookUrl {
+    pub(super) fn runbook_url(&mut self, variable: &'static str) -> RunbookUrl {
         let Some(text) = self.optional(variable) else { return RunbookUrl::default() };
         RunbookUrl::parse(&text).unwrap_or_else(|| {
             self.report(variable, RunbookUrl::RULE);

@@ -87,6 +87,19 @@ async fn log_line_names_its_request_and_contains_no_secret() {
     assert_eq!(lines.iter().filter(|line| line["level"] == "ERROR").count(), 3, "one per failed invocation");
 }
 
+/// The crates of the command line program, and its module.
+const CLI: [&str; 9] = [
+    "privatelink_detach::cli",
+    "anstream",
+    "clap_builder",
+    "clap_complete",
+    "comfy_table",
+    "console",
+    "humantime",
+    "indicatif",
+    "terminal_size",
+];
+
 /// Those of the crates and modules of which the program has symbols.
 fn linked(program: &str, names: &[&'static str]) -> BTreeSet<&'static str> {
     let bytes = std::fs::read(program).unwrap();
@@ -148,4 +161,14 @@ fn intake_links_neither_the_alibaba_cloud_client_nor_an_unused_aws_client() {
         BTreeSet::from(worker),
         "the check finds the symbols where they are linked"
     );
+}
+
+#[test]
+fn functions_link_no_crate_of_the_command_line_program() {
+    for function in [env!("CARGO_BIN_EXE_intake"), env!("CARGO_BIN_EXE_worker")] {
+        assert_eq!(linked(function, &CLI), BTreeSet::new(), "{function}");
+    }
+    // The tests of the whole project are built with the feature, so the functions could link its crates.
+    #[cfg(feature = "cli")]
+    assert_eq!(linked(env!("CARGO_BIN_EXE_privatelink-detach"), &CLI), BTreeSet::from(CLI));
 }

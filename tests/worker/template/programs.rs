@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 use crate::cloudformation::{Deployment, TEMPLATE, file};
 
-/// The names of the binaries in Cargo.toml.
+/// The names of the binaries in Cargo.toml that are built without a feature. The others are no functions.
 fn binaries() -> Vec<String> {
     let manifest = file("Cargo.toml");
     let name = |section: &str| {
         let name = section.lines().find_map(|line| line.strip_prefix("name = ")).expect("a name");
         name.trim_matches('"').to_owned()
     };
-    manifest.split("\n[[bin]]\n").skip(1).map(name).collect()
+    let sections = manifest.split("\n[[bin]]\n").skip(1).map(|rest| rest.split("\n[").next().unwrap_or(rest));
+    sections.filter(|section| !section.contains("required-features")).map(name).collect()
 }
 
 /// A function's binary and the properties that concern it.

@@ -1,0 +1,108 @@
+//! A request of this program, and its result.
+
+use std::time::Instant;
+
+use super::exit::Exit;
+use super::session::Session;
+use crate::alibaba::privatelink::Target;
+use crate::clock::shifted;
+use crate::completion::{Circumstances, Completion, Detail};
+use crate::detach::{Evidence, Outcome};
+use crate::random::Random;
+use crate::request::{self, DetachRequest, Parsed, Rejection, RequestId, Rules, Trigger};
+
+/// A request with its id.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) id: RequestId,
+    pub(super) parsed: Parsed,
+}
+
+impl Named {
+    /// The request of a detach, as the worker would parse it.
+    pub(super) fn new(target: &Target, dry_run: bool, id: RequestId, rules: &Rules) -> Self {
+        let body = serde_json::json!({
+            "region_id": target.region_id,
+            "endpoint_id": target.endpoint_id,
+            "security_group_id": target.security_group_id,
+            "dry_run": dry_run,
+        });
+        Self { id, parsed: request::parse(&body.to_string(), rules) }
+    }
+
+    /// What is known about a request that was begun and did not end: its evidence, unless a call was still in flight.
+    pub(super) fn unfinished(&self, evidence: Option<&Evidence>) -> String {
+        let state = match evidence {
+            Some(evidence) if evidence.detach_accepted > 0 => "detach accepted, not confirmed yet",
+            Some(evidence) if evidence.detach_calls > 0 => {
+                "detach requested; it is not known whether it was accepted"
+            }
+            Some(_) => "read; no detach requested yet",
+            None => "a call got no response, so the detach may have been accepted",
+        };
+        let label = self.parsed.result.as_ref().map(label).unwrap_or_default();
+        format!("{label}: {state}; run the command again to continue")
+    }
+}
+
+/// A random id, which no other request has.
+pub(super) fn random_id() -> RequestId {
+    RequestId::from_source(&format!("cli-{:032x}", Random::System.u128()))
+}
+
+/// The endpoint and the group, as messages name a detach.
+pub(super) fn label(request: &DetachRequest) -> String {
+    format!("{} {}", request.endpoint_id, request.security_group_id)
+}
+
+/// A request that ended.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) outcome: Outcome,
+    /// The detail of its completion event.
+    pub(super) detail: Box<Detail>,
+}
+
+impl Finished {
+    /// A request that began at `began` and ends now.
+    pub(super) fn new(
+        named: &Named,
+        outcome: Outcome,
+        evidence: &Evidence,
+        began: Instant,
+        session: &Session,
+    ) -> Self {
+        let Session { cloud, clock, config, .. } = session;
+        // All times are from the same clock, corrected by the responses.
+        let time = |at| shifted(clock.wall_of(at), cloud.clock_ahead());
+        let circumstances = Circumstances {
+            trigger: Trigger::Cli,
+            deliveries: 1,
+            accepted_at: time(began),
+            started_at: time(began),
+            confirmed_at: evidence.confirmed_at.map(time),
+            completed_at: time(clock.now()),
+        };
+        let (id, subject) = (named.id.clone(), &named.parsed.subject);
+        let completion = Completion::new(&outcome, evidence, id, subject, circumstances, &config.runbook_url);
+        Self { outcome, detail: Box::new(completion.detail) }
+    }
+
+    /// A request that is not valid or not allowed here, so that nothing is called.
+    pub(super) fn rejected(named: &Named, rejection: &Rejection, session: &Session) -> Self {
+        let outcome = Outcome::Rejected(rejection.clone());
+        Self::new(named, outcome, &Evidence::default(), session.clock.now(), session)
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        Exit::from(&self.outcome)
+    }
+
+    /// The outcome, and the code of a failure.
+    pub(super) fn shown(&self) -> String {
+        match &self.detail.reason {
+            None => self.detail.outcome.to_owned(),
+            Some(reason) => format!("{} ({})", self.detail.outcome, reason.code),
+        }
+    }
+}
