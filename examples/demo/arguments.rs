@@ -32,12 +32,6 @@ A request that AWS IAM authenticated is treated as authenticated again.
 Options:
   --seed FILE  initial state of the simulated Alibaba Cloud, as JSON; the
                default is examples/demo/world.json
-  --live       call the real Alibaba Cloud and detach for real; only the AWS
-               services are simulated. Needs ALIBABA_CLOUD_ACCESS_KEY_ID and
-               ALIBABA_CLOUD_ACCESS_KEY_SECRET, and for a session
-               ALIBABA_CLOUD_SECURITY_TOKEN; a secret or OIDC federation would
-               need the real AWS. The other variables of the functions, such as
-               PROTECTED_ENDPOINTS, apply too.
   --help       print this help
 
 Exit status: 0 if the intake responded to every call and event, refusals
@@ -53,7 +47,6 @@ pub(crate) enum Command {
 
 #[derive(Debug, Default)]
 pub(crate) struct Arguments {
-    pub(crate) is_live: bool,
     pub(crate) seed: Option<PathBuf>,
     pub(crate) events: Vec<PathBuf>,
 }
@@ -66,10 +59,6 @@ pub(crate) enum ArgumentError {
     NoSeedFile,
     #[error("--seed is given twice")]
     SeedTwice,
-    #[error("--seed is for the simulator and --live calls the real Alibaba Cloud; use one of them")]
-    SeedAndLive,
-    #[error("--live detaches for real and needs an event file")]
-    LiveWithoutEvents,
 }
 
 impl Command {
@@ -80,7 +69,6 @@ impl Command {
             let text = word.to_string_lossy();
             match text.as_ref() {
                 "--help" | "-h" => return Ok(Self::Help),
-                "--live" => arguments.is_live = true,
                 "--seed" => arguments.seed(words.next())?,
                 "--" => arguments.events.extend(words.by_ref().map(PathBuf::from)),
                 _ => match text.strip_prefix("--seed=") {
@@ -90,11 +78,7 @@ impl Command {
                 },
             }
         }
-        match (arguments.is_live, &arguments.seed, arguments.events.as_slice()) {
-            (true, Some(_), _) => Err(ArgumentError::SeedAndLive),
-            (true, None, []) => Err(ArgumentError::LiveWithoutEvents),
-            _ => Ok(Self::Run(arguments)),
-        }
+        Ok(Self::Run(arguments))
     }
 }
 

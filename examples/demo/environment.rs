@@ -1,5 +1,5 @@
-//! The two functions and their environment: queues, a bus and a secret on loopback, Alibaba Cloud simulated or real, and
-//! a configuration that names them.
+//! The two functions and their environment: queues, a bus and a secret on loopback, a simulated Alibaba Cloud, and a
+//! configuration that names them.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local_aws::{LocalAws, QueueSettings, wire};
-use privatelink_detach::alibaba::credentials::CredentialsConfig;
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::aws;
-use privatelink_detach::config::{self, ConfigError, IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{IntakeConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::intake::Intake;
@@ -42,8 +41,7 @@ const EVENT_SOURCE: &str = "com.example.offboarding";
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub(crate) aws: LocalAws,
-    /// None if the worker calls the real Alibaba Cloud.
-    pub(crate) cloud: Option<Simulated>,
+    pub(crate) cloud: Simulated,
     pub(crate) worker: LiveWorker,
     /// The worker's rules for requests.
     pub(crate) rules: Rules,
@@ -71,8 +69,8 @@ pub(crate) struct Simulated {
 }
 
 impl Environment {
-    pub(crate) async fn start(is_live: bool, seed: &Path) -> Result<Self, Failure> {
-        let cloud = if is_live { None } else { Some(Simulated::start(seed).await?) };
+    pub(crate) async fn start(seed: &Path) -> Result<Self, Failure> {
+        let cloud = Simulated::start(seed).await?;
         let aws = LocalAws::start().await?;
         let settings = QueueSettings::fifo().visibility_timeout(VISIBILITY_TIMEOUT);
         for name in [REQUESTS, DEAD_LETTERS] {
@@ -86,12 +84,9 @@ impl Environment {
             "REQUEST_EVENT_SOURCES" => Some(EVENT_SOURCE.to_owned()),
             // The local account has only the default bus.
             "COMPLETION_BUS_NAME" => None,
-            other => match &cloud {
-                Some(simulated) => simulated.variable(other),
-                None => config::environment(other),
-            },
+            other => cloud.variable(other),
         };
-        let config = WorkerConfig::read(variable).and_then(with_own_credentials).map_err(Failure::Config)?;
+        let config = WorkerConfig::read(variable).map_err(Failure::Config)?;
         let signed = IntakeConfig::read(variable).map_err(Failure::Config)?;
         let iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
         let sdk = aws::config(aws.environment())?;
@@ -101,18 +96,6 @@ impl Environment {
         let intakes = Intakes { signed: intake(signed), iam: intake(iam) };
         Ok(Self { aws, cloud, worker, rules, intakes, http: Https::new(true)? })
     }
-}
-
-/// Rejects a configuration whose Alibaba credentials come from the real AWS, which the demo does not call.
-fn with_own_credentials(config: WorkerConfig) -> Result<WorkerConfig, Vec<ConfigError>> {
-    let variable = match config.credentials {
-        CredentialsConfig::Environment(_) => return Ok(config),
-        CredentialsConfig::SecretsManager { .. } => "ALIBABA_CREDENTIALS_SECRET_ARN",
-        CredentialsConfig::Oidc(_) => "ALIBABA_CLOUD_ROLE_ARN",
-    };
-    let problem = "needs the real AWS, which the demo does not call: set ALIBABA_CLOUD_ACCESS_KEY_ID and \
-                   ALIBABA_CLOUD_ACCESS_KEY_SECRET instead";
-    Err(vec![ConfigError { variable, problem: problem.to_owned() }])
 }
 
 impl Intakes {

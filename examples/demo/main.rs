@@ -20,11 +20,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use local_aws::queues::QueueError;
 use privatelink_detach::aws::AwsUnavailable;
-use privatelink_detach::clock::Clock;
 use privatelink_detach::config::ConfigError;
 use privatelink_simulator::SeedError;
 use thiserror::Error;
@@ -43,9 +41,6 @@ const SEED_DEFAULT: &str = "examples/demo/world.json";
 
 /// The exit status for invalid arguments and files.
 const USAGE_STATUS: u8 = 2;
-
-/// The pause before a real detach, in which Ctrl-C prevents it.
-const PAUSE_BEFORE_DETACH: Duration = Duration::from_secs(5);
 
 /// Why a run cannot start.
 #[derive(Debug, Error)]
@@ -129,18 +124,11 @@ async fn run(arguments: &Arguments, screen: Screen) -> Result<ExitCode, Failure>
     };
     let inputs: Vec<Input> = events.iter().map(|path| Input::read(path)).collect::<Result<_, _>>()?;
     let seed = arguments.seed.clone().unwrap_or_else(|| of_this_project(SEED_DEFAULT));
-    let mut environment = Environment::start(arguments.is_live, &seed).await?;
+    let mut environment = Environment::start(&seed).await?;
     let mut run = Run::new(inputs);
 
     run.introduce(&environment, screen);
     run.send(&environment, screen).await?;
-    if arguments.is_live && !run.requests().is_empty() {
-        run.warn(screen);
-        let seconds = PAUSE_BEFORE_DETACH.as_secs();
-        screen.line(&format!("The first call starts in {seconds} s. Press Ctrl-C to stop.\n"));
-        let clock = Clock::start();
-        clock.sleep_until(clock.now() + PAUSE_BEFORE_DETACH).await;
-    }
 
     let timeline = Arc::new(Timeline::new(screen, run.requests().len(), run.widths()));
     environment.worker = environment.worker.observed_by(listener::follow_worker(&timeline));

@@ -12,9 +12,8 @@ use futures_util::stream::FuturesUnordered;
 use local_aws::queues::{QueueError, ReceivedMessage};
 use local_aws::{NewMessage, mapping};
 use privatelink_detach::clock::Clock;
-use privatelink_detach::config;
 use privatelink_detach::lambda::Invocation;
-use privatelink_detach::request::{self, EndpointId, Parsed, SecurityGroupId};
+use privatelink_detach::request::{self, Parsed};
 use privatelink_detach::worker::handler;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -69,16 +68,8 @@ impl Run {
 
     /// Prints the services and the event files.
     pub(crate) fn introduce(&self, environment: &Environment, screen: Screen) {
-        if let Some(cloud) = &environment.cloud {
-            screen.line("Both functions run here against simulated services. Nothing leaves the machine.\n");
-            screen.line(&format!("  Alibaba Cloud    simulated at {}", cloud.server.url()));
-        } else {
-            let warning = "Both functions run here, against the REAL Alibaba Cloud. They detach for real.";
-            screen.line(&screen.paint(Style::Bad, warning));
-            let address = config::environment("PRIVATELINK_ENDPOINT_URL").filter(|url| !url.is_empty());
-            let address = address.unwrap_or_else(|| "https://privatelink.{region}.aliyuncs.com".to_owned());
-            screen.line(&format!("\n  Alibaba Cloud    real, at {address}"));
-        }
+        screen.line("Both functions run here against simulated services. Nothing leaves the machine.\n");
+        screen.line(&format!("  Alibaba Cloud    simulated at {}", environment.cloud.server.url()));
         screen.line("  Lambda           this process: intake (function URL), worker (queue)");
         screen.line(&format!("  SQS              simulated: {REQUESTS}, {DEAD_LETTERS}"));
         screen.line("  EventBridge      simulated: the default bus");
@@ -148,14 +139,6 @@ impl Run {
             }
         }
         Ok(requests)
-    }
-
-    /// Prints what the run will do to the real Alibaba Cloud.
-    pub(crate) fn warn(&self, screen: Screen) {
-        for request in &self.requests {
-            screen.line(&format!("  {}", announced(request)));
-        }
-        screen.line("\nStopping the demo does not stop a detach that Alibaba Cloud has accepted.");
     }
 
     /// The requests that must get an outcome.
@@ -290,21 +273,4 @@ async fn invoke(environment: &Environment, payload: &RawValue, id: String) -> Re
     let invocation = Invocation { clock, ends_at, lambda_request_id: id, xray_trace_id: None };
     let response = handler::handle(&environment.worker, payload, &invocation).await;
     response.map_err(|error| error.to_string())
-}
-
-/// What a request will do to the real Alibaba Cloud.
-fn announced(parsed: &Parsed) -> String {
-    match &parsed.result {
-        Ok(request) => {
-            let verb = if request.dry_run { "check (dry run)" } else { "DETACH" };
-            let (group, endpoint, region) =
-                (&request.security_group_id, &request.endpoint_id, &request.region_id);
-            format!("{verb} {group} from {endpoint} in {region}")
-        }
-        Err(rejection) => {
-            let group = parsed.subject.security_group_id.as_ref().map_or("?", SecurityGroupId::as_str);
-            let endpoint = parsed.subject.endpoint_id.as_ref().map_or("?", EndpointId::as_str);
-            format!("reject {group} from {endpoint}: {rejection}")
-        }
-    }
 }

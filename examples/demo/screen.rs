@@ -1,6 +1,6 @@
 //! Standard output, with colors and a status line that is rewritten if it is a terminal.
 //!
-//! A closed standard output does not end a run: with `--live`, a detach may be under way.
+//! A closed standard output does not end a run: its requests are carried out to the end.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -54,7 +54,7 @@ fn show_next(run: &Run, screen: Screen) {
             screen.line(&format!("  {:37}  {description}", format!("make demo {file}")));
         }
     }
-    screen.line("  make demo ARGS=--help                  your own files, the real Alibaba Cloud");
+    screen.line("  make demo ARGS=--help                  your own files and endpoints");
     screen.line("  make serve                             keep it running; send your own requests");
 }
 
@@ -197,10 +197,7 @@ fn show_dead_letters(environment: &Environment, screen: Screen) {
 
 /// The calls as the simulator counted them.
 fn show_calls(environment: &Environment, screen: Screen) {
-    let Some(cloud) = &environment.cloud else {
-        return;
-    };
-    let cloud = cloud.server.cloud();
+    let cloud = environment.cloud.server.cloud();
     let counts = cloud.counts();
     if counts.calls_total == 0 {
         screen.line("The worker made no call to Alibaba Cloud.");
@@ -219,10 +216,8 @@ fn show_calls(environment: &Environment, screen: Screen) {
 
 /// Lists the endpoints and groups of the simulated Alibaba Cloud if a request names others.
 fn show_unknown_ids(environment: &Environment, run: &Run, screen: Screen) {
-    let Some(cloud) = &environment.cloud else {
-        return;
-    };
-    let unknown = unknown_ids(&cloud.seed, run);
+    let seed = &environment.cloud.seed;
+    let unknown = unknown_ids(seed, run);
     if unknown.is_empty() {
         return;
     }
@@ -231,9 +226,9 @@ fn show_unknown_ids(environment: &Environment, run: &Run, screen: Screen) {
         screen.line(&screen.paint(Style::Bad, &format!("The simulated Alibaba Cloud has no {id}.")));
     }
     screen.line("Its endpoints and their security groups at the start of the run:\n");
-    let width = cloud.seed.endpoints.iter().map(|endpoint| endpoint.endpoint_id.as_str().len()).max();
+    let width = seed.endpoints.iter().map(|endpoint| endpoint.endpoint_id.as_str().len()).max();
     let width = width.unwrap_or_default();
-    for endpoint in &cloud.seed.endpoints {
+    for endpoint in &seed.endpoints {
         let groups: Vec<&str> = endpoint.security_groups.iter().map(|group| group.id.as_str()).collect();
         let (region, id) = (&endpoint.region_id, &endpoint.endpoint_id);
         let prefix = format!("  {region}  {:width$}  ", id.as_str());

@@ -77,6 +77,13 @@ Read the completion events and the dead-letter queue:
     --visibility-timeout 0 --message-attribute-names All \
     --queue-url {dead_letters}
 
+Find the endpoints that use a group, with the command line program (it compiles
+at first):
+  export ALIBABA_CLOUD_ACCESS_KEY_ID=LTAI5tSimulatorKey
+  export ALIBABA_CLOUD_ACCESS_KEY_SECRET=SimulatorSecret
+  cargo run --quiet --locked --features cli --bin privatelink-detach -- \
+    find sg-hp3vendor --region eu-west-1 --endpoint-url {alibaba}
+
 With jq, only the details of the events, or only the endpoints and their groups:
   local_aws sqs receive-message --max-number-of-messages 10 \
     --visibility-timeout 0 \
