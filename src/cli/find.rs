@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::interruption::Interruption;
 use super::output::terminal::Terminal;
-use super::output::{streams, table, verdict};
+use super::output::{results, streams, table, verdict};
 use super::reading;
 use super::scope::Scope;
 use super::session::Session;
@@ -16,7 +16,6 @@ pub(super) async fn run(arguments: &arguments::Find) -> Result<Exit, Failure> {
     interruption.unless(find(arguments)).await.unwrap_or(Err(Failure::Interrupted))
 }
 
-#[expect(clippy::expect_used, reason = "these are texts, numbers and maps with texts as keys")]
 async fn find(arguments: &arguments::Find) -> Result<Exit, Failure> {
     let terminal = Terminal::detect();
     let session = Session::open(&arguments.connection).await?;
@@ -26,10 +25,7 @@ async fn find(arguments: &arguments::Find) -> Result<Exit, Failure> {
     let detail = reading::detail(&scope, &plan, None, &session);
     match arguments.output.output {
         Format::Table => streams::print(&table::references(&plan.references, terminal.stdout_width))?,
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&detail).expect("an event is JSON");
-            streams::print(&(json + "\n"))?;
-        }
+        Format::Json => streams::print(&(results::json(&detail) + "\n"))?,
     }
     let found = plan.verdict(None);
     streams::note(verdict::sentences(&scope, &plan, found, detail.reason.as_ref()));

@@ -1,7 +1,7 @@
 //! The command line program as its users run it, against the simulator.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![expect(clippy::disallowed_methods, reason = "the simulator is told the time")]
+#![expect(clippy::disallowed_methods, reason = "the test passes the time to the simulator")]
 
 mod apply;
 mod credentials;

@@ -11,9 +11,9 @@ use crate::sweep::Reference;
 use crate::text::shortened;
 
 /// A value as JSON.
+#[expect(clippy::expect_used, reason = "these are texts, numbers and maps with texts as keys")]
 pub(in crate::cli) fn json(value: &impl Serialize) -> String {
-    // The event's own types serialize: their keys are strings.
-    serde_json::to_string_pretty(value).unwrap_or_default()
+    serde_json::to_string_pretty(value).expect("an event is JSON")
 }
 
 /// One result as aligned lines.
