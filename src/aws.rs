@@ -3,7 +3,9 @@
 //! The SDK's own configuration crate is not used: it searches seven other places for credentials, none of which exist
 //! on Lambda, and for that links an STS client into a function that is reachable from the internet.
 
+pub mod bus;
 mod error;
+pub mod request_queue;
 pub mod sqs;
 
 use std::fmt;

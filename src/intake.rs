@@ -5,19 +5,19 @@
 //!
 //! In reading order: [`payload`] recognizes what an invocation contains, [`http`] has a call and its response as values,
 //! [`routes`] is the table of HTTP entry points, [`signature`] and [`secrets`] authenticate a sender, [`submission`] parses
-//! the requests, [`response`] has every HTTP response, and [`sender`] writes to the queue. Only [`secrets`], [`sender`] and
-//! this file perform I/O.
+//! the requests, [`response`] has every HTTP response, and
+//! [`crate::aws::request_queue`] writes to the queue. Only [`secrets`] and this file perform I/O.
 
 pub mod http;
 pub mod payload;
 pub mod response;
 pub mod routes;
 pub mod secrets;
-pub mod sender;
 pub mod signature;
 pub mod submission;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_types::SdkConfig;
 use lambda_runtime::Diagnostic;
@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::{error, info, info_span, warn};
 
+use crate::aws::request_queue::{Message, RequestQueue, Sender};
 use crate::clock::Clock;
 use crate::config::{EventSource, IntakeConfig};
 use crate::lambda::{self, Invocation};
@@ -36,9 +37,12 @@ use payload::{Payload, RequestEvent, UnsupportedPayload};
 use response::HttpError;
 use routes::{CallId, Handler, ParseCall, VerifiedCall};
 use secrets::{SecretsUnavailable, SigningSecrets};
-use sender::{Message, SEND_TIME_MAX, Sender};
 use signature::{SignedWebhook, Unauthorized};
 use submission::{IdSource, Submission};
+
+/// How long calls to the queue may begin, because the sender of a webhook waits for the response and the function's time is
+/// limited.
+pub const SEND_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The authentication scheme of AWS IAM, AWS Signature Version 4.
 const IAM_SCHEME: &str = "AWS4-HMAC-SHA256";
@@ -240,7 +244,7 @@ impl Intake {
         invocation: &Invocation,
     ) -> Enqueued {
         let message = |submission: &Submission| Message {
-            group: submission.message_group(),
+            group: submission.request.message_group(),
             deduplication_id: submission.deduplication_id(),
             body: submission.request.to_body(&submission.request_id),
             trigger,

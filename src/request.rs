@@ -12,6 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
 pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId};
 pub use trigger::Trigger;
 
@@ -163,6 +167,22 @@ pub fn has_any_field(text: &str) -> bool {
 }
 
 impl DetachRequest {
+    /// The message group of the request's lane: one per endpoint, across every trigger.
+    #[must_use]
+    pub fn message_group(&self) -> String {
+        format!("{}/{}", self.region_id, self.endpoint_id)
+    }
+
+    /// The deduplication id of its message. `delivery` identifies what contained the request: a repetition has the same, a
+    /// request that is sent again has another. The real request after its dry run has another id, too.
+    #[must_use]
+    pub fn deduplication_id(&self, delivery: &str) -> String {
+        let Self { region_id, endpoint_id, security_group_id, dry_run, .. } = self;
+        // The id of the delivery is last: it is the only part that can contain a line feed.
+        let identity = format!("{region_id}\n{endpoint_id}\n{security_group_id}\n{dry_run}\n{delivery}");
+        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(identity))
+    }
+
     /// The body of a message with this request, under this name.
     #[must_use]
     pub fn to_body(&self, request_id: &RequestId) -> String {

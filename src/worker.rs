@@ -2,12 +2,11 @@
 //!
 //! In reading order: [`handler`] recognizes the event of an invocation, `record` reads a batch's records, `batch` divides a batch into lanes,
 //! `settlement` processes one message, `deferral` returns unfinished messages to the queue, `direct` responds to an
-//! invocation without a queue. [`queue`] and [`bus`] are SQS and EventBridge, `quota_share` divides Alibaba Cloud's
+//! invocation without a queue. [`queue`] is SQS, `quota_share` divides Alibaba Cloud's
 //! quotas among the workers, [`assemble`] builds the worker of production. The detach itself is in [`crate::drive`].
 
 pub mod assemble;
 mod batch;
-pub mod bus;
 mod context;
 mod deferral;
 pub mod direct;
@@ -25,13 +24,13 @@ use futures_util::future::join;
 
 use crate::alibaba::client::Client;
 use crate::alibaba::transport::Transport;
+use crate::aws::bus::Bus;
 use crate::clock::Clock;
 use crate::drive::cloud::Cloud;
 use crate::drive::observer::{Log, Observer};
 use crate::drive::time_budget::Run;
 use crate::lambda::Invocation;
 use crate::random::Random;
-use bus::Bus;
 use context::Context;
 use quota_share::QuotaShare;
 

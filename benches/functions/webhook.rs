@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use local_aws::queues;
 use privatelink_detach::aws;
+use privatelink_detach::aws::request_queue::{Message, RequestQueue, SendError, Sender};
 use privatelink_detach::clock::Clock;
-use privatelink_detach::intake::sender::{Message, SEND_TIME_MAX, SendError, Sender};
+use privatelink_detach::intake::SEND_TIME_MAX;
 use privatelink_detach::request::Trigger;
 use serde_json::Value;
 use standardwebhooks::Webhook;

@@ -5,10 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::json::{Entries, shown, without_byte_order_mark};
 use crate::request::{self, DetachRequest, FieldError, RejectionCode, RequestId, Rules};
@@ -118,21 +115,11 @@ pub fn summarize(errors: &[SubmissionError]) -> String {
 }
 
 impl Submission {
-    /// The message group of the request's lane: one per endpoint, across every trigger.
-    #[must_use]
-    pub fn message_group(&self) -> String {
-        format!("{}/{}", self.request.region_id, self.request.endpoint_id)
-    }
-
     /// The deduplication id: the same for a repeated delivery only. A request that is sent again, for example after a
-    /// refusal, has another one even under the same `request_id`, and so has the real request after its dry run.
+    /// refusal, has another one even under the same `request_id`.
     #[must_use]
     pub fn deduplication_id(&self) -> String {
-        let DetachRequest { region_id, endpoint_id, security_group_id, dry_run, .. } = &self.request;
-        // The id of the delivery is last: it is the only part that can contain a line feed.
-        let identity =
-            format!("{region_id}\n{endpoint_id}\n{security_group_id}\n{dry_run}\n{}", self.delivery);
-        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(identity))
+        self.request.deduplication_id(&self.delivery)
     }
 }
 

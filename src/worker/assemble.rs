@@ -5,13 +5,13 @@ use aws_types::SdkConfig;
 use crate::alibaba::client::Client;
 use crate::alibaba::credentials::CredentialsSource;
 use crate::alibaba::transport::{Https, HttpsUnavailable};
+use crate::aws::bus::EventBridge;
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
 use crate::drive::time_budget::TimeLimits;
 use crate::random::Random;
 
 use super::Worker;
-use super::bus::EventBridge;
 use super::queue::Sqs;
 use super::settings::{DeferralLimits, Settings};
 

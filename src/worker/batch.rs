@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 use tracing::{Instrument, error};
 
 use super::Worker;
-use super::bus::Bus;
 use super::context::Context;
 use super::queue::{Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::transport::Transport;
+use crate::aws::bus::Bus;
 use crate::request;
 
 /// Processes a batch; returns the ids of the messages that were returned to the queue, lane by lane.

@@ -5,10 +5,10 @@ use thiserror::Error;
 use tracing::{Instrument, error};
 
 use super::Worker;
-use super::bus::{Bus, PublishError};
 use super::context::Context;
 use super::received::request_span;
 use crate::alibaba::transport::Transport;
+use crate::aws::bus::{Bus, PublishError};
 use crate::clock::shifted;
 use crate::completion::{Circumstances, Completion, Detail};
 use crate::detach::{Evidence, Outcome, TimeExpired};
@@ -64,7 +64,9 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
         };
         let runbook = &self.settings.runbook_url;
         let completion = Completion::new(&outcome, &evidence, request_id, subject, circumstances, runbook);
-        let published = context.by(context.return_until(), self.bus.publish(&completion)).await;
+        let published = context
+            .by(context.return_until(), self.bus.publish(completion.detail_type, &completion.detail))
+            .await;
         if let Err(error) = published.unwrap_or_else(|| Err(PublishError::out_of_time())) {
             error!(
                 outcome = outcome.name(),

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use tracing::error;
 
-use super::bus::Bus;
 use super::context::Context;
 use super::direct::Unpublished;
 use super::queue::Queue;
 use super::record::{self, RecordError};
 use super::{Worker, batch};
 use crate::alibaba::transport::Transport;
+use crate::aws::bus::Bus;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};
 use crate::{request, telemetry};

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
 use super::Worker;
-use super::bus::{Bus, PublishError};
 use super::context::Context;
 use super::deferral::Deferral;
 use super::queue::{DeadLetter, Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::service_clock::CORRECTION_MAX;
 use crate::alibaba::transport::Transport;
+use crate::aws::bus::{Bus, PublishError};
 use crate::aws::sqs::QueueError;
 use crate::clock::shifted;
 use crate::completion::reason::Reason;
@@ -172,7 +172,9 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         if is_copied && let Some(reason) = &completion.reason {
             self.copy(reason, completion, received, context).await?;
         }
-        let published = context.by(context.publish_until(), self.bus.publish(completion)).await;
+        let published = context
+            .by(context.publish_until(), self.bus.publish(completion.detail_type, &completion.detail))
+            .await;
         let published = published.unwrap_or_else(|| Err(PublishError::out_of_time()));
         context.record_aws_call(published.as_ref().is_err_and(PublishError::is_timeout));
         if let Err(error) = published {

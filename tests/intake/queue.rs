@@ -1,8 +1,8 @@
 //! How the intake responds if the queue does not accept every request.
 
 use local_aws::{Action, Fault, LocalAws};
+use privatelink_detach::aws::request_queue::{Message, RequestQueue, Sender};
 use privatelink_detach::clock::Clock;
-use privatelink_detach::intake::sender::{Message, Sender};
 use privatelink_detach::request::Trigger;
 use serde_json::json;
 

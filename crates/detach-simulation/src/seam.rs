@@ -12,12 +12,12 @@ use bytes::Bytes;
 use local_aws::NewMessage;
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::transport::{SendError, Transport};
+use privatelink_detach::aws::bus::{Bus, PublishError, check_published};
 use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::aws::{AwsError, OPERATION_TIMEOUT};
-use privatelink_detach::completion::Completion;
-use privatelink_detach::worker::bus::{Bus, PublishError, check_published};
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue, check_copied, check_returned};
 use privatelink_simulator::Transmission;
+use serde::Serialize;
 
 use crate::faults::AwsEffect;
 use crate::record::{CallNumber, Change, EntryKind, InvocationNumber, Operation, RequestedCall};
@@ -250,9 +250,9 @@ impl Queue for Seam {
 }
 
 impl Bus for Seam {
-    async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
-        let detail = serde_json::to_value(&completion.detail).map_err(PublishError::Unwritable)?;
-        match self.change(Change::Publish { detail_type: completion.detail_type, detail }).await {
+    async fn publish<D: Serialize>(&self, detail_type: &'static str, detail: &D) -> Result<(), PublishError> {
+        let detail = serde_json::to_value(detail).map_err(PublishError::Unwritable)?;
+        match self.change(Change::Publish { detail_type, detail }).await {
             Ok(Success::Whole) => Ok(()),
             Ok(Success::Empty) => check_published(&PutEventsOutput::builder().build()),
             Err(error) => Err(PublishError::Call(error)),

@@ -13,8 +13,8 @@ use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::transport::{SendError, Transport};
+use privatelink_detach::aws::bus::{Bus, PublishError};
 use privatelink_detach::aws::sqs::QueueError;
-use privatelink_detach::completion::Completion;
 use privatelink_detach::completion::reason::RunbookUrl;
 use privatelink_detach::config::WorkerConfig;
 use privatelink_detach::detach::Limits;
@@ -24,11 +24,11 @@ use privatelink_detach::random::Random;
 use privatelink_detach::request::Rules;
 use privatelink_detach::telemetry::{self, Level};
 use privatelink_detach::worker::DeferralLimits;
-use privatelink_detach::worker::bus::{Bus, PublishError};
 use privatelink_detach::worker::handler;
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue};
 use privatelink_detach::worker::{Settings, Worker};
 use privatelink_simulator::{AccessKey, Cloud, Endpoint, Seed};
+use serde::Serialize;
 
 /// The endpoint whose calls panic.
 const PANICKING_ENDPOINT: &str = "ep-cursed";
@@ -64,7 +64,7 @@ impl Queue for &Outside {
 }
 
 impl Bus for &Outside {
-    async fn publish(&self, _: &Completion) -> Result<(), PublishError> {
+    async fn publish<D: Serialize>(&self, _: &'static str, _: &D) -> Result<(), PublishError> {
         Ok(())
     }
 }

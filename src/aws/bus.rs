@@ -1,4 +1,4 @@
-//! EventBridge: publishes completion events. An event counts as published only if its own entry was accepted.
+//! EventBridge: publishes the events of this project. An event counts as published only if its own entry was accepted.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use aws_sdk_eventbridge::operation::put_events::PutEventsOutput;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use serde::Serialize;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::aws::{AwsError, shown_code};
+use super::{AwsError, shown_code};
 use crate::clock::Clock;
-use crate::completion::{Completion, SOURCE};
+use crate::completion::SOURCE;
 use crate::telemetry;
 
 /// An event was not published, or it is unknown whether it was.
@@ -40,12 +41,12 @@ impl PublishError {
     }
 
     /// A call for which the invocation had no time left.
-    pub(super) fn out_of_time() -> Self {
+    pub(crate) fn out_of_time() -> Self {
         Self::Call(AwsError::out_of_time())
     }
 }
 
-/// The event bus as the worker uses it.
+/// The event bus as the functions use it.
 ///
 /// A seam: production calls EventBridge, a simulation on a virtual clock keeps the bus in memory.
 pub trait Bus {
@@ -55,7 +56,11 @@ pub trait Bus {
     }
 
     /// Publishes one event. `Ok` only if the bus accepted its entry.
-    fn publish(&self, completion: &Completion) -> impl Future<Output = Result<(), PublishError>>;
+    fn publish<D: Serialize>(
+        &self,
+        detail_type: &'static str,
+        detail: &D,
+    ) -> impl Future<Output = Result<(), PublishError>>;
 }
 
 /// The bus that every account has and that cannot be deleted.
@@ -123,14 +128,14 @@ impl Bus for EventBridge {
         }
     }
 
-    async fn publish(&self, completion: &Completion) -> Result<(), PublishError> {
+    async fn publish<D: Serialize>(&self, detail_type: &'static str, detail: &D) -> Result<(), PublishError> {
         // Boxed: it runs once in a process, and the future of every publish stays small.
         Box::pin(self.check_bus()).await?;
-        let detail = serde_json::to_string(&completion.detail).map_err(PublishError::Unwritable)?;
+        let detail = serde_json::to_string(detail).map_err(PublishError::Unwritable)?;
         let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.bus_name)
             .source(SOURCE)
-            .detail_type(completion.detail_type)
+            .detail_type(detail_type)
             .detail(detail)
             .build();
         let response = self.client.put_events().entries(entry).send().await;

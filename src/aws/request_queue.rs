@@ -1,6 +1,6 @@
 //! Sends messages to the request queue in batches of ten, and reports for each message whether the queue has it.
 //!
-//! It does not know requests: the intake decides what a message contains. A message counts as accepted only if a response
+//! It does not know requests: the caller decides what a message contains. A message counts as accepted only if a response
 //! names it as successful, with its message id and the MD5 of its body.
 
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use thiserror::Error;
 use tracing::warn;
 
-use crate::aws::shown_code;
-use crate::aws::sqs::{BATCH_ENTRIES_MAX, NoReceipt, QueueError, check_receipt};
+use super::shown_code;
+use super::sqs::{BATCH_ENTRIES_MAX, NoReceipt, QueueError, check_receipt};
 use crate::clock::Clock;
 use crate::request::Trigger;
 use crate::telemetry;
@@ -23,9 +23,6 @@ const ENTRY_ATTEMPTS_MAX: u32 = 3;
 
 /// Time between two calls for one entry.
 const ENTRY_RETRY_AFTER: Duration = Duration::from_millis(200);
-
-/// How long calls may begin, because the sender of a webhook waits for the response and the function's time is limited.
-pub const SEND_TIME_MAX: Duration = Duration::from_secs(20);
 
 const OPERATION: &str = "SendMessageBatch";
 
@@ -42,7 +39,7 @@ pub struct Message {
     pub trigger: Trigger,
 }
 
-/// Why the queue does not have a message, as far as the intake knows.
+/// Why the queue does not have a message, as far as its sender knows.
 #[derive(Debug, Clone, Error)]
 pub enum SendError {
     /// No call was made in time, or no response named the message.
@@ -65,6 +62,21 @@ pub enum SendError {
     EarlierCallFailed,
 }
 
+/// The request queue as the functions that send to it use it.
+///
+/// A seam: production calls SQS, a simulation on a virtual clock keeps the queue in memory.
+pub trait RequestQueue {
+    /// Sends the messages in their order. Returns one result per message, in the same order.
+    ///
+    /// No call begins after `until`. After a call that failed as a whole nothing more is sent: the queue is unavailable.
+    fn send(
+        &self,
+        messages: &[Message],
+        until: Instant,
+        clock: &Clock,
+    ) -> impl Future<Output = Vec<Result<(), SendError>>>;
+}
+
 /// Sends to the request queue, a FIFO queue.
 #[derive(Debug, Clone)]
 pub struct Sender {
@@ -77,31 +89,6 @@ impl Sender {
     #[must_use]
     pub fn new(client: aws_sdk_sqs::Client, queue_url: String) -> Self {
         Self { client, queue_url }
-    }
-
-    /// Sends the messages in their order. Returns one result per message, in the same order.
-    ///
-    /// No call begins after `until`. After a call that failed as a whole nothing more is sent: the queue is unavailable.
-    pub async fn send(
-        &self,
-        messages: &[Message],
-        until: Instant,
-        clock: &Clock,
-    ) -> Vec<Result<(), SendError>> {
-        let mut results = Vec::with_capacity(messages.len());
-        for chunk in messages.chunks(BATCH_ENTRIES_MAX) {
-            let mut batch = Batch::new(chunk.len());
-            let sent = self.send_batch(chunk, &mut batch, until, clock).await;
-            if let Err(error) = sent {
-                warn!("the request queue is unavailable: {}", telemetry::cause(&error));
-                batch.record_failed_call(error);
-                results.extend(batch.into_results());
-                break;
-            }
-            results.extend(batch.into_results());
-        }
-        results.resize_with(messages.len(), || Err(SendError::EarlierCallFailed));
-        results
     }
 
     async fn send_batch(
@@ -131,6 +118,25 @@ impl Sender {
             batch.record_response(&response, messages);
         }
         Ok(())
+    }
+}
+
+impl RequestQueue for Sender {
+    async fn send(&self, messages: &[Message], until: Instant, clock: &Clock) -> Vec<Result<(), SendError>> {
+        let mut results = Vec::with_capacity(messages.len());
+        for chunk in messages.chunks(BATCH_ENTRIES_MAX) {
+            let mut batch = Batch::new(chunk.len());
+            let sent = self.send_batch(chunk, &mut batch, until, clock).await;
+            if let Err(error) = sent {
+                warn!("the request queue is unavailable: {}", telemetry::cause(&error));
+                batch.record_failed_call(error);
+                results.extend(batch.into_results());
+                break;
+            }
+            results.extend(batch.into_results());
+        }
+        results.resize_with(messages.len(), || Err(SendError::EarlierCallFailed));
+        results
     }
 }
 
