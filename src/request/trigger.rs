@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The source of a request. The intake writes it into the message attribute `trigger`.
+/// The source of a request. The intake and the sweeper write it into the message attribute `trigger`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
@@ -13,6 +13,8 @@ pub enum Trigger {
     Chat,
     /// An EventBridge event or an SNS message.
     Event,
+    /// A sweep, which requests a detach for each reference that it finds.
+    Sweep,
     /// An invocation of the worker itself.
     Direct,
     /// The command line program.
@@ -28,6 +30,7 @@ impl Trigger {
             Some("schedule") => Self::Schedule,
             Some("chat") => Self::Chat,
             Some("event") => Self::Event,
+            Some("sweep") => Self::Sweep,
             _ => Self::Queue,
         }
     }
@@ -41,6 +44,7 @@ impl Trigger {
             Self::Schedule => "schedule",
             Self::Chat => "chat",
             Self::Event => "event",
+            Self::Sweep => "sweep",
             Self::Direct => "direct",
             Self::Cli => "cli",
         }
