@@ -59,6 +59,7 @@ test: $(SCHEMATHESIS) ## Run all tests
 # command line program runs on a pseudo-terminal; it is the one that the Rust tests run.
 e2e: export WORKER := $(PROGRAMS)/worker
 e2e: export INTAKE := $(PROGRAMS)/intake
+e2e: export SWEEPER := $(PROGRAMS)/sweeper
 e2e: export SIMULATOR := $(PROGRAMS)/privatelink-simulator
 e2e: export PANICKING := $(PROGRAMS)/panicking-worker
 e2e: export CLI := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/privatelink-detach

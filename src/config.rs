@@ -10,6 +10,7 @@ mod error;
 mod intake;
 mod network;
 mod reader;
+mod sweeper;
 mod worker;
 
 use crate::telemetry::Level;
@@ -18,6 +19,7 @@ use crate::telemetry::Level;
 pub use cli::CliConfig;
 pub use error::ConfigError;
 pub use intake::{EventSource, IntakeConfig};
+pub use sweeper::SweeperConfig;
 pub use worker::WorkerConfig;
 
 /// The variables of Lambda that the runtime and the AWS clients require.

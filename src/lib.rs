@@ -10,6 +10,7 @@
 //! * [`drive`]: carries out the steps of one detach, and the calls of a sweep, within quotas and a time budget.
 //! * [`worker`]: the function that takes requests from the queue.
 //! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
+//! * [`sweeper`]: the function that finds the endpoints that use a group, and requests their detaches.
 //! * `cli`: the command line program (feature `cli`).
 //! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`, `text`, `loopback`: the environment, a
 //!   function's process, AWS clients, time, random numbers, logs, untrusted JSON and texts, and loopback addresses, each
@@ -35,6 +36,7 @@ mod loopback;
 pub mod random;
 pub mod request;
 pub mod sweep;
+pub mod sweeper;
 pub mod telemetry;
 mod text;
 pub mod worker;

@@ -5,6 +5,7 @@
 mod body;
 mod draft;
 mod ids;
+mod metadata;
 mod scalar;
 mod trigger;
 
@@ -17,6 +18,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId};
+pub(crate) use metadata::read_metadata;
 pub use trigger::Trigger;
 
 /// Shortest and longest `deadline_seconds`. A shorter one leaves no time for one retry; a longer one comes near SQS's limit
@@ -152,6 +154,11 @@ impl fmt::Display for Rejection {
 #[must_use]
 pub fn parse(body: &str, rules: &Rules) -> Parsed {
     draft::parse(body, rules)
+}
+
+/// The rule for `deadline_seconds`; it completes the sentence "the field …".
+pub(crate) fn deadline_rule() -> String {
+    format!("must be a whole number from {} to {}", DEADLINE_SECONDS.start(), DEADLINE_SECONDS.end())
 }
 
 /// Whether a request has a field of this name, in either spelling.

@@ -25,6 +25,12 @@ use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::CallError;
 use crate::backoff::Backoff;
 
+/// Maximum number of security groups of one sweep.
+pub const SECURITY_GROUPS_MAX: usize = 10;
+
+/// Maximum number of regions of one sweep. Alibaba Cloud has about thirty.
+pub const REGIONS_MAX: usize = 50;
+
 /// How a region is read. Only tests use other values than the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

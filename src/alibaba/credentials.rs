@@ -17,6 +17,6 @@ pub use super::access_key::{Credentials, is_one_word};
 pub use advice::{ADVICE, Advice};
 pub use error::{CredentialError, CredentialProblem, SessionError, UnusableSecret};
 pub use exchange::TokenExchange;
-pub use oidc::OidcConfig;
+pub use oidc::{OidcConfig, Permissions};
 pub use refresh::Cached;
 pub use source::{CredentialsConfig, CredentialsSource, Refreshed, SessionSource};

@@ -56,6 +56,13 @@ impl ServiceUrl {
         }
     }
 
+    /// The address of another product, where this is the one of `PrivateLink`: a simulator on loopback is also the other
+    /// product's, a gateway is not.
+    #[must_use]
+    pub fn of_another_product(&self) -> Self {
+        if self.is_loopback() { self.clone() } else { Self::Regional }
+    }
+
     /// Scheme and host for calls to a product in a region.
     pub(super) fn parts(&self, product: &str, region: &RegionId) -> (&str, String) {
         match self {

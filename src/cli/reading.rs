@@ -49,7 +49,7 @@ pub(super) async fn read(scope: &Scope, session: &Session, terminal: &Terminal) 
     drop(shown);
     match swept.credentials {
         None => Ok(swept.plan),
-        Some(problem) => Err(refused(&problem, &session.source).into()),
+        Some(rejected) => Err(refused(&rejected.problem, &session.source).into()),
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn detail(scope: &Scope, plan: &Plan, max_detaches: Option<u32>, sess
         max_detaches,
         verdict: plan.verdict(max_detaches),
         requested: &HashSet::new(),
-        remaining_count: plan.references.len(),
+        unsent: 0,
         completed_at: plan.completed_at,
     };
     Detail::new(&sweep, &session.config.runbook_url)

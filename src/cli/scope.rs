@@ -7,13 +7,8 @@ use super::failure::Failure;
 use super::session::Session;
 use crate::alibaba::privatelink::{EndpointFilter, TAGS_MAX};
 use crate::request::{RegionId, SecurityGroupId};
+use crate::sweep::{REGIONS_MAX, SECURITY_GROUPS_MAX};
 use crate::text::visible;
-
-/// Maximum number of security groups of one command, as of a sweep.
-pub(super) const SECURITY_GROUPS_MAX: usize = 10;
-
-/// Maximum number of regions of one command, as of a sweep. Alibaba Cloud has about thirty.
-pub(super) const REGIONS_MAX: usize = 50;
 
 /// What one command reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

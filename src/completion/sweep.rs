@@ -37,6 +37,17 @@ pub enum Mode {
     Apply,
 }
 
+impl Mode {
+    /// The name in requests and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Apply => "apply",
+        }
+    }
+}
+
 /// A sweep that ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Sweep<'a> {
@@ -51,8 +62,8 @@ pub struct Sweep<'a> {
     pub verdict: Verdict,
     /// The detaches that were requested.
     pub requested: &'a HashSet<Target>,
-    /// How many of the plan's references existed when they were last read.
-    pub remaining_count: usize,
+    /// How many requests the queue did not confirm.
+    pub unsent: usize,
     pub completed_at: SystemTime,
 }
 
@@ -77,6 +88,7 @@ pub struct Detail {
     references: Vec<ReferenceDetail>,
     references_total: usize,
     requested_count: usize,
+    /// The references that were left when they were last read: all that the event has.
     remaining_count: usize,
     pub reason: Option<ReasonDetail>,
 }
@@ -153,7 +165,7 @@ impl Detail {
             references: references.map(|one| ReferenceDetail::new(one, sweep.requested)).collect(),
             references_total: plan.references.len(),
             requested_count: sweep.requested.len(),
-            remaining_count: sweep.remaining_count,
+            remaining_count: plan.references.len(),
             reason: reason(sweep, runbook),
         }
     }
@@ -210,6 +222,12 @@ fn unread(plan: &Plan) -> BTreeMap<RegionId, UnreadDetail> {
 fn reason(sweep: &Sweep<'_>, runbook: &RunbookUrl) -> Option<ReasonDetail> {
     let plan = sweep.plan;
     let (code, message, advice) = match sweep.verdict {
+        Verdict::ReferencesFound if sweep.unsent > 0 => (
+            "NotRequested",
+            format!("The request queue did not confirm {} of the requests of this sweep", sweep.unsent),
+            "Restore the sweeper's access to the request queue, which its log explains, and run the sweep again. A request that \
+             was enqueued nevertheless is carried out.",
+        ),
         Verdict::NoReferences | Verdict::ReferencesFound => return None,
         Verdict::Incomplete => (
             "Incomplete",

@@ -39,14 +39,14 @@ impl CliConfig {
             variable => environment(variable),
         };
         let mut reader = Reader::new(&value);
-        let service_url = reader.base_url(ENDPOINT_URL).map_or(ServiceUrl::Regional, ServiceUrl::Fixed);
+        let service_url = reader.service_url(ENDPOINT_URL);
         let simulator = match &service_url {
             ServiceUrl::Fixed(url) if url.is_loopback() => Some(url.clone()),
             ServiceUrl::Fixed(_) | ServiceUrl::Regional => None,
         };
         let sts_url = reader.base_url(STS_ENDPOINT_URL);
-        let sts_url = sts_url.or_else(|| simulator.clone());
-        let ecs_url = simulator.map_or(ServiceUrl::Regional, ServiceUrl::Fixed);
+        let sts_url = sts_url.or(simulator);
+        let ecs_url = service_url.of_another_product();
         let config = Self {
             rules: reader.rules(),
             runbook_url: reader.runbook_url("RUNBOOK_URL"),

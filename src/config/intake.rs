@@ -61,19 +61,6 @@ impl IntakeConfig {
     }
 }
 
-impl Reader<'_> {
-    fn fifo_queue_url(&mut self, variable: &'static str) -> String {
-        let url = self.queue_url(variable);
-        if !url.is_empty() && url.strip_suffix(".fifo").is_none() {
-            self.report(
-                variable,
-                "must be a FIFO queue: a standard queue would accept the same webhook or event twice",
-            );
-        }
-        url
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,9 +5,13 @@ use std::collections::BTreeSet;
 use http::uri::{Authority, Scheme};
 
 use super::error::ConfigError;
-use crate::alibaba::service_url::BaseUrl;
+use crate::alibaba::service_url::{BaseUrl, ServiceUrl};
+use crate::completion::reason::RunbookUrl;
 use crate::loopback::is_loopback;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+
+/// Default of `COMPLETION_BUS_NAME`: the bus that exists in every account.
+const BUS_NAME_DEFAULT: &str = "default";
 
 pub(super) struct Reader<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
@@ -63,6 +67,54 @@ impl<'a> Reader<'a> {
         url
     }
 
+    pub(super) fn fifo_queue_url(&mut self, variable: &'static str) -> String {
+        let url = self.queue_url(variable);
+        if !url.is_empty() && url.strip_suffix(".fifo").is_none() {
+            self.report(
+                variable,
+                "must be a FIFO queue: a standard queue would accept the same webhook or event twice",
+            );
+        }
+        url
+    }
+
+    /// The name or ARN of an event bus.
+    pub(super) fn bus_name(&mut self, variable: &'static str) -> String {
+        let Some(name) = self.optional(variable) else { return BUS_NAME_DEFAULT.to_owned() };
+        let is_name =
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':'));
+        if !is_name {
+            self.report(variable, "must be the name or ARN of an event bus");
+        }
+        name
+    }
+
+    /// A switch, off if the variable is not set. Any value other than the two is an error: a mistyped `true` must not become
+    /// real detaches. `cautious` is the setting that changes nothing.
+    pub(super) fn switch(&mut self, variable: &'static str, cautious: bool) -> bool {
+        match self.optional(variable).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                self.report(variable, "must be true or false");
+                cautious
+            }
+        }
+    }
+
+    pub(super) fn runbook_url(&mut self, variable: &'static str) -> RunbookUrl {
+        let Some(text) = self.optional(variable) else { return RunbookUrl::default() };
+        RunbookUrl::parse(&text).unwrap_or_else(|| {
+            self.report(variable, RunbookUrl::RULE);
+            RunbookUrl::default()
+        })
+    }
+
+    /// The address of a service with an endpoint in every region.
+    pub(super) fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
+        self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
+    }
+
     /// The address of a service of Alibaba Cloud, if the variable is set.
     pub(super) fn base_url(&mut self, variable: &'static str) -> Option<BaseUrl> {
         self.address(variable).map(|(scheme, authority)| BaseUrl { scheme, authority })
@@ -103,7 +155,7 @@ impl<'a> Reader<'a> {
         Some(arn)
     }
 
-    /// The restrictions on requests, in the same three variables of both functions.
+    /// The restrictions on requests, in the same three variables of every program.
     pub(super) fn rules(&mut self) -> Rules {
         Rules {
             allowed_regions: self.list("ALLOWED_REGIONS", RegionId::parse, RegionId::RULE),

@@ -11,9 +11,6 @@ use crate::alibaba::service_url::ServiceUrl;
 use crate::completion::reason::RunbookUrl;
 use crate::request::{DEADLINE_SECONDS, Rules};
 
-/// Default of `COMPLETION_BUS_NAME`: the bus that exists in every account.
-const BUS_NAME_DEFAULT: &str = "default";
-
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// `DETACH_QUEUE_URL`
@@ -56,7 +53,7 @@ impl WorkerConfig {
             bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             concurrency: reader.concurrency("WORKER_MAXIMUM_CONCURRENCY"),
-            rules: Rules { dry_run_only: reader.dry_run_only("DRY_RUN_ONLY"), ..reader.rules() },
+            rules: Rules { dry_run_only: reader.switch("DRY_RUN_ONLY", true), ..reader.rules() },
             runbook_url: reader.runbook_url("RUNBOOK_URL"),
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
@@ -68,11 +65,7 @@ impl WorkerConfig {
     /// Whether a service of Alibaba Cloud has a loopback address, which is called without a proxy.
     #[must_use]
     pub fn has_loopback(&self) -> bool {
-        let is_sts_loopback = match &self.credentials {
-            CredentialsConfig::Oidc(config) => config.sts_url.is_loopback(),
-            CredentialsConfig::Environment(_) | CredentialsConfig::SecretsManager { .. } => false,
-        };
-        self.service_url.is_loopback() || is_sts_loopback
+        self.service_url.is_loopback() || self.credentials.has_loopback()
     }
 }
 
@@ -85,16 +78,6 @@ impl Reader<'_> {
             self.report(variable, format!("must be another queue than {requests}"));
         }
         url
-    }
-
-    fn bus_name(&mut self, variable: &'static str) -> String {
-        let Some(name) = self.optional(variable) else { return BUS_NAME_DEFAULT.to_owned() };
-        let is_name =
-            name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/' | b':'));
-        if !is_name {
-            self.report(variable, "must be the name or ARN of an event bus");
-        }
-        name
     }
 
     fn deadline(&mut self, variable: &'static str) -> Duration {
@@ -118,30 +101,6 @@ impl Reader<'_> {
             self.report(variable, format!("must be a whole number from 1 to {max}"));
         }
         workers.unwrap_or(default)
-    }
-
-    /// A value other than the two is an error: a mistyped `true` must not become real detaches.
-    fn dry_run_only(&mut self, variable: &'static str) -> bool {
-        match self.optional(variable).as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => {
-                self.report(variable, "must be true or false");
-                true
-            }
-        }
-    }
-
-    pub(super) fn runbook_url(&mut self, variable: &'static str) -> RunbookUrl {
-        let Some(text) = self.optional(variable) else { return RunbookUrl::default() };
-        RunbookUrl::parse(&text).unwrap_or_else(|| {
-            self.report(variable, RunbookUrl::RULE);
-            RunbookUrl::default()
-        })
-    }
-
-    fn service_url(&mut self, variable: &'static str) -> ServiceUrl {
-        self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
 }
 

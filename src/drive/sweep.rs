@@ -9,7 +9,7 @@ mod region;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -17,12 +17,14 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::cloud::Cloud;
 use super::pace::Pace;
 use crate::alibaba::credentials::CredentialProblem;
+use crate::alibaba::error::{ErrorCode, NoResponse};
 use crate::alibaba::privatelink::EndpointFilter;
+use crate::alibaba::records::Endpoint;
 use crate::alibaba::services::Services;
 use crate::alibaba::transport::Transport;
 use crate::clock::{Clock, shifted};
-use crate::request::{RegionId, Rules, SecurityGroupId};
-use crate::sweep::{Limits, Plan, RegionReading, security_groups_found};
+use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::sweep::{Limits, Plan, Reference, RegionReading, security_groups_found};
 use existence::Existence;
 use region::Reader;
 
@@ -50,7 +52,15 @@ pub struct Sweep<'a> {
 pub struct Swept {
     pub plan: Plan,
     /// The problem of the credentials, if it ended the sweep. The plan is then incomplete.
-    pub credentials: Option<CredentialProblem>,
+    pub credentials: Option<Rejected>,
+}
+
+/// Credentials that ended a reading.
+#[derive(Debug)]
+pub struct Rejected {
+    pub problem: CredentialProblem,
+    /// The code of the call that failed for them.
+    pub code: ErrorCode,
 }
 
 /// How far one region was read.
@@ -85,16 +95,9 @@ pub async fn sweep<T: Transport>(
         let (region_id, filter) = (region_id.clone(), sweep.filter.clone());
         RegionReading::new(region_id, filter, sweep.limits, cloud.delivery_jitter(), began)
     };
-    let readings: BTreeMap<_, _> = sweep.region_ids.iter().map(|id| (id, RefCell::new(new(id)))).collect();
-    let regions = readings.iter().map(|(region_id, reading)| {
-        Reader { cloud, sweep, region_id, clock, progress, reading, failed_calls: 0 }.read()
-    });
-    let all = stream::iter(regions).buffer_unordered(REGIONS_MAX).try_collect::<()>();
+    let readings: Readings<'_> = sweep.region_ids.iter().map(|id| (id, RefCell::new(new(id)))).collect();
     let reading = async {
-        let result = match until {
-            Some(until) => clock.by(until, all).await.unwrap_or(Ok(())),
-            None => all.await,
-        };
+        let result = read_all(&readings, cloud, sweep, clock, until, progress).await;
         (result, clock.now())
     };
     let existence = Existence::new(sweep);
@@ -112,15 +115,76 @@ pub async fn sweep<T: Transport>(
         },
     };
 
-    // The responses may have corrected the clock.
-    let date = |at| shifted(clock.wall_of(at), cloud.clock_ahead());
+    let date = |at| date(at, cloud, clock);
     let mut plan = Plan::new(sweep.security_group_ids.to_vec(), date(began));
+    let expired = match &result {
+        Ok(()) => ErrorCode::from(NoResponse::Timeout),
+        Err(rejected) => rejected.code.clone(),
+    };
     for (region_id, reading) in readings {
         let mut reading = reading.into_inner();
-        reading.expire();
+        reading.expire(&expired);
         plan.add(region_id, &reading, sweep.rules);
     }
     plan.security_groups_found = security_groups_found(sweep.security_group_ids, &existence.responses());
     plan.completed_at = date(ended);
     Swept { plan, credentials: result.err() }
+}
+
+/// Reads the endpoints of these references of a plan again, only their groups, and updates the plan. What is not read by
+/// `until` stays as it was read before. Returns the problem of the credentials, if it ended the reading.
+pub async fn read_again<T: Transport>(
+    plan: &mut Plan,
+    is_read_again: impl Fn(&Reference) -> bool,
+    cloud: &Cloud<T>,
+    sweep: &Sweep<'_>,
+    clock: &Clock,
+    until: Instant,
+) -> Option<Rejected> {
+    let mut by_region: BTreeMap<RegionId, BTreeMap<EndpointId, Endpoint>> = BTreeMap::new();
+    for reference in plan.references.iter().filter(|reference| is_read_again(reference)) {
+        let (id, name) = (reference.endpoint_id.to_string(), reference.endpoint_name.clone());
+        let endpoints = by_region.entry(reference.region_id.clone()).or_default();
+        endpoints.insert(reference.endpoint_id.clone(), Endpoint { id, name, ..Endpoint::default() });
+    }
+    let began = clock.now();
+    let new = |region_id: &RegionId, endpoints| {
+        let (region_id, jitter) = (region_id.clone(), cloud.delivery_jitter());
+        RefCell::new(RegionReading::of_endpoints(region_id, endpoints, sweep.limits, jitter, began))
+    };
+    let readings: Readings<'_> =
+        by_region.iter().map(|(id, endpoints)| (id, new(id, endpoints.clone()))).collect();
+    let result = read_all(&readings, cloud, sweep, clock, Some(until), &|_| {}).await;
+    for (region_id, reading) in readings {
+        plan.read_again(region_id, &reading.into_inner(), sweep.rules);
+    }
+    plan.completed_at = date(clock.now(), cloud, clock);
+    result.err()
+}
+
+/// The readings of several regions.
+type Readings<'a> = BTreeMap<&'a RegionId, RefCell<RegionReading>>;
+
+/// Makes the calls of all readings until they are done, or until that moment. Rejected credentials end it.
+async fn read_all<T: Transport>(
+    readings: &Readings<'_>,
+    cloud: &Cloud<T>,
+    sweep: &Sweep<'_>,
+    clock: &Clock,
+    until: Option<Instant>,
+    progress: &dyn Fn(&Progress<'_>),
+) -> Result<(), Rejected> {
+    let regions = readings.iter().map(|(region_id, reading)| {
+        Reader { cloud, sweep, region_id, clock, progress, reading, failed_calls: 0 }.read()
+    });
+    let all = stream::iter(regions).buffer_unordered(REGIONS_MAX).try_collect::<()>();
+    match until {
+        Some(until) => clock.by(until, all).await.unwrap_or(Ok(())),
+        None => all.await,
+    }
+}
+
+/// The date of a moment. The responses may have corrected the clock.
+fn date<T: Transport>(at: Instant, cloud: &Cloud<T>, clock: &Clock) -> SystemTime {
+    shifted(clock.wall_of(at), cloud.clock_ahead())
 }

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 
 use crate::json::{Entries, shown, without_byte_order_mark};
 
+use super::metadata::read_metadata;
 use super::scalar::Scalar;
 use super::{
-    ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldError, Metadata, Parsed, RegionId,
-    Rejection, RejectionCode, RequestId, Rules, SecurityGroupId, Subject,
+    ClientToken, DEADLINE_SECONDS, DetachRequest, EndpointId, FieldError, Parsed, RegionId, Rejection,
+    RejectionCode, RequestId, Rules, SecurityGroupId, Subject, deadline_rule,
 };
 
 /// Maximum number of bytes of `metadata` as compact JSON: an event repeats it.
@@ -131,16 +132,9 @@ impl Draft {
                 Scalar::Number(seconds) if DEADLINE_SECONDS.contains(seconds) => {
                     self.subject.deadline = Some(Duration::from_secs(*seconds));
                 }
-                _ => self.invalid(
-                    key,
-                    &format!(
-                        "must be a whole number from {} to {}",
-                        DEADLINE_SECONDS.start(),
-                        DEADLINE_SECONDS.end()
-                    ),
-                ),
+                _ => self.invalid(key, &deadline_rule()),
             },
-            _ => match metadata(raw) {
+            _ => match read_metadata(raw, METADATA_BYTES_MAX) {
                 Ok(metadata) => self.subject.metadata = metadata,
                 Err(problem) => self.invalid(key, &problem),
             },
@@ -240,24 +234,4 @@ pub(super) fn field_named(key: &str) -> Option<&'static str> {
         "metadata" => "metadata",
         _ => return None,
     })
-}
-
-fn metadata(raw: &RawValue) -> Result<Metadata, String> {
-    let Ok(Entries(entries)) = serde_json::from_str(raw.get()) else {
-        return Err("must be an object of strings".to_owned());
-    };
-    let mut metadata = Metadata::new();
-    for (key, raw) in entries {
-        let Ok(value) = serde_json::from_str::<String>(raw.get()) else {
-            return Err("must be an object of strings".to_owned());
-        };
-        if metadata.insert(key, value).is_some() {
-            return Err("contains a key twice".to_owned());
-        }
-    }
-    let bytes = serde_json::to_string(&metadata).map_or(usize::MAX, |json| json.len());
-    if bytes > METADATA_BYTES_MAX {
-        return Err(format!("must be at most {METADATA_BYTES_MAX} bytes as JSON"));
-    }
-    Ok(metadata)
 }

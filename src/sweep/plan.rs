@@ -136,6 +136,23 @@ impl Plan {
         self.regions.insert(region_id.clone(), region);
     }
 
+    /// Replaces the references of the endpoints of a later reading. An endpoint that it could not read keeps those that were
+    /// read before.
+    pub fn read_again(&mut self, region_id: &RegionId, reading: &RegionReading, rules: &Rules) {
+        let is_read = |endpoint_id: &EndpointId| {
+            let endpoint = reading.endpoints().get(endpoint_id);
+            endpoint.is_some_and(|one| matches!(one.progress, Progress::Gone | Progress::Read(_)))
+        };
+        self.references.retain(|one| one.region_id != *region_id || !is_read(&one.endpoint_id));
+        for (endpoint_id, endpoint) in reading.endpoints() {
+            if let Progress::Read(groups) = &endpoint.progress {
+                let endpoint = ReadEndpoint { region_id, endpoint_id, record: &endpoint.record, groups };
+                self.references.extend(endpoint.references(&self.security_group_ids, rules));
+            }
+        }
+        self.references.sort_by(|one, other| one.endpoint().cmp(&other.endpoint()));
+    }
+
     /// The number of detaches that would be requested.
     #[must_use]
     pub fn requestable(&self) -> usize {
@@ -173,6 +190,12 @@ impl Region {
 }
 
 impl Reference {
+    /// The endpoint, with its region.
+    #[must_use]
+    pub fn endpoint(&self) -> (&RegionId, &EndpointId) {
+        (&self.region_id, &self.endpoint_id)
+    }
+
     /// What a detach would change.
     #[must_use]
     pub fn target(&self) -> Target {

@@ -116,6 +116,23 @@ impl RegionReading {
         }
     }
 
+    /// A reading of endpoints that were listed before: only their groups are read, and no list of endpoints.
+    #[must_use]
+    pub fn of_endpoints(
+        region_id: RegionId,
+        endpoints: impl IntoIterator<Item = (EndpointId, Endpoint)>,
+        limits: Limits,
+        rng: fastrand::Rng,
+        now: Instant,
+    ) -> Self {
+        let endpoints = endpoints.into_iter().map(|(id, record)| (id, Reading::new(record)));
+        let endpoints: BTreeMap<_, _> = endpoints.collect();
+        let due = endpoints.keys().map(|id| (now, id.clone())).collect();
+        let listing = Listing::Complete;
+        let whole = Self::new(region_id, EndpointFilter::default(), limits, rng, now);
+        Self { listing, endpoints, due, ..whole }
+    }
+
     /// What to do at this moment. A call that it returns counts as made.
     pub fn next(&mut self, now: Instant) -> Next {
         if let Listing::Due { at, next_token } = &self.listing
@@ -164,16 +181,15 @@ impl RegionReading {
         }
     }
 
-    /// Ends the reading: what was not read until now stays unread.
-    pub fn expire(&mut self) {
-        let code = || ErrorCode::from(NoResponse::Timeout);
+    /// Ends the reading: what was not read until now stays unread, with this code.
+    pub fn expire(&mut self, code: &ErrorCode) {
         self.due.clear();
         if matches!(self.listing, Listing::Due { .. } | Listing::InFlight) {
-            self.listing = Listing::Failed(code());
+            self.listing = Listing::Failed(code.clone());
         }
         for reading in self.endpoints.values_mut() {
             if matches!(reading.progress, Progress::Pending { .. }) {
-                reading.progress = Progress::Unread(code());
+                reading.progress = Progress::Unread(code.clone());
             }
         }
     }

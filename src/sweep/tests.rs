@@ -364,13 +364,13 @@ fn reading_that_expires_is_incomplete() {
     let mut sweep = Sweep::of(EndpointFilter::default());
     let Next::Call(ticket, _) = sweep.reading.next(sweep.now) else { panic!("the list is due") };
     let mut expired = sweep.reading.clone();
-    expired.expire();
+    expired.expire(&NoResponse::Timeout.into());
     assert_eq!(plan_of(&expired, &[WANTED], &Rules::default()).verdict(None), Verdict::Incomplete);
     let list = Service::with(&[("ep-a", &[])])
         .respond(&Read::Endpoints { filter: EndpointFilter::default(), next_token: None });
     sweep.reading.add(ticket, list, sweep.now);
     assert_eq!(sweep.plan(&[WANTED]).verdict(None), Verdict::Incomplete, "it goes on");
-    sweep.reading.expire();
+    sweep.reading.expire(&NoResponse::Timeout.into());
     let plan = sweep.plan(&[WANTED]);
     assert_eq!((plan.verdict(None), plan.regions[&region()].unread.len()), (Verdict::Incomplete, 1));
 }

@@ -3,7 +3,7 @@
 use aws_types::SdkConfig;
 
 use crate::alibaba::client::Client;
-use crate::alibaba::credentials::CredentialsSource;
+use crate::alibaba::credentials::{CredentialsSource, Permissions};
 use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::aws::bus::EventBridge;
 use crate::config::WorkerConfig;
@@ -29,8 +29,9 @@ pub fn worker(
     let queue =
         Sqs::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url, config.dead_letter_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
+    let (permissions, regions) = (Permissions::Detach, &config.rules.allowed_regions);
     let credentials =
-        CredentialsSource::new(config.credentials, &config.rules.allowed_regions, aws, transport.clone());
+        CredentialsSource::new(config.credentials, permissions, regions, aws, transport.clone());
     let client = Client::new(transport, credentials, config.service_url, Random::System);
     let settings = Settings {
         rules: config.rules,

@@ -12,6 +12,8 @@ mod operator;
 mod plan;
 mod program;
 mod schema;
+#[path = "../shared/schema.rs"]
+mod schemas;
 mod simulation;
 #[cfg(target_os = "linux")]
 mod streams;

@@ -1,7 +1,8 @@
 //! Checks the output against the published schemas.
 
-use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
+
+use crate::schemas::{check, check_that_it_rejects};
 
 const COMPLETION: &str = include_str!("../../docs/completion-event.schema.json");
 const PLAN: &str = include_str!("../../docs/plan.schema.json");
@@ -20,85 +21,6 @@ pub(crate) fn check_sweep(detail: &Value) {
 /// The same for a plan file.
 pub(crate) fn check_plan(plan: &Value) {
     check(PLAN, plan);
-}
-
-fn check(schema: &str, value: &Value) {
-    if let Err(violations) = validate(schema, value) {
-        panic!("{violations}\n{value:#}");
-    }
-}
-
-fn validate(schema: &str, value: &Value) -> Result<(), String> {
-    let schema = serde_json::from_str(schema).unwrap();
-    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-    compiler.enable_format_assertions();
-    compiler.add_resource("urn:schema", schema).unwrap();
-    let index = compiler.compile("urn:schema", &mut schemas).unwrap();
-    schemas.validate(value, index).map_err(|error| format!("{error:#}"))
-}
-
-/// Changes one field after the other, and expects the schema to reject each result.
-fn check_that_it_rejects(schema: &str, valid: &Value, changes: &[(&str, Value)]) {
-    assert_eq!(validate(schema, valid), Ok(()));
-    for (pointer, value) in changes {
-        let mut invalid = valid.clone();
-        *invalid.pointer_mut(pointer).unwrap() = value.clone();
-        assert!(validate(schema, &invalid).is_err(), "the schema accepts {pointer} = {value}");
-    }
-    for name in valid.as_object().unwrap().keys() {
-        let mut missing_field = valid.clone();
-        missing_field.as_object_mut().unwrap().remove(name);
-        assert!(validate(schema, &missing_field).is_err(), "the schema does not require {name}");
-    }
-    let mut unknown_field = valid.clone();
-    unknown_field["secret"] = json!("x");
-    assert!(validate(schema, &unknown_field).is_err(), "the schema accepts an unknown field");
-}
-
-#[test]
-fn schema_rejects_sweep_events_that_break_the_contract() {
-    let valid = json!({
-        "version": "1", "sweep_id": "s", "mode": "report", "mode_requested": "apply", "verdict": "incomplete",
-        "security_group_ids": ["sg-a"], "security_groups_found": false, "scope": { "tags": { "env": "prod" } },
-        "endpoints_read": { "eu-west-1": 1 }, "endpoints_skipped": { "eu-west-1": 0 },
-        "endpoints_unread": { "eu-west-1": {
-            "list_error": "Timeout", "total": 1, "endpoints": [{ "endpoint_id": "ep-b", "code": "NoPermission" }],
-        } },
-        "started_at": "2026-11-22T07:00:00.000Z", "completed_at": "2026-11-22T07:00:12.431Z",
-        "references": [{
-            "region_id": "eu-west-1", "endpoint_id": "ep-a", "endpoint_name": null, "security_group_id": "sg-a",
-            "status": "Attached", "requested": false, "blocked_by": "FinancialLocked",
-        }],
-        "references_total": 1, "requested_count": 0, "remaining_count": 1,
-        "reason": { "code": "Incomplete", "message": "m", "advice": "a", "runbook": "docs/runbook.md#incomplete" },
-    });
-    let changes = [
-        ("/version", json!("2")),
-        ("/sweep_id", json!("a b")),
-        ("/mode", json!("dry_run")),
-        ("/verdict", json!("references_found")),
-        ("/verdict", json!("no_endpoints")),
-        ("/security_group_ids", json!([])),
-        ("/security_group_ids", json!(["sg-a", "sg-a"])),
-        ("/security_groups_found", json!("false")),
-        ("/scope", json!("some")),
-        ("/scope", json!({})),
-        ("/scope", json!({ "vpc": "x" })),
-        ("/endpoints_read", json!({})),
-        ("/endpoints_read/eu-west-1", json!(-1)),
-        ("/endpoints_skipped", json!({ "evil.com/#": 1 })),
-        ("/endpoints_unread/eu-west-1/list_error", json!("a b")),
-        ("/endpoints_unread/eu-west-1/endpoints/0", json!({ "endpoint_id": "ep-b" })),
-        ("/started_at", json!("2026-11-22T07:00:00Z")),
-        ("/references/0/requested", json!(true)),
-        ("/references/0/status", json!("Detached")),
-        ("/references/0/blocked_by", json!("Because")),
-        ("/requested_count", json!(1)),
-        ("/reason", Value::Null),
-        ("/reason/code", json!("OverLimit")),
-        ("/reason/runbook", json!("docs/runbook.md")),
-    ];
-    check_that_it_rejects(SWEEP, &valid, &changes);
 }
 
 #[test]

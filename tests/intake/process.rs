@@ -1,10 +1,8 @@
-//! The intake's process: its start, its log, and the libraries that are linked into it.
+//! The intake's process: its start and its log.
 
-use std::collections::BTreeSet;
 use std::process::Command;
 
 use local_aws::{LocalAws, RuntimeApi};
-use object::{Object, ObjectSymbol, SymbolKind};
 use serde_json::{Value, json};
 
 use crate::deployment::{AWS_SECRETS, Deployment, Process, SECRET, environment, request, webhook};
@@ -85,90 +83,4 @@ async fn log_line_names_its_request_and_contains_no_secret() {
     assert_eq!((&refused["level"], &refused["source_ip"]), (&json!("WARN"), &json!("127.0.0.1")));
     assert!(refused["span"]["lambda_request_id"].is_string());
     assert_eq!(lines.iter().filter(|line| line["level"] == "ERROR").count(), 3, "one per failed invocation");
-}
-
-/// The crates of the command line program, and its module.
-const CLI: [&str; 9] = [
-    "privatelink_detach::cli",
-    "anstream",
-    "clap_builder",
-    "clap_complete",
-    "comfy_table",
-    "console",
-    "humantime",
-    "indicatif",
-    "terminal_size",
-];
-
-/// Those of the crates and modules of which the program has symbols.
-fn linked(program: &str, names: &[&'static str]) -> BTreeSet<&'static str> {
-    let bytes = std::fs::read(program).unwrap();
-    let file = object::File::parse(&*bytes).unwrap();
-    let symbols: Vec<_> = file.symbols().filter_map(|symbol| symbol.name().ok()).collect();
-    assert!(symbols.len() > 10_000, "a test build keeps its symbols");
-    // In a mangled name, each part follows its length.
-    let part = |name: &str| format!("{}{name}", name.len());
-    let is_linked = |name: &&str| {
-        let mangled: String = name.split("::").map(part).collect();
-        symbols.iter().any(|symbol| symbol.contains(&mangled))
-    };
-    names.iter().copied().filter(is_linked).collect()
-}
-
-/// Every AWS client of which the program has symbols.
-fn aws_clients(program: &str) -> Vec<String> {
-    let bytes = std::fs::read(program).unwrap();
-    let file = object::File::parse(&*bytes).unwrap();
-    // The symbol of a file names an input of the linker, which may not be part of the program.
-    let symbols = file.symbols().filter(|symbol| symbol.kind() != SymbolKind::File);
-    let clients = symbols.filter_map(|symbol| {
-        let (_, after) = symbol.name().ok()?.split_once("aws_sdk_")?;
-        let name: String = after.chars().take_while(char::is_ascii_lowercase).collect();
-        Some(format!("aws_sdk_{name}"))
-    });
-    clients.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-#[test]
-fn intake_links_neither_the_alibaba_cloud_client_nor_an_unused_aws_client() {
-    let names = [
-        "privatelink_detach::alibaba",
-        "privatelink_detach::intake",
-        "privatelink_detach::worker",
-        "aws_sdk_eventbridge",
-        "aws_sdk_secretsmanager",
-        "aws_sdk_sqs",
-        "aws_sdk_sso",
-        "aws_sdk_sts",
-        "reqwest",
-        "roxmltree",
-    ];
-    let intake = ["privatelink_detach::intake", "aws_sdk_secretsmanager", "aws_sdk_sqs"];
-    assert_eq!(linked(env!("CARGO_BIN_EXE_intake"), &names), BTreeSet::from(intake));
-    assert_eq!(aws_clients(env!("CARGO_BIN_EXE_intake")), ["aws_sdk_secretsmanager", "aws_sdk_sqs"]);
-    let worker = [
-        "privatelink_detach::alibaba",
-        "privatelink_detach::worker",
-        "aws_sdk_eventbridge",
-        "aws_sdk_secretsmanager",
-        "aws_sdk_sqs",
-        "aws_sdk_sts",
-        "reqwest",
-        "roxmltree",
-    ];
-    assert_eq!(
-        linked(env!("CARGO_BIN_EXE_worker"), &names),
-        BTreeSet::from(worker),
-        "the check finds the symbols where they are linked"
-    );
-}
-
-#[test]
-fn functions_link_no_crate_of_the_command_line_program() {
-    for function in [env!("CARGO_BIN_EXE_intake"), env!("CARGO_BIN_EXE_worker")] {
-        assert_eq!(linked(function, &CLI), BTreeSet::new(), "{function}");
-    }
-    // The tests of the whole project are built with the feature, so the functions could link its crates.
-    #[cfg(feature = "cli")]
-    assert_eq!(linked(env!("CARGO_BIN_EXE_privatelink-detach"), &CLI), BTreeSet::from(CLI));
 }

@@ -10,6 +10,7 @@ use privatelink_detach::intake::submission::{self, IdSource};
 use privatelink_detach::request::Rules;
 use serde_json::{Value, json};
 
+use crate::cloudformation::TEMPLATE;
 use crate::environment::{TestEnvironment, TestSettings};
 use crate::schema;
 
@@ -87,6 +88,21 @@ fn examples_in_documents_are_valid_requests_and_events() {
         }
     }
     assert!(requests >= 4 && events >= 2, "{requests} requests, {events} events");
+}
+
+#[test]
+fn commands_in_documents_use_outputs_of_the_template() {
+    let outputs: Vec<_> = TEMPLATE.key("Outputs").entries().iter().map(|(name, _)| name.as_str()).collect();
+    let mut used = BTreeSet::new();
+    for path in markdown_files() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for command in text.split("$(output ").skip(1) {
+            let name = command.split(')').next().unwrap_or_default().to_owned();
+            assert!(name == "$queue" || outputs.contains(&name.as_str()), "{}: {name}", path.display());
+            used.insert(name);
+        }
+    }
+    assert!(used.len() > 15, "{used:?}");
 }
 
 #[test]

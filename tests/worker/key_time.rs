@@ -20,7 +20,7 @@ use bytes::Bytes;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{
-    CredentialProblem, CredentialsConfig, CredentialsSource, OidcConfig,
+    CredentialProblem, CredentialsConfig, CredentialsSource, OidcConfig, Permissions,
 };
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Call, Target};
@@ -106,7 +106,7 @@ impl<'a> Caller<'a> {
             audience: "audience".to_owned(),
             sts_url: BaseUrl::sts(),
         });
-        let source = CredentialsSource::new(config, &BTreeSet::new(), &aws, cloud);
+        let source = CredentialsSource::new(config, Permissions::Detach, &BTreeSet::new(), &aws, cloud);
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH);
         Self { client: Client::new(cloud, source, ServiceUrl::Regional, 7), clock }
     }

@@ -22,6 +22,8 @@ mod outcomes;
 mod process;
 mod scale;
 mod schema;
+#[path = "../shared/schema.rs"]
+mod schemas;
 mod settlement;
 mod switches;
 mod template;

@@ -1,22 +1,14 @@
 //! Checks completion events against the published schema.
 
-use boon::{Compiler, Schemas};
 use serde_json::{Value, json};
+
+use crate::schemas::check_that_it_rejects;
+
+const COMPLETION: &str = include_str!("../../docs/completion-event.schema.json");
 
 /// Panics with all violations if `detail` does not conform to the schema.
 pub(crate) fn check(detail: &Value) {
-    if let Err(violations) = validate(detail) {
-        panic!("{violations}\n{detail:#}");
-    }
-}
-
-fn validate(detail: &Value) -> Result<(), String> {
-    let schema = serde_json::from_str(include_str!("../../docs/completion-event.schema.json")).unwrap();
-    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-    compiler.enable_format_assertions();
-    compiler.add_resource("urn:event", schema).unwrap();
-    let index = compiler.compile("urn:event", &mut schemas).unwrap();
-    schemas.validate(detail, index).map_err(|error| format!("{error:#}"))
+    crate::schemas::check(COMPLETION, detail);
 }
 
 #[test]
@@ -32,8 +24,7 @@ fn schema_rejects_events_that_break_the_contract() {
         "accepted_at": "2026-11-22T07:00:00.000Z", "started_at": "2026-11-22T07:00:00.000Z",
         "completed_at": "2026-11-22T07:00:12.431Z", "duration_ms": 12431, "api_request_ids": ["8D778FF9-7640-4C13-BCD6-9265CA9A2F81"], "metadata": {},
     });
-    assert_eq!(validate(&valid), Ok(()));
-    for (pointer, value) in [
+    let changes = [
         ("/outcome", json!("done")),
         ("/trigger", json!("cron")),
         ("/dry_run", Value::Null),
@@ -51,15 +42,6 @@ fn schema_rejects_events_that_break_the_contract() {
         ("/reason", json!({ "code": "X" })),
         ("/evidence", Value::Null),
         ("/duration_ms", json!(-1)),
-    ] {
-        let mut invalid = valid.clone();
-        *invalid.pointer_mut(pointer).unwrap() = value.clone();
-        assert!(validate(&invalid).is_err(), "the schema accepts {pointer} = {value}");
-    }
-    let mut unknown_field = valid.clone();
-    unknown_field["secret"] = json!("x");
-    assert!(validate(&unknown_field).is_err(), "the schema accepts an unknown field");
-    let mut missing_field = valid;
-    missing_field.as_object_mut().unwrap().remove("effort");
-    assert!(validate(&missing_field).is_err(), "the schema accepts an event without a required field");
+    ];
+    check_that_it_rejects(COMPLETION, &valid, &changes);
 }

@@ -6,6 +6,7 @@ mod calls;
 mod permissions;
 mod programs;
 mod queues;
+mod schedules;
 mod variables;
 
 use std::cell::RefCell;
@@ -18,7 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use local_aws::LocalAws;
 use privatelink_detach::alibaba::credentials::{
-    Credentials, CredentialsConfig, CredentialsSource, OidcConfig,
+    Credentials, CredentialsConfig, CredentialsSource, OidcConfig, Permissions,
 };
 use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::service_url::BaseUrl;
@@ -28,6 +29,7 @@ use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
 use serde_json::{Value, json};
 
+use self::schedules::SCHEDULES;
 use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, TEMPLATE, file};
 
 /// The source files of all programs without their unit tests, by path.
@@ -152,11 +154,42 @@ fn rules_name_the_parameter_that_must_be_set() {
         (("CreateCompletionBus", "true"), ("CompletionBusName", "own-bus"), "CompletionBusName"),
         (("WebhookAuthentication", "SIGNATURE"), ("WebhookSecretsArn", url), "WebhookSecretsArn"),
         (("ScheduleExpression", "rate(1 hour)"), ("ScheduleInput", "{}"), "ScheduleInput"),
+        (("SweepScheduleExpression", "rate(1 hour)"), ("SweepInput", "{}"), "SweepInput"),
     ] {
         let failures = Deployment::of("ENVIRONMENT", &[changes]).failed_assertions();
         assert!(failures.len() == 1 && failures[0].contains(parameter), "{changes:?}: {failures:?}");
         let fixed = Deployment::of("ENVIRONMENT", &[changes, fix]);
         assert_eq!(fixed.failed_assertions(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn rules_require_every_id_of_a_canary() {
+    let ids = ["CanaryRegionId", "CanaryEndpointId", "CanarySecurityGroupId"];
+    assert_eq!(Deployment::of("ENVIRONMENT", &SCHEDULES).failed_assertions(), Vec::<String>::new());
+    for id in ids {
+        let changes = [&SCHEDULES[..], &[(id, "")]].concat();
+        let failures = Deployment::of("ENVIRONMENT", &changes).failed_assertions();
+        assert!(failures.len() == 1 && failures[0].contains(id), "{id}: {failures:?}");
+    }
+}
+
+#[test]
+fn rules_accept_credentials_of_the_sweeper_only_with_their_source() {
+    for (owner, parameter, value) in [
+        (
+            "SECRETS_MANAGER",
+            "SweeperCredentialsSecretArn",
+            "arn:aws:secretsmanager:eu-west-1:1:secret:listing-abcdef",
+        ),
+        ("OIDC", "SweeperRoleArn", "acs:ram::1:role/listing"),
+    ] {
+        for source in SOURCES {
+            let failures = Deployment::of(source, &[(parameter, value)]).failed_assertions();
+            assert_eq!(failures.len(), usize::from(source != owner), "{source} {parameter}: {failures:?}");
+            let names_both = |text: &String| text.contains(owner) && text.contains(parameter);
+            assert!(failures.iter().all(names_both), "{source} {parameter}: {failures:?}");
+        }
     }
 }
 
@@ -183,7 +216,13 @@ async fn worker_requests_exactly_the_identity_token_that_its_role_allows() {
     let config = WorkerConfig::read(|name| variables.get(name).cloned()).unwrap();
     let recorder = Recorder(RefCell::default());
     let clock = Clock::starting_at(aws.now());
-    let source = CredentialsSource::new(config.credentials, &config.rules.allowed_regions, &sdk, &recorder);
+    let source = CredentialsSource::new(
+        config.credentials,
+        Permissions::Detach,
+        &config.rules.allowed_regions,
+        &sdk,
+        &recorder,
+    );
     source.current(&clock).await.unwrap_err();
     drop(source);
     let [request] = &recorder.0.into_inner()[..] else { panic!("expected one call of STS") };
@@ -203,7 +242,11 @@ async fn worker_requests_exactly_the_identity_token_that_its_role_allows() {
         "StringEquals": { "sts:SigningAlgorithm": header["alg"] },
     });
     assert_eq!(*granted, requested);
-    let subject = TEMPLATE.key("Outputs").key("WorkerRoleArn").key("Value");
-    let role_arn = Node::Tagged("GetAtt".to_owned(), Box::new(Node::Text("WorkerRole.Arn".to_owned())));
-    assert_eq!(*subject, role_arn, "the RAM role's trust policy names the token's subject");
+    let of_the_sweeper = &deployment.statements("SweeperRole")["GetIdentityToken"];
+    assert_eq!(*of_the_sweeper, deployment.statements("WorkerRole")["GetIdentityToken"]);
+    for (output, role) in [("WorkerRoleArn", "WorkerRole"), ("SweeperAwsRoleArn", "SweeperRole")] {
+        let subject = TEMPLATE.key("Outputs").key(output).key("Value");
+        let role_arn = Node::Tagged("GetAtt".to_owned(), Box::new(Node::Text(format!("{role}.Arn"))));
+        assert_eq!(*subject, role_arn, "the RAM role's trust policy names the token's subject");
+    }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use privatelink_detach::alibaba::codes::Code;
-use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, OidcConfig};
+use privatelink_detach::alibaba::credentials::{
+    CredentialsConfig, CredentialsSource, OidcConfig, Permissions,
+};
 use privatelink_detach::alibaba::service_url::BaseUrl;
 use privatelink_detach::alibaba::sts;
 use serde_json::Value;
@@ -34,7 +36,7 @@ pub(crate) fn check(input: &[u8]) {
     };
     let canned = Canned::new(response);
     let config = CredentialsConfig::Oidc(config);
-    let source = CredentialsSource::new(config, &BTreeSet::new(), &aws.config, &canned);
+    let source = CredentialsSource::new(config, Permissions::Detach, &BTreeSet::new(), &aws.config, &canned);
     let read = async |clock| source.current(&clock).await;
     let credentials = bounded(&MEMORY, input.len(), || virtual_time::run(read));
     let sent = canned.sent.borrow();

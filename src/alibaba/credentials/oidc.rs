@@ -13,6 +13,7 @@ use super::advice;
 use super::error::CredentialError;
 use super::exchange::TokenExchange;
 use super::refresh::Cached;
+use crate::alibaba::ecs;
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::service_url::BaseUrl;
@@ -28,9 +29,33 @@ const TOKEN_LIFETIME_SECONDS: i32 = 300;
 /// The signing algorithm that both AWS and Alibaba Cloud support.
 const TOKEN_ALGORITHM: &str = "RS256";
 
+/// What a program may do with its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permissions {
+    /// The three calls of a detach.
+    Detach,
+    /// The calls of a sweep, which change nothing.
+    ListOnly,
+}
+
+impl Permissions {
+    /// The actions of a RAM policy.
+    fn actions(self) -> Vec<String> {
+        let of_privatelink = |action: Action| format!("privatelink:{}", action.name());
+        let lists = [Action::ListSecurityGroups, Action::ListEndpoints];
+        match self {
+            Self::Detach => [Action::Detach].into_iter().chain(lists).map(of_privatelink).collect(),
+            Self::ListOnly => {
+                let ecs = format!("ecs:{}", ecs::DESCRIBE_SECURITY_GROUPS);
+                lists.into_iter().map(of_privatelink).chain([ecs]).collect()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OidcConfig {
-    /// The RAM role whose session the worker uses.
+    /// The RAM role whose session the program uses.
     pub role_arn: String,
     /// The OIDC provider in RAM that stands for the AWS account.
     pub oidc_provider_arn: String,
@@ -56,13 +81,14 @@ impl<T> Oidc<T> {
         aws: Client,
         transport: T,
         config: OidcConfig,
+        permissions: Permissions,
         allowed_regions: &BTreeSet<RegionId>,
     ) -> Self {
-        let session_policy = session_policy(allowed_regions).unwrap_or_else(|| {
+        let session_policy = session_policy(permissions, allowed_regions).unwrap_or_else(|| {
             warn!(
                 "ALLOWED_REGIONS is too long for a session policy: sessions are not limited to these regions"
             );
-            policy_for(["*"])
+            policy_for(permissions, ["*"])
         });
         let exchange = TokenExchange::new(transport, config.sts_url.clone(), Rc::default());
         Self { aws, exchange, config, session_policy }
@@ -99,19 +125,19 @@ impl<T: Transport> Oidc<T> {
     }
 }
 
-/// A policy that limits the session to the worker's API calls in the allowed regions; `None` if it is too long.
+/// A policy that limits the session to the program's API calls in the allowed regions; `None` if it is too long.
 ///
 /// The account stays a wildcard because it is the role's; the role's own policy limits endpoints and groups.
-fn session_policy(allowed_regions: &BTreeSet<RegionId>) -> Option<String> {
+fn session_policy(permissions: Permissions, allowed_regions: &BTreeSet<RegionId>) -> Option<String> {
     if allowed_regions.is_empty() {
-        return Some(policy_for(["*"]));
+        return Some(policy_for(permissions, ["*"]));
     }
-    let policy = policy_for(allowed_regions.iter().map(RegionId::as_str));
+    let policy = policy_for(permissions, allowed_regions.iter().map(RegionId::as_str));
     (policy.chars().count() <= POLICY_LENGTH_MAX).then_some(policy)
 }
 
-fn policy_for<'a>(regions: impl IntoIterator<Item = &'a str>) -> String {
-    let actions = Action::ALL.map(|action| format!("privatelink:{}", action.name()));
+fn policy_for<'a>(permissions: Permissions, regions: impl IntoIterator<Item = &'a str>) -> String {
+    let actions = permissions.actions();
     let on_region = |region| {
         [format!("acs:privatelink:{region}:*:vpcendpoint/*"), format!("acs:ecs:{region}:*:securitygroup/*")]
     };
@@ -128,26 +154,39 @@ mod tests {
         (0..count).map(|n| RegionId::parse(&format!("eu-west-{n}")).unwrap()).collect()
     }
 
+    fn policy(actions: &[&str], resources: &[&str]) -> String {
+        let statement = json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
+        json!({ "Version": "1", "Statement": [statement] }).to_string()
+    }
+
     #[test]
     fn session_policy_allows_the_workers_calls_in_its_regions() {
         let expected = |resources: &[&str]| {
-            json!({ "Version": "1", "Statement": [{
-                "Effect": "Allow",
-                "Action": [
-                    "privatelink:DetachSecurityGroupFromVpcEndpoint",
-                    "privatelink:ListVpcEndpointSecurityGroups",
-                    "privatelink:ListVpcEndpoints",
-                ],
-                "Resource": resources,
-            }] })
-            .to_string()
+            let actions = [
+                "privatelink:DetachSecurityGroupFromVpcEndpoint",
+                "privatelink:ListVpcEndpointSecurityGroups",
+                "privatelink:ListVpcEndpoints",
+            ];
+            policy(&actions, resources)
         };
+        let of_worker = |count| session_policy(Permissions::Detach, &regions(count));
         let anywhere = expected(&["acs:privatelink:*:*:vpcendpoint/*", "acs:ecs:*:*:securitygroup/*"]);
-        assert_eq!(session_policy(&regions(0)), Some(anywhere));
+        assert_eq!(of_worker(0), Some(anywhere));
         let one = ["acs:privatelink:eu-west-0:*:vpcendpoint/*", "acs:ecs:eu-west-0:*:securitygroup/*"];
-        assert_eq!(session_policy(&regions(1)), Some(expected(&one)));
-        let longest = session_policy(&regions(22)).unwrap();
+        assert_eq!(of_worker(1), Some(expected(&one)));
+        let longest = of_worker(22).unwrap();
         assert!(longest.len() <= POLICY_LENGTH_MAX && longest.contains("eu-west-21"), "{longest}");
-        assert_eq!(session_policy(&regions(23)), None, "too long for Alibaba Cloud");
+        assert_eq!(of_worker(23), None, "too long for Alibaba Cloud");
+    }
+
+    #[test]
+    fn session_policy_of_a_sweep_allows_no_write() {
+        let actions = [
+            "privatelink:ListVpcEndpointSecurityGroups",
+            "privatelink:ListVpcEndpoints",
+            "ecs:DescribeSecurityGroups",
+        ];
+        let one = ["acs:privatelink:eu-west-0:*:vpcendpoint/*", "acs:ecs:eu-west-0:*:securitygroup/*"];
+        assert_eq!(session_policy(Permissions::ListOnly, &regions(1)), Some(policy(&actions, &one)));
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::error::{CredentialError, CredentialProblem};
-use super::oidc::{Oidc, OidcConfig};
+use super::oidc::{Oidc, OidcConfig, Permissions};
 use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
 use crate::alibaba::access_key::Credentials;
@@ -31,6 +31,17 @@ pub enum CredentialsConfig {
     SecretsManager { secret_arn: String },
     /// No stored credentials: Alibaba Cloud's STS issues a role session for a token that AWS signs.
     Oidc(OidcConfig),
+}
+
+impl CredentialsConfig {
+    /// Whether a service of Alibaba Cloud that issues the credentials has a loopback address.
+    #[must_use]
+    pub fn has_loopback(&self) -> bool {
+        match self {
+            Self::Oidc(config) => config.sts_url.is_loopback(),
+            Self::Environment(_) | Self::SecretsManager { .. } => false,
+        }
+    }
 }
 
 /// Where credentials come from. The client requests them before every call, because they can change while the process
@@ -75,12 +86,14 @@ pub trait SessionSource: fmt::Debug {
 }
 
 impl<T: Transport> CredentialsSource<T> {
-    /// The configured source; it reads nothing yet. A session is limited to the allowed regions, if there are any.
+    /// The configured source; it reads nothing yet. A session is limited to these permissions, and to the allowed
+    /// regions if there are any.
     ///
     /// `transport` sends the calls to Alibaba Cloud's STS.
     #[must_use]
     pub fn new(
         config: CredentialsConfig,
+        permissions: Permissions,
         allowed_regions: &BTreeSet<RegionId>,
         aws: &SdkConfig,
         transport: T,
@@ -92,7 +105,7 @@ impl<T: Transport> CredentialsSource<T> {
             }
             CredentialsConfig::Oidc(config) => {
                 let aws = aws_sdk_sts::Client::new(aws);
-                Origin::Oidc(Box::new(Oidc::new(aws, transport, config, allowed_regions)))
+                Origin::Oidc(Box::new(Oidc::new(aws, transport, config, permissions, allowed_regions)))
             }
         };
         Self::refreshed(origin)

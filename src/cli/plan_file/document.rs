@@ -11,12 +11,12 @@ use super::PlanFile;
 use super::fields::{FieldError, Fields};
 use crate::alibaba::privatelink::{EndpointFilter, TAGS_MAX};
 use crate::alibaba::records::{GroupStatus, SecurityGroup, Tag};
-use crate::cli::scope::{REGIONS_MAX, SECURITY_GROUPS_MAX};
 use crate::clock::calendar;
 use crate::completion::sweep::ScopeDetail;
 use crate::detach::ReasonCode;
 use crate::request::{EndpointId, RegionId, SecurityGroupId};
 use crate::sweep::{Plan, Reference, Region, Verdict};
+use crate::sweep::{REGIONS_MAX, SECURITY_GROUPS_MAX};
 use crate::text::{UNREADABLE, shortened};
 
 /// The version of the file's shape.

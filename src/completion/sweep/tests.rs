@@ -55,7 +55,7 @@ fn detail(plan: &Plan, max_detaches: Option<u32>, requested: &HashSet<Target>) -
         max_detaches,
         verdict: plan.verdict(max_detaches),
         requested,
-        remaining_count: plan.references.len(),
+        unsent: 0,
         completed_at: at(),
     };
     Detail::new(&sweep, &RunbookUrl::default())

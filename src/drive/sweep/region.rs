@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::{Progress, Sweep};
+use super::{Progress, Rejected, Sweep};
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::credentials::CredentialProblem;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::Read;
 use crate::alibaba::transport::Transport;
@@ -37,7 +36,7 @@ pub(super) struct Reader<'a, T> {
 
 impl<T: Transport> Reader<'_, T> {
     /// Makes the calls of the reading until it is done. Rejected credentials end it.
-    pub(super) async fn read(mut self) -> Result<(), CredentialProblem> {
+    pub(super) async fn read(mut self) -> Result<(), Rejected> {
         let Self { cloud, sweep, region_id, clock, .. } = self;
         let mut calls = FuturesUnordered::new();
         // The call that is sent next.
@@ -88,12 +87,14 @@ impl<T: Transport> Reader<'_, T> {
     }
 
     /// Applies the consequences of an error for other calls.
-    fn on_error(&mut self, error: &CallError, now: Instant) -> Result<(), CredentialProblem> {
+    fn on_error(&mut self, error: &CallError, now: Instant) -> Result<(), Rejected> {
         self.failed_calls += 1;
         match error.kind {
             ErrorKind::Throttled => self.cloud.hold(self.region_id, now, error.retry_after),
             ErrorKind::Credentials | ErrorKind::CredentialsExpired | ErrorKind::NoCredentials => {
-                return self.cloud.credential_problem().map_or(Ok(()), Err);
+                if let Some(problem) = self.cloud.credential_problem() {
+                    return Err(Rejected { problem, code: error.code.clone() });
+                }
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 """All tests share one MiniStack with one stack, one simulator and one consumer of completion events. Each test has its
 own endpoints and request ids, and starts and ends with empty queues.
 
-The environment variables WORKER, INTAKE and SIMULATOR are the paths of the binaries.
+The environment variables WORKER, INTAKE, SWEEPER and SIMULATOR are the paths of the binaries.
 """
 
 import json
@@ -74,7 +74,7 @@ def signing_secrets(ministack, signing_secret):
 @pytest.fixture(scope="session")
 def deployed(folder, ministack, simulator_process, credentials, signing_secrets):
     stack = Stack(ministack, "e2e", folder / "record.jsonl")
-    stack.upload({"worker": os.environ["WORKER"], "intake": os.environ["INTAKE"]})
+    stack.upload({name: os.environ[name.upper()] for name in ("worker", "intake", "sweeper")})
     stack.deploy(
         {
             "AlibabaCredentials": "SECRETS_MANAGER",

@@ -184,9 +184,9 @@ class Stack:
 
     def clear(self):
         """Deletes all messages and ends all processes of the functions."""
-        for queue in ("RequestQueueUrl", "DeadLetterQueueUrl", "IntakeFailureQueueUrl"):
+        for queue in ("RequestQueueUrl", "DeadLetterQueueUrl", "IntakeFailureQueueUrl", "SweeperFailureQueueUrl"):
             self.sqs.purge_queue(QueueUrl=self.outputs[queue])
-        for function in ("WorkerFunctionName", "IntakeFunctionName"):
+        for function in ("WorkerFunctionName", "IntakeFunctionName", "SweeperFunctionName"):
             self.restart(function)
 
     # ---- Settings that an operator can also change; each is restored

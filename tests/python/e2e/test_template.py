@@ -5,7 +5,7 @@ import json
 from stack import transformed
 
 # Resources whose condition does not hold in this stack.
-NOT_CREATED = {"Schedule", "ScheduleGroup", "ScheduleRole"}
+NOT_CREATED = {"Schedule", "CanarySchedule", "SweepSchedule"}
 
 
 def properties(name):
@@ -31,6 +31,7 @@ def test_queues_have_the_attributes_of_the_template(stack):
             }
         },
         "IntakeFailureQueue": {},
+        "SweeperFailureQueue": {},
     }
     for queue, named in policies.items():
         expected = {name: value for name, value in properties(queue).items() if name != "QueueName"} | named
@@ -48,7 +49,7 @@ def parse_attribute(attribute):
 
 
 def test_functions_and_their_triggers_are_configured_as_in_the_template(stack):
-    for resource in ("WorkerFunction", "IntakeFunction"):
+    for resource in ("WorkerFunction", "IntakeFunction", "SweeperFunction"):
         found = stack.functions.get_function_configuration(FunctionName=stack.outputs[f"{resource}Name"])
         expected = properties(resource)
         for name in ("Description", "Handler", "Runtime", "Timeout", "Architectures"):
@@ -61,12 +62,13 @@ def test_functions_and_their_triggers_are_configured_as_in_the_template(stack):
     assert [mapping[name] for name in ("BatchSize", "FunctionResponseTypes")] == [
         expected[name] for name in ("BatchSize", "FunctionResponseTypes")
     ]
-    retries = stack.functions.get_function_event_invoke_config(
-        FunctionName=stack.outputs["IntakeFunctionName"], Qualifier="$LATEST"
-    )
-    expected = properties("IntakeFunctionEventInvokeConfig")
-    assert [retries[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")] == [
-        expected[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
-    ]
+    for resource in ("IntakeFunction", "SweeperFunction"):
+        retries = stack.functions.get_function_event_invoke_config(
+            FunctionName=stack.outputs[f"{resource}Name"], Qualifier="$LATEST"
+        )
+        expected = properties(f"{resource}EventInvokeConfig")
+        assert [retries[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")] == [
+            expected[name] for name in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
+        ]
     url = stack.functions.get_function_url_config(FunctionName=stack.outputs["IntakeFunctionName"])
     assert (url["FunctionUrl"], url["AuthType"]) == (stack.outputs["WebhookUrl"], "NONE")

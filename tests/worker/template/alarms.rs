@@ -39,10 +39,11 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         let dimension = json!([{ "Name": "QueueName", "Value": format!("stack-{name}") }]);
         alarm(["AWS/SQS", metric], dimension, settings)
     };
-    let function = |metric, name: &str, periods| {
+    let function_in = |period, metric, name: &str, periods| {
         let dimension = json!([{ "Name": "FunctionName", "Value": format!("stack-{name}") }]);
-        alarm(["AWS/Lambda", metric], dimension, ["Sum", "300", periods, "0"])
+        alarm(["AWS/Lambda", metric], dimension, ["Sum", period, periods, "0"])
     };
+    let function = |metric, name, periods| function_in("300", metric, name, periods);
     let rule = |metric, dimensions| alarm(["AWS/Events", metric], dimensions, ["Sum", "300", "1", "0"]);
     let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
     let rule_name = dimension("RuleName", "stack-events");
@@ -51,16 +52,22 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
     let expected = set([
         queue("ApproximateNumberOfMessagesVisible", "dead-letter.fifo", not_empty),
         queue("ApproximateNumberOfMessagesVisible", "intake-failures", not_empty),
+        queue("ApproximateNumberOfMessagesVisible", "sweeper-failures", not_empty),
         queue("ApproximateAgeOfOldestMessage", "requests.fifo", ["Maximum", "300", "1", "4200"]),
         function("Errors", "worker", "1"),
         function("Errors", "intake", "1"),
+        function("Errors", "sweeper", "1"),
         function("Throttles", "worker", "3"),
         function("Throttles", "intake", "1"),
+        // Twice the longest pause between Lambda's attempts to start a throttled sweep.
+        function_in("600", "Throttles", "sweeper", "2"),
         function("DestinationDeliveryFailures", "intake", "1"),
+        function("DestinationDeliveryFailures", "sweeper", "1"),
         rule("InvocationsFailedToBeSentToDlq", json!([dimension("RuleName", "RequestRule")])),
         rule("FailedInvocations", json!([dimension("EventBusName", "own-bus"), rule_name])),
         error_lines("stack/worker-error-lines"),
         error_lines("stack/intake-error-lines"),
+        error_lines("stack/sweeper-error-lines"),
     ]);
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm").into_iter().map(|name| {
         let properties = deployment.properties(name);
@@ -84,8 +91,11 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
             json!({ "MetricNamespace": "privatelink-detach", "MetricName": metric, "MetricValue": "1" });
         json!([format!("/aws/lambda/stack-{group}"), r#"{ $.level = "ERROR" }"#, [metric]])
     };
-    let filters =
-        set([filter("worker", "stack/worker-error-lines"), filter("intake", "stack/intake-error-lines")]);
+    let filters = set([
+        filter("worker", "stack/worker-error-lines"),
+        filter("intake", "stack/intake-error-lines"),
+        filter("sweeper", "stack/sweeper-error-lines"),
+    ]);
     let keys = ["LogGroupName", "FilterPattern", "MetricTransformations"];
     assert_eq!(properties_of(&deployment, "AWS::Logs::MetricFilter", &keys), filters);
 }
@@ -97,7 +107,7 @@ fn alarms_name_their_section_of_the_runbook() {
     let deployment = Deployment::of("ENVIRONMENT", &changes);
     let runbook = file("docs/runbook.md");
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm");
-    assert!(alarms.len() >= 12, "{alarms:?}");
+    assert!(alarms.len() >= 17, "{alarms:?}");
     for name in alarms {
         let description = deployment.properties(name)["AlarmDescription"].as_str().unwrap().to_owned();
         assert!(
@@ -124,8 +134,10 @@ fn alarms_notify_only_the_given_topic() {
 #[test]
 fn readme_counts_the_alarms_and_metrics_of_the_default_deployment() {
     let deployment = Deployment::of("SECRETS_MANAGER", &[]);
-    let numbers =
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"];
+    let numbers = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+        "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
+    ];
     let alarms = numbers[deployment.of_type("AWS::CloudWatch::Alarm").len()];
     let metrics = numbers[deployment.of_type("AWS::Logs::MetricFilter").len()];
     let stated = format!("{alarms} CloudWatch alarms, {metrics} custom metrics");

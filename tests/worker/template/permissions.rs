@@ -6,18 +6,27 @@ use privatelink_detach::completion::SOURCE;
 use serde_json::{Value, json};
 
 use super::calls::calls_by_file;
+use super::schedules::SCHEDULES;
 use crate::cloudformation::{Deployment, SOURCES};
 
-/// The function that makes the calls of the files in each directory.
-const CALLERS: [(&str, Function); 3] =
-    [("src/alibaba/", WORKER), ("src/intake/", INTAKE), ("src/worker/", WORKER)];
+/// The functions that make the calls of each file, by the start of its path.
+const CALLERS: [(&str, Function); 8] = [
+    ("src/alibaba/", WORKER),
+    ("src/alibaba/", SWEEPER),
+    ("src/intake/", INTAKE),
+    ("src/worker/", WORKER),
+    ("src/aws/request_queue.rs", INTAKE),
+    ("src/aws/request_queue.rs", SWEEPER),
+    ("src/aws/bus.rs", WORKER),
+    ("src/aws/bus.rs", SWEEPER),
+];
 
 const WORKER: Function = Function {
     name: "WorkerFunction",
     role: "WorkerRole",
     log_group: "WorkerLogGroup",
     secret: "ALIBABA_CREDENTIALS_SECRET_ARN",
-    secret_key: "AlibabaCredentialsSecretKeyArn",
+    secret_keys: &[("AlibabaCredentialsSecretArn", "AlibabaCredentialsSecretKeyArn")],
 };
 
 const INTAKE: Function = Function {
@@ -25,8 +34,21 @@ const INTAKE: Function = Function {
     role: "IntakeRole",
     log_group: "IntakeLogGroup",
     secret: "WEBHOOK_SECRETS_ARN",
-    secret_key: "WebhookSecretsKeyArn",
+    secret_keys: &[("WebhookSecretsArn", "WebhookSecretsKeyArn")],
 };
+
+const SWEEPER: Function = Function {
+    name: "SweeperFunction",
+    role: "SweeperRole",
+    log_group: "SweeperLogGroup",
+    secret: "ALIBABA_CREDENTIALS_SECRET_ARN",
+    secret_keys: &[
+        ("SweeperCredentialsSecretArn", "SweeperCredentialsSecretKeyArn"),
+        ("AlibabaCredentialsSecretArn", "AlibabaCredentialsSecretKeyArn"),
+    ],
+};
+
+const FUNCTIONS: [Function; 3] = [WORKER, INTAKE, SWEEPER];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Function {
@@ -35,14 +57,14 @@ struct Function {
     log_group: &'static str,
     /// The variable with the secret's ARN.
     secret: &'static str,
-    /// The parameter with the ARN of the secret's KMS key.
-    secret_key: &'static str,
+    /// The parameters with the ARN of the secret and the ARN of its KMS key; the first secret that is set is used.
+    secret_keys: &'static [(&'static str, &'static str)],
 }
 
 /// The functions that make the calls of a file.
 fn callers(path: &str) -> Vec<Function> {
-    let directories = CALLERS.into_iter().filter(|(directory, _)| path.starts_with(directory));
-    directories.map(|(_, function)| function).collect()
+    let callers = CALLERS.into_iter().filter(|(start, _)| path.starts_with(start));
+    callers.map(|(_, function)| function).collect()
 }
 
 /// An IAM action and its resource.
@@ -101,7 +123,9 @@ fn needed_by_services(function: Function, deployment: &Deployment) -> BTreeSet<P
     }
     let is_secret_read =
         deployment.variables(function.name).get(function.secret).is_some_and(|arn| !arn.is_empty());
-    let key = deployment.parameters.get(function.secret_key).filter(|key| !key.is_empty());
+    let set = |name: &str| deployment.parameters.get(name).filter(|value| !value.is_empty());
+    let mut secrets = function.secret_keys.iter().filter(|(secret, _)| set(secret).is_some());
+    let key = secrets.next().and_then(|(_, key)| set(key));
     if let Some(key) = key.filter(|_| is_secret_read) {
         add(&["kms:Decrypt"], key);
     }
@@ -133,16 +157,23 @@ fn allowed(role: &str, deployment: &Deployment) -> BTreeSet<Permission> {
 
 const SIGNING: &str = "arn:aws:secretsmanager:eu-west-1:1:secret:signing-abcdef";
 const SIGNING_KEY: &str = "arn:aws:kms:eu-west-1:1:key/signing";
+const LISTING: &str = "arn:aws:secretsmanager:eu-west-1:1:secret:listing-abcdef";
+const LISTING_KEY: &str = "arn:aws:kms:eu-west-1:1:key/listing";
 
 /// Deployments whose functions need different permissions.
 fn deployments() -> Vec<Deployment> {
-    let variants: [&[(&str, &str)]; 6] = [
+    let variants: [&[(&str, &str)]; 9] = [
         &[],
         // With AWS_IAM the intake does not read the secret.
         &[("WebhookSecretsArn", SIGNING), ("WebhookSecretsKeyArn", SIGNING_KEY)],
         &[("AlibabaCredentialsSecretKeyArn", ""), ("CompletionBusName", "own-bus")],
         &[("CompletionBusName", "own-bus"), ("CreateCompletionBus", "true")],
         &[("WebhookAuthentication", "SIGNATURE"), ("WebhookSecretsArn", SIGNING)],
+        // The sweeper must not read or decrypt the worker's secret if it has its own.
+        &[("SweeperCredentialsSecretArn", LISTING)],
+        &[("SweeperCredentialsSecretArn", LISTING), ("SweeperCredentialsSecretKeyArn", LISTING_KEY)],
+        // Without its own secret, the KMS key has no effect.
+        &[("SweeperCredentialsSecretKeyArn", LISTING_KEY)],
         &[
             ("WebhookAuthentication", "SIGNATURE"),
             ("WebhookSecretsArn", SIGNING),
@@ -156,17 +187,17 @@ fn deployments() -> Vec<Deployment> {
 fn every_file_that_calls_aws_has_a_known_function() {
     let files = calls_by_file().into_keys().collect::<Vec<_>>();
     for path in &files {
-        assert_eq!(callers(path).len(), 1, "{path}");
+        assert!(!callers(path).is_empty(), "{path}");
     }
-    for (directory, _) in CALLERS {
-        assert!(files.iter().any(|path| path.starts_with(directory)), "no calls in {directory}");
+    for (start, _) in CALLERS {
+        assert!(files.iter().any(|path| path.starts_with(start)), "no calls in {start}");
     }
 }
 
 #[test]
 fn role_allows_exactly_what_its_function_needs() {
     for deployment in deployments() {
-        for function in [WORKER, INTAKE] {
+        for function in FUNCTIONS {
             let needed = &needed_by_code(function, &deployment) | &needed_by_services(function, &deployment);
             assert_eq!(allowed(function.role, &deployment), needed, "{:?}", deployment.parameters);
         }
@@ -175,8 +206,7 @@ fn role_allows_exactly_what_its_function_needs() {
 
 #[test]
 fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
-    let deployment =
-        Deployment::of("ENVIRONMENT", &[("ScheduleExpression", "rate(1 hour)"), ("ScheduleInput", "{}")]);
+    let deployment = Deployment::of("ENVIRONMENT", &SCHEDULES);
     let trust = |role: &str| {
         let document = &deployment.properties(role)["AssumeRolePolicyDocument"];
         assert_eq!(document["Version"], "2012-10-17");
@@ -186,7 +216,7 @@ fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
         let principal = json!({ "Service": name });
         json!({ "Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole" })
     };
-    for function in [WORKER, INTAKE] {
+    for function in FUNCTIONS {
         let properties = deployment.properties(function.name);
         let role = format!("arn:aws:iam::123456789012:role/{}", function.role);
         assert_eq!(properties["Role"], role.as_str());
@@ -194,24 +224,34 @@ fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
         assert_eq!(properties["LoggingConfig"]["LogGroup"], *group);
         assert_eq!(trust(function.role), json!([service("lambda.amazonaws.com")]));
     }
-    let mut scheduler = service("scheduler.amazonaws.com");
-    scheduler["Condition"] = json!({
+    let mut scheduler_trust = service("scheduler.amazonaws.com");
+    scheduler_trust["Condition"] = json!({
         "StringEquals": { "aws:SourceAccount": "123456789012" },
         "ArnEquals": { "aws:SourceArn": "arn:aws:scheduler:eu-west-1:123456789012:schedule-group/stack" },
     });
-    for name in deployment.of_type("AWS::Scheduler::Schedule") {
-        assert_eq!(deployment.properties(name)["GroupName"], "stack", "{name}");
-    }
-    assert_eq!(trust("ScheduleRole"), json!([scheduler]));
-    assert_eq!(deployment.of_type("AWS::IAM::Role"), ["WorkerRole", "IntakeRole", "ScheduleRole"]);
-    let target = &deployment.properties("Schedule")["Target"];
     let permission =
         |action: &str, arn: &Value| (action.to_owned(), arn.as_str().expect("an ARN").to_owned());
-    let needed = [
-        permission("lambda:InvokeFunction", &target["Arn"]),
-        permission("sqs:SendMessage", &target["DeadLetterConfig"]["Arn"]),
-    ];
-    assert_eq!(allowed("ScheduleRole", &deployment), needed.into());
+    let mut needed = BTreeSet::new();
+    let schedules = deployment.of_type("AWS::Scheduler::Schedule");
+    assert_eq!(schedules, ["Schedule", "CanarySchedule", "SweepSchedule"]);
+    for name in schedules {
+        let schedule = deployment.properties(name);
+        assert_eq!(schedule["GroupName"], "stack", "{name}");
+        let target = &schedule["Target"];
+        assert_eq!(target["RoleArn"], "arn:aws:iam::123456789012:role/ScheduleRole", "{name}");
+        needed.insert(permission("lambda:InvokeFunction", &target["Arn"]));
+        needed.insert(permission("sqs:SendMessage", &target["DeadLetterConfig"]["Arn"]));
+    }
+    assert_eq!(allowed("ScheduleRole", &deployment), needed);
+    assert_eq!(trust("ScheduleRole"), json!([scheduler_trust]));
+    assert_eq!(
+        deployment.of_type("AWS::IAM::Role"),
+        ["ScheduleRole", "WorkerRole", "IntakeRole", "SweeperRole"]
+    );
+    // For schedules that other stacks put into the group.
+    let without_schedules = Deployment::of("ENVIRONMENT", &[]);
+    assert_eq!(allowed("ScheduleRole", &without_schedules), allowed("ScheduleRole", &deployment));
+    assert_eq!(without_schedules.of_type("AWS::Scheduler::Schedule"), Vec::<&str>::new());
 }
 
 #[test]
@@ -223,12 +263,7 @@ fn permissions_without_a_narrow_resource_have_a_condition() {
     let publish =
         ("PublishCompletionEvents".to_owned(), json!({ "StringEquals": { "events:source": SOURCE } }));
     let via = json!({ "StringEquals": { "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com" } });
-    let worker = |source| conditions("WorkerRole", &Deployment::of(source, &[]));
-    assert_eq!(worker("ENVIRONMENT"), [publish.clone()].into());
-    assert_eq!(
-        worker("SECRETS_MANAGER"),
-        [publish.clone(), ("DecryptCredentials".to_owned(), via.clone())].into()
-    );
+    let decrypt = ("DecryptCredentials".to_owned(), via.clone());
     // ForAllValues alone would also accept a request without an audience.
     let token = json!({
         "ForAllValues:StringEquals": { "sts:IdentityTokenAudience": "aud" },
@@ -236,7 +271,17 @@ fn permissions_without_a_narrow_resource_have_a_condition() {
         "NumericLessThanEquals": { "sts:DurationSeconds": "300" },
         "StringEquals": { "sts:SigningAlgorithm": "RS256" },
     });
-    assert_eq!(worker("OIDC"), [publish, ("GetIdentityToken".to_owned(), token)].into());
+    let token = ("GetIdentityToken".to_owned(), token);
+    for role in ["WorkerRole", "SweeperRole"] {
+        let of = |source| conditions(role, &Deployment::of(source, &[]));
+        assert_eq!(of("ENVIRONMENT"), [publish.clone()].into(), "{role}");
+        assert_eq!(of("SECRETS_MANAGER"), [publish.clone(), decrypt.clone()].into(), "{role}");
+        assert_eq!(of("OIDC"), [publish.clone(), token.clone()].into(), "{role}");
+    }
+    let own_secret =
+        [("SweeperCredentialsSecretArn", LISTING), ("SweeperCredentialsSecretKeyArn", LISTING_KEY)];
+    let own_secret = conditions("SweeperRole", &Deployment::of("SECRETS_MANAGER", &own_secret));
+    assert_eq!(own_secret, [publish, decrypt].into());
     let signing = [
         ("WebhookAuthentication", "SIGNATURE"),
         ("WebhookSecretsArn", SIGNING),
@@ -327,7 +372,7 @@ fn queue_policies_require_tls_and_allow_only_the_request_rule() {
             "Condition": { "Bool": { "aws:SecureTransport": "false" } },
         })
     };
-    for queue in ["RequestQueue", "DeadLetterQueue"] {
+    for queue in ["RequestQueue", "DeadLetterQueue", "SweeperFailureQueue"] {
         let (arn, statements) = statements(&open, queue, &format!("{queue}Policy"));
         assert_eq!(statements, json!([without_tls(&arn)]));
     }

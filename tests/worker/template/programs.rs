@@ -52,12 +52,17 @@ fn every_binary_runs_as_one_function() {
     });
     assert_eq!(functions["worker"], expected("worker", "WorkerRole"));
     assert_eq!(functions["intake"], expected("intake", "IntakeRole"));
+    assert_eq!(functions["sweeper"], expected("sweeper", "SweeperRole"));
 }
 
 #[test]
 fn functions_have_the_given_memory_and_reserved_concurrency() {
-    let changes =
-        [("WorkerMemorySize", "256"), ("IntakeMemorySize", "512"), ("IntakeReservedConcurrency", "10")];
+    let changes = [
+        ("WorkerMemorySize", "256"),
+        ("IntakeMemorySize", "512"),
+        ("IntakeReservedConcurrency", "10"),
+        ("SweeperMemorySize", "1024"),
+    ];
     let deployment = Deployment::of("ENVIRONMENT", &changes);
     let settings = |name: &str| {
         let properties = deployment.properties(name);
@@ -65,6 +70,7 @@ fn functions_have_the_given_memory_and_reserved_concurrency() {
     };
     assert_eq!(settings("WorkerFunction"), [json!("256"), Value::Null]);
     assert_eq!(settings("IntakeFunction"), [json!("512"), json!("10")]);
+    assert_eq!(settings("SweeperFunction"), [json!("1024"), Value::Null]);
     let defaults = Deployment::of("ENVIRONMENT", &[]).properties("IntakeFunction");
     assert_eq!(defaults["ReservedConcurrentExecutions"], Value::Null, "a new account has none to reserve");
 }
@@ -75,7 +81,7 @@ fn log_groups_have_the_given_retention() {
     let groups = deployment.of_type("AWS::Logs::LogGroup");
     let days: Vec<_> =
         groups.iter().map(|group| deployment.properties(group)["RetentionInDays"].clone()).collect();
-    assert_eq!(days, ["7"; 3]);
+    assert_eq!(days, ["7"; 4]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The queues, the event source mapping, the rules and the schedule: their limits match the constants in the code.
+//! The queues, the event source mapping, the rules and the schedule of requests: their limits match the constants in the code.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use privatelink_detach::request::DEADLINE_SECONDS;
 use privatelink_detach::worker::DeferralLimits;
 use serde_json::{Value, json};
 
+use super::schedules::SCHEDULES;
 use crate::cloudformation::{Deployment, TEMPLATE, number, parameter};
 use crate::environment::TestEnvironment;
 
@@ -28,17 +29,17 @@ const DEDUPLICATION: Duration = Duration::from_mins(5);
 const RECEIVES_MAX: u64 = 1000;
 
 /// The largest number of retries and the longest event age, in seconds, of EventBridge and EventBridge Scheduler.
-const RETRY_MAX: (&str, &str) = ("185", "21600");
+pub(crate) const RETRY_MAX: (&str, &str) = ("185", "21600");
 
-fn with_schedule() -> Deployment {
-    Deployment::of("ENVIRONMENT", &[("ScheduleExpression", "rate(1 hour)"), ("ScheduleInput", "{}")])
+fn with_schedules() -> Deployment {
+    Deployment::of("ENVIRONMENT", &SCHEDULES)
 }
 
 fn seconds(value: &Value) -> Duration {
     Duration::from_secs(number(value))
 }
 
-fn arn(queue: &str) -> String {
+pub(crate) fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:eu-west-1:123456789012:stack-{queue}")
 }
 
@@ -58,7 +59,7 @@ fn queue_of_requests(name: &str) -> Value {
 
 #[test]
 fn queues_have_the_properties_that_sender_and_worker_rely_on() {
-    let deployment = with_schedule();
+    let deployment = with_schedules();
     let mut requests = queue_of_requests("requests");
     let timeout = seconds(&deployment.properties("WorkerFunction")["Timeout"]);
     // Six times, as AWS recommends: Lambda can retry a throttled batch before its messages become visible again.
@@ -73,15 +74,17 @@ fn queues_have_the_properties_that_sender_and_worker_rely_on() {
         json!({ "redrivePermission": "byQueue", "sourceQueueArns": [arn("requests.fifo")] });
     assert_eq!(deployment.properties("DeadLetterQueue"), dead_letters);
     // A standard queue: Lambda, EventBridge and EventBridge Scheduler cannot send to a FIFO queue.
-    let failures = json!({
-        "QueueName": "stack-intake-failures",
-        "MessageRetentionPeriod": RETENTION_MAX.as_secs().to_string(),
-        "SqsManagedSseEnabled": "true",
-    });
-    assert_eq!(deployment.properties("IntakeFailureQueue"), failures);
+    for (name, queue) in [("intake", "IntakeFailureQueue"), ("sweeper", "SweeperFailureQueue")] {
+        let failures = json!({
+            "QueueName": format!("stack-{name}-failures"),
+            "MessageRetentionPeriod": RETENTION_MAX.as_secs().to_string(),
+            "SqsManagedSseEnabled": "true",
+        });
+        assert_eq!(deployment.properties(queue), failures);
+    }
     let mut queues = deployment.of_type("AWS::SQS::Queue");
     queues.sort_unstable();
-    assert_eq!(queues, ["DeadLetterQueue", "IntakeFailureQueue", "RequestQueue"]);
+    assert_eq!(queues, ["DeadLetterQueue", "IntakeFailureQueue", "RequestQueue", "SweeperFailureQueue"]);
 }
 
 #[tokio::test]
@@ -111,7 +114,7 @@ async fn event_source_mapping_matches_the_workers_response() {
 
 #[test]
 fn worker_timeout_covers_waiting_calls_and_reserve() {
-    let deployment = with_schedule();
+    let deployment = with_schedules();
     let limits = TimeLimits::default();
     let deferral = DeferralLimits::default();
     let timeout = seconds(&deployment.properties("WorkerFunction")["Timeout"]);
@@ -139,7 +142,7 @@ fn worker_timeout_covers_waiting_calls_and_reserve() {
 
 #[test]
 fn oldest_request_alarm_ignores_requests_before_their_deadline() {
-    let deployment = with_schedule();
+    let deployment = with_schedules();
     let visibility = seconds(&deployment.properties("RequestQueue")["VisibilityTimeout"]);
     let alarm = seconds(&deployment.properties("OldestRequestAlarm")["Threshold"]);
     assert!(alarm >= Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT) + visibility);
@@ -147,7 +150,7 @@ fn oldest_request_alarm_ignores_requests_before_their_deadline() {
 
 #[test]
 fn intake_timeout_covers_its_calls_and_all_retries_are_deduplicated() {
-    let function = with_schedule().properties("IntakeFunction");
+    let function = with_schedules().properties("IntakeFunction");
     let (timeout, call) = (seconds(&function["Timeout"]), aws::OPERATION_TIMEOUT);
     assert!(2 * call + SEND_TIME_MAX + call <= timeout);
     let expected = json!({
@@ -162,7 +165,7 @@ fn intake_timeout_covers_its_calls_and_all_retries_are_deduplicated() {
 
 #[test]
 fn undelivered_events_go_to_the_failure_queue() {
-    let mut deployment = with_schedule();
+    let mut deployment = with_schedules();
     deployment.parameters.insert("RequestEventSources", "my.tool,com.example.offboarding");
     let intake = "arn:aws:lambda:eu-west-1:123456789012:function:stack-intake";
     let retry = json!({ "MaximumRetryAttempts": RETRY_MAX.0, "MaximumEventAgeInSeconds": RETRY_MAX.1 });
@@ -193,14 +196,7 @@ fn undelivered_events_go_to_the_failure_queue() {
     assert_eq!(schedule["Target"], target);
     assert_eq!(schedule["GroupName"], deployment.properties("ScheduleGroup")["Name"]);
     let closed = Deployment::of("ENVIRONMENT", &[]);
-    for name in [
-        "RequestRule",
-        "RequestRulePermission",
-        "RequestRuleAlarm",
-        "Schedule",
-        "ScheduleRole",
-        "ScheduleGroup",
-    ] {
+    for name in ["RequestRule", "RequestRulePermission", "RequestRuleAlarm", "Schedule"] {
         assert!(deployment.creates(name) && !closed.creates(name), "{name}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use privatelink_detach::aws;
 use privatelink_detach::completion::reason::RunbookUrl;
-use privatelink_detach::config::{self, ConfigError, EventSource, IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{self, ConfigError, EventSource, IntakeConfig, SweeperConfig, WorkerConfig};
 use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 
 use super::sources;
@@ -55,11 +55,11 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// The value of each variable.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// The names of the variables that `read` asks for in this environment.
-fn read_in(
-    variables: &BTreeMap<String, String>,
-    read: impl FnOnce(&dyn Fn(&str) -> Option<String>),
-) -> BTreeSet<String> {
+fn read_in(variables: &BTreeMap<String, String>, read: impl FnOnce(Environment<'_>)) -> BTreeSet<String> {
     let names = RefCell::new(BTreeSet::new());
     read(&|name| {
         names.borrow_mut().insert(name.to_owned());
@@ -93,13 +93,18 @@ fn without_unset(mut read: BTreeSet<String>) -> BTreeSet<String> {
     read
 }
 
-/// The variables that the worker reads, over all sources of credentials.
+/// The variables that a function with credentials for Alibaba Cloud reads, over all sources of them.
+fn read_with_credentials(function: &str, read: fn(Environment<'_>)) -> BTreeSet<String> {
+    let variables = |source| Deployment::of(source, &[]).variables(function);
+    SOURCES.into_iter().flat_map(|source| read_in(&variables(source), read)).collect()
+}
+
 fn read_by_the_worker() -> BTreeSet<String> {
-    let read = |source| {
-        let variables = Deployment::of(source, &[]).variables("WorkerFunction");
-        read_in(&variables, |environment| drop(WorkerConfig::read(environment).unwrap()))
-    };
-    SOURCES.into_iter().flat_map(read).collect()
+    read_with_credentials("WorkerFunction", |environment| drop(WorkerConfig::read(environment).unwrap()))
+}
+
+fn read_by_the_sweeper() -> BTreeSet<String> {
+    read_with_credentials("SweeperFunction", |environment| drop(SweeperConfig::read(environment).unwrap()))
 }
 
 fn read_by_the_intake() -> BTreeSet<String> {
@@ -109,11 +114,12 @@ fn read_by_the_intake() -> BTreeSet<String> {
 
 #[test]
 fn template_sets_exactly_the_variables_that_the_functions_read() {
-    let set = |source| Deployment::of(source, &[]).variables("WorkerFunction").into_keys();
-    assert_eq!(
-        SOURCES.into_iter().flat_map(set).collect::<BTreeSet<_>>(),
-        without_unset(read_by_the_worker())
-    );
+    for (function, read) in
+        [("WorkerFunction", read_by_the_worker()), ("SweeperFunction", read_by_the_sweeper())]
+    {
+        let set = |source| Deployment::of(source, &[]).variables(function).into_keys();
+        assert_eq!(SOURCES.into_iter().flat_map(set).collect::<BTreeSet<_>>(), without_unset(read));
+    }
     let set = Deployment::of("ENVIRONMENT", &[]).variables("IntakeFunction").into_keys();
     assert_eq!(set.collect::<BTreeSet<_>>(), without_unset(read_by_the_intake()));
 }
@@ -144,14 +150,53 @@ fn names_in_code() -> BTreeSet<String> {
 
 #[test]
 fn code_names_no_variable_that_these_tests_do_not_see() {
-    let read = [read_by_every_process(), read_by_the_worker(), read_by_the_intake()];
+    let read = [read_by_every_process(), read_by_the_worker(), read_by_the_intake(), read_by_the_sweeper()];
     // The second, lowercase spelling of a proxy's variable is not recognized in the code.
     let read = read.into_iter().flatten().filter(|name| *name == name.to_ascii_uppercase());
     assert_eq!(names_in_code(), read.collect());
 }
 
+/// The variables of the worker that the sweeper does not read.
+const ONLY_WORKER: [&str; 3] =
+    ["DEAD_LETTER_QUEUE_URL", "DETACH_DEADLINE_SECONDS", "WORKER_MAXIMUM_CONCURRENCY"];
+
+#[test]
+fn sweeper_has_the_workers_settings_and_its_own_switch() {
+    for source in SOURCES {
+        let deployment = Deployment::of(source, &CHANGED);
+        let mut expected = deployment.variables("WorkerFunction");
+        expected.retain(|name, _| !ONLY_WORKER.contains(&name.as_str()));
+        expected.insert("SWEEP_APPLY_ALLOWED".to_owned(), "true".to_owned());
+        assert_eq!(deployment.variables("SweeperFunction"), expected, "{source}");
+        let defaults = Deployment::of(source, &[]).variables("SweeperFunction");
+        assert_eq!(defaults["SWEEP_APPLY_ALLOWED"], "false", "{source}");
+    }
+}
+
+#[test]
+fn sweeper_can_have_its_own_credentials() {
+    let listing = "arn:aws:secretsmanager:eu-west-1:1:secret:listing-abcdef";
+    let role = "acs:ram::1:role/listing";
+    // Rules reject each of the two with another source, but rules are not evaluated everywhere.
+    let own = [("SweeperCredentialsSecretArn", listing), ("SweeperRoleArn", role)];
+    for source in SOURCES {
+        let shared = Deployment::of(source, &[]);
+        let deployment = Deployment::of(source, &own);
+        let mut expected = shared.variables("SweeperFunction");
+        if let Some(secret) = expected.get_mut("ALIBABA_CREDENTIALS_SECRET_ARN") {
+            listing.clone_into(secret);
+        }
+        if let Some(arn) = expected.get_mut("ALIBABA_CLOUD_ROLE_ARN") {
+            role.clone_into(arn);
+        }
+        assert_eq!(deployment.variables("SweeperFunction"), expected, "{source}");
+        let worker = |deployment: &Deployment| deployment.variables("WorkerFunction");
+        assert_eq!(worker(&deployment), worker(&shared), "{source}");
+    }
+}
+
 /// Values that differ from the defaults and from each other.
-const CHANGED: [(&str, &str); 12] = [
+const CHANGED: [(&str, &str); 13] = [
     ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
     ("AllowedRegions", "eu-west-1,cn-hangzhou"),
     ("ProtectedSecurityGroups", "sg-protected"),
@@ -164,11 +209,17 @@ const CHANGED: [(&str, &str); 12] = [
     ("DryRunOnly", "true"),
     ("RunbookUrl", "https://git.example.com/runbook"),
     ("RequestEventSources", "com.example.offboarding,my.tool"),
+    ("SweepApplyAllowed", "true"),
 ];
 
 fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigError>> {
     let variables = deployment.variables("WorkerFunction");
     WorkerConfig::read(|name| variables.get(name).cloned())
+}
+
+fn sweeper_of(deployment: &Deployment) -> Result<SweeperConfig, Vec<ConfigError>> {
+    let variables = deployment.variables("SweeperFunction");
+    SweeperConfig::read(|name| variables.get(name).cloned())
 }
 
 fn intake_of(deployment: &Deployment) -> Result<IntakeConfig, Vec<ConfigError>> {
@@ -186,6 +237,10 @@ fn each_parameter_sets_its_own_setting() {
         protected_endpoints: [EndpointId::parse("ep-protected").unwrap()].into(),
         dry_run_only: false,
     };
+    let sweeper = sweeper_of(&deployment).unwrap();
+    assert_eq!((&sweeper.bus_name, &sweeper.service_url), (&worker.bus_name, &worker.service_url));
+    assert_eq!((&sweeper.rules, &sweeper.runbook_url), (&worker.rules, &worker.runbook_url));
+    assert_eq!((&sweeper.request_queue_url, sweeper.is_apply_allowed), (&worker.request_queue_url, true));
     let queue = |name| format!("https://sqs.eu-west-1.amazonaws.com/123456789012/stack-{name}.fifo");
     assert_eq!(worker.request_queue_url, queue("requests"));
     assert_eq!(worker.dead_letter_queue_url, queue("dead-letter"));
@@ -197,7 +252,7 @@ fn each_parameter_sets_its_own_setting() {
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
     let sources = ["com.example.offboarding", "my.tool"].map(|source| EventSource::parse(source).unwrap());
     assert_eq!(intake.request_event_sources, sources.into());
-    for function in ["WorkerFunction", "IntakeFunction"] {
+    for function in ["WorkerFunction", "IntakeFunction", "SweeperFunction"] {
         let logging = &deployment.properties(function)["LoggingConfig"];
         // Lambda supports a log level only with the JSON format.
         assert_eq!(
@@ -228,6 +283,12 @@ fn template_defaults_equal_the_defaults_of_the_code() {
         (intake.rules, intake.webhook_secrets_arn, intake.request_event_sources.len()),
         (defaults.rules, defaults.webhook_secrets_arn, 0),
         "IAM authenticates webhooks, and no event is accepted by default"
+    );
+    let sweeper = sweeper_of(&deployment).unwrap();
+    let defaults = SweeperConfig::read(minimal).unwrap();
+    assert_eq!(
+        (sweeper.bus_name, sweeper.rules, sweeper.service_url, sweeper.is_apply_allowed),
+        (defaults.bus_name, defaults.rules, defaults.service_url, false)
     );
 }
 
@@ -274,6 +335,8 @@ fn example_settings_are_parameters_and_open_no_entry_point() {
     assert_eq!(example.failed_assertions(), Vec::<String>::new());
     assert_eq!(example.of_type("AWS::Lambda::Url"), Vec::<&str>::new());
     assert!(!example.creates("RequestRule"));
+    assert_eq!(example.of_type("AWS::Scheduler::Schedule"), Vec::<&str>::new());
+    assert_eq!(example.variables("SweeperFunction")["SWEEP_APPLY_ALLOWED"], "false");
     // Without the file, the template's default applies.
     assert_eq!(Deployment::of("ENVIRONMENT", &[]).of_type("AWS::Lambda::Url").len(), 1);
 }

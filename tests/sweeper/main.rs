@@ -1,0 +1,19 @@
+//! The sweeper, and the reading of a sweep that it shares with the command line program, against the simulator: what is
+//! found and requested, how fast it calls, and what ends it.
+//!
+//! Most tests run on a virtual clock, without sockets, so that a minute of quota passes in milliseconds.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod account;
+mod apply;
+mod errors;
+mod existence;
+mod pace;
+mod process;
+mod random;
+mod schema;
+#[path = "../shared/schema.rs"]
+mod schemas;
+mod sockets;
+mod wire;
