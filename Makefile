@@ -125,7 +125,7 @@ lint-rust: ## Check format, lints and documentation of the Rust code
 lint-dependencies: $(CARGO_DENY) ## Check licenses, banned crates and sources of the dependencies
 	$(CARGO_DENY) --locked check licenses bans sources
 
-lint-template: $(LINTERS) ## Lint template.yaml with SAM and cfn-lint, before and after the SAM transformation
+lint-template: $(LINTERS) ## Lint template.yaml with SAM and cfn-lint, before and after the SAM transformation, and the examples
 	$(VENV)/bin/python tools/lint_template.py
 
 lint-planted-bugs: ## Check that every planted bug still applies, and test the program that plants them

@@ -1,4 +1,5 @@
-"""Lints template.yaml with `sam validate --lint`, and with cfn-lint before and after the SAM transformation.
+"""Lints template.yaml with `sam validate --lint`, and with cfn-lint before and after the SAM transformation; and the
+templates in examples/, which have no SAM resources, with cfn-lint.
 
 `sam validate --lint` is what users run before a deployment: SAM's own checks and cfn-lint. Both check SAM resources
 less strictly than the CloudFormation resources that SAM creates from them. For example, a batch size too large for a
@@ -19,6 +20,7 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
 TEMPLATE = "template.yaml"
+EXAMPLES = sorted(str(path) for path in Path("examples").glob("*.yaml"))
 
 # The transformation and SAM need a region but no account. Any region works.
 REGION = "us-east-1"
@@ -95,10 +97,12 @@ def main():
             sam_validate(TEMPLATE, home, env),
             cfn_lint(TEMPLATE, env),
             cfn_lint_transformed(TEMPLATE, home, env),
+            *(cfn_lint(example, env) for example in EXAMPLES),
         ]
     if not all(results):
-        sys.exit(f"{TEMPLATE} has the findings above; template.transformed.json is the transformed template")
+        sys.exit("The templates have the findings above; template.transformed.json is the transformed template.yaml")
     print(f"{TEMPLATE}: no findings from sam validate, or from cfn-lint before and after the transformation")
+    print(*EXAMPLES, sep=", ", end=": no findings from cfn-lint\n")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-pub(crate) use yaml::Node;
+pub(crate) use yaml::{Node, read};
 
 /// The parsed template.
-pub(crate) static TEMPLATE: LazyLock<Node> = LazyLock::new(|| yaml::read(&file("template.yaml")));
+pub(crate) static TEMPLATE: LazyLock<Node> = LazyLock::new(|| read(&file("template.yaml")));
 
 /// The content of a file in the repository.
 pub(crate) fn file(path: &str) -> String {
@@ -142,7 +142,11 @@ impl Deployment {
                 ("Ref", Node::Text(name)) if name == "AWS::NoValue" => return None,
                 ("Ref", Node::Text(name)) => Value::String(self.reference(name)),
                 ("GetAtt", Node::Text(name)) => Value::String(self.attribute(name)),
-                ("Sub", Node::Text(text)) => Value::String(self.substituted(text)),
+                ("Sub", Node::Text(text)) => Value::String(self.substituted(text, &Node::Map(Vec::new()))),
+                ("Sub", Node::List(parts)) => {
+                    let [text, values] = &parts[..] else { panic!("{parts:?}") };
+                    Value::String(self.substituted(text.text(), values))
+                }
                 ("Split", Node::List(parts)) => {
                     let [separator, text] = &parts[..] else { panic!("{parts:?}") };
                     self.text(text).split(separator.text()).map(Value::from).collect()
@@ -195,6 +199,7 @@ impl Deployment {
             ("AWS::Logs::LogGroup", "Arn") => arn("logs", "log-group:") + ":*",
             ("AWS::Events::Rule", "Arn") => arn("events", "rule/"),
             ("AWS::Scheduler::ScheduleGroup", "Arn") => arn("scheduler", "schedule-group/"),
+            ("AWS::CloudWatch::Alarm", "Arn") => arn("cloudwatch", "alarm:"),
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::123456789012:role/{physical}"),
             other => panic!("{name}: {other:?}"),
         }
@@ -205,17 +210,22 @@ impl Deployment {
         assert!(self.creates(name), "{name} is not created");
         let resource = TEMPLATE.key("Resources").key(name);
         let properties = resource.key("Properties");
-        let given = ["QueueName", "FunctionName", "LogGroupName", "Name"].into_iter();
+        let given = ["QueueName", "FunctionName", "LogGroupName", "DashboardName", "Name"].into_iter();
         let given = given.filter_map(|key| properties.find(key)).map(|node| self.text(node)).next();
         (resource.key("Type").text(), given.unwrap_or_else(|| name.to_owned()))
     }
 
-    fn substituted(&self, text: &str) -> String {
+    /// The text with each `${name}` replaced: by its entry in `values`, otherwise by the resource or parameter.
+    fn substituted(&self, text: &str, values: &Node) -> String {
         let mut parts = text.split("${");
         let mut whole = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (name, rest) = part.split_once('}').expect("a closed brace");
-            whole += &if name.contains('.') { self.attribute(name) } else { self.reference(name) };
+            whole += &match values.find(name) {
+                Some(value) => self.text(value),
+                None if name.contains('.') => self.attribute(name),
+                None => self.reference(name),
+            };
             whole += rest;
         }
         whole

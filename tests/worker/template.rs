@@ -1,10 +1,15 @@
-//! Checks template.yaml against the code: programs, variables, permissions, queues and alarms, each in a file of its
-//! own. This file checks the parameters and rules of each source of credentials.
+//! Checks template.yaml against the code: programs, variables, permissions, queues, alarms and metrics, each in a
+//! file of its own. This file checks the parameters and rules of each source of credentials.
 
 mod alarms;
 mod calls;
+mod completion_webhook;
+mod filters;
+mod metrics;
+mod operations;
 mod permissions;
 mod programs;
+mod queries;
 mod queues;
 mod schedules;
 mod variables;

@@ -5,7 +5,7 @@ import json
 from stack import transformed
 
 # Resources whose condition does not hold in this stack.
-NOT_CREATED = {"Schedule", "CanarySchedule", "SweepSchedule"}
+NOT_CREATED = {"CanaryAlarm", "CanaryPasses", "CanarySchedule", "Schedule", "SweepSchedule"}
 
 
 def properties(name):

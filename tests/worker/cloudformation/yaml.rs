@@ -78,7 +78,8 @@ impl Reader {
             return self.map(indent);
         }
         self.at += 1;
-        self.value(&first, indent)
+        // The text after a dash is indented relative to the dash.
+        self.value(&first, indent.saturating_sub(1))
     }
 
     fn list(&mut self, indent: usize) -> Node {

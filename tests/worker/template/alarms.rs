@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::operations::own_metrics;
 use crate::cloudformation::{Deployment, file};
 
 /// The values of these properties in every resource of a type.
@@ -47,7 +48,7 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
     let rule = |metric, dimensions| alarm(["AWS/Events", metric], dimensions, ["Sum", "300", "1", "0"]);
     let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
     let rule_name = dimension("RuleName", "stack-events");
-    let error_lines = |metric| alarm(["privatelink-detach", metric], Value::Null, ["Sum", "300", "1", "0"]);
+    let counted = |metric| alarm(["privatelink-detach", metric], Value::Null, ["Sum", "300", "1", "0"]);
     let not_empty = ["Maximum", "60", "1", "0"];
     let expected = set([
         queue("ApproximateNumberOfMessagesVisible", "dead-letter.fifo", not_empty),
@@ -65,9 +66,11 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         function("DestinationDeliveryFailures", "sweeper", "1"),
         rule("InvocationsFailedToBeSentToDlq", json!([dimension("RuleName", "RequestRule")])),
         rule("FailedInvocations", json!([dimension("EventBusName", "own-bus"), rule_name])),
-        error_lines("stack/worker-error-lines"),
-        error_lines("stack/intake-error-lines"),
-        error_lines("stack/sweeper-error-lines"),
+        counted("stack/worker-error-lines"),
+        counted("stack/intake-error-lines"),
+        counted("stack/sweeper-error-lines"),
+        counted("stack/failed-detaches"),
+        counted("stack/sweeps-to-review"),
     ]);
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm").into_iter().map(|name| {
         let properties = deployment.properties(name);
@@ -85,7 +88,15 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
     assert_eq!(on_the_default_bus["Dimensions"], json!([rule_name]));
     let unrecorded = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
     assert!(!unrecorded.creates("CompletionRuleAlarm") && !unrecorded.creates("RequestRuleAlarm"));
-    // The tests of the processes check that the log has this field and value.
+    let absence = [("CanaryScheduleExpression", "rate(1 day)"), ("CanaryAlarmPeriods", "30")];
+    let canary = Deployment::of("ENVIRONMENT", &absence).properties("CanaryAlarm");
+    let below = ["LessThanThreshold", "1", "breaching"].map(Value::from);
+    assert_eq!(["ComparisonOperator", "Threshold", "TreatMissingData"].map(|key| canary[key].clone()), below);
+    assert_eq!(
+        [&canary["Statistic"], &canary["Period"], &canary["EvaluationPeriods"]],
+        ["Sum", "3600", "30"]
+    );
+    // The tests of the processes check that the log has this field and value. metrics.rs checks the other filters.
     let filter = |group: &str, metric: &str| {
         let metric =
             json!({ "MetricNamespace": "privatelink-detach", "MetricName": metric, "MetricValue": "1" });
@@ -97,17 +108,22 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         filter("sweeper", "stack/sweeper-error-lines"),
     ]);
     let keys = ["LogGroupName", "FilterPattern", "MetricTransformations"];
-    assert_eq!(properties_of(&deployment, "AWS::Logs::MetricFilter", &keys), filters);
+    let unrecorded = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
+    assert_eq!(properties_of(&unrecorded, "AWS::Logs::MetricFilter", &keys), filters);
 }
 
 #[test]
 fn alarms_name_their_section_of_the_runbook() {
     let url = "https://git.example.com/runbook";
-    let changes = [("RunbookUrl", url), ("RequestEventSources", "my.tool")];
+    let changes = [
+        ("RunbookUrl", url),
+        ("RequestEventSources", "my.tool"),
+        ("CanaryScheduleExpression", "rate(1 day)"),
+    ];
     let deployment = Deployment::of("ENVIRONMENT", &changes);
     let runbook = file("docs/runbook.md");
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm");
-    assert!(alarms.len() >= 17, "{alarms:?}");
+    assert!(alarms.len() >= 20, "{alarms:?}");
     for name in alarms {
         let description = deployment.properties(name)["AlarmDescription"].as_str().unwrap().to_owned();
         assert!(
@@ -132,15 +148,28 @@ fn alarms_notify_only_the_given_topic() {
 }
 
 #[test]
-fn readme_counts_the_alarms_and_metrics_of_the_default_deployment() {
+fn documents_list_every_alarm() {
+    let page = file("docs/operations.md");
+    let runbook = file("docs/runbook.md");
+    let (start, _) = runbook.split_once("\n# Alarms\n").unwrap();
+    let changes = [("RequestEventSources", "my.tool"), ("CanaryScheduleExpression", "rate(1 day)")];
+    for name in Deployment::of("ENVIRONMENT", &changes).of_type("AWS::CloudWatch::Alarm") {
+        let link = format!("[{name}](#{})", name.to_lowercase());
+        assert!(start.contains(&link), "docs/runbook.md does not link {name} at its start");
+        let link = format!("| [{name}](runbook.md#{}) |", name.to_lowercase());
+        assert!(page.contains(&link), "docs/operations.md has no row for {name}");
+    }
+}
+
+#[test]
+fn documents_count_the_alarms_and_metrics_of_the_default_deployment() {
     let deployment = Deployment::of("SECRETS_MANAGER", &[]);
-    let numbers = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-        "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
-    ];
-    let alarms = numbers[deployment.of_type("AWS::CloudWatch::Alarm").len()];
-    let metrics = numbers[deployment.of_type("AWS::Logs::MetricFilter").len()];
-    let stated = format!("{alarms} CloudWatch alarms, {metrics} custom metrics");
-    let readme = file("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(readme.contains(&stated), "the README must state: {stated}");
+    let numbers = ["eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"];
+    let alarms = numbers[deployment.of_type("AWS::CloudWatch::Alarm").len() - 11];
+    let metrics = own_metrics().into_iter().filter(|(name, _)| name != "canary-passes").count();
+    let stated = [format!("{alarms} CloudWatch alarms"), format!("up to {metrics} custom metrics")];
+    for path in ["README.md", "docs/deploy.md"] {
+        let page = file(path).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(stated.iter().all(|text| page.contains(text)), "{path} must state: {stated:?}");
+    }
 }
