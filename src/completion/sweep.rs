@@ -20,8 +20,12 @@ use crate::text::shortened;
 /// The event's `detail-type`.
 pub const DETAIL_TYPE: &str = "Security Group Sweep Completed";
 
-/// Maximum number of references in an event, which is limited to 256 KiB. The event also contains their total number.
+/// Maximum number of references in an event. The event also contains their total number.
 const REFERENCES_MAX: usize = 300;
+
+/// Maximum number of bytes of the detail: `EventBridge` accepts 256 KiB for the whole event. Only long names in another script
+/// than ASCII come near it.
+const BYTES_MAX: usize = 240 * 1024;
 
 /// Maximum number of unread endpoints in an event, over all regions.
 const UNREAD_MAX: usize = 300;
@@ -148,7 +152,7 @@ impl Detail {
             plan.regions.iter().map(|(id, region)| (id.clone(), count(region))).collect()
         };
         let references = plan.references.iter().take(REFERENCES_MAX);
-        Self {
+        let mut detail = Self {
             version: VERSION,
             sweep_id: sweep.sweep_id.clone(),
             mode: sweep.mode,
@@ -167,7 +171,16 @@ impl Detail {
             requested_count: sweep.requested.len(),
             remaining_count: plan.references.len(),
             reason: reason(sweep, runbook),
+        };
+        while !detail.references.is_empty() && detail.bytes() > BYTES_MAX {
+            detail.references.truncate(detail.references.len() / 2);
         }
+        detail
+    }
+
+    /// The length of the event's detail as JSON.
+    fn bytes(&self) -> usize {
+        serde_json::to_string(self).map_or(0, |json| json.len())
     }
 }
 

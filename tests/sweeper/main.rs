@@ -11,6 +11,8 @@ mod errors;
 mod existence;
 mod pace;
 mod process;
+#[path = "../shared/process.rs"]
+mod program;
 mod random;
 mod schema;
 #[path = "../shared/schema.rs"]

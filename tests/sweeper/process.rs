@@ -1,7 +1,5 @@
 //! The sweeper's process: its start, its invocations with production's limits, and its log.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +17,7 @@ use privatelink_simulator::{AccessKey, Action, Cloud, OidcProvider, Role, Seed, 
 use serde_json::{Value, json};
 
 use crate::account::{apply, endpoints, report};
+use crate::program::Process;
 use crate::wire::WANTED;
 
 const REQUESTS: &str = "requests.fifo";
@@ -40,34 +39,12 @@ struct Environment {
     credentials: Vec<(&'static str, String)>,
 }
 
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// The lines of a log without a secret.
+fn lines(output: &str) -> Vec<Value> {
+    for secret in SECRETS {
+        assert!(!output.contains(secret), "{secret} in {output}");
     }
-}
-
-impl Process {
-    /// Waits for its end. Returns its exit status and everything that it wrote.
-    fn wait(&mut self) -> (Option<i32>, String) {
-        let status = self.0.wait().unwrap();
-        let mut output = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-        self.0.stderr.take().unwrap().read_to_string(&mut output).unwrap();
-        (status.code(), output)
-    }
-
-    /// Kills it. Returns the lines that it wrote.
-    fn kill(mut self) -> Vec<Value> {
-        self.0.kill().unwrap();
-        let output = self.wait().1;
-        for secret in SECRETS {
-            assert!(!output.contains(secret), "{secret} in {output}");
-        }
-        output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 impl Environment {
@@ -91,8 +68,7 @@ impl Environment {
     }
 
     fn start(&self, changes: &[(&'static str, &str)]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sweeper"));
-        command.env_clear().envs([
+        let variables = [
             ("AWS_LAMBDA_RUNTIME_API", self.runtime_api.address()),
             ("AWS_LAMBDA_FUNCTION_NAME", "sweeper".to_owned()),
             ("AWS_LAMBDA_FUNCTION_VERSION", "1".to_owned()),
@@ -104,9 +80,11 @@ impl Environment {
             ("AWS_ENDPOINT_URL", self.aws.url()),
             ("DETACH_QUEUE_URL", self.aws.queue_url(REQUESTS)),
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
-        ]);
-        command.envs(self.credentials.clone()).envs(changes.iter().copied());
-        Process(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        ];
+        let changes = changes.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let environment: Vec<_> =
+            variables.into_iter().chain(self.credentials.clone()).chain(changes).collect();
+        Process::start(env!("CARGO_BIN_EXE_sweeper"), &environment)
     }
 
     async fn invoke(&self, payload: &str) -> Result<Value, Value> {
@@ -134,7 +112,7 @@ fn messages(log: &[Value]) -> Vec<&str> {
 async fn every_configuration_error_is_logged_in_one_line_before_the_first_invocation() {
     let environment = Environment::with(0).await;
     let queue = environment.aws.queue_url("requests");
-    let mut process = environment.start(&[
+    let process = environment.start(&[
         ("DETACH_QUEUE_URL", &queue),
         ("COMPLETION_BUS_NAME", "bad bus"),
         ("DRY_RUN_ONLY", "yes"),
@@ -184,7 +162,7 @@ async fn sweep_requests_detaches_and_proves_them() {
     let messages_sent = environment.aws.queues().messages(REQUESTS).unwrap().to_vec();
     let triggers = messages_sent.iter().map(|message| format!("{:?}", message.attributes["trigger"]));
     assert!(triggers.clone().count() == 2 && triggers.into_iter().all(|trigger| trigger.contains("sweep")));
-    let log = process.kill();
+    let log = lines(&process.kill());
     let completed = log.iter().find(|line| line["message"] == "sweep completed").unwrap();
     assert_eq!((&completed["verdict"], &completed["requested"]), (&json!("no_references"), &json!(2)));
     let span = &completed["span"];
@@ -207,7 +185,7 @@ async fn invalid_sweep_fails_the_invocation_with_every_error_and_without_a_call(
          allowed in this deployment"
     );
     assert_eq!((environment.published(), environment.cloud.cloud().counts().calls_total), (Vec::new(), 0));
-    let log = process.kill();
+    let log = lines(&process.kill());
     let line = log.iter().find(|line| line["level"] == "ERROR").unwrap().to_string();
     assert!(line.contains("an unknown name") && !line.contains("scopes") && !line.contains("t3xt"), "{line}");
 }
@@ -239,7 +217,7 @@ async fn session_of_the_sweeper_is_limited_to_lists() {
     assert_eq!(environment.cloud.cloud().counts().of(Action::AssumeRoleWithOIDC), 1);
     let denied = detach_with_the_session(&environment.cloud).await;
     assert_eq!((denied.kind, &*denied.code.name()), (ErrorKind::Denied, "NoPermission"));
-    let log = process.kill();
+    let log = lines(&process.kill());
     assert!(messages(&log).contains(&"sweep completed"), "{log:?}");
 }
 

@@ -20,6 +20,8 @@ mod memory;
 mod official_sdk;
 mod outcomes;
 mod process;
+#[path = "../shared/process.rs"]
+mod program;
 mod scale;
 mod schema;
 #[path = "../shared/schema.rs"]

@@ -1,7 +1,6 @@
 //! The worker's program, started as Lambda starts it: kills, configuration errors and all output.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use local_aws::server::View;
@@ -13,6 +12,7 @@ use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, S
 use serde_json::{Value, json};
 
 use crate::environment::{DEAD_LETTERS, REGION, REQUESTS, SECRET, TestCredentials, request, secret_of};
+use crate::program::Process;
 use crate::schema;
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
@@ -33,32 +33,6 @@ struct ProcessEnvironment {
     runtime_api: RuntimeApi,
     /// The environment variables of the process's credentials.
     credentials: Vec<(&'static str, String)>,
-}
-
-/// A worker process that is killed at the end of its test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    /// Kills the process with SIGKILL. Returns everything that it wrote to stdout and stderr.
-    fn kill(mut self) -> String {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-        self.output()
-    }
-
-    fn output(&mut self) -> String {
-        let mut output = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-        self.0.stderr.take().unwrap().read_to_string(&mut output).unwrap();
-        output
-    }
 }
 
 impl ProcessEnvironment {
@@ -110,9 +84,9 @@ impl ProcessEnvironment {
     }
 
     fn start(&self, changes: &[(&'static str, &str)]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-        command.env_clear().envs(self.environment()).envs(changes.iter().copied());
-        Process(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        let changes = changes.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let environment: Vec<_> = self.environment().into_iter().chain(changes).collect();
+        Process::start(env!("CARGO_BIN_EXE_worker"), &environment)
     }
 
     fn send(&self, body: &Value) {
@@ -222,7 +196,7 @@ async fn kill_after_publishing_repeats_the_event() {
 #[tokio::test]
 async fn every_configuration_error_is_logged_in_one_line_before_the_first_invocation() {
     let env = ProcessEnvironment::new().await;
-    let mut process = env.start(&[
+    let process = env.start(&[
         ("DETACH_QUEUE_URL", ""),
         ("DETACH_DEADLINE_SECONDS", "soon"),
         ("PROTECTED_SECURITY_GROUPS", "sg_a"),
@@ -234,8 +208,8 @@ async fn every_configuration_error_is_logged_in_one_line_before_the_first_invoca
         ("AWS_ENDPOINT_URL_STS", "sts.internal"),
         ("HTTPS_PROXY", "socks5://proxy"),
     ]);
-    assert_eq!(process.0.wait().unwrap().code(), Some(1));
-    let output = process.output();
+    let (status, output) = process.wait();
+    assert_eq!(status, Some(1));
     let line: Value = serde_json::from_str(output.trim()).unwrap();
     assert_eq!(line["level"], "ERROR");
     let faults: Vec<Value> = serde_json::from_str(line["faults"].as_str().unwrap()).unwrap();

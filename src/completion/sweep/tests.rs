@@ -75,8 +75,18 @@ fn long_lists_are_cut_and_their_length_is_told() {
     assert_eq!((detail.references[0].requested, detail.references[1].requested), (true, false));
     assert_eq!(detail.requested_count, 1);
     assert_eq!(detail.references[0].endpoint_name.as_deref(), Some("web"));
-    let bytes = serde_json::to_string(&detail).unwrap().len();
-    assert!(bytes < 256 * 1024, "an event has at most 256 KiB, and this one {bytes} bytes");
+    assert!(detail.bytes() < BYTES_MAX, "{} bytes", detail.bytes());
+}
+
+#[test]
+fn references_with_long_names_are_cut_to_the_size_of_an_event() {
+    let mut plan = plan(300, 0);
+    for reference in &mut plan.references {
+        reference.endpoint_name = Some("\u{1f512}".repeat(300));
+    }
+    let detail = detail(&plan, None, &HashSet::new());
+    assert_eq!((detail.references.len(), detail.references_total), (150, 300));
+    assert!(detail.bytes() <= BYTES_MAX, "{} bytes", detail.bytes());
 }
 
 #[test]
