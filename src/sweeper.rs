@@ -2,11 +2,13 @@
 //! from Alibaba Cloud.
 //!
 //! In reading order: [`request`] parses the invocation's payload, `run` carries out one sweep, `detaches` makes its requests,
-//! [`assemble`] builds the sweeper of production. The reading is in [`crate::sweep`] and [`crate::drive::sweep`], the event in
+//! `apply` sends them and reads again, `log` tells the operator, [`assemble`] builds the sweeper of production. The reading is in [`crate::sweep`] and [`crate::drive::sweep`], the event in
 //! [`crate::completion::sweep`].
 
+mod apply;
 pub mod assemble;
 mod detaches;
+mod log;
 pub mod request;
 mod run;
 
@@ -58,12 +60,14 @@ pub struct Settings {
 pub struct TimeLimits {
     /// From the start of the invocation until the last read.
     pub sweep: Duration,
-    /// Of the invocation, for the event: three attempts of the SDK.
+    /// Of the invocation, for publishing the event.
     pub reserve: Duration,
     /// The pause before the requested endpoints are read for the first time; doubled with every further one.
     pub pause_min: Duration,
     /// The longest pause between two readings.
     pub pause_max: Duration,
+    /// Before the end of the sweep, for the last reading.
+    pub last_reading: Duration,
 }
 
 impl Default for TimeLimits {
@@ -73,6 +77,7 @@ impl Default for TimeLimits {
             reserve: Duration::from_secs(10),
             pause_min: Duration::from_secs(2),
             pause_max: Duration::from_secs(30),
+            last_reading: Duration::from_secs(15),
         }
     }
 }

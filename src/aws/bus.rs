@@ -40,6 +40,16 @@ impl PublishError {
         matches!(self, Self::Call(error) if error.is_timeout())
     }
 
+    /// Whether another attempt may succeed. A call that failed for its content or for a missing permission does not.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_transient || error.is_timeout(),
+            Self::Entry(_) | Self::EntryCount(_) => true,
+            Self::NoBus(_) | Self::Unwritable(_) => false,
+        }
+    }
+
     /// A call for which the invocation had no time left.
     pub(crate) fn out_of_time() -> Self {
         Self::Call(AwsError::out_of_time())

@@ -11,7 +11,7 @@ use super::output::terminal::Terminal;
 use super::scope::Scope;
 use super::session::Session;
 use crate::alibaba::credentials::CredentialProblem;
-use crate::completion::sweep::{self as event, Detail, Mode};
+use crate::completion::sweep::{self as event, Detail, Mode, Shortfall};
 use crate::drive::pace::Pace;
 use crate::drive::sweep::{self, Sweep, sweep};
 use crate::random::Random;
@@ -77,7 +77,7 @@ pub(super) fn detail(scope: &Scope, plan: &Plan, max_detaches: Option<u32>, sess
         max_detaches,
         verdict: plan.verdict(max_detaches),
         requested: &HashSet::new(),
-        unsent: 0,
+        shortfall: &Shortfall::default(),
         completed_at: plan.completed_at,
     };
     Detail::new(&sweep, &session.config.runbook_url)

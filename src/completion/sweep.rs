@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::reason::RunbookUrl;
 use super::{ReasonDetail, VERSION, date};
+use crate::alibaba::error::ErrorCode;
 use crate::alibaba::privatelink::{EndpointFilter, Target};
 use crate::request::{EndpointId, RegionId, RequestId, SecurityGroupId};
 use crate::sweep::{Plan, Reference, Region, Verdict};
@@ -66,9 +67,20 @@ pub struct Sweep<'a> {
     pub verdict: Verdict,
     /// The detaches that were requested.
     pub requested: &'a HashSet<Target>,
-    /// How many requests the queue did not confirm.
-    pub unsent: usize,
+    pub shortfall: &'a Shortfall,
     pub completed_at: SystemTime,
+}
+
+/// What a sweep in mode `apply` could not do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shortfall {
+    /// The number of requests that the queue did not confirm.
+    pub unsent: usize,
+    /// Whether the time of the sweep ended before they were sent.
+    pub is_out_of_time: bool,
+    /// The number of requested endpoints that the latest reading could not read, and the code of the first error.
+    pub not_read_again: usize,
+    pub code: Option<ErrorCode>,
 }
 
 /// The event's `detail`; also the output of `find`.
@@ -233,13 +245,27 @@ fn unread(plan: &Plan) -> BTreeMap<RegionId, UnreadDetail> {
 
 /// Why the references are not known, or why no detach was requested; `None` if the verdict needs no explanation.
 fn reason(sweep: &Sweep<'_>, runbook: &RunbookUrl) -> Option<ReasonDetail> {
-    let plan = sweep.plan;
+    let (plan, shortfall) = (sweep.plan, sweep.shortfall);
     let (code, message, advice) = match sweep.verdict {
-        Verdict::ReferencesFound if sweep.unsent > 0 => (
+        Verdict::ReferencesFound if shortfall.unsent > 0 && shortfall.is_out_of_time => (
             "NotRequested",
-            format!("The request queue did not confirm {} of the requests of this sweep", sweep.unsent),
+            format!("The time of the sweep ended before {} of its requests were sent", shortfall.unsent),
+            "Divide the scope into several sweeps, and run them one after another.",
+        ),
+        Verdict::ReferencesFound if shortfall.unsent > 0 => (
+            "NotRequested",
+            format!("The request queue did not confirm {} of the requests of this sweep", shortfall.unsent),
             "Restore the sweeper's access to the request queue, which its log explains, and run the sweep again. A request that \
              was enqueued nevertheless is carried out.",
+        ),
+        Verdict::ReferencesFound if shortfall.not_read_again > 0 => (
+            "NotReadAgain",
+            format!(
+                "{} of the requested endpoints could not be read again{}; their references are those of an earlier reading",
+                shortfall.not_read_again,
+                shortfall.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default()
+            ),
+            "Correct the cause that the code names, and run the sweep again. The requests are carried out nevertheless.",
         ),
         Verdict::NoReferences | Verdict::ReferencesFound => return None,
         Verdict::Incomplete => (

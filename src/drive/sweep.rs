@@ -3,6 +3,7 @@
 //!
 //! It contains no rule about references. It decides when a call is sent, and ends the sweep if the credentials are rejected.
 
+mod again;
 mod existence;
 mod region;
 
@@ -16,17 +17,20 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::cloud::Cloud;
 use super::pace::Pace;
+use super::time_budget::Responses;
 use crate::alibaba::credentials::CredentialProblem;
-use crate::alibaba::error::{ErrorCode, NoResponse};
+use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
 use crate::alibaba::privatelink::EndpointFilter;
-use crate::alibaba::records::Endpoint;
+use crate::alibaba::response::Response;
 use crate::alibaba::services::Services;
 use crate::alibaba::transport::Transport;
 use crate::clock::{Clock, shifted};
-use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
-use crate::sweep::{Limits, Plan, Reference, RegionReading, security_groups_found};
+use crate::request::{RegionId, Rules, SecurityGroupId};
+use crate::sweep::{Limits, Plan, RegionReading, security_groups_found};
 use existence::Existence;
 use region::Reader;
+
+pub use again::{Endpoints, NotReadAgain, endpoints_of, read_again};
 
 /// How many regions are read at the same time. All their calls in flight need fewer connections than the 256 open files that
 /// some systems allow a process.
@@ -53,6 +57,28 @@ pub struct Swept {
     pub plan: Plan,
     /// The problem of the credentials, if it ended the sweep. The plan is then incomplete.
     pub credentials: Option<Rejected>,
+    /// The number of calls and the error of the latest one, if none of them got a readable response.
+    pub unreachable: Option<(u32, CallError)>,
+    /// The first error with a code that the table does not know.
+    pub unlisted: Option<CallError>,
+}
+
+/// What an operator must learn about the errors of a sweep, over all regions.
+#[derive(Debug, Default)]
+struct Errors {
+    responses: Responses,
+    unlisted: RefCell<Option<CallError>>,
+}
+
+impl Errors {
+    fn note(&self, result: &Result<Response, CallError>) {
+        self.responses.note(result);
+        if let Err(error) = result
+            && error.is_unlisted
+        {
+            self.unlisted.borrow_mut().get_or_insert_with(|| error.clone());
+        }
+    }
 }
 
 /// Credentials that ended a reading.
@@ -96,8 +122,9 @@ pub async fn sweep<T: Transport>(
         RegionReading::new(region_id, filter, sweep.limits, cloud.delivery_jitter(), began)
     };
     let readings: Readings<'_> = sweep.region_ids.iter().map(|id| (id, RefCell::new(new(id)))).collect();
+    let errors = Errors::default();
     let reading = async {
-        let result = read_all(&readings, cloud, sweep, clock, until, progress).await;
+        let result = read_all(&readings, &errors, cloud, sweep, clock, until, progress).await;
         (result, clock.now())
     };
     let existence = Existence::new(sweep);
@@ -117,10 +144,7 @@ pub async fn sweep<T: Transport>(
 
     let date = |at| date(at, cloud, clock);
     let mut plan = Plan::new(sweep.security_group_ids.to_vec(), date(began));
-    let expired = match &result {
-        Ok(()) => ErrorCode::from(NoResponse::Timeout),
-        Err(rejected) => rejected.code.clone(),
-    };
+    let expired = expired(&result);
     for (region_id, reading) in readings {
         let mut reading = reading.into_inner();
         reading.expire(&expired);
@@ -128,38 +152,16 @@ pub async fn sweep<T: Transport>(
     }
     plan.security_groups_found = security_groups_found(sweep.security_group_ids, &existence.responses());
     plan.completed_at = date(ended);
-    Swept { plan, credentials: result.err() }
+    let unreachable = errors.responses.all_missing();
+    Swept { plan, credentials: result.err(), unreachable, unlisted: errors.unlisted.take() }
 }
 
-/// Reads the endpoints of these references of a plan again, only their groups, and updates the plan. What is not read by
-/// `until` stays as it was read before. Returns the problem of the credentials, if it ended the reading.
-pub async fn read_again<T: Transport>(
-    plan: &mut Plan,
-    is_read_again: impl Fn(&Reference) -> bool,
-    cloud: &Cloud<T>,
-    sweep: &Sweep<'_>,
-    clock: &Clock,
-    until: Instant,
-) -> Option<Rejected> {
-    let mut by_region: BTreeMap<RegionId, BTreeMap<EndpointId, Endpoint>> = BTreeMap::new();
-    for reference in plan.references.iter().filter(|reference| is_read_again(reference)) {
-        let (id, name) = (reference.endpoint_id.to_string(), reference.endpoint_name.clone());
-        let endpoints = by_region.entry(reference.region_id.clone()).or_default();
-        endpoints.insert(reference.endpoint_id.clone(), Endpoint { id, name, ..Endpoint::default() });
+/// Why what was not read was not read.
+fn expired(result: &Result<(), Rejected>) -> ErrorCode {
+    match result {
+        Ok(()) => NoResponse::Timeout.into(),
+        Err(rejected) => rejected.code.clone(),
     }
-    let began = clock.now();
-    let new = |region_id: &RegionId, endpoints| {
-        let (region_id, jitter) = (region_id.clone(), cloud.delivery_jitter());
-        RefCell::new(RegionReading::of_endpoints(region_id, endpoints, sweep.limits, jitter, began))
-    };
-    let readings: Readings<'_> =
-        by_region.iter().map(|(id, endpoints)| (id, new(id, endpoints.clone()))).collect();
-    let result = read_all(&readings, cloud, sweep, clock, Some(until), &|_| {}).await;
-    for (region_id, reading) in readings {
-        plan.read_again(region_id, &reading.into_inner(), sweep.rules);
-    }
-    plan.completed_at = date(clock.now(), cloud, clock);
-    result.err()
 }
 
 /// The readings of several regions.
@@ -168,6 +170,7 @@ type Readings<'a> = BTreeMap<&'a RegionId, RefCell<RegionReading>>;
 /// Makes the calls of all readings until they are done, or until that moment. Rejected credentials end it.
 async fn read_all<T: Transport>(
     readings: &Readings<'_>,
+    errors: &Errors,
     cloud: &Cloud<T>,
     sweep: &Sweep<'_>,
     clock: &Clock,
@@ -175,7 +178,7 @@ async fn read_all<T: Transport>(
     progress: &dyn Fn(&Progress<'_>),
 ) -> Result<(), Rejected> {
     let regions = readings.iter().map(|(region_id, reading)| {
-        Reader { cloud, sweep, region_id, clock, progress, reading, failed_calls: 0 }.read()
+        Reader { cloud, sweep, region_id, clock, progress, errors, reading, failed_calls: 0 }.read()
     });
     let all = stream::iter(regions).buffer_unordered(REGIONS_MAX).try_collect::<()>();
     match until {

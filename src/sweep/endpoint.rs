@@ -7,7 +7,7 @@ use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
 use crate::alibaba::pages::{List, Pages, Turn};
 use crate::alibaba::privatelink::Action;
-use crate::alibaba::records::{Endpoint, SecurityGroup};
+use crate::alibaba::records::{Endpoint, EndpointStatus, SecurityGroup};
 use crate::alibaba::response::Response;
 use crate::alibaba::settling::Settling;
 
@@ -47,6 +47,17 @@ impl Reading {
             settling: Settling::default(),
             lists: 0,
             errors: 0,
+        }
+    }
+
+    /// Whether a group that was not read on this endpoint is not on it, given whether the list of endpoints was read after its
+    /// groups: the endpoint is not in the list, or its record shows that no task is under way, which could attach the group.
+    pub(super) fn proves_absence(&self, has_list: bool) -> bool {
+        let is_stable = matches!(self.record.status, Some(EndpointStatus::Active | EndpointStatus::Deleting));
+        match self.progress {
+            Progress::Read(_) => has_list && (self.is_missing || is_stable),
+            Progress::Gone => has_list && self.is_missing,
+            Progress::Pending { .. } | Progress::Unread(_) => false,
         }
     }
 

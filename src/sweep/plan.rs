@@ -136,19 +136,35 @@ impl Plan {
         self.regions.insert(region_id.clone(), region);
     }
 
-    /// Replaces the references of the endpoints of a later reading. An endpoint that it could not read keeps those that were
-    /// read before.
+    /// Replaces the references of the endpoints of a later reading, as far as it proves them.
     pub fn read_again(&mut self, region_id: &RegionId, reading: &RegionReading, rules: &Rules) {
-        let is_read = |endpoint_id: &EndpointId| {
-            let endpoint = reading.endpoints().get(endpoint_id);
-            endpoint.is_some_and(|one| matches!(one.progress, Progress::Gone | Progress::Read(_)))
-        };
-        self.references.retain(|one| one.region_id != *region_id || !is_read(&one.endpoint_id));
-        for (endpoint_id, endpoint) in reading.endpoints() {
-            if let Progress::Read(groups) = &endpoint.progress {
-                let endpoint = ReadEndpoint { region_id, endpoint_id, record: &endpoint.record, groups };
-                self.references.extend(endpoint.references(&self.security_group_ids, rules));
+        let has_list = reading.list_error().is_none();
+        let mut earlier = BTreeMap::<_, Vec<_>>::new();
+        let references = std::mem::take(&mut self.references);
+        for reference in references {
+            let is_read_again =
+                reference.region_id == *region_id && reading.endpoints().contains_key(&reference.endpoint_id);
+            if is_read_again {
+                earlier.entry(reference.endpoint_id.clone()).or_default().push(reference);
+            } else {
+                self.references.push(reference);
             }
+        }
+        for (endpoint_id, endpoint) in reading.endpoints() {
+            let found = match &endpoint.progress {
+                Progress::Read(groups) => {
+                    let endpoint = ReadEndpoint { region_id, endpoint_id, record: &endpoint.record, groups };
+                    endpoint.references(&self.security_group_ids, rules)
+                }
+                Progress::Gone | Progress::Pending { .. } | Progress::Unread(_) => Vec::new(),
+            };
+            let is_proved = endpoint.proves_absence(has_list);
+            // A group that is not listed is absent only if that is proved.
+            let kept = earlier.remove(endpoint_id).unwrap_or_default().into_iter();
+            let is_found = |id: &SecurityGroupId| found.iter().any(|one| one.security_group_id == *id);
+            let kept: Vec<_> = kept.filter(|one| !is_proved && !is_found(&one.security_group_id)).collect();
+            self.references.extend(found);
+            self.references.extend(kept);
         }
         self.references.sort_by(|one, other| one.endpoint().cmp(&other.endpoint()));
     }
@@ -239,10 +255,14 @@ impl ReadEndpoint<'_> {
             };
             self.groups.iter().any(|group| group.status != GroupStatus::Detaching && !is_requested(group))
         };
-        if !remain(&references)
-            && let Some(last) = references.iter_mut().rfind(|reference| reference.blocked_by.is_none())
-        {
-            last.blocked_by = Some(ReasonCode::EndpointMustContainSecurityGroup);
+        if !remain(&references) {
+            let mut requested: Vec<_> =
+                references.iter_mut().filter(|one| one.blocked_by.is_none()).collect();
+            // The sort is stable: the last one that is not detaching, or the last one.
+            requested.sort_by_key(|one| one.status != GroupStatus::Detaching);
+            if let Some(last) = requested.pop() {
+                last.blocked_by = Some(ReasonCode::EndpointMustContainSecurityGroup);
+            }
         }
         references
     }

@@ -87,6 +87,8 @@ pub struct RegionReading {
     /// Whether the list of endpoints must be read again: an endpoint was read after the list was complete, or the list lacks an
     /// endpoint that the previous list had.
     must_relist: bool,
+    /// Whether endpoints that are new in the list are left out.
+    is_limited: bool,
 }
 
 impl RegionReading {
@@ -113,13 +115,15 @@ impl RegionReading {
             in_flight: 0,
             skipped: BTreeSet::new(),
             must_relist: false,
+            is_limited: false,
         }
     }
 
-    /// A reading of endpoints that were listed before: only their groups are read, and no list of endpoints.
+    /// A reading of endpoints that a list with this filter had before: their groups, and then the list, for their records.
     #[must_use]
     pub fn of_endpoints(
         region_id: RegionId,
+        filter: EndpointFilter,
         endpoints: impl IntoIterator<Item = (EndpointId, Endpoint)>,
         limits: Limits,
         rng: fastrand::Rng,
@@ -129,8 +133,8 @@ impl RegionReading {
         let endpoints: BTreeMap<_, _> = endpoints.collect();
         let due = endpoints.keys().map(|id| (now, id.clone())).collect();
         let listing = Listing::Complete;
-        let whole = Self::new(region_id, EndpointFilter::default(), limits, rng, now);
-        Self { listing, endpoints, due, ..whole }
+        let whole = Self::new(region_id, filter, limits, rng, now);
+        Self { listing, endpoints, due, must_relist: true, is_limited: true, ..whole }
     }
 
     /// What to do at this moment. A call that it returns counts as made.
@@ -199,34 +203,38 @@ impl RegionReading {
             Turn::More(token) => self.listing = Listing::Due { at: now, next_token: Some(token) },
             Turn::Broken => self.list_again(&unreadable(), now),
             Turn::Complete(list) => match self.by_id(list.items) {
-                Some(listed) => self.on_list(listed, now),
+                Some(mut listed) => {
+                    listed.retain(|_, record| scope::contains(&self.filter, record));
+                    self.on_list(listed, now);
+                }
                 None => self.list_again(&unreadable(), now),
             },
         }
     }
 
-    /// The list is complete: reads what is new in it, and forgets what is no longer in it.
+    /// The list of the scope is complete: reads what is new in it, and forgets what is no longer in it.
     fn on_list(&mut self, listed: BTreeMap<EndpointId, Endpoint>, now: Instant) {
         self.listing = Listing::Complete;
         self.listing_errors = 0;
         self.must_relist = false;
         for (id, reading) in &mut self.endpoints {
             let was_missing = std::mem::replace(&mut reading.is_missing, !listed.contains_key(id));
+            if self.is_limited {
+                // What was read about its groups counts, not how often a list lacks it.
+                continue;
+            }
             if reading.is_missing && was_missing {
                 reading.progress = Progress::Gone;
             }
             self.must_relist |= reading.is_missing && reading.progress != Progress::Gone;
         }
         for (id, record) in listed {
-            if !scope::contains(&self.filter, &record) {
-                continue;
-            }
             if record.endpoint_type == Some(EndpointType::GatewayLoadBalancer) {
                 self.skipped.insert(record.id);
                 continue;
             }
             let is_new = match self.endpoints.get_mut(&id) {
-                None => true,
+                None => !self.is_limited,
                 Some(reading) => {
                     reading.record = record.clone();
                     // Its read ended with EndpointNotFound, although it is still listed.
@@ -277,6 +285,9 @@ impl RegionReading {
         let Some(reading) = self.endpoints.get_mut(&id) else { return };
         if let Some(at) = reading.add(result, &self.limits, &mut self.rng, now) {
             self.due.insert((at, id));
+        } else if reading.progress == Progress::Gone {
+            // One response can be wrong: the list of endpoints decides.
+            self.must_relist = true;
         }
     }
 
@@ -290,6 +301,20 @@ impl RegionReading {
             read: self.endpoints.len().saturating_sub(unread),
             skipped: self.skipped.len(),
         }
+    }
+
+    /// The number of endpoints that could not be read, all of them without a list of endpoints, and the code of one error.
+    #[must_use]
+    pub fn unread(&self) -> (usize, Option<ErrorCode>) {
+        if let Some(code) = self.list_error() {
+            return (self.endpoints.len(), Some(code));
+        }
+        let mut codes = self.endpoints.values().filter_map(|one| match &one.progress {
+            Progress::Unread(code) => Some(code.clone()),
+            Progress::Pending { .. } | Progress::Read(_) | Progress::Gone => None,
+        });
+        let first = codes.next();
+        (codes.count() + usize::from(first.is_some()), first)
     }
 
     pub(super) fn endpoints(&self) -> &BTreeMap<EndpointId, Reading> {

@@ -1,6 +1,8 @@
 //! The rules of a sweep, checked against every response that the API could send, against a service that changes while it
 //! is read, and one scenario for each rule.
 
+mod second_reading;
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -481,6 +483,15 @@ fn changing_groups_are_references_and_a_detaching_one_leaves() {
     assert_eq!(blocked.collect::<Vec<_>>(), [false, false, true], "the other group of the last is detaching");
 }
 
+#[test]
+fn group_that_is_detaching_is_not_the_one_that_remains() {
+    let mut service = Service::with(&[("ep-a", &[WANTED, "sg-second"])]);
+    service.endpoints.get_mut("ep-a").unwrap().1[1].status = GroupStatus::Detaching;
+    let plan = sweep(&service).plan(&[WANTED, "sg-second"]);
+    let blocked = plan.references.iter().map(|reference| reference.blocked_by.is_some());
+    assert_eq!(blocked.collect::<Vec<_>>(), [true, false], "the other one is detached already");
+}
+
 /// Every response that matters to a call.
 fn responses(call: &Read) -> Vec<CallOutcome> {
     let action = call.request(&region()).action;
@@ -599,52 +610,4 @@ fn every_response_at_every_step_keeps_the_rules() {
     let expected =
         [Verdict::Incomplete, Verdict::NoEndpoints, Verdict::NoReferences, Verdict::ReferencesFound];
     assert_eq!(verdicts, expected.into());
-}
-
-/// Reads these endpoints again, and nothing else.
-fn again(
-    service: &mut Service,
-    endpoints: &[&str],
-    answer: impl FnMut(usize, &Read, &mut Service) -> Option<CallOutcome>,
-) -> Sweep {
-    let mut sweep = Sweep::of(EndpointFilter::default());
-    let records = endpoints.iter().map(|id| (EndpointId::parse(id).unwrap(), record(id)));
-    let rng = fastrand::Rng::with_seed(1);
-    sweep.reading = RegionReading::of_endpoints(region(), records, Limits::default(), rng, sweep.now);
-    sweep.run(service, answer);
-    sweep
-}
-
-#[test]
-fn second_reading_replaces_what_it_read_and_keeps_the_rest() {
-    let all = ["ep-a", "ep-b", "ep-c", "ep-d", "ep-e"];
-    let mut service = Service::with(&all.map(|id| (id, &[WANTED, "sg-x"][..])));
-    let mut plan = sweep(&service).plan(&[WANTED]);
-    assert_eq!(found(&plan), all);
-    service.endpoints.remove("ep-a");
-    service.endpoints.get_mut("ep-b").unwrap().1.remove(0);
-    service.endpoints.get_mut("ep-d").unwrap().1[0].status = GroupStatus::Detaching;
-    service.endpoints.remove("ep-e");
-    let sweep = again(&mut service, &["ep-d", "ep-c", "ep-b", "ep-a"], |_, call, _| {
-        let is_c = matches!(call, Read::SecurityGroups { endpoint_id, .. } if endpoint_id.as_str() == "ep-c");
-        is_c.then(|| error(Action::ListSecurityGroups, 400, "NoPermission"))
-    });
-    assert_eq!((sweep.count(Action::ListEndpoints), sweep.count(Action::ListSecurityGroups)), (0, 4));
-    plan.read_again(&region(), &sweep.reading, &Rules::default());
-    assert_eq!(found(&plan), ["ep-c", "ep-d", "ep-e"], "the one that could not be read is still a reference");
-    assert_eq!(plan.references[1].status, GroupStatus::Detaching);
-    assert_eq!(plan.verdict(None), Verdict::ReferencesFound);
-    let elsewhere = RegionId::parse("cn-hangzhou").unwrap();
-    plan.read_again(&elsewhere, &again(&mut service, &["ep-e"], |_, _, _| None).reading, &Rules::default());
-    assert_eq!(found(&plan), ["ep-c", "ep-d", "ep-e"], "endpoints of another region");
-}
-
-#[test]
-fn second_reading_believes_an_empty_list_only_after_ten_seconds() {
-    let mut service = Service::with(&[("ep-a", &[WANTED, "sg-x"])]);
-    let mut plan = sweep(&service).plan(&[WANTED]);
-    let sweep = again(&mut service, &["ep-a"], |number, _, _| (number == 0).then(|| groups(&[], None)));
-    plan.read_again(&region(), &sweep.reading, &Rules::default());
-    assert_eq!(found(&plan), ["ep-a"], "one empty response");
-    assert!(sweep.calls[1].1 - sweep.calls[0].1 >= Duration::from_secs(10));
 }

@@ -123,21 +123,21 @@ struct Draft {
 impl Draft {
     fn fill(&mut self, entries: &[(String, Box<RawValue>)], rules: &Rules) {
         let mut given = BTreeSet::new();
+        let mut with_value = BTreeSet::new();
         for (name, raw) in entries {
             if !given.insert(name.as_str()) {
                 self.invalid(&shown(name), "is given twice");
-            } else if raw.get() == "null" && FIELDS.contains(&name.as_str()) {
-                given.remove(name.as_str());
-            } else {
+            } else if raw.get() != "null" || !FIELDS.contains(&name.as_str()) {
+                with_value.insert(name.as_str());
                 self.take(name, raw);
             }
         }
         for name in ["security_group_ids", "region_ids", "scope"] {
-            if !given.contains(name) {
+            if !with_value.contains(name) {
                 self.invalid(name, "is required");
             }
         }
-        if self.mode == Some(Mode::Apply) && !given.contains("max_detaches") {
+        if self.mode == Some(Mode::Apply) && !with_value.contains("max_detaches") {
             self.invalid("max_detaches", "is required with apply; 0 allows no detach");
         }
         let allowed = &rules.allowed_regions;

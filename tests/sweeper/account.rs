@@ -51,6 +51,7 @@ pub(crate) struct Queue {
     /// The number of calls that fail, from the first one on.
     pub(crate) failures: Rc<Cell<usize>>,
     pub(crate) messages: Rc<RefCell<Vec<Message>>>,
+    pub(crate) calls: Rc<Cell<usize>>,
 }
 
 /// The bus, which can refuse everything.
@@ -58,10 +59,18 @@ pub(crate) struct Queue {
 pub(crate) struct Events {
     pub(crate) published: Rc<RefCell<Vec<(&'static str, Value)>>>,
     pub(crate) is_broken: bool,
+    /// The number of calls that fail, from the first one on.
+    pub(crate) failures: Rc<Cell<usize>>,
+    /// Whether the bus never responds.
+    pub(crate) hangs: bool,
 }
 
 impl RequestQueue for Queue {
-    async fn send(&self, messages: &[Message], _: Instant, clock: &Clock) -> Vec<Result<(), SendError>> {
+    async fn send(&self, messages: &[Message], until: Instant, clock: &Clock) -> Vec<Result<(), SendError>> {
+        self.calls.set(self.calls.get() + 1);
+        if clock.now() >= until {
+            return messages.iter().map(|_| Err(SendError::NoResult)).collect();
+        }
         if let Some(left) = self.failures.get().checked_sub(1) {
             self.failures.set(left);
             return messages.iter().map(|_| Err(SendError::NoResult)).collect();
@@ -80,6 +89,13 @@ impl Bus for Events {
         if self.is_broken {
             return Err(PublishError::NoBus("completions".to_owned()));
         }
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        if let Some(left) = self.failures.get().checked_sub(1) {
+            self.failures.set(left);
+            return Err(PublishError::EntryCount(0));
+        }
         self.published.borrow_mut().push((detail_type, serde_json::to_value(detail).unwrap()));
         Ok(())
     }
@@ -93,7 +109,12 @@ impl Account {
 
     pub(crate) fn of(seed: Seed) -> Self {
         let wire = Wire::to(seed);
-        let queue = Queue { accepted: Rc::default(), failures: Rc::default(), messages: Rc::default() };
+        let queue = Queue {
+            accepted: Rc::default(),
+            failures: Rc::default(),
+            messages: Rc::default(),
+            calls: Rc::default(),
+        };
         Self {
             wire,
             rules: Rules::default(),
@@ -191,4 +212,16 @@ pub(crate) fn endpoint<const N: usize>(id: &str, groups: [&str; N]) -> Endpoint 
 /// So many endpoints that use the wanted group and another one.
 pub(crate) fn endpoints(count: usize) -> Vec<Endpoint> {
     (0..count).map(|number| endpoint(&format!("ep-{number:03}"), [WANTED, "sg-x"])).collect()
+}
+
+/// The endpoints of an event's references, with what blocks each.
+pub(crate) fn references(detail: &Value) -> Vec<(&str, Option<&str>)> {
+    let references = detail["references"].as_array().unwrap().iter();
+    references.map(|one| (one["endpoint_id"].as_str().unwrap(), one["blocked_by"].as_str())).collect()
+}
+
+/// The verdict of an event, and the counts of requests and of references that are left.
+pub(crate) fn summary(detail: &Value) -> (&str, u64, u64) {
+    let count = |key: &str| detail[key].as_u64().unwrap();
+    (detail["verdict"].as_str().unwrap(), count("requested_count"), count("remaining_count"))
 }

@@ -3,24 +3,11 @@
 use std::time::Duration;
 
 use privatelink_detach::request::{EndpointId, Rules, SecurityGroupId};
-use privatelink_detach::sweeper::SweepError;
 use privatelink_simulator::{Action, Effect, Fault, Seed};
 use serde_json::{Value, json};
 
-use crate::account::{Account, apply, endpoint, endpoints, report};
+use crate::account::{Account, apply, endpoint, endpoints, references, report, summary};
 use crate::wire::{REGIONS, WANTED};
-
-/// The endpoints of an event's references, with what blocks each.
-fn references(detail: &Value) -> Vec<(&str, Option<&str>)> {
-    let references = detail["references"].as_array().unwrap().iter();
-    references.map(|one| (one["endpoint_id"].as_str().unwrap(), one["blocked_by"].as_str())).collect()
-}
-
-/// The verdict of an event, and the counts of requests and of references that are left.
-fn summary(detail: &Value) -> (&str, u64, u64) {
-    let count = |key: &str| detail[key].as_u64().unwrap();
-    (detail["verdict"].as_str().unwrap(), count("requested_count"), count("remaining_count"))
-}
 
 #[tokio::test(start_paused = true)]
 async fn report_requests_nothing_and_publishes_what_it_found() {
@@ -71,9 +58,9 @@ async fn requested_endpoints_alone_are_read_again() {
     let account = Account::with(others);
     account.work(Duration::from_secs(5), &[]);
     account.sweep(&apply(2)).await.unwrap();
-    // 52 endpoints, then 2 after 2 s and 2 after 6 s.
+    // 52 endpoints, then 2 after 2 s and 2 after 6 s, each time with their records.
     assert_eq!(account.calls(Action::ListVpcEndpointSecurityGroups), 52 + 2 + 2);
-    assert_eq!(account.calls(Action::ListVpcEndpoints), 2);
+    assert_eq!(account.calls(Action::ListVpcEndpoints), 2 + 1 + 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,53 +223,9 @@ async fn endpoint_that_only_its_owner_can_free_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endpoint_that_cannot_be_read_again_stays_a_reference() {
-    let account = Account::with(endpoints(2));
-    account.work(Duration::from_secs(1), &[]);
-    let fault = Fault::on(Action::ListVpcEndpointSecurityGroups, Effect::code("NoPermission"));
-    account.wire.cloud.borrow_mut().inject(fault.nth(3));
-    // Denied at first, read at the second attempt.
-    let detail = account.sweep(&apply(2)).await.unwrap();
-    assert_eq!(summary(&detail), ("no_references", 2, 0));
-    assert_eq!(account.calls(Action::ListVpcEndpointSecurityGroups), 2 + 2 + 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn request_that_the_queue_did_not_confirm_is_sent_again() {
-    let account = Account::with(endpoints(2));
-    account.work(Duration::from_secs(1), &[]);
-    account.queue.failures.set(2);
-    let detail = account.sweep(&apply(2)).await.unwrap();
-    assert_eq!((summary(&detail), account.requests().len()), (("no_references", 2, 0), 2));
-    assert_eq!(detail["reason"], Value::Null);
-}
-
-#[tokio::test(start_paused = true)]
-async fn requests_that_never_reach_the_queue_are_named_in_the_event() {
-    let account = Account::with(endpoints(2));
-    account.queue.failures.set(usize::MAX);
-    let detail = account.sweep(&apply(2)).await.unwrap();
-    assert_eq!(summary(&detail), ("references_found", 0, 2));
-    assert_eq!(detail["reason"]["code"], "NotRequested");
-    assert_eq!(detail["reason"]["runbook"], "docs/runbook.md#notrequested");
-}
-
-#[tokio::test(start_paused = true)]
 async fn rejected_credentials_end_the_sweep_with_their_code() {
     let account = Account { secret: "wrong".to_owned(), ..Account::with(endpoints(2)) };
     let detail = account.sweep(&apply(2)).await.unwrap();
     assert_eq!(summary(&detail), ("incomplete", 0, 0));
     assert_eq!(detail["endpoints_unread"][REGIONS[0]]["list_error"], "SignatureDoesNotMatch");
-}
-
-#[tokio::test(start_paused = true)]
-async fn event_that_cannot_be_published_fails_the_invocation() {
-    let mut account = Account::with(endpoints(2));
-    account.bus.is_broken = true;
-    account.work(Duration::from_secs(1), &[]);
-    let error = account.sweep(&apply(2)).await.unwrap_err();
-    assert!(
-        matches!(error, SweepError::EventNotPublished { verdict: "no_references", requested: 2 }),
-        "{error}"
-    );
 }

@@ -17,5 +17,6 @@ mod random;
 mod schema;
 #[path = "../shared/schema.rs"]
 mod schemas;
+mod shortfall;
 mod sockets;
 mod wire;

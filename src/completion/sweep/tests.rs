@@ -55,7 +55,7 @@ fn detail(plan: &Plan, max_detaches: Option<u32>, requested: &HashSet<Target>) -
         max_detaches,
         verdict: plan.verdict(max_detaches),
         requested,
-        unsent: 0,
+        shortfall: &Shortfall::default(),
         completed_at: at(),
     };
     Detail::new(&sweep, &RunbookUrl::default())

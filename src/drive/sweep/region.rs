@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::{Progress, Rejected, Sweep};
+use super::{Errors, Progress, Rejected, Sweep};
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::Read;
@@ -29,6 +29,7 @@ pub(super) struct Reader<'a, T> {
     pub(super) region_id: &'a RegionId,
     pub(super) clock: &'a Clock,
     pub(super) progress: &'a dyn Fn(&Progress<'_>),
+    pub(super) errors: &'a Errors,
     /// Outlives the loop, so that the results remain if the loop is dropped.
     pub(super) reading: &'a RefCell<RegionReading>,
     pub(super) failed_calls: u32,
@@ -77,6 +78,7 @@ impl<T: Transport> Reader<'_, T> {
             };
             if let Some((ticket, result)) = arrived {
                 let now = clock.now();
+                self.errors.note(&result);
                 if let Err(error) = &result {
                     self.on_error(error, now)?;
                 }

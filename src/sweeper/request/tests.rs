@@ -132,6 +132,7 @@ fn every_error_is_reported_at_once_by_field() {
         (with("sweep_id", json!("a b")), vec!["sweep_id must be 1 to 64 of A-Z a-z 0-9 . _ : -"]),
         (with("dry_run", json!(true)), vec!["dry_run is not a field of a sweep request"]),
         (with("mode", json!("report")).replace('}', r#","mode":"apply"}"#), vec!["mode is given twice"]),
+        (with("mode", Value::Null).replace('}', r#","mode":"report"}"#), vec!["mode is given twice"]),
     ] {
         assert_eq!(errors(&body), expected, "{body}");
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use privatelink_detach::alibaba::privatelink::EndpointFilter;
 use privatelink_detach::alibaba::records::EndpointStatus;
 use privatelink_detach::completion::reason::RunbookUrl;
-use privatelink_detach::completion::sweep::{self, Mode, Sweep};
+use privatelink_detach::completion::sweep::{self, Mode, Shortfall, Sweep};
 use privatelink_detach::completion::{Circumstances, Completion, SOURCE};
 use privatelink_detach::detach::{Evidence, Ground, Outcome, ReasonCode, Refusal, TimeExpired};
 use privatelink_detach::request::{
@@ -144,7 +144,7 @@ fn sweep_event(verdict: Verdict) -> Value {
         max_detaches: None,
         verdict,
         requested: &HashSet::new(),
-        unsent: 0,
+        shortfall: &Shortfall::default(),
         completed_at: now,
     };
     let detail = sweep::Detail::new(&sweep, &RunbookUrl::default());
