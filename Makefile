@@ -109,7 +109,7 @@ bench: $(PEER) ## Benchmark functions, bare runtime, Python peer, a long queue a
 	cargo bench --profile e2e --locked --bench scale
 	cargo bench --profile e2e --locked --bench sweep
 
-package: $(PACKAGER) $(CARGO_CYCLONEDX) ## Build both functions for Lambda on arm64, with their SBOMs, and check them (takes minutes)
+package: $(PACKAGER) $(CARGO_CYCLONEDX) ## Build the functions for Lambda on arm64, with their SBOMs, and check them (takes minutes)
 	CARGO_CYCLONEDX=$(abspath $(CARGO_CYCLONEDX)) $(TOOLS)/package/bin/python tools/package.py
 
 lint: lint-template lint-planted-bugs lint-dependencies lint-rust ## Run all linters; CI runs this and `make test`

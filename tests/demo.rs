@@ -1,4 +1,4 @@
-//! `make demo` as a process: its exit status, and the lines of its output that the README quotes.
+//! `make demo` as a process: its exit status, the lines of its output that the README quotes, and a sweep.
 //!
 //! The process is the example `demo`, which cargo builds with the tests of the whole package.
 
@@ -28,6 +28,15 @@ fn events_in(timeline: &str) -> Vec<&str> {
     events.map(|(_, event)| event.split(", after ").next().unwrap()).collect()
 }
 
+/// The output of a run with these arguments, which must end with this status.
+fn run(arguments: &[&str], status: i32) -> String {
+    let demo = Command::new(program()).args(arguments).output();
+    let demo = demo.expect("`cargo build --example demo` has built the program");
+    let printed = String::from_utf8(demo.stdout).unwrap();
+    assert_eq!(demo.status.code(), Some(status), "{printed}{}", String::from_utf8_lossy(&demo.stderr));
+    printed
+}
+
 #[test]
 fn demo_prints_the_lines_that_the_readme_quotes() {
     let quoted = include_str!("../README.md").split("```text\n").nth(1).unwrap().split("```").next().unwrap();
@@ -37,12 +46,29 @@ fn demo_prints_the_lines_that_the_readme_quotes() {
     let quoted: Vec<&str> = events_in(quoted).into_iter().filter(of_the_sample).collect();
     assert!(quoted.len() >= 5, "{quoted:?}");
 
-    let demo = Command::new(program()).arg(SAMPLE).output();
-    let demo = demo.expect("`cargo build --example demo` has built the program");
-    let printed = String::from_utf8(demo.stdout).unwrap();
-    assert_eq!(demo.status.code(), Some(0), "{printed}{}", String::from_utf8_lossy(&demo.stderr));
+    let printed = run(&[SAMPLE], 0);
     let events = events_in(&printed);
     for event in quoted {
         assert!(events.contains(&event), "not printed: {event}\n{printed}");
+    }
+}
+
+#[test]
+fn demo_carries_out_the_requests_of_a_sweep_and_shows_its_verdict() {
+    let printed = run(&["events/sweep-apply.json"], 0);
+    for endpoint in ["ep-hp3cart  ", "ep-hp3orders", "ep-hp3shop  "] {
+        let detached = format!("{endpoint}   sg-hp3vendor  DETACHED");
+        assert!(events_in(&printed).contains(&detached.as_str()), "{endpoint} is not detached\n{printed}");
+    }
+    for line in [r#"  "requested_count": 3,"#, r#"  "remaining_count": 1,"#] {
+        assert!(printed.lines().any(|printed| printed == line), "not printed: {line}\n{printed}");
+    }
+}
+
+#[test]
+fn demo_shows_why_a_sweep_is_refused() {
+    let printed = run(&["events/sweep-invalid.json"], 0);
+    for part in ["InvalidSweep", "scope.vpc is not a filter", "max_detaches is required with apply"] {
+        assert!(printed.contains(part), "not printed: {part}\n{printed}");
     }
 }

@@ -133,8 +133,21 @@ async fn signed_webhook_ends_in_a_completion_event() {
     assert_eq!((&detail["outcome"], &detail["trigger"]), (&json!("dry_run_passed"), &json!("direct")));
     serve.printed("dry_run_passed").await;
 
+    // A sweep, whose event is printed, too.
+    let url = format!("{aws}/2015-03-31/functions/sweeper/invocations");
+    let sweep = json!({
+        "sweep_id": "sweep-first",
+        "security_group_ids": ["sg-hp3vendor"],
+        "region_ids": ["eu-west-1"],
+        "scope": "all",
+    });
+    let detail: Value = serde_json::from_slice(serve.post(&url, &[], &sweep).await.body()).unwrap();
+    assert_eq!((&detail["verdict"], &detail["references_total"]), (&json!("references_found"), &json!(8)));
+    assert_eq!(serve.printed("Security Group Sweep Completed: ").await, "sweep-first, references_found");
+
     // Processes that end are started again, and go on with the work.
     let children = serve.children();
+    assert!(children.is_empty() || children.len() == 5, "{children:?}");
     for child in &children {
         signal("-KILL", child).await;
         serve.printed("is started again").await;

@@ -1,4 +1,4 @@
-"""Builds both functions for Lambda as zip files, with a list of their components, and checks the files: size, content,
+"""Builds the functions for Lambda as zip files, with a list of their components, and checks the files: size, content,
 architecture, glibc version, and that they do not contain the folders in which they were built.
 
 The same sources and compiler give the same programs in every folder and on every machine. cargo-lambda uses Zig as the
@@ -14,7 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-FUNCTIONS = ["worker", "intake"]
+FUNCTIONS = ["worker", "intake", "sweeper"]
 
 RUST_TARGET = "aarch64-unknown-linux-gnu"
 

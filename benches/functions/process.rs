@@ -28,6 +28,8 @@ pub(crate) enum Program {
     /// The worker, with its credentials in a secret.
     WorkerWithSecret,
     Intake,
+    /// The sweeper, with its credentials in its environment.
+    Sweeper,
     /// `bare.rs`: the runtime with a function that returns its payload.
     Bare,
     /// `benches/peer`: the Python implementation of the worker, with its credentials in its environment.
@@ -52,6 +54,7 @@ impl Program {
             Self::Worker => "worker",
             Self::WorkerWithSecret => "worker, credentials in a secret",
             Self::Intake => "intake",
+            Self::Sweeper => "sweeper",
             Self::Bare => "bare",
             Self::Peer => "peer",
         }
@@ -63,6 +66,7 @@ impl Program {
         Ok(match self {
             Self::Worker | Self::WorkerWithSecret => worker,
             Self::Intake => PathBuf::from(env!("CARGO_BIN_EXE_intake")),
+            Self::Sweeper => PathBuf::from(env!("CARGO_BIN_EXE_sweeper")),
             Self::Bare => worker.with_file_name("examples").join("bare"),
             Self::Peer => peer::python()?,
         })

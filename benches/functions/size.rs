@@ -38,7 +38,7 @@ struct PeerSizes {
 pub(crate) fn measure(targets: &mut Targets) -> io::Result<()> {
     println!("Packages, built for this machine:\n");
     println!("| | unpacked, MiB | zip, MiB |\n| --- | --- | --- |");
-    for program in [Program::Bare, Program::Worker, Program::Intake] {
+    for program in [Program::Bare, Program::Worker, Program::Intake, Program::Sweeper] {
         let bootstrap = peer::package().with_file_name("bootstrap");
         fs::copy(program.path()?, &bootstrap)?;
         let size: Size = package(&["file", &bootstrap.to_string_lossy()])?;

@@ -13,8 +13,14 @@ const RUNS: usize = 51;
 /// The peer starts only in every fifth turn, because one of its starts takes as long as hundreds of the others.
 const PEER_EVERY: usize = 5;
 
-const PROGRAMS: [Program; 5] =
-    [Program::Bare, Program::Worker, Program::WorkerWithSecret, Program::Intake, Program::Peer];
+const PROGRAMS: [Program; 6] = [
+    Program::Bare,
+    Program::Worker,
+    Program::WorkerWithSecret,
+    Program::Intake,
+    Program::Sweeper,
+    Program::Peer,
+];
 
 /// Starts each program in turn, and prints a line for each.
 pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {

@@ -8,7 +8,7 @@ use thiserror::Error;
 pub(crate) const USAGE: &str = "\
 Usage: make demo [EVENT-FILE.json...] [ARGS=\"[OPTION...] [EVENT-FILE...]\"]
 
-Runs the code of both Lambda functions on this machine and prints what happens
+Runs the code of the Lambda functions on this machine and prints what happens
 to each request. Alibaba Cloud and the AWS services are simulated. Without an
 event file the demo sends events/webhook-several.json and
 events/queue-batch.json.
@@ -22,6 +22,8 @@ delivers it the way it is delivered in production:
     whose name begins with \"schedule\"           does
   SQS event                                   message by message through the
                                               queue to the worker
+  sweep: an object with security_group_ids    invokes the sweeper; the worker
+                                              carries out its requests
   one request in any other file               invokes the worker directly
 
 An HTTP request is sent with the current time. A signed request is signed again
@@ -34,9 +36,9 @@ Options:
                default is examples/demo/world.json
   --help       print this help
 
-Exit status: 0 if the intake responded to every call and event, refusals
-included, and every accepted request has an outcome, failures included; 1 if
-not; 2 for invalid arguments or files.";
+Exit status: 0 if intake and sweeper responded to every call, event and sweep,
+refusals included, and every accepted request has an outcome, failures included;
+1 if not; 2 for invalid arguments or files.";
 
 /// The parsed command line.
 #[derive(Debug)]

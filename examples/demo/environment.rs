@@ -1,4 +1,4 @@
-//! The two functions and their environment: queues, a bus and a secret on loopback, a simulated Alibaba Cloud, and a
+//! The functions and their environment: queues, a bus and a secret on loopback, a simulated Alibaba Cloud, and a
 //! configuration that names them.
 
 use std::fs;
@@ -10,16 +10,18 @@ use std::time::Duration;
 use local_aws::{LocalAws, QueueSettings, wire};
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::aws;
-use privatelink_detach::config::{IntakeConfig, WorkerConfig};
+use privatelink_detach::config::{IntakeConfig, SweeperConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
 use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::intake::Intake;
 use privatelink_detach::request::Rules;
+use privatelink_detach::sweeper::assemble::LiveSweeper;
 use privatelink_detach::worker::assemble::{self, LiveWorker};
 use privatelink_simulator::{AccessKey, Cloud, Seed, Server};
 
 use crate::Failure;
 use crate::call::{Authentication, SECRET};
+use crate::sweep;
 
 pub(crate) const REQUESTS: &str = "requests.fifo";
 pub(crate) const DEAD_LETTERS: &str = "dead-letter.fifo";
@@ -46,6 +48,7 @@ pub(crate) struct Environment {
     /// The worker's rules for requests.
     pub(crate) rules: Rules,
     pub(crate) intakes: Intakes,
+    pub(crate) sweeper: LiveSweeper,
     /// Calls the intakes' function URLs.
     pub(crate) http: Https,
 }
@@ -88,13 +91,15 @@ impl Environment {
         };
         let config = WorkerConfig::read(variable).map_err(Failure::Config)?;
         let signed = IntakeConfig::read(variable).map_err(Failure::Config)?;
+        let sweeper = SweeperConfig::read(variable).map_err(Failure::Config)?;
         let iam = IntakeConfig { webhook_secrets_arn: None, ..signed.clone() };
         let sdk = aws::config(aws.environment())?;
         let rules = config.rules.clone();
         let worker = assemble::worker(config, &sdk, Limits::default(), TimeLimits::default())?;
         let intake = |config| Arc::new(Intake::new(config, &sdk));
         let intakes = Intakes { signed: intake(signed), iam: intake(iam) };
-        Ok(Self { aws, cloud, worker, rules, intakes, http: Https::new(true)? })
+        let sweeper = sweep::sweeper(sweeper, &sdk)?;
+        Ok(Self { aws, cloud, worker, rules, intakes, sweeper, http: Https::new(true)? })
     }
 }
 
@@ -136,6 +141,7 @@ impl Simulated {
             "ALIBABA_CLOUD_SECURITY_TOKEN" => self.access_key.security_token.clone(),
             "DETACH_DEADLINE_SECONDS" => Some(DEADLINE_SECONDS.to_owned()),
             "PROTECTED_SECURITY_GROUPS" => Some(PROTECTED.to_owned()),
+            "SWEEP_APPLY_ALLOWED" => Some("true".to_owned()),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! HTTP requests, the events of rules and topics, and the input of a schedule go to the intake. The messages of an SQS
 //! event go into the local queue, so that they are received, returned and delivered again like real ones. An event
 //! without records, or with a message that no queue accepts, goes to the worker unchanged, like a test event in the
-//! Lambda console. Everything else is a direct invocation of the worker.
+//! Lambda console. A sweep request goes to the sweeper. Everything else is a direct invocation of the worker.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,6 +46,8 @@ pub(crate) enum Route {
     Batch { payload: Box<RawValue>, bodies: Vec<Option<String>> },
     /// As a direct invocation of the worker.
     Direct(Box<RawValue>),
+    /// As an invocation of the sweeper.
+    Sweep(Box<RawValue>),
 }
 
 /// The service that invokes the intake.
@@ -154,6 +156,9 @@ impl Route {
         }
         if let Some(source) = Source::of(&shape, name) {
             return Ok(Self::Intake { payload, source });
+        }
+        if shape.get("security_group_ids").is_some() {
+            return Ok(Self::Sweep(payload));
         }
         Ok(match serde_json::from_str::<Event>(payload.get()) {
             Ok(event) => Self::of_records(event.records, payload),

@@ -1,4 +1,5 @@
-//! Follows the functions: the worker's events go into the timeline, and warnings of the log are printed.
+//! Follows the functions: the worker's events go into the timeline, and the sweeper's log lines and the warnings of the
+//! others are printed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,8 +15,11 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::timeline::{Change, Subject, Timeline};
 
-/// An observer of the worker that fills a timeline. From now on, and until the process ends, the warnings of its log are
-/// in the timeline, too.
+/// The target of the sweeper's log lines.
+const SWEEPER: &str = "privatelink_detach::sweeper";
+
+/// An observer of the worker that fills a timeline. From now on, and until the process ends, the warnings of its log and
+/// the sweeper's log lines are in the timeline, too.
 pub(crate) fn follow_worker(timeline: &Arc<Timeline>) -> Box<dyn Observer> {
     let printed = Arc::clone(timeline);
     let warnings = Warnings(move |text: String| printed.say(&text));
@@ -107,14 +111,22 @@ fn change(event: &Event<'_>) -> Change {
     }
 }
 
-/// A layer that passes on the messages of warnings and errors, except those that only repeat a response.
+/// A layer that passes on the messages of warnings and errors, except those that only repeat a response, and all lines of
+/// the sweeper, with their fields.
 struct Warnings<F>(F);
 
 impl<S: Subscriber, F: Fn(String) + 'static> Layer<S> for Warnings<F> {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if *event.metadata().level() <= Level::WARN && !fields.has_status {
+        if event.metadata().target().starts_with(SWEEPER) {
+            let others = if fields.others.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", fields.others.join(", "))
+            };
+            (self.0)(format!("sweeper: {}{others}", fields.message));
+        } else if *event.metadata().level() <= Level::WARN && !fields.has_status {
             (self.0)(fields.message);
         }
     }
@@ -126,6 +138,8 @@ struct Fields {
     message: String,
     /// The line has the status of an HTTP response.
     has_status: bool,
+    /// The other fields, each with its value.
+    others: Vec<String>,
 }
 
 impl Visit for Fields {
@@ -133,8 +147,12 @@ impl Visit for Fields {
         match field.name() {
             "message" => self.message = format!("{value:?}"),
             "status" => self.has_status = true,
-            _ => {}
+            other => self.others.push(format!("{other} {value:?}")),
         }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
     }
 }
 

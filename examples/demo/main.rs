@@ -1,9 +1,9 @@
-//! The whole system on one machine: the code of both Lambda functions, from a signed webhook to a completion event, with
+//! The whole system on one machine: the code of the Lambda functions, from a signed webhook to a completion event, with
 //! a simulated Alibaba Cloud and simulated AWS services. `--help` prints the usage.
 //!
 //! In reading order: the command line (`arguments`), the event files (`input`, `call`), the functions and their services
-//! (`environment`), requests through the intake (`intake`), the run (`run`), its timeline (`listener`, `timeline`,
-//! `screen`), and its result (`summary`).
+//! (`environment`), requests through the intake (`intake`), sweeps (`sweep`), the run (`run`), its timeline (`listener`,
+//! `timeline`, `screen`), and its result (`summary`).
 
 mod arguments;
 mod call;
@@ -14,6 +14,7 @@ mod listener;
 mod run;
 mod screen;
 mod summary;
+mod sweep;
 mod timeline;
 
 use std::io;
@@ -130,7 +131,7 @@ async fn run(arguments: &Arguments, screen: Screen) -> Result<ExitCode, Failure>
     run.introduce(&environment, screen);
     run.send(&environment, screen).await?;
 
-    let timeline = Arc::new(Timeline::new(screen, run.requests().len(), run.widths()));
+    let timeline = Arc::new(Timeline::new(screen, run.requests().len(), run.widths(&environment)));
     environment.worker = environment.worker.observed_by(listener::follow_worker(&timeline));
     tokio::select! {
         ended = run.carry_out(&environment, &timeline) => ended?,

@@ -1,10 +1,12 @@
-//! One run: requests and events to the intake, messages into the queue, batches out of it to the worker, and the
-//! invocations of the worker that bypass the queue.
+//! One run: requests and events to the intake, messages into the queue, batches out of it to the worker, the invocations
+//! of the worker that bypass the queue, and the sweeps.
 //!
 //! It does in this process what an event source mapping does: receive, invoke, and delete what succeeded. A message that
 //! returns to the queue is received again when it is visible, until the queue is empty.
 
+use std::future::ready;
 use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
@@ -23,6 +25,7 @@ use crate::environment::{DEAD_LETTERS, Environment, REQUESTS, SECRETS};
 use crate::input::{Input, Route};
 use crate::intake;
 use crate::screen::{Screen, Style};
+use crate::sweep::{self, SweepResponse};
 use crate::timeline::{Timeline, Widths};
 
 /// The worker's timeout in the template.
@@ -47,6 +50,7 @@ pub(crate) struct Run {
     without_response: usize,
     invocations: u32,
     responses: Vec<WorkerResponse>,
+    sweeps: Vec<SweepResponse>,
 }
 
 /// The worker's response to an event that did not come from the queue.
@@ -59,7 +63,8 @@ pub(crate) struct WorkerResponse {
 
 impl Run {
     pub(crate) fn new(inputs: Vec<Input>) -> Self {
-        Self { inputs, requests: Vec::new(), without_response: 0, invocations: 0, responses: Vec::new() }
+        let (requests, responses, sweeps) = (Vec::new(), Vec::new(), Vec::new());
+        Self { inputs, requests, without_response: 0, invocations: 0, responses, sweeps }
     }
 
     pub(crate) fn has_input(&self, file: &str) -> bool {
@@ -68,9 +73,9 @@ impl Run {
 
     /// Prints the services and the event files.
     pub(crate) fn introduce(&self, environment: &Environment, screen: Screen) {
-        screen.line("Both functions run here against simulated services. Nothing leaves the machine.\n");
+        screen.line("All functions run here against simulated services. Nothing leaves the machine.\n");
         screen.line(&format!("  Alibaba Cloud    simulated at {}", environment.cloud.server.url()));
-        screen.line("  Lambda           this process: intake (function URL), worker (queue)");
+        screen.line("  Lambda           this process: intake (function URL), worker (queue), sweeper");
         screen.line(&format!("  SQS              simulated: {REQUESTS}, {DEAD_LETTERS}"));
         screen.line("  EventBridge      simulated: the default bus");
         screen.line(&format!("  Secrets Manager  simulated: {SECRETS}, the webhook signing secret"));
@@ -94,18 +99,19 @@ impl Run {
                     duplicates += enqueue(environment, messages, path)?;
                     true
                 }
-                Route::Batch { .. } | Route::Direct(_) => true,
+                Route::Batch { .. } | Route::Direct(_) | Route::Sweep(_) => true,
             };
             self.without_response += usize::from(!has_response);
         }
         self.requests = self.parsed(environment)?;
         let requests = match self.requests.len() {
+            0 if self.has_sweep() => "A sweep".to_owned(),
             0 => "No request for the worker".to_owned(),
             1 => "1 request for the worker".to_owned(),
             n => format!("{n} requests for the worker"),
         };
         screen.line(&format!("\n{}", screen.paint(Style::Bold, &requests)));
-        if !self.requests.is_empty() {
+        if self.has_sweep() || !self.requests.is_empty() {
             screen.line("");
         }
         if duplicates > 0 {
@@ -135,27 +141,46 @@ impl Run {
                     requests.extend(bodies.iter().map(|body| parse(body.as_deref().unwrap_or_default())));
                 }
                 Route::Direct(payload) => requests.push(parse(payload.get())),
-                Route::Http(_) | Route::Intake { .. } | Route::Queue(_) => {}
+                Route::Http(_) | Route::Intake { .. } | Route::Queue(_) | Route::Sweep(_) => {}
             }
         }
         Ok(requests)
     }
 
-    /// The requests that must get an outcome.
+    fn has_sweep(&self) -> bool {
+        self.inputs.iter().any(|input| matches!(input.route, Route::Sweep(_)))
+    }
+
+    /// The requests for the worker, without those of the sweeps.
     pub(crate) fn requests(&self) -> &[Parsed] {
         &self.requests
     }
 
-    /// Whether the intake gave a final response to every call and event.
+    /// The number of requests that must get an outcome.
+    pub(crate) fn requests_total(&self) -> usize {
+        self.requests.len() + self.sweeps.iter().map(SweepResponse::requested).sum::<usize>()
+    }
+
+    /// Whether intake and sweeper gave a final response to every call, event and sweep.
     pub(crate) fn has_response(&self) -> bool {
-        self.without_response == 0
+        self.without_response == 0 && self.sweeps.iter().all(|sweep| sweep.is_final)
+    }
+
+    pub(crate) fn sweeps(&self) -> &[SweepResponse] {
+        &self.sweeps
     }
 
     pub(crate) fn responses(&self) -> &[WorkerResponse] {
         &self.responses
     }
 
-    pub(crate) fn widths(&self) -> Widths {
+    /// The widths of the ids of all requests. A sweep may request a detach of every group on every endpoint.
+    pub(crate) fn widths(&self, environment: &Environment) -> Widths {
+        let endpoints = environment.cloud.seed.endpoints.iter().filter(|_| self.has_sweep());
+        let swept = endpoints.flat_map(|endpoint| {
+            let length = endpoint.endpoint_id.as_str().len();
+            endpoint.security_groups.iter().map(move |group| (length, group.id.as_str().len()))
+        });
         let of = |request: &Parsed| {
             let subject = &request.subject;
             (
@@ -163,26 +188,34 @@ impl Run {
                 subject.security_group_id.as_ref().map_or(1, |id| id.as_str().len()),
             )
         };
-        let widest = |pick: fn((usize, usize)) -> usize| self.requests.iter().map(of).map(pick).max();
+        let ids: Vec<(usize, usize)> = self.requests.iter().map(of).chain(swept).collect();
+        let widest = |pick: fn((usize, usize)) -> usize| ids.iter().copied().map(pick).max();
         Widths {
             endpoint: widest(|(endpoint, _)| endpoint).unwrap_or_default().max(WIDTH_MIN),
             group: widest(|(_, group)| group).unwrap_or_default().max(WIDTH_MIN),
         }
     }
 
-    /// Lets the worker carry out every request.
+    /// Lets the worker carry out every request, and the sweeper every sweep.
     pub(crate) async fn carry_out(
         &mut self,
         environment: &Environment,
         timeline: &Timeline,
     ) -> Result<(), QueueError> {
-        self.empty_queue(environment, timeline).await?;
+        self.empty_queue(environment, timeline, ready(())).await?;
         let inputs = std::mem::take(&mut self.inputs);
         for input in &inputs {
             let (payload, is_direct) = match &input.route {
                 Route::Http(_) | Route::Intake { .. } | Route::Queue(_) => continue,
                 Route::Batch { payload, .. } => (payload, false),
                 Route::Direct(payload) => (payload, true),
+                Route::Sweep(payload) => {
+                    let name = input.path.display().to_string();
+                    let sweep = sweep::invoke(environment, payload, name, self.next_id());
+                    let response = self.empty_queue(environment, timeline, sweep).await?;
+                    self.sweeps.push(response);
+                    continue;
+                }
             };
             let result = invoke(environment, payload, self.next_id()).await;
             if let Err(error) = &result {
@@ -194,14 +227,17 @@ impl Run {
         Ok(())
     }
 
-    /// Invokes the worker with batch after batch, several at once, so that no endpoint waits for another.
-    async fn empty_queue(
+    /// Invokes the worker with batch after batch, several at once, so that no endpoint waits for another, until the sender of
+    /// further requests has ended and the queue is empty. Returns the sender's output.
+    async fn empty_queue<T>(
         &mut self,
         environment: &Environment,
         timeline: &Timeline,
-    ) -> Result<(), QueueError> {
+        sender: impl Future<Output = T>,
+    ) -> Result<T, QueueError> {
         let clock = Clock::start();
         let mut batches = FuturesUnordered::new();
+        let (mut sender, mut sent) = (pin!(sender), None);
         // Ends: every request has a deadline, at which the worker deletes its message.
         loop {
             // Subscribed before the queue is read, so that no later change is missed.
@@ -214,13 +250,15 @@ impl Run {
                 }
                 continue;
             }
-            if batches.is_empty() && environment.aws.queues().messages(REQUESTS)?.is_empty() {
-                return Ok(());
+            let is_empty = batches.is_empty() && environment.aws.queues().messages(REQUESTS)?.is_empty();
+            if is_empty && let Some(output) = sent.take() {
+                return Ok(output);
             }
             let visible_at = environment.aws.queues().next_visible_at(REQUESTS, now)?;
             let visible_at = visible_at.unwrap_or(SystemTime::UNIX_EPOCH);
             tokio::select! {
                 Some(()) = batches.next() => {}
+                output = &mut sender, if sent.is_none() => sent = Some(output),
                 () = changed => {}
                 () = clock.sleep_until(clock.instant_of(visible_at)), if visible_at > now => {}
             }

@@ -1,4 +1,4 @@
-//! The result of a run: the completion events, a summary of them, the dead-letter queue, and the ids that the simulated
+//! The result of a run: the responses, the completion events, a summary of them, the dead-letter queue, and the ids that the simulated
 //! Alibaba Cloud does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::environment::{DEAD_LETTERS, Environment};
 use crate::run::{Run, WorkerResponse};
 use crate::screen::{Screen, Style, WIDTH, wrapped};
+use crate::sweep;
 
 /// The longest outcome, `already_detached`.
 const OUTCOME_WIDTH: usize = 16;
@@ -19,24 +20,31 @@ const OUTCOME_WIDTH: usize = 16;
 /// A duration below an hour, in seconds with one decimal place.
 const TIME_WIDTH: usize = 8;
 
-/// Prints everything. The exit status says whether every call and event has a final response and every request an
+/// Prints everything. The exit status says whether every call, event and sweep has a final response and every request an
 /// outcome.
 pub(crate) fn show(environment: &Environment, run: &Run, screen: Screen) -> ExitCode {
     let events = environment.aws.bus().events().to_vec();
+    for response in run.sweeps() {
+        sweep::show(response, &events, screen);
+    }
+    let events: Vec<Event> = events.into_iter().filter(|event| !sweep::is_event(event)).collect();
     for response in run.responses() {
         show_response(response, &events, screen);
     }
-    let has_shown_detail = run.responses().iter().any(|response| response.is_direct);
-    show_events(&events, has_shown_detail, screen);
+    let has_shown_detail =
+        !run.sweeps().is_empty() || run.responses().iter().any(|response| response.is_direct);
+    if run.sweeps().is_empty() || !events.is_empty() {
+        show_events(&events, has_shown_detail, screen);
+    }
     if !events.is_empty() {
         show_summary(&events, screen);
     }
     show_dead_letters(environment, screen);
     show_calls(environment, screen);
     show_unknown_ids(environment, run, screen);
-    let missing = run.requests().len().saturating_sub(events.len());
+    let missing = run.requests_total().saturating_sub(events.len());
     if missing > 0 {
-        let text = format!("\n{missing} of {} requests have no outcome.", run.requests().len());
+        let text = format!("\n{missing} of {} requests have no outcome.", run.requests_total());
         screen.line(&screen.paint(Style::Bad, &text));
     }
     show_next(run, screen);
@@ -49,6 +57,7 @@ fn show_next(run: &Run, screen: Screen) {
     for (file, description) in [
         ("events/webhook-invalid.json", "a webhook that is refused, and why"),
         ("events/direct-detach.json", "a direct invocation of the worker"),
+        ("events/sweep-apply.json", "a group off every endpoint with a tag"),
     ] {
         if !run.has_input(file) {
             screen.line(&format!("  {:37}  {description}", format!("make demo {file}")));
@@ -200,7 +209,7 @@ fn show_calls(environment: &Environment, screen: Screen) {
     let cloud = environment.cloud.server.cloud();
     let counts = cloud.counts();
     if counts.calls_total == 0 {
-        screen.line("The worker made no call to Alibaba Cloud.");
+        screen.line("No call to Alibaba Cloud was made.");
         return;
     }
     let accepted: u64 = counts.endpoints.values().map(|of| of.detaches_accepted).sum();

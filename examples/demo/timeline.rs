@@ -83,7 +83,7 @@ pub(crate) struct Timeline {
     screen: Screen,
     clock: Clock,
     widths: Widths,
-    /// The number of requests of the run.
+    /// The number of requests at the start of the run. A sweep may add others.
     requests: usize,
     board: Mutex<Board>,
 }
@@ -161,7 +161,10 @@ impl Timeline {
 
     /// Prints something about the run as a whole.
     pub(crate) fn say(&self, text: &str) {
-        self.print(&mut self.board(), text);
+        let words: Vec<&str> = text.split(' ').collect();
+        let indent = TIME_WIDTH + 2;
+        let lines = wrapped(&words, " ", WIDTH - indent);
+        self.print(&mut self.board(), &lines.join(&format!("\n{:indent$}", "")));
     }
 
     /// Shows the progress until it is dropped.
@@ -244,7 +247,7 @@ impl Timeline {
             count("queued".to_owned(), queued);
         }
         let waits: Vec<String> = waits.iter().map(|(wait, n)| format!("{n} {wait}")).collect();
-        let done = format!("{finished} of {} done", self.requests);
+        let done = format!("{finished} of {} done", self.requests.max(board.rows.len()));
         if waits.is_empty() { done } else { format!("{done}; {}", waits.join(", ")) }
     }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 pub(crate) const USAGE: &str = "\
 Usage: make serve [ARGS=\"OPTION...\"]
 
-Runs the programs of both Lambda functions on this machine until Ctrl-C, with
+Runs the programs of the Lambda functions on this machine until Ctrl-C, with
 local AWS services and a simulated Alibaba Cloud, and prints the commands to
 send requests and to read the results. Everything listens on 127.0.0.1.
 

@@ -10,11 +10,12 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
     let [requests, dead_letters, completion_events] =
         [REQUESTS, DEAD_LETTERS, COMPLETION_EVENTS].map(|name| services.aws.queue_url(name));
     let seed = services.seed.display();
-    let [direct, schedule] =
-        ["events/direct-dry-run.json", "events/schedule-several.json"].map(of_this_project);
-    let (direct, schedule) = (direct.display(), schedule.display());
+    let [direct, schedule, sweep] =
+        ["events/direct-dry-run.json", "events/schedule-several.json", "events/sweep-report.json"]
+            .map(of_this_project);
+    let (direct, schedule, sweep) = (direct.display(), schedule.display(), sweep.display());
     format!(
-        r#"The intake and the worker run on local services. Nothing leaves the machine.
+        r#"The intake, the worker and the sweeper run on local services. Nothing leaves the machine.
 
   Webhook URL      {webhook_url}/detachments
   Signing secret   {SIGNING_SECRET}
@@ -68,6 +69,16 @@ Dry run, directly:
 Invoke the intake as a schedule does:
   local_aws lambda invoke --function-name intake \
     --payload fileb://{schedule} response.json && cat response.json
+
+Find every endpoint that uses a group, with the sweeper:
+  local_aws lambda invoke --function-name sweeper \
+    --payload fileb://{sweep} response.json && cat response.json
+
+Detach the group from all of them, except where it is the last one:
+  local_aws lambda invoke --function-name sweeper --cli-read-timeout 910 \
+    --cli-binary-format raw-in-base64-out response.json --payload '{{
+    "security_group_ids": ["sg-hp3vendor"], "region_ids": ["eu-west-1"],
+    "scope": "all", "mode": "apply", "max_detaches": 10 }}' && cat response.json
 
 Read the completion events and the dead-letter queue:
   local_aws sqs receive-message --max-number-of-messages 10 \

@@ -1,4 +1,4 @@
-//! Keeps the whole system running on one machine: the programs of both Lambda functions as child processes, local AWS
+//! Keeps the whole system running on one machine: the programs of the Lambda functions as child processes, local AWS
 //! services and a simulated Alibaba Cloud. `--help` prints the usage.
 //!
 //! It uses the functions as Lambda does, through the runtime API, and nothing of their code. In reading order: the
@@ -33,6 +33,7 @@ const USAGE_STATUS: u8 = 2;
 /// The functions' timeouts in the template.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(90);
 const INTAKE_TIMEOUT: Duration = Duration::from_secs(30);
+const SWEEPER_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// Names for the instances that take messages from the queue.
 const QUEUE_WORKER_NAMES: [&str; QUEUE_WORKERS] = ["worker-1", "worker-2"];
@@ -152,9 +153,10 @@ async fn start_all(
     let variables = services.variables(&arguments.log_level);
     let intake = Function::new("intake", program("intake")?, INTAKE_TIMEOUT, &variables).await?;
     let worker = Function::new("worker", program("worker")?, WORKER_TIMEOUT, &variables).await?;
-    let mut functions = vec![Arc::clone(&intake), Arc::clone(&worker)];
-    for (function, name) in [(&intake, "intake"), (&worker, "worker")] {
-        let function = Arc::clone(function);
+    let sweeper = Function::new("sweeper", program("sweeper")?, SWEEPER_TIMEOUT, &variables).await?;
+    let mut functions = vec![Arc::clone(&intake), worker, sweeper];
+    for function in &functions {
+        let (name, function) = (function.name, Arc::clone(function));
         let invoke = move |payload| Arc::clone(&function).invoke(payload);
         services.aws.functions().insert(name, invoke);
     }

@@ -22,12 +22,12 @@ pub(crate) fn error(text: &str) {
     let _ = writeln!(io::stderr(), "serve: {text}");
 }
 
-/// Prints a completion event, its fields in their own order.
+/// Prints an event of a request or of a sweep, its fields in their own order.
 pub(crate) fn event(event: &Event) {
-    let text = |name: &str| event.detail[name].as_str().unwrap_or("-").to_owned();
-    let (request, outcome) = (text("request_id"), text("outcome"));
+    let text = |names: [&str; 2]| names.iter().find_map(|name| event.detail[*name].as_str()).unwrap_or("-");
+    let (id, result) = (text(["request_id", "sweep_id"]), text(["outcome", "verdict"]));
     let detail = json_layout::lay_out(&event.detail_text, WIDTH);
-    line(&format!("\n{}: {request}, {outcome}\n{detail}", event.detail_type));
+    line(&format!("\n{}: {id}, {result}\n{detail}", event.detail_type));
 }
 
 /// Prints a line that a function wrote. A JSON log line becomes its level, its message and its fields.

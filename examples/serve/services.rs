@@ -95,7 +95,7 @@ impl Services {
         Ok(Self { aws, cloud, seed, access_key })
     }
 
-    /// The variables of both functions. None comes from the environment of this process.
+    /// The variables of all functions. None comes from the environment of this process.
     pub(crate) fn variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("AWS_REGION", wire::REGION.to_owned()),
@@ -108,6 +108,7 @@ impl Services {
             ("REQUEST_EVENT_SOURCES", EVENT_SOURCE.to_owned()),
             ("PROTECTED_SECURITY_GROUPS", PROTECTED.to_owned()),
             ("WORKER_MAXIMUM_CONCURRENCY", QUEUE_WORKERS.to_string()),
+            ("SWEEP_APPLY_ALLOWED", "true".to_owned()),
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", self.access_key.access_key_id.as_str().to_owned()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", self.access_key.access_key_secret.clone()),

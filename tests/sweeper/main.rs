@@ -14,6 +14,7 @@ mod process;
 #[path = "../shared/process.rs"]
 mod program;
 mod random;
+mod samples;
 mod schema;
 #[path = "../shared/schema.rs"]
 mod schemas;

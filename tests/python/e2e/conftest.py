@@ -15,7 +15,7 @@ import webhook
 from eventbridge import EventBridge
 from ministack import MiniStack
 from shared.simulator import ACCESS_KEY
-from stack import Stack
+from stack import QUEUES_OF_FAILURES, Stack
 
 BUS = "completions"
 LINES_SHOWN_MAX = 100
@@ -86,6 +86,7 @@ def deployed(folder, ministack, simulator_process, credentials, signing_secrets)
             "RequestEventSources": "my.tool,com.example.offboarding",
             "CreateCompletionBus": "true",
             "CompletionBusName": BUS,
+            "SweepApplyAllowed": "true",
         }
     )
     return stack
@@ -107,7 +108,7 @@ def stack(request, deployed, simulator_process, eventbridge, consumer):
         deployed.clear()
         return
     deployed.wait_until_empty()
-    assert deployed.waiting("DeadLetterQueueUrl") == deployed.waiting("IntakeFailureQueueUrl") == 0
+    assert [deployed.waiting(queue) for queue in QUEUES_OF_FAILURES] == [0, 0, 0]
     for each in eventbridge.entries:
         completions.check_entry(each["entry"], deployed.outputs["CompletionBusName"])
     for exchange in deployed.exchanges("WorkerFunctionName"):
@@ -153,6 +154,7 @@ def report_activity(stack, simulator, entries, started):
         "the worker's invocations": map(json.dumps, invocations),
         "the worker's log": stack.log("WorkerLogGroupName", started),
         "the intake's log": stack.log("IntakeLogGroupName", started),
+        "the sweeper's log": stack.log("SweeperLogGroupName", started),
         "the entries for EventBridge": map(json.dumps, entries),
     }.items():
         print(f"---- {title}", *list(lines)[-LINES_SHOWN_MAX:], sep="\n")

@@ -10,6 +10,7 @@ Differences from AWS, and how the tests handle them:
 * It cannot fail on request and cannot redrive a dead-letter queue. `EventBridge` and `Stack.redrive` do that.
 * It has no memory limit and checks neither permissions nor the queue policies, which require TLS.
 * Its rules and schedules invoke a function once, and its Scheduler does not replace `<aws.scheduler.execution-id>`.
+  A schedule with an `at(...)` expression runs once for each name, even if it is created again.
 * It has no saved queries of CloudWatch Logs Insights, and does not evaluate JSON filter patterns.
 * Changing a description does not end a function's processes; setting the timeout does.
 """

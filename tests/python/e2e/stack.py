@@ -25,6 +25,7 @@ RECORDER = Path(__file__).with_name("recorder.py")
 CODE_BUCKET = "code"
 TEMPLATE_KEY = "template.json"
 EXECUTABLE = 0o755
+QUEUES_OF_FAILURES = ("DeadLetterQueueUrl", "IntakeFailureQueueUrl", "SweeperFailureQueueUrl")
 
 
 class NoManagedPolicies:
@@ -149,6 +150,12 @@ class Stack:
             FunctionName=self.outputs[function], InvocationType="Event", Payload=json.dumps(event).encode()
         )
 
+    def sweep(self, request):
+        """Invokes the sweeper and returns its response."""
+        payload = json.dumps(request).encode()
+        response = self.functions.invoke(FunctionName=self.outputs["SweeperFunctionName"], Payload=payload)
+        return json.loads(response["Payload"].read())
+
     # ---- Queues
 
     def waiting(self, queue="RequestQueueUrl"):
@@ -188,7 +195,7 @@ class Stack:
 
     def clear(self):
         """Deletes all messages and ends all processes of the functions."""
-        for queue in ("RequestQueueUrl", "DeadLetterQueueUrl", "IntakeFailureQueueUrl", "SweeperFailureQueueUrl"):
+        for queue in ("RequestQueueUrl", *QUEUES_OF_FAILURES):
             self.sqs.purge_queue(QueueUrl=self.outputs[queue])
         for function in ("WorkerFunctionName", "IntakeFunctionName", "SweeperFunctionName"):
             self.restart(function)

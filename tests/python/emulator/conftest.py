@@ -1,6 +1,6 @@
 """Fixtures for functions under AWS's Runtime Interface Emulator.
 
-The environment variables RIE, WORKER, INTAKE, SIMULATOR and PANICKING are the paths of the binaries. PANICKING is the
+The environment variables RIE, WORKER, INTAKE, SWEEPER, SIMULATOR and PANICKING are the paths of the binaries. PANICKING is the
 package crates/panicking-worker, built with the same profile as the functions.
 """
 
@@ -62,6 +62,11 @@ def worker_environment(alibaba, aws):
 @pytest.fixture
 def intake_environment(aws):
     return {"AWS_ENDPOINT_URL": aws.url, "DETACH_QUEUE_URL": f"{QUEUES}/requests.fifo"}
+
+
+@pytest.fixture
+def sweeper_environment(worker_environment):
+    return {name: value for name, value in worker_environment.items() if name != "DEAD_LETTER_QUEUE_URL"}
 
 
 @pytest.fixture

@@ -23,12 +23,18 @@ import pytest
             {"DETACH_QUEUE_URL": "", "WEBHOOK_SECRETS_ARN": "whsec_c2VjcmV0"},
             {"DETACH_QUEUE_URL": "is not set", "WEBHOOK_SECRETS_ARN": "must be the ARN of a Secrets Manager secret"},
         ),
+        (
+            "SWEEPER",
+            {"DETACH_QUEUE_URL": "", "SWEEP_APPLY_ALLOWED": "yes"},
+            {"DETACH_QUEUE_URL": "is not set", "SWEEP_APPLY_ALLOWED": "must be true or false"},
+        ),
     ],
 )
 def test_one_log_line_has_all_configuration_errors(
-    start, worker_environment, intake_environment, event, alibaba, aws, program, wrong, faults
+    start, worker_environment, intake_environment, sweeper_environment, event, alibaba, aws, program, wrong, faults
 ):
-    environment = {"WORKER": worker_environment, "INTAKE": intake_environment}[program]
+    environments = {"WORKER": worker_environment, "INTAKE": intake_environment, "SWEEPER": sweeper_environment}
+    environment = environments[program]
     function = start(program, {**environment, **wrong})
     # An invocation has no response if its function does not start. On Lambda it has this error type.
     assert function.invoke(event("direct-dry-run")) == (502, "")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from shared.simulator import DETACH, LIST_ENDPOINTS, LIST_GROUPS
+from shared.simulator import DESCRIBE_GROUPS, DETACH, LIST_ENDPOINTS, LIST_GROUPS
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 # The request ids of the third and the sixth call after the simulator starts over.
@@ -76,6 +76,72 @@ def test_intake_responds_twice_in_one_process(start, intake_environment, event, 
     assert function.invoke(event("health")) == (200, healthy)
     assert process and function.process_id() == process
     assert aws.calls == []
+
+
+def test_sweeper_responds_twice_in_one_process(start, sweeper_environment, event, alibaba, aws):
+    function = start("SWEEPER", sweeper_environment)
+    status, first = function.invoke(event("sweep-report"))
+    process = function.process_id()
+    assert (status, first) == (200, reported(first))
+    status, second = function.invoke(event("sweep-report"))
+    assert (status, second) == (200, reported(second))
+    assert process and function.process_id() == process
+    assert aws.operations() == ["PutEvents", "PutEvents"] and aws.events() == [first, second]
+    called = [call["action"] for call in alibaba.journal()]
+    # The scope is listed before and after the groups. Whether the groups exist is checked at the same time.
+    reads = [action for action in called if action != DESCRIBE_GROUPS]
+    assert reads == [LIST_ENDPOINTS, LIST_GROUPS, LIST_ENDPOINTS] * 2 and len(called) == 8
+
+
+def test_invalid_sweep_fails_and_the_process_continues(start, sweeper_environment, event, alibaba, aws):
+    function = start("SWEEPER", sweeper_environment)
+    message = (
+        "the sweep request is not valid: scope.vpc is not a filter; max_detaches is required with apply;"
+        " 0 allows no detach"
+    )
+    assert function.invoke(event("sweep-invalid")) == (200, {"errorType": "InvalidSweep", "errorMessage": message})
+    process = function.process_id()
+    assert (aws.calls, alibaba.journal()) == ([], [])
+    # The deployment does not allow `apply`, so it is a report.
+    status, detail = function.invoke(event("sweep-over-limit"))
+    assert (status, detail["mode"], detail["mode_requested"]) == (200, "report", "apply")
+    assert process and function.process_id() == process
+    assert aws.operations() == ["PutEvents"]
+
+
+def reported(detail):
+    """The expected detail of a report. Its times are checked and taken from the actual detail."""
+    started_at, completed_at = detail["started_at"], detail["completed_at"]
+    assert MOMENT.fullmatch(started_at) and MOMENT.fullmatch(completed_at) and started_at <= completed_at
+    reference = {
+        "region_id": "eu-west-1",
+        "endpoint_id": "ep-hp3shop",
+        "endpoint_name": None,
+        "security_group_id": "sg-hp3vendor",
+        "status": "Attached",
+        "requested": False,
+        "blocked_by": None,
+    }
+    return {
+        "version": "1",
+        "sweep_id": "d32c5kddcf5bb8c3",
+        "mode": "report",
+        "mode_requested": "report",
+        "verdict": "references_found",
+        "security_group_ids": ["sg-hp3vendor"],
+        "security_groups_found": True,
+        "scope": "all",
+        "endpoints_read": {"eu-west-1": 1},
+        "endpoints_skipped": {"eu-west-1": 0},
+        "endpoints_unread": {},
+        "started_at": started_at,
+        "completed_at": completed_at,
+        "references": [reference],
+        "references_total": 1,
+        "requested_count": 0,
+        "remaining_count": 1,
+        "reason": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ ACCESS_KEY = {"access_key_id": "LTAI5tSimulatorKey", "access_key_secret": "Simul
 DETACH = "DetachSecurityGroupFromVpcEndpoint"
 LIST_GROUPS = "ListVpcEndpointSecurityGroups"
 LIST_ENDPOINTS = "ListVpcEndpoints"
+DESCRIBE_GROUPS = "DescribeSecurityGroups"
 # Longer than any test: `end_tasks` ends the operations that take this long.
 LONG_MS = 3_600_000
 

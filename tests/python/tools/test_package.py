@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import unittest
@@ -9,9 +10,10 @@ import unittest.mock
 import zipfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
 
-from package import ELF_64_LITTLE, ELF_ARM64, list_components, normalize, problems, rust_flags
+from package import ELF_64_LITTLE, ELF_ARM64, FUNCTIONS, list_components, normalize, problems, rust_flags
 
 
 def program(content=b""):
@@ -51,7 +53,7 @@ class Packages(unittest.TestCase):
 CYCLONEDX = '''\
 #!/bin/sh
 mkdir -p crates/other
-for list in worker intake crates/other/tool; do
+for list in worker intake sweeper crates/other/tool; do
   printf '{"ref": "file://%s#1", "at": %s}' "$PWD" "$SOURCE_DATE_EPOCH" > ${list}_bin.cdx.json
 done
 '''
@@ -65,14 +67,21 @@ class Components(unittest.TestCase):
             tool = Path("tool")
             tool.write_text(CYCLONEDX, encoding="utf-8")
             tool.chmod(0o755)
-            for function in ("worker", "intake"):
+            for function in FUNCTIONS:
                 Path("lambda", function).mkdir(parents=True)
             with unittest.mock.patch.dict(os.environ, {"CARGO_CYCLONEDX": str(tool.resolve())}):
                 list_components(Path("lambda"))
             lists = sorted(str(path) for path in Path().rglob("*.cdx.json"))
-            self.assertEqual(lists, ["lambda/intake/bootstrap.cdx.json", "lambda/worker/bootstrap.cdx.json"])
+            functions = ("intake", "sweeper", "worker")
+            self.assertEqual(lists, [f"lambda/{function}/bootstrap.cdx.json" for function in functions])
             text = Path(lists[0]).read_text(encoding="utf-8")
             self.assertEqual(text, '{"ref": "file:///source#1", "at": 315532800}')
+
+
+class Functions(unittest.TestCase):
+    def test_every_function_of_the_template_is_built(self):
+        template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+        self.assertEqual(sorted(FUNCTIONS), sorted(re.findall(r"^ +Binary: (\w+)$", template, re.MULTILINE)))
 
 
 class RustFlags(unittest.TestCase):
