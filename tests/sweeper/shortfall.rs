@@ -12,8 +12,11 @@ use crate::wire::WANTED;
 
 const GROUPS: Action = Action::ListVpcEndpointSecurityGroups;
 
-/// Changes the cloud once before each of these calls, besides the worker.
-fn change(account: &Account, changes: Vec<(u64, fn(&mut Cloud, SystemTime))>) {
+/// What another client does.
+type Change = fn(&mut Cloud, SystemTime);
+
+/// Makes each change once, before the call with its number.
+fn change(account: &Account, changes: Vec<(u64, Change)>) {
     let worker = RefCell::new(account.wire.interference.borrow_mut().take().unwrap());
     let next = Cell::new(0);
     *account.wire.interference.borrow_mut() = Some(Box::new(move |call, cloud, now| {

@@ -196,6 +196,12 @@ fn rules_accept_credentials_of_the_sweeper_only_with_their_source() {
             assert!(failures.iter().all(names_both), "{source} {parameter}: {failures:?}");
         }
     }
+    let key = (
+        "SweeperCredentialsSecretKeyArn",
+        "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000000",
+    );
+    let failures = Deployment::of("SECRETS_MANAGER", &[key]).failed_assertions();
+    assert!(failures.len() == 1 && failures[0].contains("SweeperCredentialsSecretArn"), "{failures:?}");
 }
 
 /// Records requests and responds to none.

@@ -46,13 +46,13 @@ pub const ADVICE: &[Advice] = &[
     Advice {
         call: GET_SECRET_VALUE,
         codes: &["AccessDeniedException", "AccessDenied"],
-        advice: "grant the worker's role secretsmanager:GetSecretValue on the secret of \
+        advice: "grant the function's role secretsmanager:GetSecretValue on the secret of \
                  ALIBABA_CREDENTIALS_SECRET_ARN, and kms:Decrypt if the secret has a KMS key of its own",
     },
     Advice {
         call: GET_SECRET_VALUE,
         codes: &["DecryptionFailure"],
-        advice: "grant the worker's role kms:Decrypt on the secret's KMS key, and enable that key",
+        advice: "grant the function's role kms:Decrypt on the secret's KMS key, and enable that key",
     },
     Advice {
         call: GET_SECRET_VALUE,
@@ -69,7 +69,7 @@ pub const ADVICE: &[Advice] = &[
     Advice {
         call: GET_WEB_IDENTITY_TOKEN,
         codes: &["AccessDenied", "AccessDeniedException"],
-        advice: "grant the worker's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and \
+        advice: "grant the function's role sts:GetWebIdentityToken for the audience of ALIBABA_OIDC_AUDIENCE, RS256 and \
                  300 seconds; a service control policy can also deny it",
     },
     Advice {
@@ -80,7 +80,7 @@ pub const ADVICE: &[Advice] = &[
     Advice {
         call: GET_WEB_IDENTITY_TOKEN,
         codes: &["JWTPayloadSizeExceededException", "JWTPayloadSizeExceeded"],
-        advice: "give the worker's role fewer or shorter tags: the token contains them and is too large",
+        advice: "give the function's role fewer or shorter tags: the token contains them and is too large",
     },
     Advice {
         call: GET_WEB_IDENTITY_TOKEN,
@@ -145,7 +145,7 @@ pub const ADVICE: &[Advice] = &[
         codes: &["AuthenticationFail.NoPermission"],
         advice: "check that the OIDC provider of ALIBABA_CLOUD_OIDC_PROVIDER_ARN exists, and check the trust policy of \
                  the role of ALIBABA_CLOUD_ROLE_ARN: its principal must be that provider, oidc:iss its issuer URL, \
-                 oidc:aud the value of ALIBABA_OIDC_AUDIENCE, oidc:sub the ARN of the worker's AWS role",
+                 oidc:aud the value of ALIBABA_OIDC_AUDIENCE, oidc:sub the ARN of the function's AWS role",
     },
     Advice {
         call: sts::ACTION,

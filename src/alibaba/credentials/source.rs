@@ -263,7 +263,7 @@ impl<T> Origin<T> {
     fn advice(&self) -> &'static str {
         match self {
             Self::Secret(_) => {
-                "put a valid AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; the worker reads it again \
+                "put a valid AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; it is read again \
                  without a deployment"
             }
             Self::Oidc(_) => {
