@@ -13,7 +13,7 @@ use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
 use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
-use privatelink_simulator::{AccessKey, Action, Cloud, OidcProvider, Role, Seed, Server};
+use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Fault, OidcProvider, Role, Seed, Server};
 use serde_json::{Value, json};
 
 use crate::account::{apply, endpoints, report};
@@ -88,7 +88,12 @@ impl Environment {
     }
 
     async fn invoke(&self, payload: &str) -> Result<Value, Value> {
-        let result = self.runtime_api.invoke(payload.to_owned(), FUNCTION_TIMEOUT);
+        self.invoke_for(payload, FUNCTION_TIMEOUT).await
+    }
+
+    /// An invocation that Lambda ends after `timeout`.
+    async fn invoke_for(&self, payload: &str, timeout: Duration) -> Result<Value, Value> {
+        let result = self.runtime_api.invoke(payload.to_owned(), timeout);
         let clock = Clock::start();
         match clock.by(clock.now() + TEST_TIMEOUT, result).await.unwrap() {
             InvocationResult::Response(body) => Ok(serde_json::from_slice(&body).unwrap()),
@@ -188,6 +193,29 @@ async fn invalid_sweep_fails_the_invocation_with_every_error_and_without_a_call(
     let log = lines(&process.kill());
     let line = log.iter().find(|line| line["level"] == "ERROR").unwrap().to_string();
     assert!(line.contains("an unknown name") && !line.contains("scopes") && !line.contains("t3xt"), "{line}");
+}
+
+#[tokio::test]
+async fn service_that_cannot_be_reached_or_understood_is_an_error_for_the_operator() {
+    let environment = Environment::with(1).await;
+    // Port 1 accepts no connection. Two of the twelve seconds are not reserved for the event.
+    let process = environment.start(&[("PRIVATELINK_ENDPOINT_URL", "http://127.0.0.1:1")]);
+    let detail = environment.invoke_for(&report().to_string(), Duration::from_secs(12)).await.unwrap();
+    assert_eq!(detail["verdict"], "incomplete");
+    let log = lines(&process.kill());
+    let line = log.iter().find(|line| line["level"] == "ERROR").unwrap();
+    assert_eq!((&line["code"], &line["action"]), (&json!("ConnectionLost"), &json!("ListVpcEndpoints")));
+    assert!(line["message"].as_str().unwrap().starts_with("none of the sweeper's calls"), "{line}");
+
+    let environment = Environment::with(1).await;
+    let fault = Fault::on(Action::ListVpcEndpoints, Effect::code("InvalidApi.NotFound"));
+    environment.cloud.cloud().inject(fault);
+    let process = environment.start(&[]);
+    let detail = environment.invoke_for(&report().to_string(), Duration::from_secs(12)).await.unwrap();
+    assert_eq!(detail["verdict"], "incomplete");
+    let log = lines(&process.kill());
+    let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!((errors.len(), &errors[0]["code"]), (1, &json!("InvalidApi.NotFound")), "{errors:?}");
 }
 
 #[tokio::test]
