@@ -76,8 +76,8 @@ e2e: $(OTHERS) $(LINTERS) ## Test the release programs with third-party programs
 HISTORIES ?= 100000
 SIMULATE = cargo run --locked --profile simulation --package detach-simulation --bin simulate --
 
-simulate: ## Check the guarantees in random histories with crashes and faults (HISTORIES=100000; SEED=... prints one)
-	$(SIMULATE) $(if $(SEED),trace $(SEED),all $(HISTORIES))
+simulate: ## Check the guarantees in random histories with crashes and faults (HISTORIES=100000; SEED=..., SWEEP_SEED=... print one)
+	$(SIMULATE) $(if $(SEED),trace $(SEED),$(if $(SWEEP_SEED),trace-sweeps $(SWEEP_SEED),all $(HISTORIES)))
 
 planted-bugs: ## Plant each known bug in a copy of the source and expect a check to find it (ARGS="name ..."; takes an hour)
 	$(PYTHON) tools/planted_bugs.py $(ARGS)

@@ -78,6 +78,11 @@ STEPS = [
         cargo("test --locked --profile simulation --lib"),
     ),
     Step(
+        "tests/sweeper",
+        cargo("test --locked --test sweeper --no-run"),
+        cargo("test --locked --test sweeper"),
+    ),
+    Step(
         "tests/worker",
         cargo("test --locked --test worker --no-run"),
         cargo("test --locked --test worker"),

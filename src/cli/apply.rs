@@ -34,7 +34,7 @@ pub(super) async fn apply(arguments: &Apply) -> Result<Exit, Failure> {
     let terminal = Terminal::detect();
     confirmation::check_possible(dry_run || yes, &terminal)?;
     let plan = PlanFile::read(&arguments.file)?;
-    check_limit(plan.plan.requestable(), plan.max_detaches)?;
+    check_limit(plan.plan.requestable().count(), plan.max_detaches)?;
     let mut interruption = Interruption::listen()?;
     let session =
         interruption.unless(Session::open(&arguments.connection)).await.ok_or(Failure::Interrupted)??;

@@ -278,7 +278,7 @@ fn reason(sweep: &Sweep<'_>, runbook: &RunbookUrl) -> Option<ReasonDetail> {
             "OverLimit",
             format!(
                 "{} references can be detached, but max_detaches is {}, so no detach was requested",
-                plan.requestable(),
+                plan.requestable().count(),
                 sweep.max_detaches.unwrap_or_default(),
             ),
             "Review the references. To detach all of them, run the sweep or the plan again with a larger max_detaches; \

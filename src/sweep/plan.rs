@@ -169,10 +169,9 @@ impl Plan {
         self.references.sort_by(|one, other| one.endpoint().cmp(&other.endpoint()));
     }
 
-    /// The number of detaches that would be requested.
-    #[must_use]
-    pub fn requestable(&self) -> usize {
-        self.references.iter().filter(|reference| reference.blocked_by.is_none()).count()
+    /// The references for which a detach may be requested.
+    pub fn requestable(&self) -> impl Iterator<Item = &Reference> {
+        self.references.iter().filter(|reference| reference.blocked_by.is_none())
     }
 
     /// What the plan means. `max_detaches` is the most detaches that may be requested; `None` if the sweep only reads.
@@ -182,7 +181,7 @@ impl Plan {
             && self.lookalikes.is_empty()
             && self.security_groups_found != Some(false);
         let read: usize = self.regions.values().map(|region| region.endpoints_read).sum();
-        let is_over = max_detaches.is_some_and(|max| self.requestable() > max as usize);
+        let is_over = max_detaches.is_some_and(|max| self.requestable().count() > max as usize);
         match (is_complete, read, self.references.is_empty(), is_over) {
             (false, _, _, _) => Verdict::Incomplete,
             (true, 0, _, _) => Verdict::NoEndpoints,

@@ -285,9 +285,6 @@ impl RegionReading {
         let Some(reading) = self.endpoints.get_mut(&id) else { return };
         if let Some(at) = reading.add(result, &self.limits, &mut self.rng, now) {
             self.due.insert((at, id));
-        } else if reading.progress == Progress::Gone {
-            // One response can be wrong: the list of endpoints decides.
-            self.must_relist = true;
         }
     }
 

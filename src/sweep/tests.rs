@@ -421,7 +421,7 @@ fn limit_counts_what_may_be_requested() {
     let service =
         Service::with(&[("ep-a", &[WANTED, "sg-x"]), ("ep-b", &[WANTED, "sg-x"]), ("ep-c", &[WANTED])]);
     let plan = sweep(&service).plan(&[WANTED]);
-    assert_eq!((plan.references.len(), plan.requestable()), (3, 2));
+    assert_eq!((plan.references.len(), plan.requestable().count()), (3, 2));
     let verdicts = [None, Some(2), Some(1), Some(0)].map(|max| plan.verdict(max));
     let (found, over) = (Verdict::ReferencesFound, Verdict::OverLimit);
     assert_eq!(verdicts, [found, found, over, over]);

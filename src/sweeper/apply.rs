@@ -52,8 +52,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
         until: Instant,
     ) -> Applied {
         let time = &self.settings.time;
-        let requestable = plan.references.iter().filter(|reference| reference.blocked_by.is_none());
-        let all = endpoints_of(requestable);
+        let all = endpoints_of(plan.requestable());
         let send_until = until.min(clock.now() + RESEND_TIME_MAX);
         let mut requests = Requests { accepted: HashSet::new(), unsent: detaches, send_until };
         let last_reading_at = until.checked_sub(time.last_reading).unwrap_or(clock.started());
@@ -63,7 +62,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
         loop {
             self.send(&mut requests, clock).await;
             let now = clock.now();
-            let left = endpoints_of(plan.references.iter().filter(|one| requests.awaits(one, now)));
+            let left = endpoints_of(plan.requestable().filter(|one| requests.awaits(one, now)));
             let is_done = left.is_empty() && (are_all_read || requests.accepted.is_empty());
             if is_done || now >= last_reading_at {
                 break;
@@ -85,10 +84,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
             log::not_read_again(&not_read, was_rejected);
             are_all_read = count(endpoints) == count(&all);
             // A request is sent again only for what the latest reading would request.
-            let is_left = |target: &Target| {
-                plan.references.iter().any(|one| one.blocked_by.is_none() && one.target() == *target)
-            };
-            requests.unsent.retain(|detach| is_left(&detach.target));
+            requests.unsent.retain(|detach| plan.requestable().any(|one| one.target() == detach.target));
         }
         let shortfall = Shortfall {
             unsent: requests.unsent.len(),
@@ -134,8 +130,7 @@ impl Requests {
     fn awaits(&self, reference: &Reference, now: Instant) -> bool {
         let target = reference.target();
         let is_unsent = || self.unsent.iter().any(|detach| detach.target == target);
-        reference.blocked_by.is_none()
-            && (self.accepted.contains(&target) || now < self.send_until && is_unsent())
+        self.accepted.contains(&target) || now < self.send_until && is_unsent()
     }
 }
 

@@ -17,7 +17,6 @@ pub(super) struct Detach {
 ///
 /// The same sweep makes the same request for a reference each time, so that the queue drops a repetition within five minutes.
 pub(super) fn of_plan(plan: &Plan, sweep_id: &RequestId, request: &SweepRequest) -> Vec<Detach> {
-    let requestable = plan.references.iter().filter(|reference| reference.blocked_by.is_none());
     let detach = |target: Target| {
         let Target { region_id, endpoint_id, security_group_id } = target.clone();
         let name = format!("{sweep_id}/{region_id}/{endpoint_id}/{security_group_id}");
@@ -42,5 +41,5 @@ pub(super) fn of_plan(plan: &Plan, sweep_id: &RequestId, request: &SweepRequest)
         };
         Detach { target, message }
     };
-    requestable.map(|reference| detach(reference.target())).collect()
+    plan.requestable().map(|reference| detach(reference.target())).collect()
 }

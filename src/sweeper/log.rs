@@ -16,7 +16,7 @@ pub(super) fn read(swept: &Swept, verdict: Verdict, request: &SweepRequest) {
         endpoints_read = count(|region| region.endpoints_read),
         endpoints_unread = count(|region| region.unread.len()),
         references = plan.references.len(),
-        requestable = plan.requestable(),
+        requestable = plan.requestable().count(),
         max_detaches = request.max_detaches,
         "the scope was read: {}",
         verdict.as_str()

@@ -16,6 +16,9 @@ const REPEAT_EVERY: u64 = 500;
 /// guarantees would hold only because the worker does nothing.
 pub const SUCCESS_SHARE_MIN: f64 = 0.5;
 
+/// The minimum share of histories of sweeps in which a sweep requested detaches and then read that no references are left.
+pub const SWEPT_SHARE_MIN: f64 = 0.2;
+
 /// A history that broke a guarantee.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -32,13 +35,33 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What the histories of a campaign are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Requests.
+    Requests,
+    /// Sweeps, their requests, and some other requests.
+    Sweeps,
+}
+
+impl Subject {
+    /// Runs the history of a seed.
+    #[must_use]
+    pub fn history(self, seed: u64) -> History {
+        match self {
+            Self::Requests => History::of_seed(seed),
+            Self::Sweeps => History::of_sweeps(seed),
+        }
+    }
+}
+
 /// Runs the histories of a range of seeds. Returns the sum of all or, of the failures that were found, the one with the
 /// lowest seed.
 ///
 /// # Panics
 ///
 /// Never: the threads catch every panic.
-pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Failure>> {
+pub fn run(subject: Subject, seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Failure>> {
     crate::log::start_verbose();
     let next = AtomicU64::new(seeds.start);
     let found: Mutex<Option<Box<Failure>>> = Mutex::default();
@@ -49,7 +72,7 @@ pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Fai
             if seed >= seeds.end || found.lock().is_ok_and(|found| found.is_some()) {
                 return tally;
             }
-            if let Err(failure) = one(seed, &mut tally)
+            if let Err(failure) = one(subject, seed, &mut tally)
                 && let Ok(mut found) = found.lock()
                 && found.as_ref().is_none_or(|other| other.seed > failure.seed)
             {
@@ -68,19 +91,21 @@ pub fn run(seeds: std::ops::Range<u64>, threads: usize) -> Result<Tally, Box<Fai
     for tally in &tallies {
         all.merge(tally);
     }
-    if all.success_share() < SUCCESS_SHARE_MIN {
-        let check = format!(
-            "minimum share of successes: only {:.3} of the histories have a real success",
-            all.success_share()
-        );
+    let (share, least) = match subject {
+        Subject::Requests => (all.success_share(), SUCCESS_SHARE_MIN),
+        Subject::Sweeps => (all.swept_share(), SWEPT_SHARE_MIN),
+    };
+    if share < least {
+        let check =
+            format!("minimum share of successes: only {share:.3} of the histories have a real success");
         return Err(Box::new(Failure { seed: seeds.start, check, trace: all.to_string() }));
     }
     Ok(all)
 }
 
-fn one(seed: u64, tally: &mut Tally) -> Result<(), Box<Failure>> {
+fn one(subject: Subject, seed: u64, tally: &mut Tally) -> Result<(), Box<Failure>> {
     // A panic outside a lane is a bug of the worker like any other.
-    let outcome = catch_unwind(|| History::of_seed(seed));
+    let outcome = catch_unwind(|| subject.history(seed));
     let Ok(history) = outcome else {
         let check = "panic: the worker panicked outside a lane".to_owned();
         return Err(Box::new(Failure { seed, check, trace: String::new() }));
@@ -93,7 +118,7 @@ fn one(seed: u64, tally: &mut Tally) -> Result<(), Box<Failure>> {
         Ok(Ok(())) => {}
     }
     if seed.is_multiple_of(REPEAT_EVERY)
-        && Trace(&History::of_seed(seed)).to_string() != Trace(&history).to_string()
+        && Trace(&subject.history(seed)).to_string() != Trace(&history).to_string()
     {
         return Err(failure("determinism: the same seed gave a different history".to_owned()));
     }

@@ -1,7 +1,8 @@
 //! Kills or suspends the worker at every possible point: at each wait of each invocation of the main scenarios, and for
-//! one of them in the redelivery once more. The outcome must be the same wherever it happens.
+//! one of them in the redelivery once more. The outcome must be the same wherever it happens. Kills sweeps in the same way.
 
 mod scenarios;
+mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -46,7 +47,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kills, pairs, suspensions } = self;
-        writeln!(formatter, "{} points at which a worker is killed or suspended", self.points())?;
+        writeln!(formatter, "{} points at which a process is killed or suspended", self.points())?;
         for (scenario, count) in kills {
             writeln!(formatter, "  {count:>5} killed: {scenario}")?;
         }
@@ -56,7 +57,7 @@ impl fmt::Display for Summary {
 }
 
 /// An invocation of a scenario's baseline, which is the history without a crash.
-struct Sweep<'a> {
+struct CrashedRun<'a> {
     scenario: &'a Scenario,
     invocation: InvocationNumber,
     baseline: &'a History,
@@ -73,42 +74,43 @@ pub fn run(threads: usize) -> Result<Summary, Failure> {
             Some(difference) => Err(failure(scenario.name, difference, &history)),
         }
     })?;
-    let mut sweeps = Vec::new();
+    let mut runs = Vec::new();
     for (scenario, baseline) in scenarios.iter().zip(&baseline) {
         for invocation in Facts::of(baseline).runs.into_keys() {
-            sweeps.push(Sweep { scenario, invocation, baseline });
+            runs.push(CrashedRun { scenario, invocation, baseline });
         }
     }
-    let counts = case::each(&sweeps, threads, |sweep| sweep.kill(&BTreeMap::new()))?;
+    let counts = case::each(&runs, threads, |one| one.kill(&BTreeMap::new()))?;
     let mut summary = Summary::default();
-    for (sweep, count) in sweeps.iter().zip(&counts) {
-        *summary.kills.entry(sweep.scenario.name).or_default() += *count;
+    for (one, count) in runs.iter().zip(&counts) {
+        *summary.kills.entry(one.scenario.name).or_default() += *count;
     }
-    let points: Vec<(&Sweep<'_>, u32)> = sweeps
+    let points: Vec<(&CrashedRun<'_>, u32)> = runs
         .iter()
         .zip(&counts)
-        .filter(|(sweep, _)| sweep.scenario.is_for_suspensions && sweep.invocation == 1)
-        .flat_map(|(sweep, count)| {
-            (0..u32::try_from(*count).unwrap_or(POLLS_MAX)).map(move |polls| (sweep, polls))
+        .filter(|(one, _)| one.scenario.is_for_suspensions && one.invocation == 1)
+        .flat_map(|(one, count)| {
+            (0..u32::try_from(*count).unwrap_or(POLLS_MAX)).map(move |polls| (one, polls))
         })
         .collect();
-    case::each(&points, threads, |(sweep, polls)| {
+    case::each(&points, threads, |(one, polls)| {
         SUSPENSIONS.iter().try_for_each(|duration| {
             let suspension = Interruption::Suspend { polls: *polls, duration: *duration };
-            sweep.interrupted(&BTreeMap::from([(sweep.invocation, suspension)])).map(drop)
+            one.interrupted(&BTreeMap::from([(one.invocation, suspension)])).map(drop)
         })
     })?;
     summary.suspensions = points.len() * SUSPENSIONS.len();
-    let pairs: Vec<_> = points.iter().filter(|(sweep, _)| sweep.scenario.is_for_pairs).collect();
-    let pairs = case::each(&pairs, threads, |(sweep, polls)| {
-        let second = Sweep { invocation: sweep.invocation + 1, ..**sweep };
-        second.kill(&BTreeMap::from([(sweep.invocation, Interruption::Kill { polls: *polls })]))
+    let pairs: Vec<_> = points.iter().filter(|(one, _)| one.scenario.is_for_pairs).collect();
+    let pairs = case::each(&pairs, threads, |(one, polls)| {
+        let second = CrashedRun { invocation: one.invocation + 1, ..**one };
+        second.kill(&BTreeMap::from([(one.invocation, Interruption::Kill { polls: *polls })]))
     })?;
     summary.pairs = pairs.iter().sum();
+    summary.kills.extend(sweeps::run(threads)?);
     Ok(summary)
 }
 
-impl Sweep<'_> {
+impl CrashedRun<'_> {
     /// Kills the invocation at every point, after the given interruptions of earlier invocations, until it ends before
     /// the kill. Returns the number of points.
     fn kill(&self, before: &BTreeMap<InvocationNumber, Interruption>) -> Result<usize, Failure> {

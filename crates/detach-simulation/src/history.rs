@@ -9,12 +9,14 @@ use local_aws::queues::Message;
 
 use crate::invariants::{self, Breach};
 use crate::mapping;
-use crate::record::Entry;
+use crate::record::{Entry, EntryKind};
 use crate::sandbox::Sandbox;
+use crate::sweeper::SweeperSandbox;
 use crate::world::World;
 use crate::{log, time};
 
-pub use plan::{ParsedRequest, Plan, Request};
+pub(crate) use plan::{PROTECTED_ENDPOINT, PROTECTED_GROUP};
+pub use plan::{ParsedRequest, Plan, PlannedSweep, Request, SWEEP_TIMEOUT, Sweeps};
 pub use trace::Trace;
 
 /// The maximum length of a history: the longest deadline, and time for what follows it.
@@ -42,6 +44,12 @@ impl History {
         Self::of_plan(Plan::of_seed(seed))
     }
 
+    /// Runs the history of sweeps of a seed.
+    #[must_use]
+    pub fn of_sweeps(seed: u64) -> Self {
+        Self::of_plan(Plan::of_sweeps(seed))
+    }
+
     #[must_use]
     pub fn of_plan(plan: Plan) -> Self {
         time::on_virtual_clock(Self::run(plan))
@@ -56,7 +64,8 @@ impl History {
         log::clear();
         let (world, mut sandboxes) = Self::prepare(&plan);
         // Unfinished requests are found in the queue by the checks.
-        let _ = mapping::drain(&world, &mut sandboxes, LENGTH_MAX).await;
+        let mut sweepers = SweeperSandbox::of_plan(&plan, &world);
+        let _ = mapping::drain_with_sweeps(&world, &mut sandboxes, &mut sweepers, LENGTH_MAX).await;
         Self::of_world(plan, &world)
     }
 
@@ -81,16 +90,32 @@ impl History {
 
     /// Collects the final state of a world.
     #[must_use]
-    pub fn of_world(plan: Plan, world: &World) -> Self {
+    pub fn of_world(mut plan: Plan, world: &World) -> Self {
+        let record = world.record.take();
+        add_requests_of_sweeps(&mut plan, &record, world.began());
         Self {
             plan,
-            record: world.record.take(),
+            record,
             began: world.began(),
             ended: world.now(),
             waiting: world.requests(),
             dead_letters: world.dead_letters(),
             endpoints: world.cloud.borrow_mut().snapshot(world.now() + LENGTH_MAX).endpoints,
             log: log::written(),
+        }
+    }
+}
+
+/// Adds the requests of the sweeps to the planned ones: they are carried out and checked like those.
+fn add_requests_of_sweeps(plan: &mut Plan, record: &[Entry], began: SystemTime) {
+    if plan.sweeps.planned.is_empty() {
+        return;
+    }
+    for Entry { at, kind } in record {
+        if let EntryKind::Sent { body, .. } = kind
+            && plan.requests.iter().all(|request| request.body != *body)
+        {
+            plan.requests.push(Request::of_sweep(body, at.duration_since(began).unwrap_or_default()));
         }
     }
 }

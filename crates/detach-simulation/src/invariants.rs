@@ -10,13 +10,14 @@ mod outcomes;
 mod redeliveries;
 mod secrets;
 mod steps;
+mod sweeps;
 mod tokens;
 
 use std::fmt;
 
 use crate::history::History;
 pub use bounds::{DETACHES_MAX, READS_MAX};
-pub use facts::{Call, Facts, Publication, Run};
+pub use facts::{Call, Facts, Publication, Run, SweepRun};
 
 /// A guarantee that the checks verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,23 @@ pub enum Guarantee {
     Pauses,
     /// I13: in a lane of a FIFO queue no request ends before one that was sent earlier.
     Order,
+    /// S1: a sweep requests every reference that is not blocked, or nothing; never more than `max_detaches`, and nothing in
+    /// mode `report`, in a deployment of dry runs, or where apply is not allowed.
+    SweepLimit,
+    /// S2: a sweep requests nothing outside its regions, filter and groups, nothing protected, and not an endpoint's last
+    /// group.
+    SweepScope,
+    /// S3: no request and no verdict but `incomplete` unless every list and every endpoint of the scope was read.
+    SweepComplete,
+    /// S4: `no_references` only if no endpoint of the scope used a group when its list was last read.
+    SweepUnused,
+    /// S5: a sweep that is not killed publishes one event, which says what it did, and returns the same.
+    SweepReported,
+    /// S6: the requests of a sweep have its trigger and its id, and their ids depend on nothing but sweep, region, endpoint
+    /// and group.
+    SweepRequests,
+    /// S7: a sweep only reads, in its regions, within its share of the quotas and its time.
+    SweepReads,
     /// L1: after the faults stop, every request ends within a time limit.
     Ends,
 }
@@ -73,6 +91,13 @@ impl fmt::Display for Guarantee {
             Self::Tokens => "I11 tokens",
             Self::Pauses => "I12 pauses",
             Self::Order => "I13 order",
+            Self::SweepLimit => "S1 limit of a sweep",
+            Self::SweepScope => "S2 scope of a sweep",
+            Self::SweepComplete => "S3 complete sweep",
+            Self::SweepUnused => "S4 unused",
+            Self::SweepReported => "S5 sweep reported",
+            Self::SweepRequests => "S6 requests of a sweep",
+            Self::SweepReads => "S7 sweeps only read",
             Self::Ends => "L1 ends",
         })
     }
@@ -95,6 +120,8 @@ impl fmt::Display for Breach {
 /// Returns the first guarantee that a history breaks, if any.
 pub(crate) fn check(history: &History) -> Result<(), Breach> {
     let facts = Facts::of(history);
+    // First: what a sweep does wrong is better named by its own checks than by those of its requests.
+    sweeps::check(&facts)?;
     confirmed::check(&facts)?;
     outcomes::check(&facts)?;
     calls::check(&facts)?;

@@ -1,12 +1,13 @@
-//! A simulation of everything around the worker, in memory and on a virtual clock, with checks of the worker's
+//! A simulation of everything around the worker and the sweeper, in memory and on a virtual clock, with checks of their
 //! guarantees.
 //!
 //! In reading order:
 //!
-//! * [`World`] is everything except the worker: Alibaba Cloud, queues and bus as state, and a [`record`] of all events.
+//! * [`World`] is everything except the two functions: Alibaba Cloud, queues and bus as state, and a [`record`] of all events.
 //! * [`Pace`] is the latency of calls, [`Faults`] lists what fails in AWS, [`Outside`] what other clients do.
-//! * [`Seam`] presents the world to a worker as its transport, its queue and its bus.
-//! * [`Sandbox`] is one execution environment of the function: a worker, invoked with one batch at a time.
+//! * [`Seam`] presents the world to a worker or a sweeper as its transport, its queue and its bus.
+//! * [`Sandbox`] is one execution environment of the worker, invoked with one batch at a time; [`SweeperSandbox`] is one
+//!   of the sweeper, invoked with one sweep at a time.
 //! * [`mapping`] is the event source mapping, which delivers batches from the queue to the sandboxes.
 //! * [`History`] is one complete run, derived from one number through a [`Plan`]; `Trace` prints it.
 //! * [`invariants`] checks the guarantees from outside; [`campaign`] runs many histories, and [`tally`] counts.
@@ -31,6 +32,7 @@ mod pace;
 pub mod record;
 mod sandbox;
 mod seam;
+mod sweeper;
 pub mod tally;
 mod time;
 mod world;
@@ -41,4 +43,5 @@ pub use outside::Outside;
 pub use pace::Pace;
 pub use sandbox::{Deployment, Ending, Interruption, Sandbox};
 pub use seam::Seam;
-pub use world::{Event, Invoked, QueueKind, REGION, VISIBILITY_TIMEOUT, World};
+pub use sweeper::SweeperSandbox;
+pub use world::{Event, Invoked, OTHER_REGION, QueueKind, REGION, VISIBILITY_TIMEOUT, World};

@@ -5,13 +5,14 @@
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::{join_all, select};
+use futures_util::future::{join, join_all, select};
 use local_aws::mapping::{Failure, Verdict, evaluate_response};
 use local_aws::queues::ReceivedMessage;
 
 use crate::faults::AwsEffect;
 use crate::record::{Change, EntryKind, Operation};
 use crate::sandbox::{Ending, Interruption, Sandbox};
+use crate::sweeper::SweeperSandbox;
 use crate::world::{QueueKind, ScheduledAction, World};
 
 /// The template's batch size, the most that a FIFO queue delivers at once.
@@ -37,6 +38,16 @@ pub struct Unfinished {
 
 /// Runs these sandboxes until the queue is empty and no action is scheduled.
 pub async fn drain(world: &World, sandboxes: &mut [Sandbox], within: Duration) -> Result<(), Unfinished> {
+    drain_with_sweeps(world, sandboxes, &mut [], within).await
+}
+
+/// Runs these sandboxes until the queue is empty, every planned sweep has ended and no action is scheduled.
+pub async fn drain_with_sweeps(
+    world: &World,
+    sandboxes: &mut [Sandbox],
+    sweepers: &mut [SweeperSandbox],
+    within: Duration,
+) -> Result<(), Unfinished> {
     let until = world.now() + within;
     let slots = sandboxes.iter_mut().zip(0_u32..).map(|(sandbox, place)| async move {
         world.time.sleep(START_INTERVAL * (place + 1).saturating_sub(STARTED_AT_ONCE)).await;
@@ -45,8 +56,10 @@ pub async fn drain(world: &World, sandboxes: &mut [Sandbox], within: Duration) -
             settle(world, &batch, ending).await;
         }
     });
+    let sweeps = sweepers.iter_mut().map(SweeperSandbox::run);
+    let all = join(join_all(slots), join_all(sweeps));
     // The schedule never ends by itself.
-    select(pin!(join_all(slots)), pin!(world.run_schedule())).await;
+    select(pin!(all), pin!(world.run_schedule())).await;
     match world.waiting() {
         0 => Ok(()),
         waiting => Err(Unfinished { waiting, outcomes: world.outcomes() }),
@@ -69,7 +82,7 @@ pub async fn deliver(
 /// Waits for messages: after each change, and when one becomes visible by itself. None if the queue is empty and no
 /// action is scheduled, or at the time limit.
 async fn next(world: &World, until: SystemTime) -> Option<Vec<ReceivedMessage>> {
-    while (world.waiting() > 0 || world.has_scheduled_actions()) && world.now() < until {
+    while world.is_busy() && world.now() < until {
         // Created before the receive, so that no later change is missed.
         let changed = world.changed.notified();
         let (batch, visible_at) = world.call_aws(receive).await;

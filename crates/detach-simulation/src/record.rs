@@ -39,7 +39,20 @@ pub enum EntryKind {
         ends: SystemTime,
         interruption: Option<Interruption>,
     },
-    /// A worker sent a call to Alibaba Cloud.
+    /// An invocation of the sweeper began.
+    SweepInvoked {
+        invocation: InvocationNumber,
+        process: u32,
+        /// The index of its sweep in the plan.
+        sweep: usize,
+        ends: SystemTime,
+        interruption: Option<Interruption>,
+    },
+    /// The actual endpoints when an invocation of the sweeper began or ended.
+    Actual { invocation: InvocationNumber, endpoints: Vec<Endpoint> },
+    /// A sweep sends requests to the queue, in the order of its plan.
+    Requesting { invocation: InvocationNumber, requests: Vec<NewMessage> },
+    /// A worker or a sweeper sent a call to Alibaba Cloud.
     Called { invocation: InvocationNumber, call: CallNumber, requested: RequestedCall },
     /// The connection of a call opened slowly, and the call leaves only now.
     Left { call: CallNumber },
@@ -125,6 +138,8 @@ pub enum Operation {
     SendDeadLetter,
     /// Publish a completion event.
     Publish,
+    /// Send the requests of a sweep to the request queue.
+    Request,
 }
 
 /// A change in AWS, with everything that is needed to apply it.
@@ -147,6 +162,8 @@ pub enum Change {
     },
     /// Publish a completion event.
     Publish { detail_type: &'static str, detail: Value },
+    /// Send a batch of requests of a sweep to the request queue.
+    Request { requests: Vec<NewMessage> },
 }
 
 impl Change {
@@ -157,6 +174,7 @@ impl Change {
             Self::Defer { .. } => Operation::Defer,
             Self::SendDeadLetter { .. } => Operation::SendDeadLetter,
             Self::Publish { .. } => Operation::Publish,
+            Self::Request { .. } => Operation::Request,
         }
     }
 }

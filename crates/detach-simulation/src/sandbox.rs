@@ -194,55 +194,55 @@ impl Sandbox {
         let now = self.world.now();
         let ends = now + timeout;
         let invocation = Invocation {
-            clock: Clock::starting_at(self.shown_at(now)),
+            clock: Clock::starting_at(shown_at(now, self.number, self.deployment.clock_ahead_seconds)),
             ends_at: ends,
             lambda_request_id: format!("lambda-{}", self.invocation.get()),
             xray_trace_id: None,
         };
         let handled = pin!(handler::handle(&self.worker, &event, &invocation));
-        let handled = self.interrupted(handled, interruption);
+        let handled = interrupted(&self.world, handled, interruption);
         match self.world.time.sleep_or(ends, handled).await.flatten() {
             Some(Ok(response)) => Ending::Returned(response.to_string()),
             Some(Err(error)) => Ending::Failed(error.to_string()),
             None => Ending::Killed,
         }
     }
+}
 
-    /// What the sandbox's clock shows at this time.
-    fn shown_at(&self, now: SystemTime) -> SystemTime {
-        if !self.number.is_multiple_of(2) {
-            return now;
-        }
-        let by = Duration::from_secs(self.deployment.clock_ahead_seconds.unsigned_abs());
-        if self.deployment.clock_ahead_seconds < 0 { now - by } else { now + by }
+/// What the clock of a sandbox shows at this time: every other one from the first on is ahead.
+pub(crate) fn shown_at(now: SystemTime, sandbox: usize, clock_ahead_seconds: i64) -> SystemTime {
+    if !sandbox.is_multiple_of(2) {
+        return now;
     }
+    let by = Duration::from_secs(clock_ahead_seconds.unsigned_abs());
+    if clock_ahead_seconds < 0 { now - by } else { now + by }
+}
 
-    /// The output of the future, unless it is killed.
-    async fn interrupted<W: Future>(
-        &self,
-        mut work: Pin<&mut W>,
-        interruption: Option<Interruption>,
-    ) -> Option<W::Output> {
-        let (polls_max, suspension) = match interruption {
-            None => return Some(work.await),
-            Some(Interruption::Kill { polls }) => (polls, None),
-            Some(Interruption::Suspend { polls, duration }) => (polls, Some(duration)),
-        };
-        let mut polls = 0;
-        let until_interrupted = |context: &mut Context<'_>| {
-            if polls >= polls_max {
-                return Poll::Ready(None);
-            }
-            polls += 1;
-            work.as_mut().poll(context).map(Some)
-        };
-        match (std::future::poll_fn(until_interrupted).await, suspension) {
-            (None, Some(duration)) => {
-                self.world.time.sleep(duration).await;
-                Some(work.await)
-            }
-            (ended, _) => ended,
+/// The output of the future, unless it is killed.
+pub(crate) async fn interrupted<W: Future>(
+    world: &World,
+    mut work: Pin<&mut W>,
+    interruption: Option<Interruption>,
+) -> Option<W::Output> {
+    let (polls_max, suspension) = match interruption {
+        None => return Some(work.await),
+        Some(Interruption::Kill { polls }) => (polls, None),
+        Some(Interruption::Suspend { polls, duration }) => (polls, Some(duration)),
+    };
+    let mut polls = 0;
+    let until_interrupted = |context: &mut Context<'_>| {
+        if polls >= polls_max {
+            return Poll::Ready(None);
         }
+        polls += 1;
+        work.as_mut().poll(context).map(Some)
+    };
+    match (std::future::poll_fn(until_interrupted).await, suspension) {
+        (None, Some(duration)) => {
+            world.time.sleep(duration).await;
+            Some(work.await)
+        }
+        (ended, _) => ended,
     }
 }
 

@@ -1,4 +1,6 @@
-//! The world as a worker sees it: its transport, its queue and its bus.
+//! The world as a worker and a sweeper see it: its transport, its queue and its bus.
+
+mod requests;
 
 use std::cell::Cell;
 use std::fmt;

@@ -18,6 +18,12 @@ pub struct Tally {
     pub requests: u64,
     /// Published outcomes by name, including repeated events.
     pub outcomes: BTreeMap<String, u64>,
+    /// The verdicts of sweeps, including repeated events.
+    pub verdicts: BTreeMap<String, u64>,
+    /// The requests of sweeps that the queue accepted as new ones.
+    pub swept_requests: u64,
+    /// Histories in which a sweep requested detaches, and then read that no references are left.
+    pub with_sweep: u64,
     /// Entries in the records.
     pub entries: u64,
     /// Virtual time.
@@ -50,14 +56,24 @@ impl Tally {
         for event in &facts.publications {
             *self.outcomes.entry(event.outcome().to_owned()).or_default() += 1;
         }
+        for event in &facts.sweep_events {
+            let verdict = event.detail["verdict"].as_str().unwrap_or_default();
+            *self.verdicts.entry(verdict.to_owned()).or_default() += 1;
+        }
+        let of_sweeps = history.plan.requests.iter().filter(|request| request.is_of_sweep());
+        self.swept_requests += count(of_sweeps.count());
+        self.with_sweep += u64::from(facts.sweep_events.iter().any(|event| {
+            event.detail["verdict"] == "no_references" && event.detail["requested_count"].as_u64() > Some(0)
+        }));
         self.entries += count(history.record.len());
         self.simulated += history.ended.duration_since(history.began).unwrap_or_default();
-        self.invocations += count(facts.runs.len());
-        self.calls += count(facts.calls.len());
+        self.invocations += count(facts.runs.len() + facts.sweeps.len());
+        self.calls += count(facts.calls.len() + facts.sweep_calls.len());
         for entry in &history.record {
             match &entry.kind {
                 EntryKind::Ended { ending: Ending::Killed, .. } => self.killed += 1,
-                EntryKind::Invoked { interruption: Some(Interruption::Suspend { .. }), .. } => {
+                EntryKind::Invoked { interruption: Some(Interruption::Suspend { .. }), .. }
+                | EntryKind::SweepInvoked { interruption: Some(Interruption::Suspend { .. }), .. } => {
                     self.suspended += 1;
                 }
                 EntryKind::Served { served, .. } => self.faults += u64::from(served.is_fault),
@@ -78,6 +94,11 @@ impl Tally {
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
+        for (verdict, count) in &other.verdicts {
+            *self.verdicts.entry(verdict.clone()).or_default() += count;
+        }
+        self.swept_requests += other.swept_requests;
+        self.with_sweep += other.with_sweep;
         self.entries += other.entries;
         self.simulated += other.simulated;
         self.invocations += other.invocations;
@@ -95,6 +116,12 @@ impl Tally {
     #[must_use]
     pub fn success_share(&self) -> f64 {
         share(self.with_success, self.histories)
+    }
+
+    /// The share of histories in which a sweep did its whole work, from 0 to 1.
+    #[must_use]
+    pub fn swept_share(&self) -> f64 {
+        share(self.with_sweep, self.histories)
     }
 }
 
@@ -120,6 +147,17 @@ impl fmt::Display for Tally {
         )?;
         for (outcome, count) in &self.outcomes {
             writeln!(formatter, "  {outcome}: {count}")?;
+        }
+        if !self.verdicts.is_empty() {
+            writeln!(formatter, "  {} requests of sweeps", self.swept_requests)?;
+            for (verdict, count) in &self.verdicts {
+                writeln!(formatter, "  sweep, {verdict}: {count}")?;
+            }
+            writeln!(
+                formatter,
+                "  a sweep requested detaches and then read that no references are left in {:.1} % of the histories",
+                100.0 * self.swept_share()
+            )?;
         }
         write!(
             formatter,

@@ -1,4 +1,4 @@
-//! Everything except the worker, as state.
+//! Everything except the worker and the sweeper, as state.
 
 mod calls;
 mod schedule;
@@ -20,8 +20,11 @@ use crate::record::{CallNumber, Entry, EntryKind, InvocationNumber};
 use crate::time::VirtualTime;
 pub(crate) use schedule::ScheduledAction;
 
-/// The region of all endpoints.
+/// The region of all other endpoints.
 pub const REGION: &str = "eu-west-1";
+
+/// The region of some endpoints that only sweeps read.
+pub const OTHER_REGION: &str = "eu-central-1";
 
 /// The template's visibility timeout of the request queue.
 pub const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(9);
@@ -83,6 +86,8 @@ pub struct World {
     pub record: RefCell<Vec<Entry>>,
     pub kind: QueueKind,
     pub(crate) time: VirtualTime,
+    /// The number of planned sweeps that have not ended. They may send requests.
+    pub(crate) open_sweeps: Cell<usize>,
     /// Notifies of a change of the request queue: a receive that found no message may find one now.
     pub(crate) changed: Notify,
     pub(crate) injector: RefCell<FaultInjector>,
@@ -150,6 +155,7 @@ impl World {
             record: RefCell::default(),
             kind,
             time: VirtualTime::starting_at(began),
+            open_sweeps: Cell::new(0),
             changed: Notify::new(),
             injector: RefCell::new(FaultInjector::new(faults, rng.u64(..), began)),
             pace,

@@ -7,13 +7,17 @@ use std::num::NonZero;
 use std::thread;
 use std::time::Duration;
 
+use detach_simulation::campaign::Subject;
 use detach_simulation::{campaign, crashes, matrix};
 
 /// The number of histories in every run of the tests.
 const HISTORIES: u64 = 10_000;
 
+/// The number of histories of sweeps in every run of the tests.
+const SWEEP_HISTORIES: u64 = 3_000;
+
 /// Every run so far had more points and cases than these minimums: with fewer, some are no longer tested.
-const CRASHES_MIN: usize = 1_100;
+const CRASHES_MIN: usize = 1_400;
 const CASES_MIN: usize = 2_400;
 
 fn main() {
@@ -22,10 +26,18 @@ fn main() {
         return;
     }
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let tally = campaign::run(1..HISTORIES + 1, threads).unwrap_or_else(|failure| panic!("{failure}"));
-    println!("{tally}\n");
-    assert_eq!(tally.histories, HISTORIES);
+    let run = |subject, count| {
+        let tally =
+            campaign::run(subject, 1..count + 1, threads).unwrap_or_else(|failure| panic!("{failure}"));
+        println!("{tally}\n");
+        assert_eq!(tally.histories, count);
+        tally
+    };
+    let tally = run(Subject::Requests, HISTORIES);
     assert!(tally.simulated > Duration::from_hours(100), "too little virtual time passed");
+    let tally = run(Subject::Sweeps, SWEEP_HISTORIES);
+    let verdicts = ["incomplete", "no_endpoints", "no_references", "over_limit", "references_found"];
+    assert!(verdicts.iter().all(|verdict| tally.verdicts.contains_key(*verdict)), "every verdict occurs");
     crash_points(threads);
     fault_matrix(threads);
 }

@@ -69,7 +69,7 @@ fn found(plan: &Plan, groups: &str) -> String {
         "Do not delete {groups} yet: {} {uses} {groups_used} ({}: {} can be detached, {blocked} blocked{}).",
         counted(endpoints.len(), "endpoint"),
         counted(plan.references.len(), "reference"),
-        plan.requestable(),
+        plan.requestable().count(),
         causes(&plan.references),
     )
 }

@@ -7,14 +7,15 @@ use std::num::NonZero;
 use std::process::ExitCode;
 use std::thread;
 
+use detach_simulation::campaign::Subject;
 use detach_simulation::history::Trace;
-use detach_simulation::{History, campaign, crashes, log, matrix};
+use detach_simulation::{campaign, crashes, log, matrix};
 
 /// The number of histories if the command names none.
 const HISTORIES: u64 = 10_000;
 
-const USAGE: &str =
-    "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | trace SEED | crashes | matrix";
+const USAGE: &str = "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | sweeps FIRST_SEED HISTORIES | trace SEED | \
+     trace-sweeps SEED | crashes | matrix";
 
 /// The check that failed, in one line.
 struct Caught(String);
@@ -27,8 +28,10 @@ fn main() -> ExitCode {
     let outcome = match (command.as_str(), numbers.as_deref()) {
         ("all", Ok([])) => all(HISTORIES),
         ("all", Ok([count])) => all(*count),
-        ("histories", Ok([first, count])) => histories(*first, *count),
-        ("trace", Ok([seed])) => trace(*seed),
+        ("histories", Ok([first, count])) => histories(Subject::Requests, *first, *count),
+        ("sweeps", Ok([first, count])) => histories(Subject::Sweeps, *first, *count),
+        ("trace", Ok([seed])) => trace(Subject::Requests, *seed),
+        ("trace-sweeps", Ok([seed])) => trace(Subject::Sweeps, *seed),
         ("crashes", Ok([])) => crash_points(),
         ("matrix", Ok([])) => fault_matrix(),
         _ => {
@@ -45,16 +48,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs this many histories of requests and half as many of sweeps, then everything else.
 fn all(count: u64) -> Result<(), Caught> {
-    histories(1, count)?;
+    histories(Subject::Requests, 1, count)?;
+    histories(Subject::Sweeps, 1, count / 2)?;
     crash_points()?;
     fault_matrix()
 }
 
-fn histories(first: u64, count: u64) -> Result<(), Caught> {
-    let tally = campaign::run(first..first.saturating_add(count), threads()).map_err(|failure| {
+fn histories(subject: Subject, first: u64, count: u64) -> Result<(), Caught> {
+    let seeds = first..first.saturating_add(count);
+    let tally = campaign::run(subject, seeds, threads()).map_err(|failure| {
         let seed = failure.seed;
-        println!("{failure}\nto repeat: make simulate SEED={seed}");
+        let command = match subject {
+            Subject::Requests => "make simulate SEED=",
+            Subject::Sweeps => "make simulate SWEEP_SEED=",
+        };
+        println!("{failure}\nto repeat: {command}{seed}");
         Caught(format!("{} (history {seed})", failure.check))
     })?;
     println!("{tally}");
@@ -62,8 +72,8 @@ fn histories(first: u64, count: u64) -> Result<(), Caught> {
 }
 
 /// Prints one history, also if no guarantee is broken.
-fn trace(seed: u64) -> Result<(), Caught> {
-    let history = History::of_seed(seed);
+fn trace(subject: Subject, seed: u64) -> Result<(), Caught> {
+    let history = subject.history(seed);
     println!("{}", Trace(&history));
     history.check().map_err(|breach| Caught(format!("{breach} (history {seed})")))?;
     println!("no guarantee is broken");

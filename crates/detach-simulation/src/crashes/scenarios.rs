@@ -175,7 +175,14 @@ fn request(number: u64, endpoint: &str, group: &str, deadline: Duration, dry_run
     let (endpoint, group) = (endpoint.to_owned(), group.to_owned());
     Request::new(
         number,
-        ParsedRequest { endpoint, group, dry_run, expect_attached: false, deadline },
+        ParsedRequest {
+            region: REGION.to_owned(),
+            endpoint,
+            group,
+            dry_run,
+            expect_attached: false,
+            deadline,
+        },
         Duration::ZERO,
         &json!({}),
     )

@@ -4,6 +4,7 @@ mod faults;
 mod other_clients;
 mod requests;
 mod settings;
+mod sweeps;
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -18,13 +19,14 @@ use crate::sandbox::Deployment;
 use crate::world::{QueueKind, REGION};
 
 pub use requests::{ParsedRequest, Request};
+pub use sweeps::{PlannedSweep, Sweeps, TIMEOUT as SWEEP_TIMEOUT};
 
 /// All security groups. Each endpoint starts with the first few of them.
 const GROUPS: [&str; 6] = ["sg-a", "sg-b", "sg-c", "sg-d", "sg-e", "sg-f"];
 
 /// A group and an endpoint that the deployment protects.
-const PROTECTED_GROUP: &str = "sg-safe";
-const PROTECTED_ENDPOINT: &str = "ep-safe";
+pub(crate) const PROTECTED_GROUP: &str = "sg-safe";
+pub(crate) const PROTECTED_ENDPOINT: &str = "ep-safe";
 
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -37,6 +39,8 @@ pub struct Plan {
     pub deployment: Deployment,
     pub sandboxes: usize,
     pub requests: Vec<Request>,
+    /// None in most histories.
+    pub sweeps: Sweeps,
     /// What other clients do, each with its time since the start.
     pub outside: Vec<(Duration, Outside)>,
     /// What fails in AWS.
@@ -57,6 +61,7 @@ impl Plan {
             deployment: Deployment::default(),
             sandboxes: 1,
             requests: Vec::new(),
+            sweeps: Sweeps::default(),
             outside: Vec::new(),
             faults: Faults::default(),
             faults_end_at: Duration::ZERO,

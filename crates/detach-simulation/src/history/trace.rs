@@ -89,6 +89,16 @@ fn beginning(plan: &Plan, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+fn interrupted(interruption: Option<Interruption>, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match interruption {
+        Some(Interruption::Kill { polls }) => writeln!(formatter, "; killed at its wait {polls}"),
+        Some(Interruption::Suspend { polls, duration }) => {
+            writeln!(formatter, "; suspended at its wait {polls} for {duration:?}")
+        }
+        None => writeln!(formatter),
+    }
+}
+
 fn line(kind: &EntryKind, began: SystemTime, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     let name = |by: &Option<u32>| by.map_or("the mapping".to_owned(), |invocation| format!("#{invocation}"));
     match kind {
@@ -100,13 +110,28 @@ fn line(kind: &EntryKind, began: SystemTime, formatter: &mut fmt::Formatter<'_>)
                 .collect();
             write!(formatter, "#{invocation} begins in sandbox {sandbox} with {}", messages.join(", "))?;
             write!(formatter, "; timeout at {}", seconds(*ends, began))?;
-            match interruption {
-                Some(Interruption::Kill { polls }) => writeln!(formatter, "; killed at its wait {polls}"),
-                Some(Interruption::Suspend { polls, duration }) => {
-                    writeln!(formatter, "; suspended at its wait {polls} for {duration:?}")
-                }
-                None => writeln!(formatter),
+            interrupted(*interruption, formatter)
+        }
+        EntryKind::SweepInvoked { invocation, sweep, ends, interruption, .. } => {
+            write!(
+                formatter,
+                "#{invocation} begins with sweep {sweep}; timeout at {}",
+                seconds(*ends, began)
+            )?;
+            interrupted(*interruption, formatter)
+        }
+        EntryKind::Actual { invocation, endpoints } => {
+            write!(formatter, "#{invocation} actual state:")?;
+            for endpoint in endpoints {
+                let groups = endpoint.security_groups.iter();
+                let groups: Vec<_> = groups.map(|group| format!("{} {}", group.id, group.status)).collect();
+                write!(formatter, " {} [{}]", endpoint.endpoint_id, groups.join(", "))?;
             }
+            writeln!(formatter)
+        }
+        EntryKind::Requesting { invocation, requests } => {
+            let bodies: Vec<_> = requests.iter().map(|request| request.body.as_str()).collect();
+            writeln!(formatter, "#{invocation} sends {}", bodies.join(" "))
         }
         EntryKind::Changed { by, change, refusal, .. } => {
             write!(formatter, "{}: {}", name(by), changed(change))?;
@@ -173,6 +198,7 @@ fn changed(change: &Change) -> String {
             format!("copies {} to the dead-letter queue: {reason:?}", short(message))
         }
         Change::Publish { detail, .. } => format!("publishes {}", cut(&detail.to_string())),
+        Change::Request { requests } => format!("requests {} detaches", requests.len()),
     }
 }
 

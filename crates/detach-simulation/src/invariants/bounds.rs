@@ -217,8 +217,10 @@ fn ends(facts: &Facts<'_>) -> Result<(), Breach> {
     let waiting =
         facts.messages.keys().filter(|message| left.get(*message).is_none_or(|at| *at > faults_end_at));
     let requests = REQUEST_MAX * u32::try_from(waiting.count()).unwrap_or(u32::MAX);
-    let latest = faults_end_at + INVOCATION_MAX + DEFERRAL_MAX + fault_delay + requests;
-    for message in facts.messages.keys() {
+    let needed = INVOCATION_MAX + DEFERRAL_MAX + fault_delay + requests;
+    for (message, sent) in &facts.messages {
+        // A sweep may send requests after the faults have ended.
+        let latest = faults_end_at.max(sent.at) + needed;
         let at = left.get(message).copied();
         // A message that was not deleted and is not in the queue was moved to the dead-letter queue.
         let is_waiting = facts.history.waiting.iter().any(|waiting| waiting.id == **message);

@@ -9,7 +9,7 @@ use super::facts::{Call, Facts};
 use super::{Breach, Guarantee, bounds, breach};
 use crate::history::ParsedRequest;
 use crate::record::{EntryKind, InvocationNumber, RequestedCall};
-use crate::world::{QueueKind, REGION};
+use crate::world::QueueKind;
 
 const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 
@@ -112,11 +112,11 @@ fn requested_only(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
     let is_the_call = |parsed: &ParsedRequest| {
         let is_pair = requested.group.as_ref().is_none_or(|group| *group == parsed.group);
         let is_as_real = requested.action != DETACH || requested.dry_run == parsed.dry_run;
-        parsed.endpoint == requested.endpoint && is_pair && is_as_real
+        let is_endpoint = parsed.region == requested.region && parsed.endpoint == requested.endpoint;
+        is_endpoint && is_pair && is_as_real
     };
-    let is_region =
-        requested.region == REGION && requested.host == format!("privatelink.{REGION}.aliyuncs.com");
-    if is_region && requested.action.is_some() && parsed.any(is_the_call) {
+    let is_host = requested.host == format!("privatelink.{}.aliyuncs.com", requested.region);
+    if is_host && requested.action.is_some() && parsed.any(is_the_call) {
         return Ok(());
     }
     let how = format!("a call at {} that no request names: {requested:?}", facts.after(call.at));

@@ -34,7 +34,7 @@ pub(super) struct Reads {
     /// The endpoint's status in the latest record.
     pub(super) status: Option<String>,
     /// Whether the group was actually absent at one moment of the latest complete list.
-    is_actually_absent: bool,
+    pub(super) is_actually_absent: bool,
     /// Whether the latest complete list does not contain the group, and a record that allows the conclusion followed.
     pub(super) is_confirmed: bool,
     /// Whether that conclusion was correct.
@@ -75,7 +75,7 @@ impl Reads {
         reads
     }
 
-    fn add(&mut self, call: &Call<'_>, group: &str) {
+    pub(super) fn add(&mut self, call: &Call<'_>, group: &str) {
         let fields = call.response().and_then(fields);
         match call.requested.action {
             Some(Action::ListVpcEndpointSecurityGroups) => {
@@ -93,6 +93,11 @@ impl Reads {
             },
             _ => {}
         }
+    }
+
+    /// The groups of the latest complete list, with their statuses.
+    pub(super) fn statuses(&self) -> BTreeMap<String, String> {
+        self.unchanged.as_ref().map(|(statuses, _)| statuses.clone()).unwrap_or_default()
     }
 
     fn page(&mut self, begun: Option<List>, call: &Call<'_>, fields: &Value, served: &Served, group: &str) {

@@ -1,6 +1,7 @@
 //! A history's record, indexed: which call belongs to which invocation, which event to which request.
 
 mod entries;
+mod sweeps;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,6 +14,7 @@ use crate::record::{BatchMessage, CallNumber, Change, EntryKind, InvocationNumbe
 use entries::DeadLetterCopy;
 pub use entries::{Call, Publication, Run};
 pub(super) use entries::{Return, Sent};
+pub use sweeps::SweepRun;
 
 /// The age of a `Date`, and the longest call.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2 + 10);
@@ -23,7 +25,7 @@ pub struct Facts<'a> {
     /// Every message by its id.
     pub messages: BTreeMap<&'a str, Sent<'a>>,
     pub runs: BTreeMap<InvocationNumber, Run<'a>>,
-    /// The calls to Alibaba Cloud, in the order of sending.
+    /// The workers' calls to Alibaba Cloud, in the order of sending.
     pub calls: Vec<Call<'a>>,
     pub publications: Vec<Publication<'a>>,
     pub copies: Vec<DeadLetterCopy<'a>>,
@@ -33,6 +35,12 @@ pub struct Facts<'a> {
     pub failures: Vec<(SystemTime, InvocationNumber, Operation)>,
     /// When each message was deleted from the request queue.
     pub departures: Vec<(SystemTime, &'a str)>,
+    /// The invocations of the sweeper.
+    pub sweeps: BTreeMap<InvocationNumber, SweepRun<'a>>,
+    /// The sweepers' calls to Alibaba Cloud, in the order of sending.
+    pub sweep_calls: Vec<Call<'a>>,
+    /// The events of sweeps.
+    pub sweep_events: Vec<Publication<'a>>,
     /// What other clients did.
     pub outside: Vec<(SystemTime, &'a Outside)>,
 }
@@ -50,11 +58,15 @@ impl<'a> Facts<'a> {
             returns: Vec::new(),
             failures: Vec::new(),
             departures: Vec::new(),
+            sweeps: BTreeMap::new(),
+            sweep_calls: Vec::new(),
+            sweep_events: Vec::new(),
             outside: Vec::new(),
         };
         for entry in &history.record {
             facts.add(entry.at, &entry.kind);
         }
+        facts.separate_sweeps();
         let names = facts.names();
         for publication in &mut facts.publications {
             let name = publication.detail["request_id"].as_str().unwrap_or_default();
@@ -79,6 +91,8 @@ impl<'a> Facts<'a> {
             EntryKind::Ended { invocation, ending } => {
                 if let Some(run) = self.runs.get_mut(invocation) {
                     run.ended = Some((at, ending));
+                } else if let Some(sweep) = self.sweeps.get_mut(invocation) {
+                    sweep.ended = Some((at, ending));
                 }
             }
             EntryKind::Called { invocation, requested, .. } => {
@@ -105,6 +119,9 @@ impl<'a> Facts<'a> {
                 self.changed((at, *requested_at), *by, change);
             }
             EntryKind::Failed { by: Some(by), operation } => self.failures.push((at, *by, *operation)),
+            EntryKind::SweepInvoked { .. } | EntryKind::Actual { .. } | EntryKind::Requesting { .. } => {
+                self.add_sweep(at, kind);
+            }
             EntryKind::Outside(outside) => self.outside.push((at, outside)),
             EntryKind::Changed { .. }
             | EntryKind::Failed { .. }
@@ -121,7 +138,7 @@ impl<'a> Facts<'a> {
     ) {
         match change {
             Change::Delete { message, .. } => self.departures.push((at, message)),
-            Change::Defer { .. } => {}
+            Change::Defer { .. } | Change::Request { .. } => {}
             Change::SendDeadLetter { message, copy } => {
                 self.copies.push(DeadLetterCopy { at, requested_at, by, message, copy });
             }

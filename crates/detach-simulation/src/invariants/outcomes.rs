@@ -174,7 +174,10 @@ fn one_outcome(facts: &Facts<'_>, place: usize) -> Result<(), Breach> {
 fn has_reason(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later: &Publication<'_>) -> bool {
     let is_redriven =
         facts.outside.iter().any(|(at, act)| matches!(act, Outside::Redrive) && *at <= later.at);
+    // A sweep that is started again sends the same request again.
+    let is_sent_again = facts.history.plan.sweeps.planned.len() > 1 && facts.messages_of(place).count() > 1;
     is_redriven
+        || is_sent_again
         || (is_delivered_twice(facts, place, earlier, later) && has_changed(facts, place, earlier, later))
 }
 

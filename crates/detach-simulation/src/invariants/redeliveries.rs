@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::facts::{Call, Facts, Return};
-use super::steps::{AT_ONCE, is_suspended, throttles};
+use super::steps::{AT_ONCE, Throttle, is_suspended, throttles};
 use super::{Breach, Guarantee, breach};
+use crate::history::ParsedRequest;
 use crate::record::{BatchMessage, Operation};
 use crate::world::QueueKind;
 
@@ -78,11 +79,7 @@ fn requested_pause(facts: &Facts<'_>, one: &Return<'_>) -> Result<(), Breach> {
 }
 
 /// I12: a process that the region throttled returns no message for less than the rest of that time.
-fn throttled_region(
-    facts: &Facts<'_>,
-    one: &Return<'_>,
-    throttles: &[(SystemTime, SystemTime, u32)],
-) -> Result<(), Breach> {
+fn throttled_region(facts: &Facts<'_>, one: &Return<'_>, throttles: &[Throttle<'_>]) -> Result<(), Breach> {
     let Some(run) = facts.runs.get(&one.invocation) else { return Ok(()) };
     // A message without a readable request names no region, and the lane behind it returns with it. It may be missing in
     // the list: its entry may have been rejected.
@@ -94,8 +91,13 @@ fn throttled_region(
     if its.any(|received| endpoint_of(facts, &received.message).is_none()) {
         return Ok(());
     }
-    let its = throttles.iter().filter(|(from, _, by)| run.process == *by && *from < one.requested_at);
-    let until = its.map(|(_, until, _)| *until).max();
+    let region = first.and_then(|first| region_of(facts, &run.batch[first].message));
+    let its = throttles.iter().filter(|throttle| {
+        throttle.process == run.process
+            && throttle.from < one.requested_at
+            && region.is_none_or(|region| throttle.region == region)
+    });
+    let until = its.map(|throttle| throttle.until).max();
     until.map_or(Ok(()), |until| visible_after(facts, one, until))
 }
 
@@ -125,6 +127,13 @@ fn is_settled_between(facts: &Facts<'_>, one: &Return<'_>, since: SystemTime) ->
 
 /// The endpoint that a message's request names, if it is a readable request.
 fn endpoint_of<'a>(facts: &Facts<'a>, message: &str) -> Option<&'a str> {
-    let request = facts.request(facts.messages.get(message)?.request)?;
-    request.parsed.as_ref().map(|parsed| parsed.endpoint.as_str())
+    parsed(facts, message).map(|parsed| parsed.endpoint.as_str())
+}
+
+fn region_of<'a>(facts: &Facts<'a>, message: &str) -> Option<&'a str> {
+    parsed(facts, message).map(|parsed| parsed.region.as_str())
+}
+
+fn parsed<'a>(facts: &Facts<'a>, message: &str) -> Option<&'a ParsedRequest> {
+    facts.request(facts.messages.get(message)?.request)?.parsed.as_ref()
 }

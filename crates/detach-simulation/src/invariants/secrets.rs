@@ -15,7 +15,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
     let keys = history.plan.cloud.access_keys.iter();
     let keys = keys.flat_map(|key| [Some(key.access_key_secret.as_str()), key.security_token.as_deref()]);
     let senders_tokens = bodies.iter().map(|body| body["client_token"].as_str());
-    let tokens = facts.calls.iter().map(|call| call.requested.client_token.as_deref());
+    let tokens =
+        facts.calls.iter().chain(&facts.sweep_calls).map(|call| call.requested.client_token.as_deref());
     let secrets: BTreeSet<&str> = keys.chain(senders_tokens).chain(tokens).flatten().collect();
     let leaked = |text: &str| secrets.iter().any(|secret| text.contains(secret));
     // A worker logs every request: an empty log means that it was not captured, and the check would be void.
@@ -27,7 +28,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         let line = history.log.lines().find(|line| leaked(line)).unwrap_or_default();
         return breach(Guarantee::NoSecret, format!("in the log: {line}"));
     }
-    for publication in &facts.publications {
+    for publication in facts.publications.iter().chain(&facts.sweep_events) {
         let event = publication.detail.to_string();
         if leaked(&event) {
             return breach(Guarantee::NoSecret, format!("in an event: {event}"));
@@ -40,8 +41,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
             return breach(Guarantee::NoSecret, format!("in a dead letter: {dead_letter}"));
         }
     }
-    for run in facts.runs.values() {
-        if let Some((_, Ending::Returned(response) | Ending::Failed(response))) = run.ended
+    let endings = facts.runs.values().map(|run| run.ended);
+    for ended in endings.chain(facts.sweeps.values().map(|sweep| sweep.ended)) {
+        if let Some((_, Ending::Returned(response) | Ending::Failed(response))) = ended
             && leaked(response)
         {
             return breach(Guarantee::NoSecret, format!("in a response: {response}"));

@@ -134,26 +134,40 @@ pub(super) fn is_request_ended_between(facts: &Facts<'_>, one: &Call<'_>, other:
     facts.has_settled(one.invocation, one.at..=other.at)
 }
 
-/// The times in which a process may not call the region, which throttled it: from, until, and the process.
-pub(super) fn throttles(facts: &Facts<'_>) -> Vec<(SystemTime, SystemTime, u32)> {
-    let throttled = facts.calls.iter().filter(|call| call.is_throttled());
-    let closed = throttled.filter_map(|call| {
-        let (returned, _) = call.returned?;
-        let hint = call.response()?.hint?;
-        Some((returned, returned + hint, facts.runs.get(&call.invocation)?.process))
-    });
-    closed.collect()
+/// A time in which a process may not call a region, which throttled it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Throttle<'a> {
+    pub(super) process: u32,
+    pub(super) region: &'a str,
+    pub(super) from: SystemTime,
+    pub(super) until: SystemTime,
+}
+
+impl<'a> Throttle<'a> {
+    /// The throttle that begins with the response to a call, if one does.
+    pub(super) fn of(call: &Call<'a>, process: u32) -> Option<Self> {
+        let (from, _) = call.returned.filter(|_| call.is_throttled())?;
+        Some(Self { process, region: &call.requested.region, from, until: from + call.response()?.hint? })
+    }
+
+    pub(super) fn forbids(&self, call: &Call<'_>, process: u32) -> bool {
+        let is_its = self.process == process && self.region == call.requested.region;
+        is_its && call.at > self.from && call.at < self.until
+    }
+}
+
+/// The throttles of the workers' processes.
+pub(super) fn throttles<'a>(facts: &Facts<'a>) -> Vec<Throttle<'a>> {
+    let of = |call: &Call<'a>| Throttle::of(call, facts.runs.get(&call.invocation)?.process);
+    facts.calls.iter().filter_map(of).collect()
 }
 
 /// A process that was throttled makes no call in the whole region for as long as the response requested.
 fn throttled(facts: &Facts<'_>) -> Result<(), Breach> {
     let closed = throttles(facts);
     for call in &facts.calls {
-        let process = facts.runs.get(&call.invocation).map(|run| run.process);
-        let is_closed = |(from, until, by): &(SystemTime, SystemTime, u32)| {
-            process == Some(*by) && call.at > *from && call.at < *until
-        };
-        if closed.iter().any(is_closed) {
+        let Some(run) = facts.runs.get(&call.invocation) else { continue };
+        if closed.iter().any(|throttle| throttle.forbids(call, run.process)) {
             let how = format!("a call at {} in a region that is throttled", facts.after(call.at));
             return breach(Guarantee::Pauses, how);
         }

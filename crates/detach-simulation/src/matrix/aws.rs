@@ -105,6 +105,7 @@ impl Scenario {
     fn plan(self) -> Plan {
         let (endpoint, group) = (ENDPOINT.to_owned(), GROUP.to_owned());
         let parsed = ParsedRequest {
+            region: REGION.to_owned(),
             endpoint,
             group,
             dry_run: false,

@@ -104,7 +104,14 @@ fn plan(deadline: Duration) -> Plan {
 
 pub(super) fn request(deadline: Duration) -> Request {
     let (endpoint, group) = (ENDPOINT.to_owned(), GROUP.to_owned());
-    let parsed = ParsedRequest { endpoint, group, dry_run: false, expect_attached: false, deadline };
+    let parsed = ParsedRequest {
+        region: REGION.to_owned(),
+        endpoint,
+        group,
+        dry_run: false,
+        expect_attached: false,
+        deadline,
+    };
     Request::new(0, parsed, Duration::ZERO, &serde_json::json!({}))
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use local_aws::NewMessage;
-use local_aws::queues::{Deleted, Message};
+use local_aws::queues::{Deleted, Message, Sent};
 use privatelink_simulator::SimulatedResponse;
 use serde_json::Value;
 
@@ -82,6 +82,13 @@ impl World {
                 let sent = queues.send(self.kind.dead_letters(), (**copy).clone(), now);
                 sent.map(|sent| !sent.is_duplicate)
             }
+            Change::Request { requests: sent } => {
+                // Each entry succeeds or fails separately, as in SQS.
+                let sent = sent.iter().map(|request| (queues.send(requests, request.clone(), now), request));
+                let results: Vec<_> =
+                    sent.map(|(sent, request)| sent.map(|sent| self.note_sent(&sent, request))).collect();
+                results.into_iter().collect::<Result<Vec<bool>, _>>().map(|new| new.contains(&true))
+            }
             Change::Publish { detail, .. } => {
                 self.events.borrow_mut().push(Event { at: now, detail: detail.clone() });
                 Ok(true)
@@ -98,6 +105,15 @@ impl World {
         self.note(EntryKind::Changed { by, requested_at, change: change.clone(), refusal });
         self.changed.notify_waiters();
         result
+    }
+
+    /// Notes a message that the queue accepted from a sweep. Returns false if it repeats an earlier one.
+    fn note_sent(&self, sent: &Sent, request: &NewMessage) -> bool {
+        if !sent.is_duplicate {
+            let (message, body) = (sent.message_id.to_string(), request.body.clone());
+            self.note(EntryKind::Sent { message, body });
+        }
+        !sent.is_duplicate
     }
 
     /// Moves the dead letters back to the request queue, as SQS does: each becomes a new message with the attributes of

@@ -28,9 +28,9 @@ impl World {
         self.schedule_at(self.began + after, ScheduledAction::Outside(outside));
     }
 
-    /// Whether any action is scheduled, which may send further requests.
-    pub(crate) fn has_scheduled_actions(&self) -> bool {
-        !self.schedule.borrow().is_empty()
+    /// Whether the queue has messages or may get further ones: from a scheduled action, or from a sweep.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting() > 0 || !self.schedule.borrow().is_empty() || self.open_sweeps.get() > 0
     }
 
     pub(crate) fn schedule_at(&self, at: SystemTime, action: ScheduledAction) {

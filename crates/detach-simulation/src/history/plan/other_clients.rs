@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use privatelink_simulator::{Endpoint, Seed};
+use privatelink_simulator::{Endpoint, SecurityGroup, Seed};
 
 use super::{GROUPS, Random};
 use crate::outside::Outside;
-use crate::world::REGION;
 
 pub(super) fn draw(
     cloud: &Seed,
@@ -16,7 +15,8 @@ pub(super) fn draw(
 ) {
     for _ in 0..random.number(1, 6) {
         let at = random.before(faults_end_at);
-        let endpoint = random.one_of(&cloud.endpoints).endpoint_id.to_string();
+        let chosen = random.one_of(&cloud.endpoints);
+        let endpoint = chosen.endpoint_id.to_string();
         let group = random.one_of(&GROUPS).to_owned();
         let takes = random.seconds(0, 60);
         let act = match random.number(0, 13) {
@@ -35,7 +35,8 @@ pub(super) fn draw(
             12 => {
                 let groups =
                     GROUPS.into_iter().skip(usize::try_from(random.number(0, 4)).unwrap_or(0)).take(3);
-                let again = Endpoint::new(REGION, endpoint.as_str(), groups);
+                let security_groups = groups.map(SecurityGroup::attached).collect();
+                let again = Endpoint { security_groups, ..chosen };
                 let later = at + random.seconds(0, 60);
                 if later < faults_end_at {
                     outside.push((later, Outside::Create { endpoint: Box::new(again) }));

@@ -27,6 +27,7 @@ pub struct Request {
 /// The content of a valid request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedRequest {
+    pub region: String,
     pub endpoint: String,
     pub group: String,
     /// How it must be carried out; the body can ask for a detach in a deployment that makes dry runs only.
@@ -44,7 +45,7 @@ impl Request {
     #[must_use]
     pub fn new(number: u64, parsed: ParsedRequest, at: Duration, extra: &Value) -> Self {
         let mut body = json!({
-            "region_id": REGION,
+            "region_id": parsed.region,
             "endpoint_id": parsed.endpoint,
             "security_group_id": parsed.group,
             "metadata": { "number": number.to_string() },
@@ -61,6 +62,30 @@ impl Request {
         let request_id = body["request_id"].as_str().map(str::to_owned);
         let (lane, body) = (parsed.endpoint.clone(), body.to_string());
         Self { at, body, lane, request_id, parsed: Some(parsed) }
+    }
+
+    /// The request in a message that a sweep sent.
+    #[must_use]
+    pub fn of_sweep(body: &str, at: Duration) -> Self {
+        let fields: Value = serde_json::from_str(body).unwrap_or_default();
+        let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
+        let parsed = ParsedRequest {
+            region: text("region_id"),
+            endpoint: text("endpoint_id"),
+            group: text("security_group_id"),
+            dry_run: false,
+            expect_attached: false,
+            deadline: fields["deadline_seconds"].as_u64().map_or(DEADLINE, Duration::from_secs),
+        };
+        let (body, lane) = (body.to_owned(), parsed.endpoint.clone());
+        Self { at, body, lane, request_id: Some(text("request_id")), parsed: Some(parsed) }
+    }
+
+    /// Whether a sweep sent it.
+    #[must_use]
+    pub fn is_of_sweep(&self) -> bool {
+        let fields: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        fields["metadata"]["sweep_id"].is_string()
     }
 
     #[must_use]
@@ -109,7 +134,7 @@ fn one(number: u64, at: Duration, cloud: &Seed, random: &mut Random) -> Request 
     }
     let request = Request::new(
         number,
-        ParsedRequest { endpoint, group, dry_run, expect_attached, deadline },
+        ParsedRequest { region: REGION.to_owned(), endpoint, group, dry_run, expect_attached, deadline },
         at,
         &extra,
     );
