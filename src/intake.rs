@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`payload`] recognizes what an invocation contains, [`http`] has a call and its response as values,
 //! [`routes`] is the table of HTTP entry points, [`signature`] and [`secrets`] authenticate a sender, [`submission`] parses
-//! the requests, [`response`] has every HTTP response, and
-//! [`crate::aws::request_queue`] writes to the queue. Only [`secrets`] and this file perform I/O.
+//! the requests, [`response`] has every HTTP response, and [`crate::aws::request_queue`] writes to the queue. Only
+//! [`secrets`] and this file perform I/O.
 
 pub mod http;
 pub mod payload;
@@ -40,8 +40,8 @@ use secrets::{SecretsUnavailable, SigningSecrets};
 use signature::{SignedWebhook, Unauthorized};
 use submission::{IdSource, Submission};
 
-/// How long calls to the queue may begin, because the sender of a webhook waits for the response and the function's time is
-/// limited.
+/// The time within which calls to the queue may begin: the sender of a webhook waits for the response, and the
+/// function's time is limited.
 pub const SEND_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// The authentication scheme of AWS IAM, AWS Signature Version 4.

@@ -180,8 +180,9 @@ impl DetachRequest {
         format!("{}/{}", self.region_id, self.endpoint_id)
     }
 
-    /// The deduplication id of its message. `delivery` identifies what contained the request: a repetition has the same, a
-    /// request that is sent again has another. The real request after its dry run has another id, too.
+    /// The deduplication id of the request's message. `delivery` names the delivery that contained the request: it is
+    /// the same for a repeated delivery, and different for a request that is sent again. A dry run and the real request
+    /// also have different ids.
     #[must_use]
     pub fn deduplication_id(&self, delivery: &str) -> String {
         let Self { region_id, endpoint_id, security_group_id, dry_run, .. } = self;

@@ -1,8 +1,9 @@
-//! The sweeper: a sweep request in; requests for the queue, if the deployment allows them, and one event out. It only reads
-//! from Alibaba Cloud.
+//! The sweeper: a sweep request in; one event and, if the deployment allows them, requests for the queue out. It only
+//! reads from Alibaba Cloud.
 //!
-//! In reading order: [`request`] parses the invocation's payload, `run` carries out one sweep, `detaches` makes its requests,
-//! `apply` sends them and reads again, `log` tells the operator, [`assemble`] builds the sweeper of production. The reading is in [`crate::sweep`] and [`crate::drive::sweep`], the event in
+//! In reading order: [`request`] parses the invocation's payload, `run` carries out one sweep, `detaches` makes its
+//! requests, `apply` sends them and reads again, `log` writes the lines for operators, [`assemble`] builds the sweeper
+//! of production. The reading is in [`crate::sweep`] and [`crate::drive::sweep`], the event in
 //! [`crate::completion::sweep`].
 
 mod apply;
@@ -43,7 +44,7 @@ pub struct Sweeper<T, Q, B> {
     settings: Settings,
 }
 
-/// How a sweeper is configured.
+/// What the deployment configures, and the limits.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub rules: Rules,
@@ -58,15 +59,16 @@ pub struct Settings {
 /// How long a sweep takes at most, and how often it reads again. Only tests use other values than the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// From the start of the invocation until the last read.
+    /// The longest time from the start of the invocation to the last read.
     pub sweep: Duration,
-    /// Of the invocation, for publishing the event.
+    /// The time at the end of the invocation that is reserved for publishing the event.
     pub reserve: Duration,
-    /// The pause before the requested endpoints are read for the first time; doubled with every further one.
+    /// The pause before the requested endpoints are read again for the first time. It doubles before each further
+    /// reading.
     pub pause_min: Duration,
     /// The longest pause between two readings.
     pub pause_max: Duration,
-    /// Before the end of the sweep, for the last reading.
+    /// The time at the end of the sweep that is reserved for the last reading.
     pub last_reading: Duration,
 }
 
@@ -82,7 +84,8 @@ impl Default for TimeLimits {
     }
 }
 
-/// Why an invocation failed. Lambda does not retry it, and sends its payload to the failure queue if it was asynchronous.
+/// Why an invocation failed. Lambda does not retry it. If it was asynchronous, Lambda sends its payload to the failure
+/// queue.
 #[derive(Debug, Error)]
 pub enum SweepError {
     /// The payload is not a sweep request, or not one that this deployment allows.

@@ -23,7 +23,7 @@ const CLI: [&str; 9] = [
     "terminal_size",
 ];
 
-/// Those of the crates and modules of which the program has symbols.
+/// Returns those of the named crates and modules of which the program has symbols.
 fn linked(program: &str, names: &[&'static str]) -> BTreeSet<&'static str> {
     let bytes = std::fs::read(program).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
@@ -86,8 +86,8 @@ fn intake_links_neither_the_alibaba_cloud_client_nor_an_unused_aws_client() {
     );
 }
 
-/// Everything that makes or decides a write: the only code that builds its HTTP call, the rules of a detach, the loop that
-/// carries them out, and the worker.
+/// The code that makes a write or decides about one: the only function that builds its HTTP call, the rules of a
+/// detach, the loop that carries them out, and the worker.
 const WRITE: [&str; 4] = [
     "privatelink_detach::alibaba::privatelink::Call::request",
     "privatelink_detach::detach::Detach::next",

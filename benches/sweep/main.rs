@@ -1,7 +1,8 @@
 //! The cost of a sweep of 200, 1,000 and 10,000 endpoints: `cargo bench --bench sweep`.
 //!
-//! [`time`] compares its time with the sweep's share of the quotas, on a virtual clock and, for 1,000 endpoints, on the real
-//! one. [`memory`] measures the peak memory of a process. It stops with an error above a limit.
+//! [`time`] compares the time of a sweep with the minimum that its share of the quotas allows, on a virtual clock and,
+//! for 1,000 endpoints, on the real one. [`memory`] measures the peak memory of a process. The benchmark stops with an
+//! error if a result is above its limit.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at an error")]
@@ -16,7 +17,7 @@ const ENDPOINTS: [usize; 3] = [200, 1_000, 10_000];
 
 const REGION: &str = "eu-west-1";
 
-/// The group that is looked for. Half of the endpoints use it.
+/// The group that the sweep finds. Half of the endpoints use it.
 const GROUP: &str = "sg-wanted";
 
 fn main() {

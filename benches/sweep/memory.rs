@@ -1,8 +1,8 @@
 //! The peak memory of a process with the sweeper in it, which reads every endpoint and requests a detach for each reference.
 //!
-//! The process is this program again, with production's clients over HTTP; the simulator and the queue are in the parent. Only
-//! the pace differs from production, so that 10,000 endpoints take seconds instead of ten minutes. It makes no difference to
-//! what the sweeper keeps in memory.
+//! The process is this program, started again with production's clients over HTTP; the simulator and the queue are in
+//! the parent process. The pace is faster than in production, so that 10,000 endpoints take seconds instead of ten
+//! minutes. It does not change what the sweeper keeps in memory.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -34,10 +34,10 @@ pub(crate) const CHILD: &str = "sweep-in-this-process";
 
 const REQUESTS: &str = "requests.fifo";
 
-/// Faster than production's, and slow enough that few calls are in flight, as in production.
+/// The pace: faster than production's, but slow enough that few calls are in flight, as in production.
 const PACE: Pace = Pace { endpoints: Duration::from_millis(2), security_groups: Duration::from_millis(1) };
 
-/// The largest peak, in MiB: a quarter of what the template gives the function.
+/// The largest allowed peak, in MiB: a quarter of the memory that the template gives the function.
 const PEAK_MAX: f64 = 64.0;
 
 /// Prints the table.

@@ -1,8 +1,8 @@
-//! The time of a sweep, compared with the least that its share of the quotas allows.
+//! The time of a sweep, compared with the minimum that its share of the quotas allows.
 //!
-//! The bound is the larger of two: the lists of groups at one every 60 ms, and the lists of endpoints at one every 1.5 s, each
-//! from the first call to the last. On the virtual clock the simulator is in memory and production's pace passes at once; on
-//! the real clock it is behind a socket. A call takes 50 ms on both.
+//! The bound is the longer of two times, each from the first call to the last: that of the lists of groups at one every
+//! 60 ms, and that of the lists of endpoints at one every 1.5 s. With the virtual clock the simulator is in memory, and
+//! waits take no time; with the real clock it is behind a socket. A call takes 50 ms on both clocks.
 
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
@@ -26,13 +26,13 @@ use privatelink_simulator::{AccessKey, Action, Counts, Effect, Fault, Seed, Serv
 
 use crate::{ENDPOINTS, GROUP, REGION, seed};
 
-/// From sending a call to its response.
+/// The time from sending a call to its response.
 const RESPONSE_TIME: Duration = Duration::from_millis(50);
 
 /// The number of endpoints that are read on the real clock, too.
 const ON_REAL_CLOCK: usize = 1_000;
 
-/// The largest multiple of the bound.
+/// The largest allowed ratio of the time to the bound.
 const RATIO_MAX: f64 = 1.1;
 
 /// The simulator in memory.

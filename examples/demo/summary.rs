@@ -1,5 +1,5 @@
-//! The result of a run: the responses, the completion events, a summary of them, the dead-letter queue, and the ids that the simulated
-//! Alibaba Cloud does not know.
+//! The result of a run: the responses, the completion events, a summary of them, the dead-letter queue, and the ids
+//! that the simulated Alibaba Cloud does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ const OUTCOME_WIDTH: usize = 16;
 /// A duration below an hour, in seconds with one decimal place.
 const TIME_WIDTH: usize = 8;
 
-/// Prints everything. The exit status says whether every call, event and sweep has a final response and every request an
+/// Prints the result of the run. The exit status says whether every call, event and sweep has a final response and every request an
 /// outcome.
 pub(crate) fn show(environment: &Environment, run: &Run, screen: Screen) -> ExitCode {
     let events = environment.aws.bus().events().to_vec();

@@ -1,4 +1,4 @@
-//! The sweeper in the demo: how it is built and invoked, and what is printed of a sweep.
+//! The sweeper in the demo: builds and invokes it, and prints its response.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::screen::{Screen, Style};
 /// The sweeper's timeout in the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// How long a sweep takes at most: longer than the default deadline of a request in the demo; the function's own is 14
+/// The longest time of a sweep, longer than the default deadline of a request in the demo. In production it is 14
 /// minutes.
 const SWEEP_TIME_MAX: Duration = Duration::from_mins(3);
 
-/// The longest pause between two readings, so that a run ends soon after its last detach; the function's own is 30 s.
+/// The longest pause between two readings, so that a run ends soon after its last detach. In production it is 30 s.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// The sweeper's response to a sweep request.
@@ -33,7 +33,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(3);
 pub(crate) struct SweepResponse {
     pub(crate) name: String,
     pub(crate) result: Result<Value, Diagnostic>,
-    /// The sweep ended as it should: with an event, or refused because it is not valid.
+    /// Whether the sweep ended with an event, or was rejected because its request is not valid.
     pub(crate) is_final: bool,
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn invoke(
     SweepResponse { name, result: result.map_err(Diagnostic::from), is_final }
 }
 
-/// Whether an event is that of a sweep, and not of a request.
+/// Whether an event is that of a sweep and not that of a detach request.
 pub(crate) fn is_event(event: &Event) -> bool {
     event.detail_type == DETAIL_TYPE
 }

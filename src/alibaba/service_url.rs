@@ -56,8 +56,8 @@ impl ServiceUrl {
         }
     }
 
-    /// The address of another product, where this is the one of `PrivateLink`: a simulator on loopback is also the other
-    /// product's, a gateway is not.
+    /// The address of another product, derived from this address of `PrivateLink`: a simulator on loopback serves every
+    /// product; a gateway serves `PrivateLink` only.
     #[must_use]
     pub fn of_another_product(&self) -> Self {
         if self.is_loopback() { self.clone() } else { Self::Regional }

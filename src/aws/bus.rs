@@ -85,7 +85,7 @@ pub struct EventBridge {
     client: aws_sdk_eventbridge::Client,
     bus_name: String,
     clock: Clock,
-    /// From when the bus is described before an event; `None` if it need not be.
+    /// When the bus is to be described, before the next event; `None` if it need not be.
     check_due: Cell<Option<Instant>>,
 }
 
@@ -99,8 +99,8 @@ impl EventBridge {
 
     /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is
     /// known to exist, before the first event of a process at the latest. Any other error of this call does not prevent
-    /// publishing. One that lasts, such as a missing permission, is met once in a process, and a transient one at most once a
-    /// minute.
+    /// publishing. After a permanent error, such as a missing permission, the process does not repeat the call; after a
+    /// transient one, it repeats the call at most once a minute.
     async fn check_bus(&self) -> Result<(), PublishError> {
         if self.check_due.get().is_none_or(|due| self.clock.now() < due) {
             return Ok(());

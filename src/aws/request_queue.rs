@@ -1,7 +1,7 @@
 //! Sends messages to the request queue in batches of ten, and reports for each message whether the queue has it.
 //!
-//! It does not know requests: the caller decides what a message contains. A message counts as accepted only if a response
-//! names it as successful, with its message id and the MD5 of its body.
+//! It does not parse requests: the caller decides what a message contains. A message counts as accepted only if a
+//! response names it as successful, with its message id and the MD5 of its body.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +68,8 @@ pub enum SendError {
 pub trait RequestQueue {
     /// Sends the messages in their order. Returns one result per message, in the same order.
     ///
-    /// No call begins after `until`. After a call that failed as a whole nothing more is sent: the queue is unavailable.
+    /// No call begins after `until`. After a call that failed as a whole, no further message is sent: the queue is
+    /// unavailable.
     fn send(
         &self,
         messages: &[Message],

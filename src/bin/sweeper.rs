@@ -1,4 +1,4 @@
-//! The Lambda function of the sweeper: sweep requests in; requests for the queue, and an event for each sweep, out.
+//! The Lambda function of the sweeper: sweep requests in; requests for the queue and an event for each sweep out.
 
 use std::process::ExitCode;
 

@@ -24,8 +24,8 @@ pub const DETAIL_TYPE: &str = "Security Group Sweep Completed";
 /// Maximum number of references in an event. The event also contains their total number.
 const REFERENCES_MAX: usize = 300;
 
-/// Maximum number of bytes of the detail: `EventBridge` accepts 256 KiB for the whole event. Only long names in another script
-/// than ASCII come near it.
+/// Maximum number of bytes of the detail: `EventBridge` accepts 256 KiB for the whole event. Only long names with
+/// non-ASCII characters make a detail that large.
 const BYTES_MAX: usize = 240 * 1024;
 
 /// Maximum number of unread endpoints in an event, over all regions.
@@ -62,7 +62,7 @@ pub struct Sweep<'a> {
     pub mode_requested: Mode,
     pub filter: &'a EndpointFilter,
     pub plan: &'a Plan,
-    /// The most detaches that may be requested; `None` if the sweep only reads.
+    /// The most detaches that the sweep may request; `None` only if it just reads.
     pub max_detaches: Option<u32>,
     pub verdict: Verdict,
     /// The detaches that were requested.
@@ -76,7 +76,7 @@ pub struct Sweep<'a> {
 pub struct Shortfall {
     /// The number of requests that the queue did not confirm.
     pub unsent: usize,
-    /// Whether the time of the sweep ended before they were sent.
+    /// Whether the time of the sweep ended before all requests were sent.
     pub is_out_of_time: bool,
     /// The number of requested endpoints that the latest reading could not read, and the code of the first error.
     pub not_read_again: usize,
@@ -104,7 +104,7 @@ pub struct Detail {
     references: Vec<ReferenceDetail>,
     references_total: usize,
     requested_count: usize,
-    /// The references that were left when they were last read: all that the event has.
+    /// The number of references that were left at the last reading, which is `references_total`.
     remaining_count: usize,
     pub reason: Option<ReasonDetail>,
 }
@@ -243,7 +243,7 @@ fn unread(plan: &Plan) -> BTreeMap<RegionId, UnreadDetail> {
         .collect()
 }
 
-/// Why the references are not known, or why no detach was requested; `None` if the verdict needs no explanation.
+/// Why the references are not known, or why detaches were not requested; `None` if the verdict needs no explanation.
 fn reason(sweep: &Sweep<'_>, runbook: &RunbookUrl) -> Option<ReasonDetail> {
     let (plan, shortfall) = (sweep.plan, sweep.shortfall);
     let (code, message, advice) = match sweep.verdict {
@@ -255,8 +255,8 @@ fn reason(sweep: &Sweep<'_>, runbook: &RunbookUrl) -> Option<ReasonDetail> {
         Verdict::ReferencesFound if shortfall.unsent > 0 => (
             "NotRequested",
             format!("The request queue did not confirm {} of the requests of this sweep", shortfall.unsent),
-            "Restore the sweeper's access to the request queue, which its log explains, and run the sweep again. A request that \
-             was enqueued nevertheless is carried out.",
+            "Restore the sweeper's access to the request queue, which its log explains, and run the sweep again. The \
+             worker carries out the requests that the queue received.",
         ),
         Verdict::ReferencesFound if shortfall.not_read_again > 0 => (
             "NotReadAgain",
@@ -265,7 +265,8 @@ fn reason(sweep: &Sweep<'_>, runbook: &RunbookUrl) -> Option<ReasonDetail> {
                 shortfall.not_read_again,
                 shortfall.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default()
             ),
-            "Correct the cause that the code names, and run the sweep again. The requests are carried out nevertheless.",
+            "Correct the cause that the code names, and run the sweep again. The worker carries out the requests that were \
+             sent.",
         ),
         Verdict::NoReferences | Verdict::ReferencesFound => return None,
         Verdict::Incomplete => (

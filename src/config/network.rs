@@ -3,7 +3,7 @@
 
 use super::reader::Reader;
 
-/// The variables of the AWS clients of worker and sweeper, besides the one for all services.
+/// The variables of the AWS clients of the worker and the sweeper, besides the one for all services.
 pub(super) const WORKER_ENDPOINTS: [&str; 4] = [
     "AWS_ENDPOINT_URL_EVENTBRIDGE",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER",

@@ -89,8 +89,8 @@ impl<'a> Reader<'a> {
         name
     }
 
-    /// A switch, off if the variable is not set. Any value other than the two is an error: a mistyped `true` must not become
-    /// real detaches. `cautious` is the setting that changes nothing.
+    /// A switch: `true` or `false`, and off if the variable is not set. Any other value is an error: a mistyped `true`
+    /// must not lead to real detaches. After an error the value is `cautious`, with which no detach is made.
     pub(super) fn switch(&mut self, variable: &'static str, cautious: bool) -> bool {
         match self.optional(variable).as_deref() {
             None | Some("false") => false,

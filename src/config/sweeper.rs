@@ -8,7 +8,7 @@ use crate::alibaba::service_url::ServiceUrl;
 use crate::completion::reason::RunbookUrl;
 use crate::request::Rules;
 
-/// The configuration of the sweeper.
+/// The configuration of the sweeper, from its environment variables.
 #[derive(Debug, Clone)]
 pub struct SweeperConfig {
     /// `DETACH_QUEUE_URL`
@@ -23,7 +23,7 @@ pub struct SweeperConfig {
     pub runbook_url: RunbookUrl,
     /// `PRIVATELINK_ENDPOINT_URL`
     pub service_url: ServiceUrl,
-    /// As for the worker, from the same variables.
+    /// From the same variables as the worker's.
     pub credentials: CredentialsConfig,
 }
 

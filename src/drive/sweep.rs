@@ -85,7 +85,7 @@ impl Errors {
 #[derive(Debug)]
 pub struct Rejected {
     pub problem: CredentialProblem,
-    /// The code of the call that failed for them.
+    /// The code of the call that they made fail.
     pub code: ErrorCode,
 }
 
@@ -156,7 +156,7 @@ pub async fn sweep<T: Transport>(
     Swept { plan, credentials: result.err(), unreachable, unlisted: errors.unlisted.take() }
 }
 
-/// Why what was not read was not read.
+/// The code of the parts that a reading did not reach: its time ended, or the credentials were rejected.
 fn expired(result: &Result<(), Rejected>) -> ErrorCode {
     match result {
         Ok(()) => NoResponse::Timeout.into(),
@@ -167,7 +167,7 @@ fn expired(result: &Result<(), Rejected>) -> ErrorCode {
 /// The readings of several regions.
 type Readings<'a> = BTreeMap<&'a RegionId, RefCell<RegionReading>>;
 
-/// Makes the calls of all readings until they are done, or until that moment. Rejected credentials end it.
+/// Makes the calls of all readings until they are done or until `until`. Rejected credentials end it.
 async fn read_all<T: Transport>(
     readings: &Readings<'_>,
     errors: &Errors,

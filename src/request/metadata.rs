@@ -1,11 +1,12 @@
-//! Reads `metadata`, texts that events repeat.
+//! Parses `metadata`, strings that completion events repeat.
 
 use serde_json::value::RawValue;
 
 use super::Metadata;
 use crate::json::Entries;
 
-/// The texts in a JSON object, at most `bytes_max` of them as compact JSON. An error completes the sentence "the field …".
+/// Parses a JSON object of strings that has at most `bytes_max` bytes as compact JSON. The error completes the sentence
+/// "the field …".
 pub(crate) fn read_metadata(raw: &RawValue, bytes_max: usize) -> Result<Metadata, String> {
     let Ok(Entries(entries)) = serde_json::from_str(raw.get()) else {
         return Err("must be an object of strings".to_owned());

@@ -50,8 +50,10 @@ impl Reading {
         }
     }
 
-    /// Whether a group that was not read on this endpoint is not on it, given whether the list of endpoints was read after its
-    /// groups: the endpoint is not in the list, or its record shows that no task is under way, which could attach the group.
+    /// Whether a group that this reading did not find is proved absent from the endpoint: a list of endpoints that was
+    /// read after the groups lacks the endpoint, or contains a stable record of it, so no task is attaching the group.
+    ///
+    /// `has_list`: whether such a list was read.
     pub(super) fn proves_absence(&self, has_list: bool) -> bool {
         let is_stable = matches!(self.record.status, Some(EndpointStatus::Active | EndpointStatus::Deleting));
         match self.progress {

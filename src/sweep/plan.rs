@@ -136,7 +136,8 @@ impl Plan {
         self.regions.insert(region_id.clone(), region);
     }
 
-    /// Replaces the references of the endpoints of a later reading, as far as it proves them.
+    /// Replaces the references of the endpoints that a later reading covers. An earlier reference that the later
+    /// reading neither found nor proved absent stays.
     pub fn read_again(&mut self, region_id: &RegionId, reading: &RegionReading, rules: &Rules) {
         let has_list = reading.list_error().is_none();
         let mut earlier = BTreeMap::<_, Vec<_>>::new();
@@ -159,7 +160,7 @@ impl Plan {
                 Progress::Gone | Progress::Pending { .. } | Progress::Unread(_) => Vec::new(),
             };
             let is_proved = endpoint.proves_absence(has_list);
-            // A group that is not listed is absent only if that is proved.
+            // A group that the list lacks counts as absent only if its absence is proved.
             let kept = earlier.remove(endpoint_id).unwrap_or_default().into_iter();
             let is_found = |id: &SecurityGroupId| found.iter().any(|one| one.security_group_id == *id);
             let kept: Vec<_> = kept.filter(|one| !is_proved && !is_found(&one.security_group_id)).collect();
@@ -257,7 +258,7 @@ impl ReadEndpoint<'_> {
         if !remain(&references) {
             let mut requested: Vec<_> =
                 references.iter_mut().filter(|one| one.blocked_by.is_none()).collect();
-            // The sort is stable: the last one that is not detaching, or the last one.
+            // The sort is stable, so this takes the last one that is not detaching or, if all are, the last one.
             requested.sort_by_key(|one| one.status != GroupStatus::Detaching);
             if let Some(last) = requested.pop() {
                 last.blocked_by = Some(ReasonCode::EndpointMustContainSecurityGroup);

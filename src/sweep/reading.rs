@@ -87,7 +87,7 @@ pub struct RegionReading {
     /// Whether the list of endpoints must be read again: an endpoint was read after the list was complete, or the list lacks an
     /// endpoint that the previous list had.
     must_relist: bool,
-    /// Whether endpoints that are new in the list are left out.
+    /// Whether only the given endpoints are read: others in the list are ignored.
     is_limited: bool,
 }
 
@@ -119,7 +119,8 @@ impl RegionReading {
         }
     }
 
-    /// A reading of endpoints that a list with this filter had before: their groups, and then the list, for their records.
+    /// A reading of endpoints that an earlier list with this filter contained: first their groups, then the list, for
+    /// their records.
     #[must_use]
     pub fn of_endpoints(
         region_id: RegionId,
@@ -220,7 +221,7 @@ impl RegionReading {
         for (id, reading) in &mut self.endpoints {
             let was_missing = std::mem::replace(&mut reading.is_missing, !listed.contains_key(id));
             if self.is_limited {
-                // What was read about its groups counts, not how often a list lacks it.
+                // One list that lacks the endpoint is enough here: `proves_absence` decides.
                 continue;
             }
             if reading.is_missing && was_missing {
@@ -300,7 +301,8 @@ impl RegionReading {
         }
     }
 
-    /// The number of endpoints that could not be read, all of them without a list of endpoints, and the code of one error.
+    /// The number of endpoints that could not be read, and the code of one error. Without a list of endpoints, no
+    /// endpoint counts as read.
     #[must_use]
     pub fn unread(&self) -> (usize, Option<ErrorCode>) {
         if let Some(code) = self.list_error() {

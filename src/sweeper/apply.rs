@@ -17,8 +17,8 @@ use crate::drive::sweep::{Endpoints, NotReadAgain, Sweep, endpoints_of, read_aga
 use crate::sweep::{Plan, Reference};
 use crate::telemetry;
 
-/// For how long a request that the queue did not confirm is sent again: within the five minutes for which a FIFO queue drops
-/// duplicates, because the queue may have it.
+/// How long a request that the queue did not confirm is sent again. The queue may have it, so this is shorter than the
+/// five minutes for which a FIFO queue drops duplicates.
 const RESEND_TIME_MAX: Duration = Duration::from_mins(4);
 
 /// What a sweep requested, and what it could not do.
@@ -36,13 +36,13 @@ struct Requests {
     accepted: HashSet<Target>,
     /// Those that the queue has not confirmed.
     unsent: Vec<Detach>,
-    /// Until when the second are sent again.
+    /// When the sweeper stops sending the unconfirmed requests again.
     send_until: Instant,
 }
 
 impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
-    /// Sends the requests, and reads their endpoints again until none of the references is left that a request can detach, or
-    /// the time ends. When none seems to be left, every requested endpoint is read once more.
+    /// Sends the requests, and reads their endpoints again until no reference is left that a request can detach, or
+    /// until `until`. When no such reference is left, reads every requested endpoint once more.
     pub(super) async fn apply(
         &self,
         detaches: Vec<Detach>,
@@ -73,7 +73,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 info!(
                     endpoints = count(&left),
-                    pause_ms, "references are left; their endpoints are read again"
+                    pause_ms, "references are left; reading their endpoints again after a pause"
                 );
                 clock.sleep_until(last_reading_at.min(now + pause)).await;
                 pause = (pause * 2).min(time.pause_max);
@@ -83,7 +83,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
             not_read = read_again(plan, endpoints, &self.cloud, what, clock, until).await;
             log::not_read_again(&not_read, was_rejected);
             are_all_read = count(endpoints) == count(&all);
-            // A request is sent again only for what the latest reading would request.
+            // A request is sent again only if the latest reading would still request it.
             requests.unsent.retain(|detach| plan.requestable().any(|one| one.target() == detach.target));
         }
         let shortfall = Shortfall {
@@ -114,7 +114,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
         }
         let (accepted, unsent) = (requests.accepted.len(), requests.unsent.len());
         match first_error {
-            None => info!(accepted, "the request queue has every request"),
+            None => info!(accepted, "the request queue accepted every request"),
             Some(error) => warn!(
                 accepted,
                 unsent,
@@ -126,7 +126,7 @@ impl<T: Transport, Q: RequestQueue, B> Sweeper<T, Q, B> {
 }
 
 impl Requests {
-    /// Whether a reference can still be detached by one of the requests.
+    /// Whether one of the requests can still detach the reference.
     fn awaits(&self, reference: &Reference, now: Instant) -> bool {
         let target = reference.target();
         let is_unsent = || self.unsent.iter().any(|detach| detach.target == target);

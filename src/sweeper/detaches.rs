@@ -15,7 +15,8 @@ pub(super) struct Detach {
 
 /// A request for each reference of the plan that is not blocked.
 ///
-/// The same sweep makes the same request for a reference each time, so that the queue drops a repetition within five minutes.
+/// Two sweeps with the same id make the same request for a reference, so the queue drops the second one if it arrives
+/// within five minutes.
 pub(super) fn of_plan(plan: &Plan, sweep_id: &RequestId, request: &SweepRequest) -> Vec<Detach> {
     let detach = |target: Target| {
         let Target { region_id, endpoint_id, security_group_id } = target.clone();

@@ -1,4 +1,4 @@
-//! The log lines about what an operator of sweeps must know: level `ERROR` only if the operator must act.
+//! The log lines for the operators of sweeps. A line has the level `ERROR` only if an operator must act.
 
 use tracing::{error, info, warn};
 
@@ -8,7 +8,7 @@ use crate::drive::sweep::{NotReadAgain, Rejected, Swept};
 use crate::sweep::{Region, Verdict};
 use crate::telemetry;
 
-/// The first reading.
+/// Logs the result of the first reading.
 pub(super) fn read(swept: &Swept, verdict: Verdict, request: &SweepRequest) {
     let plan = &swept.plan;
     let count = |count: fn(&Region) -> usize| plan.regions.values().map(count).sum::<usize>();
@@ -36,12 +36,13 @@ pub(super) fn read(swept: &Swept, verdict: Verdict, request: &SweepRequest) {
         error!(
             action = error.action.name(),
             code = &*error.code.name(),
-            "{error}, a code that this project does not know; what it concerns counts as not read"
+            "{error}, a code that this project does not know; the list or endpoint of the call counts as not read"
         );
     }
 }
 
-/// What a second reading could not read. `was_rejected` tells whether the one before had a problem with its credentials.
+/// Logs what a second reading could not read. `was_rejected`: whether the reading before it already reported rejected
+/// credentials.
 pub(super) fn not_read_again(not_read: &NotReadAgain, was_rejected: bool) {
     match &not_read.credentials {
         Some(rejected) if !was_rejected => credentials(rejected),

@@ -1,6 +1,6 @@
-//! Parses a sweep request: into what the sweep reads and may request, or into every error in it.
+//! Parses a sweep request: returns what the sweep reads and may request, or every error in the request.
 //!
-//! Pure. An unknown field is an error: a mistyped filter must not become a sweep of everything.
+//! Pure. An unknown field is an error: a mistyped filter must not become a sweep of all endpoints.
 
 #[cfg(test)]
 mod tests;
@@ -22,14 +22,15 @@ use crate::request::{
 };
 use crate::sweep::{REGIONS_MAX, SECURITY_GROUPS_MAX};
 
-/// Maximum number of bytes of `metadata` as compact JSON. Each request also has the id of the sweep in it, and its own limit
-/// is 1,024 bytes.
+/// Maximum number of bytes of `metadata` as compact JSON. The sweeper adds the id of the sweep to the metadata of each
+/// request, whose limit is 1,024 bytes.
 const METADATA_BYTES_MAX: usize = 768;
 
 /// The key of the sweep's id in the metadata of its requests.
 pub(super) const SWEEP_ID: &str = "sweep_id";
 
-/// Longest text of a filter, in characters: twice what Alibaba Cloud allows for a tag's value, its longest one.
+/// Longest text of a filter, in characters: twice the length that Alibaba Cloud allows for a tag's value, the longest
+/// of these texts.
 const FILTER_LENGTH_MAX: usize = 256;
 
 /// Maximum number of errors that are reported. A payload of 1 MB could have tens of thousands.
@@ -58,7 +59,7 @@ pub struct SweepRequest {
     pub region_ids: Vec<RegionId>,
     pub filter: EndpointFilter,
     pub mode: Mode,
-    /// The most detaches that may be requested; only a sweep in mode `report` may lack it.
+    /// The most detaches that the sweep may request; `None` only in mode `report`.
     pub max_detaches: Option<u32>,
     /// The deadline of each request.
     pub deadline: Option<Duration>,
@@ -66,7 +67,7 @@ pub struct SweepRequest {
     pub metadata: Metadata,
 }
 
-/// Every error of a sweep request, at least one.
+/// The errors of a sweep request, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSweep {
     errors: Vec<FieldError>,
@@ -179,7 +180,7 @@ impl Draft {
             },
             "metadata" => match read_metadata(raw, METADATA_BYTES_MAX) {
                 Ok(metadata) if metadata.contains_key(SWEEP_ID) => {
-                    self.invalid(name, "must not contain sweep_id, which each request gets anyway");
+                    self.invalid(name, "must not contain sweep_id, which the sweeper adds to each request");
                 }
                 Ok(metadata) => self.metadata = metadata,
                 Err(problem) => self.invalid(name, &problem),
@@ -235,7 +236,7 @@ impl Draft {
                     match tags(raw) {
                         Some(tags) => filter.tags = tags,
                         None => {
-                            self.invalid(&field, "must be an object of 1 to 20 tags, each a key and a text");
+                            self.invalid(&field, "must be an object of 1 to 20 tags, each a key with a text");
                         }
                     }
                     continue;

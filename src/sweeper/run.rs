@@ -1,4 +1,4 @@
-//! One sweep: read the scope, apply what the verdict allows, publish the event.
+//! One sweep: reads the scope, requests the detaches that the verdict allows, publishes the event.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,14 @@ use crate::request::RequestId;
 use crate::sweep::Verdict;
 use crate::telemetry;
 
-/// The longest time of a Lambda invocation. An end that is later by our clock is a mistake of the clock.
+/// The longest time of a Lambda invocation. A later end means that the clock is wrong.
 const INVOCATION_TIME_MAX: Duration = Duration::from_mins(15);
 
 /// Time between the end of the last call and the end of the invocation, for the response.
 const RESPONSE_TIME: Duration = Duration::from_millis(500);
 
-/// The pause before the event is published again. Nothing else delivers it: Lambda does not repeat a sweep.
+/// The pause before another attempt to publish the event. The sweeper must try again itself: Lambda does not repeat a
+/// sweep.
 const PUBLISH_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl<T: Transport, Q: RequestQueue, B: Bus> Sweeper<T, Q, B> {
@@ -71,7 +72,7 @@ impl<T: Transport, Q: RequestQueue, B: Bus> Sweeper<T, Q, B> {
         if mode == Mode::Apply && verdict == Verdict::ReferencesFound {
             let detaches = detaches::of_plan(&plan, sweep_id, request);
             applied = self.apply(detaches, &mut plan, &what, clock, until).await;
-            // What is read after the requests does not depend on how many of them were allowed.
+            // max_detaches limits the requests, which have been sent; the last verdict only states what was read.
             verdict = plan.verdict(None);
         }
         let completed = event::Sweep {
@@ -91,13 +92,13 @@ impl<T: Transport, Q: RequestQueue, B: Bus> Sweeper<T, Q, B> {
         serde_json::to_value(detail).map_err(SweepError::Unwritable)
     }
 
-    /// How a sweep is carried out. One that must not request anything only reports.
+    /// The mode in which a sweep is carried out: `Report` if the deployment does not allow requests.
     fn mode(&self, request: &SweepRequest) -> Mode {
         let is_allowed = self.settings.is_apply_allowed && !self.settings.rules.dry_run_only;
         if is_allowed { request.mode } else { Mode::Report }
     }
 
-    /// Until when a sweep may read.
+    /// The end of the time in which a sweep may read.
     fn until(&self, clock: &Clock, ends: Instant) -> Instant {
         let time = &self.settings.time;
         let until = ends.checked_sub(time.reserve).unwrap_or(clock.started());
@@ -110,7 +111,7 @@ impl<T: Transport, Q: RequestQueue, B: Bus> Sweeper<T, Q, B> {
         until.min(clock.started() + time.sweep)
     }
 
-    /// Publishes the event, with as many attempts as there is time for.
+    /// Publishes the event. Repeats the attempt after a transient error until the time of the invocation ends.
     async fn publish(
         &self,
         detail: &Detail,
@@ -139,7 +140,7 @@ impl<T: Transport, Q: RequestQueue, B: Bus> Sweeper<T, Q, B> {
                 );
                 return Err(SweepError::EventNotPublished { verdict, requested });
             }
-            warn!("the event of the sweep is published again: {}", telemetry::cause(&error));
+            warn!("the event of the sweep was not published yet; trying again: {}", telemetry::cause(&error));
             clock.sleep_until(again_at).await;
         }
         match &detail.reason {

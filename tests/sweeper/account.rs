@@ -1,5 +1,5 @@
-//! A sweeper on a virtual clock, with everything around it in memory: the simulated cloud, the request queue with a worker
-//! behind it, and the bus.
+//! A sweeper on a virtual clock, with its surroundings in memory: the simulated cloud, the request queue and the worker
+//! that takes requests from it, and the bus.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use crate::schema;
 use crate::wire::{REGIONS, WANTED, Wire};
 
-/// A message that the queue accepted, as JSON, and when.
+/// A message that the queue accepted, as JSON, and the time when it did.
 type Accepted = Vec<(SystemTime, Value)>;
 
 /// The surroundings of a sweeper, and its settings.
@@ -40,11 +40,11 @@ pub(crate) struct Account {
     /// How long Lambda lets the invocation run.
     pub(crate) timeout: Duration,
     pub(crate) secret: String,
-    /// The number of sweeps so far. Each is another process, with random numbers of its own.
+    /// The number of sweeps so far. Each sweep runs as a process of its own, with its own random numbers.
     pub(crate) sweeps: Cell<u64>,
 }
 
-/// The request queue.
+/// The request queue, which can fail.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     accepted: Rc<RefCell<Accepted>>,
@@ -54,7 +54,7 @@ pub(crate) struct Queue {
     pub(crate) calls: Rc<Cell<usize>>,
 }
 
-/// The bus, which can refuse everything.
+/// The bus, which can fail.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Events {
     pub(crate) published: Rc<RefCell<Vec<(&'static str, Value)>>>,
@@ -102,7 +102,7 @@ impl Bus for Events {
 }
 
 impl Account {
-    /// An account with these endpoints, in which a sweep may apply.
+    /// An account with these endpoints, in a deployment that allows the mode `apply`.
     pub(crate) fn with(endpoints: Vec<Endpoint>) -> Self {
         Self::of(Seed { endpoints, security_groups: [WANTED.into()].into(), ..Seed::default() })
     }
@@ -190,12 +190,12 @@ impl Account {
     }
 }
 
-/// A sweep request for the wanted group in one region, over everything.
+/// A sweep request for the wanted group and all endpoints of one region.
 pub(crate) fn report() -> Value {
     json!({ "security_group_ids": [WANTED], "region_ids": [REGIONS[0]], "scope": "all" })
 }
 
-/// The same, as one that may request this many detaches.
+/// The same request in mode `apply`, with this `max_detaches`.
 pub(crate) fn apply(max_detaches: usize) -> Value {
     let mut request = report();
     request["sweep_id"] = "nightly-1".into();
@@ -209,12 +209,12 @@ pub(crate) fn endpoint<const N: usize>(id: &str, groups: [&str; N]) -> Endpoint 
     Endpoint::new(REGIONS[0], id, groups)
 }
 
-/// So many endpoints that use the wanted group and another one.
+/// This number of endpoints, all of which use the wanted group and another one.
 pub(crate) fn endpoints(count: usize) -> Vec<Endpoint> {
     (0..count).map(|number| endpoint(&format!("ep-{number:03}"), [WANTED, "sg-x"])).collect()
 }
 
-/// The endpoints of an event's references, with what blocks each.
+/// The endpoints of an event's references, each with its `blocked_by`.
 pub(crate) fn references(detail: &Value) -> Vec<(&str, Option<&str>)> {
     let references = detail["references"].as_array().unwrap().iter();
     references.map(|one| (one["endpoint_id"].as_str().unwrap(), one["blocked_by"].as_str())).collect()

@@ -190,7 +190,7 @@ async fn references_that_stay_are_reported_when_the_time_ends() {
     assert_eq!(detail["references"][0]["requested"], true);
     let minutes = account.wire.elapsed().as_secs_f64() / 60.0;
     assert!((13.5..=14.0).contains(&minutes), "{minutes} min");
-    // After 2, 4, 8, 16 s, then every 30 s.
+    // The pauses are 2, 4, 8 and 16 s, and then 30 s.
     assert!(account.calls(Action::ListVpcEndpointSecurityGroups) < 3 + 3 + 40);
 }
 
@@ -212,7 +212,7 @@ async fn endpoint_that_only_its_owner_can_free_is_not_waited_for() {
     let worker = std::cell::RefCell::new(worker);
     *account.wire.interference.borrow_mut() = Some(Box::new(move |number, cloud, now| {
         worker.borrow_mut()(number, cloud, now);
-        // Its owner detaches the other group after the first reading: the wanted one is now the last.
+        // The endpoint's owner detaches the other group after the first reading, so the wanted one is now the last.
         if number > 6 && !seen.replace(true) {
             cloud.detach_now("ep-001", "sg-x", now);
         }

@@ -1,5 +1,5 @@
-//! The sweeper, and the reading of a sweep that it shares with the command line program, against the simulator: what is
-//! found and requested, how fast it calls, and what ends it.
+//! The sweeper, and the reading of a sweep that it shares with the command line program, against the simulator: the
+//! references that it finds, the detaches that it requests, the pace of its calls, and the errors that end it.
 //!
 //! Most tests run on a virtual clock, without sockets, so that a minute of quota passes in milliseconds.
 

@@ -31,7 +31,7 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_mins(15);
 /// Longer than any invocation of a test takes.
 const TEST_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// The services around a process, which is killed at the end of its test.
+/// The services that a sweeper process uses. The process is killed at the end of its test.
 struct Environment {
     aws: LocalAws,
     cloud: Server,
@@ -48,7 +48,7 @@ fn lines(output: &str) -> Vec<Value> {
 }
 
 impl Environment {
-    /// An account with so many endpoints that use the wanted group.
+    /// An account with this number of endpoints, all of which use the wanted group.
     async fn with(count: usize) -> Self {
         let key = AccessKey { access_key_secret: SECRETS[0].to_owned(), ..AccessKey::default() };
         let seed = Seed {
@@ -151,7 +151,7 @@ async fn sweep_requests_detaches_and_proves_them() {
     let environment = Environment::with(2).await;
     let process = environment.start(&[("SWEEP_APPLY_ALLOWED", "true"), ("RUST_LOG", "trace")]);
     let worker = async {
-        // Takes the place of the worker as soon as the queue has the requests.
+        // Detaches the groups in place of the worker, as soon as the queue has the requests.
         while environment.aws.queues().messages(REQUESTS).unwrap().len() < 2 {
             environment.aws.changed().await;
         }
@@ -198,7 +198,7 @@ async fn invalid_sweep_fails_the_invocation_with_every_error_and_without_a_call(
 #[tokio::test]
 async fn service_that_cannot_be_reached_or_understood_is_an_error_for_the_operator() {
     let environment = Environment::with(1).await;
-    // Port 1 accepts no connection. Two of the twelve seconds are not reserved for the event.
+    // Port 1 accepts no connection. Of the twelve seconds, ten are reserved for the event.
     let process = environment.start(&[("PRIVATELINK_ENDPOINT_URL", "http://127.0.0.1:1")]);
     let detail = environment.invoke_for(&report().to_string(), Duration::from_secs(12)).await.unwrap();
     assert_eq!(detail["verdict"], "incomplete");

@@ -1,4 +1,4 @@
-//! Invokes the sweeper with every sample in `events/` that is for it.
+//! Invokes the sweeper with each of its samples in `events/`.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 const REQUESTS: &str = "requests.fifo";
 
-/// What a sample led to.
+/// The result of a sample.
 struct Effects {
     result: Result<Value, SweepError>,
     events: usize,

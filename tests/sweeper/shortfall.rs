@@ -1,4 +1,4 @@
-//! What a sweep in mode `apply` does when something fails: the queue, the second reading, the bus, the time.
+//! Sweeps in mode `apply` in which the queue, the second reading or the bus fails, or the time ends.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
@@ -12,10 +12,10 @@ use crate::wire::WANTED;
 
 const GROUPS: Action = Action::ListVpcEndpointSecurityGroups;
 
-/// What another client does.
+/// A change by another client.
 type Change = fn(&mut Cloud, SystemTime);
 
-/// Makes each change once, before the call with its number.
+/// Makes each change once, before the call to Alibaba Cloud with its number.
 fn change(account: &Account, changes: Vec<(u64, Change)>) {
     let worker = RefCell::new(account.wire.interference.borrow_mut().take().unwrap());
     let next = Cell::new(0);
@@ -71,7 +71,7 @@ async fn request_that_became_blocked_is_not_sent_again() {
     let account = Account::with(endpoints(2));
     account.work(Duration::from_secs(1), &[]);
     account.queue.failures.set(1);
-    // Five calls, with ECS's, precede the second reading.
+    // Five calls precede the second reading: four of the first reading, and one to ECS.
     change(
         &account,
         vec![(6, |cloud, now| {
@@ -103,7 +103,7 @@ async fn request_whose_reference_is_gone_is_not_sent_again() {
 async fn group_that_is_attached_again_during_the_sweep_is_reported() {
     let account = Account::with(endpoints(2));
     account.work(Duration::from_secs(1), &["ep-000", "ep-001"]);
-    // Each reading of both endpoints makes three calls; the second one is the only one that finds no group on ep-001.
+    // A reading of both endpoints makes three calls. Only the second reading does not find the group on ep-001.
     change(
         &account,
         vec![
@@ -205,7 +205,7 @@ async fn event_is_published_again_until_the_bus_has_it() {
 
 #[tokio::test(start_paused = true)]
 async fn bus_that_never_responds_ends_the_invocation_in_time() {
-    // The end of the last one is a mistake of a clock: Lambda runs no invocation for hours.
+    // The end of the last one is a clock error: Lambda runs no invocation for hours.
     for (timeout, limit) in [(1, 1), (15, 15), (300, 15)] {
         let timeout = Duration::from_mins(timeout);
         let mut account = Account { timeout, ..Account::with(endpoints(1)) };

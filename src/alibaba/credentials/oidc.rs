@@ -29,7 +29,7 @@ const TOKEN_LIFETIME_SECONDS: i32 = 300;
 /// The signing algorithm that both AWS and Alibaba Cloud support.
 const TOKEN_ALGORITHM: &str = "RS256";
 
-/// What a program may do with its session.
+/// The calls that a program's session allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permissions {
     /// The three calls of a detach.

@@ -263,8 +263,8 @@ impl<T> Origin<T> {
     fn advice(&self) -> &'static str {
         match self {
             Self::Secret(_) => {
-                "put a valid AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; it is read again \
-                 without a deployment"
+                "put a valid AccessKey into the secret of ALIBABA_CREDENTIALS_SECRET_ARN; the function reads \
+                 it again without a deployment"
             }
             Self::Oidc(_) => {
                 "find out in RAM why the sessions of ALIBABA_CLOUD_ROLE_ARN are refused; if \

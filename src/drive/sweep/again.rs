@@ -1,4 +1,4 @@
-//! The second reading of a sweep: the endpoints whose detaches were requested.
+//! The second reading of a sweep, which reads the requested endpoints again.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::drive::cloud::Cloud;
 use crate::request::{EndpointId, RegionId};
 use crate::sweep::{Plan, Reference, RegionReading};
 
-/// Endpoints with what is known about them, by region.
+/// Endpoints by region, with their records as far as they are known.
 pub type Endpoints = BTreeMap<RegionId, BTreeMap<EndpointId, Endpoint>>;
 
 /// The endpoints of some references.
@@ -38,7 +38,8 @@ pub struct NotReadAgain {
     pub credentials: Option<Rejected>,
 }
 
-/// Reads endpoints of a plan again, and updates its references. What is not proved by `until` stays as it was read before.
+/// Reads endpoints of a plan again, and updates its references. A reference that was neither read nor proved absent by
+/// `until` stays as it was read before.
 pub async fn read_again<T: Transport>(
     plan: &mut Plan,
     endpoints: &Endpoints,

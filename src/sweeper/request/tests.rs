@@ -103,7 +103,7 @@ fn every_error_is_reported_at_once_by_field() {
             with("scope", json!({ "vpc": "vpc-1", "vpc_id": null, "endpoint_name": "", "tags": {} })),
             vec![
                 "scope.endpoint_name must be a text of 1 to 256 characters",
-                "scope.tags must be an object of 1 to 20 tags, each a key and a text",
+                "scope.tags must be an object of 1 to 20 tags, each a key with a text",
                 "scope.vpc is not a filter",
                 "scope.vpc_id must be a text of 1 to 256 characters",
             ],
@@ -123,7 +123,7 @@ fn every_error_is_reported_at_once_by_field() {
         ),
         (
             with("metadata", json!({ "sweep_id": "x" })),
-            vec!["metadata must not contain sweep_id, which each request gets anyway"],
+            vec!["metadata must not contain sweep_id, which the sweeper adds to each request"],
         ),
         (
             with("metadata", json!({ "a": "x".repeat(768) })),

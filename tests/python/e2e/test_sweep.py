@@ -1,4 +1,4 @@
-"""Sweeps: the schedule's sweep with the worker that carries out its requests, and the sweeps that request nothing."""
+"""Sweeps: one that a schedule starts, with the worker that carries out its requests, and sweeps without requests."""
 
 import json
 import time
@@ -25,7 +25,7 @@ BLOCKED = {
 
 
 def start(alibaba, endpoints=ENDPOINTS, access_key=ACCESS_KEY):
-    """Starts over with these endpoints, which all use the group."""
+    """Resets the simulator to these endpoints, which all use the group."""
 
     def described(endpoint_id):
         groups = [GROUP] if endpoint_id in LAST else [GROUP, OTHER]
@@ -81,7 +81,7 @@ def test_scheduled_sweep_takes_a_group_off_every_endpoint_that_is_not_blocked(st
     finally:
         stack.deploy({"ProtectedEndpoints": "", "SweepScheduleExpression": "", "SweepInput": ""})
 
-    # The three are no longer protected. What blocks the others is dealt with in Alibaba Cloud.
+    # The three protected endpoints are no longer protected. Here the other three are unblocked in Alibaba Cloud.
     state = alibaba.state()
     for each in state["endpoints"]:
         if each["endpoint_id"] in LAST:
@@ -121,7 +121,7 @@ def check_that_nothing_was_requested(stack, alibaba, consumer, detail):
 
 
 def test_sweep_with_more_references_than_max_detaches_requests_nothing(stack, alibaba, consumer):
-    # 34 that can be requested, and three blocked ones that do not count.
+    # 34 references that can be requested, and three blocked ones, which do not count toward max_detaches.
     start(alibaba, endpoints=ENDPOINTS[3:])
     detail = stack.sweep(request("sweep-over-limit", max_detaches=33))
     assert (detail["verdict"], detail["reason"]["code"]) == ("over_limit", "OverLimit")
@@ -169,7 +169,7 @@ def test_mistyped_group_is_not_reported_as_unused(stack, alibaba, consumer):
     assert GROUP in detail["reason"]["message"]
     check_that_nothing_was_requested(stack, alibaba, consumer, detail)
 
-    # Without permission for the check, the event says that it was not made.
+    # Without the permission for the check that the groups exist, the event says that it was not made.
     start(alibaba, endpoints=REQUESTED[:3], access_key={**ACCESS_KEY, "denied_actions": [DESCRIBE_GROUPS]})
     detail = stack.sweep(request("sweep-unchecked", security_group_ids=["sg-swpet"]))
     assert (detail["verdict"], detail["security_groups_found"]) == ("no_references", None)

@@ -1,4 +1,5 @@
-//! The queues, the event source mapping, the rules and the schedule of requests: their limits match the constants in the code.
+//! The queues, the event source mapping, the rules and the schedule of requests: their limits match the constants in
+//! the code.
 
 use std::time::Duration;
 
