@@ -66,6 +66,29 @@ fn demo_carries_out_the_requests_of_a_sweep_and_shows_its_verdict() {
 }
 
 #[test]
+fn each_sweep_of_a_demo_starts_with_the_initial_state_and_is_named() {
+    let files = ["events/sweep-apply.json", "events/sweep-over-limit.json", "events/sweep-report.json"];
+    let printed = run(&files, 0);
+    let events = events_in(&printed);
+    for file in files {
+        let at = events.iter().position(|event| *event == file);
+        let next = at.and_then(|at| events.get(at + 1)).unwrap_or_else(|| panic!("no {file}\n{printed}"));
+        assert!(next.starts_with("sweeper: sweep started"), "{file}: {next}");
+    }
+    // As in events/README.md: the detaches of the first file do not change the results of the others.
+    let verdicts = printed.lines().filter_map(|line| line.strip_prefix(r#"  "verdict": "#));
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        [r#""references_found","#, r#""over_limit","#, r#""references_found","#],
+        "{printed}"
+    );
+    let totals = printed.lines().filter_map(|line| line.strip_prefix(r#"  "references_total": "#));
+    assert_eq!(totals.collect::<Vec<_>>(), ["1,", "8,", "8,"], "{printed}");
+    // The calls of all three sweeps are counted.
+    assert!(printed.contains("It accepted 3,"), "{printed}");
+}
+
+#[test]
 fn demo_shows_why_a_sweep_is_refused() {
     let printed = run(&["events/sweep-invalid.json"], 0);
     for part in ["InvalidSweep", "scope.vpc is not a filter", "max_detaches is required with apply"] {

@@ -145,6 +145,21 @@ async fn signed_webhook_ends_in_a_completion_event() {
     assert_eq!((&detail["verdict"], &detail["references_total"]), (&json!("references_found"), &json!(8)));
     assert_eq!(serve.printed("Security Group Sweep Completed: ").await, "sweep-first, references_found");
 
+    // The endpoints of one team, in two regions.
+    let sweep = json!({
+        "sweep_id": "sweep-second",
+        "security_group_ids": ["sg-hp3vendor", "sg-hp3centralvendor"],
+        "region_ids": ["eu-west-1", "eu-central-1"],
+        "scope": { "tags": { "team": "checkout" } },
+    });
+    let detail: Value = serde_json::from_slice(serve.post(&url, &[], &sweep).await.body()).unwrap();
+    assert_eq!(
+        (&detail["endpoints_read"], &detail["references_total"]),
+        (&json!({ "eu-central-1": 1, "eu-west-1": 4 }), &json!(5)),
+        "{detail}"
+    );
+    assert_eq!(serve.printed("Security Group Sweep Completed: ").await, "sweep-second, references_found");
+
     // Processes that end are started again, and go on with the work.
     let children = serve.children();
     assert!(children.is_empty() || children.len() == 5, "{children:?}");
@@ -163,6 +178,29 @@ async fn signed_webhook_ends_in_a_completion_event() {
     for child in children {
         assert!(!Path::new("/proc").join(&child).exists(), "process {child} has ended");
     }
+}
+
+#[tokio::test]
+async fn printed_commands_are_for_both_versions_of_the_aws_cli() {
+    let mut serve = Serve::start(&["--webhook-port=0", "--aws-port=0", "--alibaba-port=0"]);
+    serve.printed("Dry run, directly:").await;
+    // Version 1 knows no --cli-binary-format, and version 2 reads any other payload as base64.
+    let mut files = Vec::new();
+    for function in ["worker", "intake", "sweeper", "sweeper"] {
+        let options = serve.printed(&format!("local_aws lambda invoke --function-name {function}")).await;
+        assert!(!options.contains("binary-format"), "{options}");
+        let payload =
+            timeout(STEP_MAX, serve.output.next_line()).await.expect("it is printed").unwrap().unwrap();
+        let file = payload.trim().strip_prefix("--payload fileb://").expect(&payload);
+        let (file, rest) = file.split_once(' ').unwrap();
+        assert_eq!(rest, "response.json && cat response.json");
+        files.push(fs::read_to_string(file).unwrap());
+    }
+    let apply: Value = serde_json::from_str(files.last().unwrap()).unwrap();
+    assert_eq!(
+        (&apply["mode"], &apply["scope"]),
+        (&json!("apply"), &json!({ "tags": { "team": "checkout" } }))
+    );
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ fn sweeper() -> Sweeper<Https, Sender, EventBridge> {
         runbook_url: config.runbook_url,
         limits: Limits::default(),
         pace: PACE,
-        time: TimeLimits { pause_min: Duration::from_hours(1), ..TimeLimits::default() },
+        time: TimeLimits { last_reading: TimeLimits::default().sweep, ..TimeLimits::default() },
     };
     let queue = Sender::new(aws_sdk_sqs::Client::new(&sdk), config.request_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(&sdk), config.bus_name);

@@ -29,7 +29,8 @@ delivers it the way it is delivered in production:
 An HTTP request is sent with the current time. A signed request is signed again
 with the secret of the samples, and sent twice: the second delivery must not
 enqueue anything. A file whose name contains \"forged\" keeps its own signature.
-A request that AWS IAM authenticated is treated as authenticated again.
+A request that AWS IAM authenticated is treated as authenticated again. Each
+sweep starts with the initial state of the simulated Alibaba Cloud.
 
 Options:
   --seed FILE  initial state of the simulated Alibaba Cloud, as JSON; the

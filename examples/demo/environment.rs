@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use local_aws::{LocalAws, QueueSettings, wire};
@@ -17,7 +17,7 @@ use privatelink_detach::intake::Intake;
 use privatelink_detach::request::Rules;
 use privatelink_detach::sweeper::assemble::LiveSweeper;
 use privatelink_detach::worker::assemble::{self, LiveWorker};
-use privatelink_simulator::{AccessKey, Cloud, Seed, Server};
+use privatelink_simulator::{AccessKey, Cloud, Counts, Seed, Server};
 
 use crate::Failure;
 use crate::call::{Authentication, SECRET};
@@ -69,6 +69,8 @@ pub(crate) struct Simulated {
     /// The initial state.
     pub(crate) seed: Seed,
     access_key: AccessKey,
+    /// What each state counted before the initial one replaced it.
+    replaced: Mutex<Vec<Counts>>,
 }
 
 impl Environment {
@@ -129,7 +131,23 @@ impl Simulated {
         };
         let server = Server::start(cloud, (Ipv4Addr::LOCALHOST, 0).into()).await?;
         let access_key = seed.access_keys.first().cloned().unwrap_or_default();
-        Ok(Self { server, seed, access_key })
+        Ok(Self { server, seed, access_key, replaced: Mutex::default() })
+    }
+
+    /// Returns to the initial state, with its injected errors.
+    pub(crate) fn restart(&self) {
+        // The seed is valid: the server has started with it.
+        if let Ok(fresh) = Cloud::new(self.seed.clone()) {
+            let replaced = std::mem::replace(&mut *self.server.cloud(), fresh);
+            self.replaced.lock().unwrap_or_else(PoisonError::into_inner).push(replaced.counts().clone());
+        }
+    }
+
+    /// What was counted since the start of the run, for each state.
+    pub(crate) fn counts(&self) -> Vec<Counts> {
+        let mut counts = self.replaced.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        counts.push(self.server.cloud().counts().clone());
+        counts
     }
 
     /// The functions' variables. None comes from the real environment, so that a run is the same on every machine.

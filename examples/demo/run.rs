@@ -196,7 +196,8 @@ impl Run {
         }
     }
 
-    /// Lets the worker carry out every request, and the sweeper every sweep.
+    /// Lets the worker carry out every request, and the sweeper every sweep. Each sweep starts with the initial state of
+    /// the simulated Alibaba Cloud, so its result does not depend on the files before it.
     pub(crate) async fn carry_out(
         &mut self,
         environment: &Environment,
@@ -205,23 +206,26 @@ impl Run {
         self.empty_queue(environment, timeline, ready(())).await?;
         let inputs = std::mem::take(&mut self.inputs);
         for input in &inputs {
+            let name = input.path.display().to_string();
             let (payload, is_direct) = match &input.route {
                 Route::Http(_) | Route::Intake { .. } | Route::Queue(_) => continue,
                 Route::Batch { payload, .. } => (payload, false),
                 Route::Direct(payload) => (payload, true),
                 Route::Sweep(payload) => {
-                    let name = input.path.display().to_string();
+                    environment.cloud.restart();
+                    timeline.say(&name);
                     let sweep = sweep::invoke(environment, payload, name, self.next_id());
                     let response = self.empty_queue(environment, timeline, sweep).await?;
                     self.sweeps.push(response);
                     continue;
                 }
             };
+            timeline.say(&name);
             let result = invoke(environment, payload, self.next_id()).await;
             if let Err(error) = &result {
                 timeline.say(&format!("the invocation failed: {error}"));
             }
-            self.responses.push(WorkerResponse { name: input.path.display().to_string(), is_direct, result });
+            self.responses.push(WorkerResponse { name, is_direct, result });
         }
         self.inputs = inputs;
         Ok(())

@@ -206,20 +206,20 @@ fn show_dead_letters(environment: &Environment, screen: Screen) {
 
 /// The calls as the simulator counted them.
 fn show_calls(environment: &Environment, screen: Screen) {
-    let cloud = environment.cloud.server.cloud();
-    let counts = cloud.counts();
-    if counts.calls_total == 0 {
+    let counts = environment.cloud.counts();
+    let calls: u64 = counts.iter().map(|counts| counts.calls_total).sum();
+    if calls == 0 {
         screen.line("No call to Alibaba Cloud was made.");
         return;
     }
-    let accepted: u64 = counts.endpoints.values().map(|of| of.detaches_accepted).sum();
-    let concurrent = counts.endpoints.values().map(|of| of.detaches_in_flight_max).max();
+    let detaches: u64 =
+        counts.iter().map(|counts| counts.of(Action::DetachSecurityGroupFromVpcEndpoint)).sum();
+    let endpoints = || counts.iter().flat_map(|counts| counts.endpoints.values());
+    let accepted: u64 = endpoints().map(|of| of.detaches_accepted).sum();
+    let concurrent = endpoints().map(|of| of.detaches_in_flight_max).max().unwrap_or_default();
     screen.line(&format!(
-        "The simulator counted {} calls, {} of them Detach. It accepted {accepted},\nat most {} at the \
-         same time on one endpoint.",
-        counts.calls_total,
-        counts.of(Action::DetachSecurityGroupFromVpcEndpoint),
-        concurrent.unwrap_or_default(),
+        "The simulator counted {calls} calls, {detaches} of them Detach. It accepted {accepted},\nat most \
+         {concurrent} at the same time on one endpoint.",
     ));
 }
 

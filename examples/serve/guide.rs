@@ -10,10 +10,14 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
     let [requests, dead_letters, completion_events] =
         [REQUESTS, DEAD_LETTERS, COMPLETION_EVENTS].map(|name| services.aws.queue_url(name));
     let seed = services.seed.display();
-    let [direct, schedule, sweep] =
-        ["events/direct-dry-run.json", "events/schedule-several.json", "events/sweep-report.json"]
-            .map(of_this_project);
-    let (direct, schedule, sweep) = (direct.display(), schedule.display(), sweep.display());
+    let [direct, schedule, report, apply] = [
+        "events/direct-dry-run.json",
+        "events/schedule-several.json",
+        "events/sweep-report.json",
+        "events/sweep-apply.json",
+    ]
+    .map(of_this_project);
+    let [direct, schedule, report, apply] = [&direct, &schedule, &report, &apply].map(|path| path.display());
     format!(
         r#"The intake, the worker and the sweeper run on local services. Nothing leaves the machine.
 
@@ -26,8 +30,8 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
   Protected group  {PROTECTED}
 
 Completion events are printed below. Ctrl-C ends everything; nothing is kept.
-The commands need curl, openssl and the AWS CLI. Copy these two functions into
-another shell, in this directory:
+The commands need curl, openssl and the AWS CLI, version 1 or 2. Copy these two
+functions into another shell, in this directory:
 
 send_webhook() {{
   id="msg_$(openssl rand -hex 12)"
@@ -70,15 +74,14 @@ Invoke the intake as a schedule does:
   local_aws lambda invoke --function-name intake \
     --payload fileb://{schedule} response.json && cat response.json
 
-Find every endpoint that uses a group, with the sweeper:
+Find every endpoint of a region that uses a group, with the sweeper:
   local_aws lambda invoke --function-name sweeper \
-    --payload fileb://{sweep} response.json && cat response.json
+    --payload fileb://{report} response.json && cat response.json
 
-Detach the group from all of them, except where it is the last one:
+Detach the group from the endpoints of one team, except where it is the last
+one. For another sweep, change a copy of the file:
   local_aws lambda invoke --function-name sweeper --cli-read-timeout 910 \
-    --cli-binary-format raw-in-base64-out response.json --payload '{{
-    "security_group_ids": ["sg-hp3vendor"], "region_ids": ["eu-west-1"],
-    "scope": "all", "mode": "apply", "max_detaches": 10 }}' && cat response.json
+    --payload fileb://{apply} response.json && cat response.json
 
 Read the completion events and the dead-letter queue:
   local_aws sqs receive-message --max-number-of-messages 10 \

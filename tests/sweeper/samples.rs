@@ -72,7 +72,8 @@ async fn invoke(name: &str) -> Effects {
         "SWEEP_APPLY_ALLOWED" => Some("true".to_owned()),
         _ => None,
     });
-    let time = TimeLimits { pause_min: Duration::from_hours(1), ..TimeLimits::default() };
+    let time = TimeLimits::default();
+    let time = TimeLimits { last_reading: time.sweep, ..time };
     let sdk = aws::config(aws.environment()).unwrap();
     let sweeper = assemble::sweeper(config.unwrap(), &sdk, Limits::default(), time).unwrap();
 

@@ -151,8 +151,14 @@ fn without_recorded_events_nothing_refers_to_them() {
     for kind in ["AWS::Logs::MetricFilter", "AWS::CloudWatch::Alarm", "AWS::Logs::QueryDefinition"] {
         unrecorded.of_type(kind).into_iter().for_each(|name| drop(unrecorded.properties(name)));
     }
-    let recorded =
-        ["Dashboard", "FailedDetachesAlarm", "SweepVerdictAlarm", "CompletedRequests", "EndpointQuery"];
+    let recorded = [
+        "Dashboard",
+        "FailedDetachesAlarm",
+        "SweepVerdictAlarm",
+        "CompletedRequests",
+        "EndpointQuery",
+        "SweepsQuery",
+    ];
     assert!(recorded.iter().all(|name| !unrecorded.creates(name) && deployment().creates(name)));
     assert_eq!(unrecorded.of_type("AWS::Logs::QueryDefinition"), ["RequestQuery", "RetriesQuery"]);
 }

@@ -150,13 +150,37 @@ fn widgets_with_queries_name_existing_fields_and_log_groups() {
     let deployment = deployment();
     let log_groups = names(&deployment, "AWS::Logs::LogGroup", "LogGroupName");
     let widgets = widgets(&deployment, "log");
-    assert!(widgets.len() >= 4, "{widgets:?}");
+    assert!(widgets.len() >= 5, "{widgets:?}");
     for widget in widgets {
         let query = widget["query"].as_str().unwrap();
         let group = query.strip_prefix("SOURCE '").and_then(|rest| rest.split('\'').next()).unwrap();
         assert!(log_groups.contains(group), "{query}");
         check_fields(query);
     }
+}
+
+#[test]
+fn dashboard_and_saved_query_show_the_same_sweeps() {
+    let deployment = deployment();
+    let widgets = widgets(&deployment, "log");
+    let widget = widgets.iter().find(|widget| widget["title"] == "Latest sweeps").unwrap();
+    let group = deployment.properties("CompletionLogGroup");
+    let saved = deployment.properties("SweepsQuery");
+    let [group, saved] = [&group["LogGroupName"], &saved["QueryString"]].map(|text| text.as_str().unwrap());
+    let expected = format!("SOURCE '{group}' | {}", saved.replace('\n', " "));
+    assert_eq!((&widget["query"], &widget["view"]), (&json!(expected), &json!("table")));
+}
+
+#[test]
+fn guide_lists_every_saved_query_and_counts_those_of_the_dashboard() {
+    let deployment = deployment();
+    let guide = file("docs/operations.md");
+    let rows = guide.split("## Saved queries").nth(1).unwrap().split("\n## ").next().unwrap();
+    let listed = rows.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).skip(2);
+    let saved = names(&deployment, "AWS::Logs::QueryDefinition", "Name");
+    assert_eq!(listed.map(|name| format!("stack/{name}")).collect::<BTreeSet<_>>(), saved);
+    assert_eq!(widgets(&deployment, "log").len(), 5);
+    assert!(guide.contains("its five queries"));
 }
 
 #[test]

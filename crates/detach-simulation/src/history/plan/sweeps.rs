@@ -163,7 +163,7 @@ fn for_other_senders(cloud: &Seed) -> Vec<Endpoint> {
 /// Wrong responses that an endpoint does not exist.
 fn missing(random: &mut Random) -> Fault {
     let effect = Effect::code("EndpointNotFound");
-    Fault::on(Action::ListVpcEndpointSecurityGroups, effect).next(random.number(1, 4))
+    Fault::on(Action::ListVpcEndpointSecurityGroups, effect).next(random.number(1, 12))
 }
 
 /// What the deployment allows a sweep.

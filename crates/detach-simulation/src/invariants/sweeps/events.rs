@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::facts::Call;
 use super::super::{Breach, Guarantee};
 use super::Sweep;
 use super::calls::{RESERVE, SWEEP_MAX};
 use crate::record::{Change, EntryKind, InvocationNumber, Operation};
 use crate::sandbox::Ending;
 
-/// The longest pause between two readings, and a reading.
-const READ_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30 + 1);
+/// The time before the end of a sweep after which no further reading begins.
+const LAST_READING: Duration = Duration::from_secs(15);
 
 pub(super) fn check(sweep: &Sweep<'_>) -> Result<(), Breach> {
     let events: Vec<&Value> =
@@ -117,17 +116,14 @@ fn accepted<'a>(sweep: &Sweep<'a>) -> BTreeSet<&'a str> {
     record.filter_map(|entry| its(&entry.kind)).flatten().map(|request| request.body.as_str()).collect()
 }
 
-/// A sweep that leaves a requested reference has read it again until its time ended, unless its credentials are rejected.
+/// A sweep that leaves a requested reference has read it again until its time ended.
 fn patient(sweep: &Sweep<'_>, detail: &Value) -> Result<(), Breach> {
     let mut references = detail["references"].as_array().into_iter().flatten();
     let is_left = references.any(|one| one["requested"] == true && one["blocked_by"].is_null());
     let event = sweep.facts.events_of_sweep(sweep.invocation).next();
     let until = (sweep.run.began + SWEEP_MAX).min(sweep.run.ends - RESERVE);
-    let is_late = event.is_some_and(|event| event.requested_at + READ_AGAIN_AFTER_MAX >= until);
-    let calls = sweep.facts.calls_of_sweep(sweep.invocation).filter(|call| call.returned.is_some());
-    let last = calls.max_by_key(|call| call.returned).and_then(Call::response);
-    let is_rejected = last.is_some_and(|served| served.status != Some(200));
-    if is_left && !is_late && !is_rejected && sweep.facts.clock_tolerance().is_zero() {
+    let is_late = event.is_some_and(|event| event.requested_at + LAST_READING >= until);
+    if is_left && !is_late && sweep.facts.clock_tolerance().is_zero() {
         return sweep
             .breach(Guarantee::SweepReported, "it ends early, although a requested reference is left");
     }

@@ -23,6 +23,8 @@ pub(super) struct Reading {
     /// When a response said that an endpoint does not exist, or a list after the first reading lacked it, and whether that was
     /// true as far as the response shows.
     pub(super) missing: BTreeMap<Place, Vec<(SystemTime, bool)>>,
+    /// The complete lists of endpoints after the first reading, by region, and when each was begun.
+    pub(super) later: Vec<(String, SystemTime, Vec<Value>)>,
 }
 
 /// The lists of endpoints of a region.
@@ -74,6 +76,8 @@ impl Reading {
                     if let (true, Some((at, _)), Some(latest)) =
                         (is_later, call.returned, region.latest.as_ref())
                     {
+                        let began = region.began.unwrap_or(at);
+                        reading.later.push((requested.region.clone(), began, latest.clone()));
                         reading.add_later(&requested.region, at, latest);
                     }
                 }

@@ -1,7 +1,7 @@
 //! S3 and S4: nothing is requested and no verdict about references is given unless everything was read, and
 //! `no_references` is true.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use privatelink_simulator::{Action, Endpoint};
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ pub(super) fn check(sweep: &Sweep<'_>) -> Result<(), Breach> {
     }
     if verdict == "no_references" {
         unused(sweep)?;
+        proved(sweep)?;
     }
     if matches!(verdict, "no_references" | "no_endpoints") {
         nothing_missed(sweep)?;
@@ -103,6 +104,35 @@ fn unused(sweep: &Sweep<'_>) -> Result<(), Breach> {
                 let how = format!("no_references, but {place:?} was not read without {group}");
                 return sweep.breach(Guarantee::SweepUnused, how);
             }
+        }
+    }
+    Ok(())
+}
+
+/// S4: since the groups of a requested endpoint were read without the requested one, its record was listed and was stable,
+/// or the list lacks it.
+fn proved(sweep: &Sweep<'_>) -> Result<(), Breach> {
+    for request in sweep.run.sent() {
+        let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let place = (text("region_id"), text("endpoint_id"));
+        let (group, lists) = (text("security_group_id"), sweep.reading.lists.get(&place));
+        let without =
+            lists.into_iter().flatten().rev().take_while(|list| !list.statuses.contains_key(&group));
+        let since = without.last().map(|list| list.at);
+        let is_proof = |(region, began, records): &(String, SystemTime, Vec<Value>)| {
+            let record = records.iter().find(|record| record["EndpointId"] == place.1.as_str());
+            let status = record.map(|record| record["EndpointStatus"].as_str().unwrap_or_default());
+            // An endpoint that was deleted before its groups were read again is in no list.
+            let is_after = since.is_none_or(|since| since <= *began);
+            *region == place.0
+                && is_after
+                && (status.is_none() || since.is_some() && matches!(status, Some("Active" | "Deleting")))
+        };
+        if !sweep.reading.later.iter().any(is_proof) {
+            let how =
+                format!("no_references without a stable record of {place:?} and {group} after its groups");
+            return sweep.breach(Guarantee::SweepUnused, how);
         }
     }
     Ok(())
