@@ -47,7 +47,7 @@ pub(super) fn run(threads: usize) -> Result<BTreeMap<&'static str, usize>, Failu
                     detail["verdict"] == "no_references" && detail["requested_count"] == 2
                 });
                 if is_done {
-                    return Ok((*name, usize::try_from(polls).unwrap_or_default()));
+                    return Ok((*name, usize::try_from(polls).expect("at most POLLS_MAX")));
                 }
                 return Err(failure(name, format!("without a crash it ends with {event:?}"), &history));
             }

@@ -221,8 +221,8 @@ fn draw(cloud: &Seed, plan: &Plan, random: &mut Random) -> Vec<PlannedSweep> {
             _ => end + random.seconds(5, 60),
         };
         let sandbox = |random: &mut Random| {
-            let last = u64::try_from(plan.sweeps.sandboxes - 1).unwrap_or_default();
-            usize::try_from(random.number(0, last)).unwrap_or_default()
+            let last = u64::try_from(plan.sweeps.sandboxes - 1).expect("a few sandboxes");
+            usize::try_from(random.number(0, last)).expect("a few sandboxes")
         };
         sweep.sandbox = sandbox(random);
         // EventBridge Scheduler may deliver an invocation more than once.
