@@ -118,7 +118,9 @@ struct Draft {
     max_detaches: Option<u32>,
     deadline: Option<Duration>,
     metadata: Metadata,
+    /// The first of them; there may be tens of thousands.
     errors: Vec<FieldError>,
+    errors_unlisted: usize,
 }
 
 impl Draft {
@@ -143,9 +145,8 @@ impl Draft {
         }
         let allowed = &rules.allowed_regions;
         if !allowed.is_empty() && self.region_ids.iter().any(|region| !allowed.contains(region)) {
-            let (code, field) = (RejectionCode::RegionNotAllowed, "region_ids".to_owned());
-            let problem = "names a region that is not allowed in this deployment".to_owned();
-            self.errors.push(FieldError { code, field, problem });
+            let problem = "names a region that is not allowed in this deployment";
+            self.reject(RejectionCode::RegionNotAllowed, "region_ids", problem);
         }
     }
 
@@ -218,7 +219,7 @@ impl Draft {
             self.invalid("scope", RULE);
             return None;
         };
-        let errors_before = self.errors.len();
+        let errors_before = self.error_count();
         let mut filter = EndpointFilter::default();
         let mut given = BTreeSet::new();
         for (name, raw) in &entries {
@@ -254,12 +255,23 @@ impl Draft {
         if entries.is_empty() {
             self.invalid("scope", RULE);
         }
-        (self.errors.len() == errors_before).then_some(filter)
+        (self.error_count() == errors_before).then_some(filter)
     }
 
     fn invalid(&mut self, field: &str, problem: &str) {
-        let (code, field, problem) = (RejectionCode::InvalidRequest, field.to_owned(), problem.to_owned());
-        self.errors.push(FieldError { code, field, problem });
+        self.reject(RejectionCode::InvalidRequest, field, problem);
+    }
+
+    fn reject(&mut self, code: RejectionCode, field: &str, problem: &str) {
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(FieldError { code, field: field.to_owned(), problem: problem.to_owned() });
+        } else {
+            self.errors_unlisted += 1;
+        }
+    }
+
+    fn error_count(&self) -> usize {
+        self.errors.len() + self.errors_unlisted
     }
 
     fn finish(mut self) -> Result<SweepRequest, InvalidSweep> {
@@ -275,9 +287,10 @@ impl Draft {
                 metadata: self.metadata,
             });
         }
-        if let Some(more) = self.errors.len().checked_sub(ERRORS_MAX).filter(|more| *more > 0) {
-            self.errors.truncate(ERRORS_MAX);
-            self.invalid("body", &format!("has {more} more errors"));
+        if self.errors_unlisted > 0 {
+            let (code, field) = (RejectionCode::InvalidRequest, "body".to_owned());
+            let problem = format!("has {} more errors", self.errors_unlisted);
+            self.errors.push(FieldError { code, field, problem });
         }
         Err(InvalidSweep { errors: self.errors })
     }

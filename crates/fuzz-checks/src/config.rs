@@ -1,4 +1,4 @@
-//! The environment of both functions, `NAME=value` on each line.
+//! The environment of the functions, `NAME=value` on each line.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -7,7 +7,9 @@ use std::time::Duration;
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
 use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::config::{ConfigError, IntakeConfig, WorkerConfig, check_lambda, log_level};
+use privatelink_detach::config::{
+    ConfigError, IntakeConfig, SweeperConfig, WorkerConfig, check_lambda, log_level,
+};
 use privatelink_detach::request::{DEADLINE_SECONDS, RegionId};
 
 use crate::alibaba::Canned;
@@ -38,12 +40,27 @@ pub(crate) fn check(input: &[u8]) {
         }
         Err(errors) => check_errors(&errors),
     }
+    match bounded(&MEMORY, input.len(), || SweeperConfig::read(environment)) {
+        Ok(config) => {
+            check_queue(&config.request_queue_url);
+            assert!(config.request_queue_url.strip_suffix(".fifo").is_some());
+            assert!(!config.bus_name.is_empty() && config.bus_name.is_ascii());
+            // Only the exact word lets a sweep request detaches.
+            assert_eq!(config.is_apply_allowed, variables.get("SWEEP_APPLY_ALLOWED") == Some(&"true"));
+            check_credentials(&config.credentials);
+        }
+        Err(errors) => check_errors(&errors),
+    }
     check_errors(&check_lambda(environment));
     check_errors(log_level(environment).err().as_slice());
 
     // A value may be a misplaced secret, so no error text may contain it.
     let marked = |name: &str| environment(name).map(|value| value + MARK);
-    let errors = [WorkerConfig::read(marked).err(), IntakeConfig::read(marked).err()];
+    let errors = [
+        WorkerConfig::read(marked).err(),
+        IntakeConfig::read(marked).err(),
+        SweeperConfig::read(marked).err(),
+    ];
     for error in errors.into_iter().flatten().flatten().chain(log_level(marked).err()) {
         assert!(!error.to_string().contains(MARK), "{error:?}");
     }
@@ -55,16 +72,7 @@ fn check_worker(config: &WorkerConfig) {
     assert!(DEADLINE_SECONDS.contains(&config.deadline.as_secs()));
     assert!(config.concurrency.get() <= WorkerConfig::CONCURRENCY_MAX);
     assert!(!config.bus_name.is_empty() && config.bus_name.is_ascii());
-    match &config.credentials {
-        CredentialsConfig::Environment(credentials) => assert!(credentials.can_be_sent()),
-        CredentialsConfig::SecretsManager { secret_arn } => assert!(secret_arn.starts_with("arn:")),
-        CredentialsConfig::Oidc(config) => {
-            let words =
-                [&config.role_arn, &config.oidc_provider_arn, &config.role_session_name, &config.audience];
-            assert!(words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic())));
-            check_url(&config.sts_url);
-        }
-    }
+    check_credentials(&config.credentials);
     if let ServiceUrl::Fixed(url) = &config.service_url {
         check_url(url);
     }
@@ -83,6 +91,19 @@ fn check_worker(config: &WorkerConfig) {
         }
         ServiceUrl::Fixed(url) => {
             assert_eq!((uri.scheme(), uri.authority()), (Some(&url.scheme), Some(&url.authority)));
+        }
+    }
+}
+
+fn check_credentials(config: &CredentialsConfig) {
+    match config {
+        CredentialsConfig::Environment(credentials) => assert!(credentials.can_be_sent()),
+        CredentialsConfig::SecretsManager { secret_arn } => assert!(secret_arn.starts_with("arn:")),
+        CredentialsConfig::Oidc(config) => {
+            let words =
+                [&config.role_arn, &config.oidc_provider_arn, &config.role_session_name, &config.audience];
+            assert!(words.iter().all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_graphic())));
+            check_url(&config.sts_url);
         }
     }
 }

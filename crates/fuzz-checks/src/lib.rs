@@ -23,6 +23,7 @@ mod pages;
 mod request;
 mod services;
 mod sts;
+mod sweep;
 mod text;
 mod virtual_time;
 mod worker;
@@ -34,7 +35,7 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "alibaba_answer", check: alibaba::check },
     Target { name: "alibaba_error", check: fault::check },
     Target { name: "alibaba_identity", check: services::check_identity },
@@ -45,6 +46,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "intake_payload", check: intake::check_payload },
     Target { name: "request", check: request::check },
     Target { name: "secrets", check: keys::check },
+    Target { name: "sweep_request", check: sweep::check },
     Target { name: "webhook", check: intake::check_call },
     Target { name: "worker_batch", check: worker::check_batch },
     Target { name: "worker_payload", check: worker::check_payload },
