@@ -6,6 +6,7 @@
 pub mod bus;
 mod error;
 pub mod request_queue;
+pub mod secret;
 pub mod sqs;
 
 use std::fmt;

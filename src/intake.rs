@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`payload`] recognizes what an invocation contains, [`http`] has a call and its response as values,
 //! [`routes`] is the table of HTTP entry points, [`signature`] and [`secrets`] authenticate a sender, [`submission`] parses
-//! the requests, [`response`] has every HTTP response, and [`crate::aws::request_queue`] writes to the queue. Only
-//! [`secrets`] and this file perform I/O.
+//! the requests, [`response`] has every HTTP response, [`crate::aws::secret`] reads the secrets, and
+//! [`crate::aws::request_queue`] writes to the queue. Only this file performs I/O.
 
 pub mod http;
 pub mod payload;
@@ -27,6 +27,7 @@ use thiserror::Error;
 use tracing::{error, info, info_span, warn};
 
 use crate::aws::request_queue::{Message, RequestQueue, Sender};
+use crate::aws::secret::{Secret, SecretUnavailable};
 use crate::clock::Clock;
 use crate::config::{EventSource, IntakeConfig};
 use crate::lambda::{self, Invocation};
@@ -36,7 +37,7 @@ use http::{HttpCall, HttpResponse};
 use payload::{Payload, RequestEvent, UnsupportedPayload};
 use response::HttpError;
 use routes::{CallId, Handler, ParseCall, VerifiedCall};
-use secrets::{SecretsUnavailable, SigningSecrets};
+use secrets::SigningKeys;
 use signature::{SignedWebhook, Unauthorized};
 use submission::{IdSource, Submission};
 
@@ -52,7 +53,7 @@ const IAM_SCHEME: &str = "AWS4-HMAC-SHA256";
 pub struct Intake {
     rules: Rules,
     /// `None`: AWS IAM alone authenticates webhooks.
-    secrets: Option<SigningSecrets>,
+    secrets: Option<Secret<SigningKeys>>,
     /// The sources whose `EventBridge` events are accepted.
     event_sources: BTreeSet<EventSource>,
     queue: Sender,
@@ -106,9 +107,8 @@ impl Intake {
     /// Sets up the intake; makes no call yet.
     #[must_use]
     pub fn new(config: IntakeConfig, aws: &SdkConfig) -> Self {
-        let secrets = config
-            .webhook_secrets_arn
-            .map(|arn| SigningSecrets::new(aws_sdk_secretsmanager::Client::new(aws), arn));
+        let secrets =
+            config.webhook_secrets_arn.map(|arn| Secret::new(aws_sdk_secretsmanager::Client::new(aws), arn));
         let queue = Sender::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url);
         Self { rules: config.rules, secrets, event_sources: config.request_event_sources, queue }
     }
@@ -192,7 +192,7 @@ impl Intake {
             return Ok(verified(id));
         };
         let unsigned = |why| unauthorized(why, signature::SCHEME);
-        let unavailable = |SecretsUnavailable| HttpError::SecretsUnavailable;
+        let unavailable = |SecretUnavailable| HttpError::SecretsUnavailable;
         let received_at = call.received_at.unwrap_or_else(|| clock.wall());
         let signed = SignedWebhook::parse(&call.headers, body, received_at).map_err(unsigned)?;
         if signed.is_signed_by_any(&secrets.current(clock).await.map_err(unavailable)?) {

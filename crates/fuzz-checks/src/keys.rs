@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 
 use http::HeaderMap;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, Permissions};
-use privatelink_detach::intake::secrets::SigningSecrets;
+use privatelink_detach::aws::secret::Secret;
+use privatelink_detach::intake::secrets::SigningKeys;
 use privatelink_detach::intake::signature::SignedWebhook;
 use serde_json::Value;
 use standardwebhooks::Webhook;
@@ -58,7 +59,7 @@ fn check_credentials(text: &str) {
 fn check_signing_secrets(text: &str) {
     let aws = Aws::with_secret(text);
     let client = aws_sdk_secretsmanager::Client::new(&aws.config);
-    let secrets = SigningSecrets::new(client, ARN.to_owned());
+    let secrets = Secret::<SigningKeys>::new(client, ARN.to_owned());
     let reading = async |clock| secrets.current(&clock).await;
     let keys = bounded(&MEMORY, text.len(), || virtual_time::run(reading));
     let Ok(keys) = keys else { return };

@@ -13,10 +13,10 @@ use crate::cloudformation::{Deployment, SOURCES};
 const CALLERS: [(&str, Function); 8] = [
     ("src/alibaba/", WORKER),
     ("src/alibaba/", SWEEPER),
-    ("src/intake/", INTAKE),
     ("src/worker/", WORKER),
     ("src/aws/request_queue.rs", INTAKE),
     ("src/aws/request_queue.rs", SWEEPER),
+    ("src/aws/secret.rs", INTAKE),
     ("src/aws/bus.rs", WORKER),
     ("src/aws/bus.rs", SWEEPER),
 ];
