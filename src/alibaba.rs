@@ -4,11 +4,9 @@
 //! with [`records`], [`pages`] (complete lists), [`codes`] (the table of error codes), [`error`] (calls that did not
 //! succeed), [`signing`], [`access_key`] (one set of credentials), [`credentials`] (where they come from), [`sts`] (role
 //! sessions and identities), [`ecs`] (security groups), [`client`] (one call to PrivateLink, from operation to result),
-//! [`services`] (calls to the two others), [`service_url`], [`service_clock`], [`transport`] (bytes over HTTPS) and
-//! [`cause`] (what happened to a connection).
+//! [`services`] (calls to the two others), [`service_url`] and [`service_clock`].
 
 pub mod access_key;
-pub mod cause;
 pub mod client;
 pub mod codes;
 pub mod credentials;
@@ -26,4 +24,3 @@ pub mod settling;
 mod signed_request;
 pub mod signing;
 pub mod sts;
-pub mod transport;

@@ -12,9 +12,9 @@
 //! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
 //! * [`sweeper`]: the function that finds the endpoints that use a group, and requests their detaches.
 //! * `cli`: the command line program (feature `cli`).
-//! * [`config`], [`lambda`], [`aws`], [`clock`], [`random`], [`telemetry`], `json`, `text`, `loopback`: the environment, a
-//!   function's process, AWS clients, time, random numbers, logs, untrusted JSON and texts, and loopback addresses, each
-//!   with one owner.
+//! * [`config`], [`lambda`], [`aws`], [`transport`], [`clock`], [`random`], [`telemetry`], `json`, `text`, `loopback`: the
+//!   environment, a function's process, AWS clients, HTTPS, time, random numbers, logs, untrusted JSON and texts, and
+//!   loopback addresses, each with one owner.
 //!
 //! Imports point down this list's layers and never up: the pure core (`request`, `detach`, `sweep`, `completion`)
 //! performs no I/O, and no shared code imports a program.
@@ -39,4 +39,5 @@ pub mod sweep;
 pub mod sweeper;
 pub mod telemetry;
 mod text;
+pub mod transport;
 pub mod worker;

@@ -21,7 +21,6 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::alibaba::services::Services;
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::Bus;
 use crate::aws::request_queue::RequestQueue;
 use crate::completion::reason::RunbookUrl;
@@ -31,6 +30,7 @@ use crate::lambda::{self, Invocation};
 use crate::request::Rules;
 use crate::sweep::Limits;
 use crate::telemetry;
+use crate::transport::Transport;
 use request::InvalidSweep;
 
 /// The clients and the settings of a process.

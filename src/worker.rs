@@ -23,7 +23,6 @@ use std::time::Duration;
 use futures_util::future::join;
 
 use crate::alibaba::client::Client;
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::Bus;
 use crate::clock::Clock;
 use crate::drive::cloud::Cloud;
@@ -31,6 +30,7 @@ use crate::drive::observer::{Log, Observer};
 use crate::drive::time_budget::Run;
 use crate::lambda::Invocation;
 use crate::random::Random;
+use crate::transport::Transport;
 use context::Context;
 use quota_share::QuotaShare;
 

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::alibaba::transport::Https;
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::backoff::Backoff;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::detach::{Limits, Outcome};
@@ -20,6 +19,8 @@ use privatelink_detach::drive::observer::{Alert, Event, Observer};
 use privatelink_detach::drive::time_budget::{Run, TimeLimits};
 use privatelink_detach::drive::{Attempt, Deadline, Ended, drive};
 use privatelink_detach::request::{self, RequestId, Rules};
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::Https;
 use privatelink_simulator::{AccessKey, Endpoint, Seed, Server};
 
 /// Longer than any detach here takes.

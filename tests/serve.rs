@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use privatelink_detach::alibaba::transport::{Https, Transport};
+use privatelink_detach::transport::{Https, Transport};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};

@@ -6,13 +6,14 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use privatelink_detach::alibaba::credentials::Credentials;
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::services::{ServiceError, Services};
 use privatelink_detach::alibaba::sts::{AssumeRole, RoleSession};
-use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::random::Random;
 use privatelink_detach::request::{RegionId, SecurityGroupId};
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::Https;
 use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Endpoint, Fault, OWNER, Role, Seed, Server};
 
 const READER: &str = "acs:ram::6543210987654321:role/reader";

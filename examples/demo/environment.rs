@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use local_aws::{LocalAws, QueueSettings, wire};
-use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::aws;
 use privatelink_detach::config::{IntakeConfig, SweeperConfig, WorkerConfig};
 use privatelink_detach::detach::Limits;
@@ -16,6 +15,7 @@ use privatelink_detach::drive::time_budget::TimeLimits;
 use privatelink_detach::intake::Intake;
 use privatelink_detach::request::Rules;
 use privatelink_detach::sweeper::assemble::LiveSweeper;
+use privatelink_detach::transport::Https;
 use privatelink_detach::worker::assemble::{self, LiveWorker};
 use privatelink_simulator::{AccessKey, Cloud, Counts, Seed, Server};
 

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use lambda_runtime::Diagnostic;
 use local_aws::{FunctionUrl, InvocationResult};
-use privatelink_detach::alibaba::transport::Transport;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::intake::{Intake, IntakeError};
 use privatelink_detach::lambda::Invocation;
+use privatelink_detach::transport::Transport;
 use serde_json::value::RawValue;
 
 use crate::Failure;

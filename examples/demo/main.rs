@@ -67,7 +67,7 @@ enum Failure {
     #[error(transparent)]
     Aws(#[from] AwsUnavailable),
     #[error(transparent)]
-    Https(#[from] privatelink_detach::alibaba::transport::HttpsUnavailable),
+    Https(#[from] privatelink_detach::transport::HttpsUnavailable),
     #[error("the local queue failed: {0}")]
     Queue(#[from] QueueError),
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use local_aws::bus::Event;
-use privatelink_detach::alibaba::transport::HttpsUnavailable;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::completion::sweep::DETAIL_TYPE;
 use privatelink_detach::config::SweeperConfig;
@@ -12,6 +11,7 @@ use privatelink_detach::lambda::Invocation;
 use privatelink_detach::sweep::Limits;
 use privatelink_detach::sweeper::assemble::{self, LiveSweeper};
 use privatelink_detach::sweeper::{SweepError, TimeLimits};
+use privatelink_detach::transport::HttpsUnavailable;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

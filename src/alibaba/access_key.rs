@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::alibaba::credentials::CredentialsSource;
-    use crate::alibaba::transport::Https;
+    use crate::transport::Https;
 
     #[test]
     fn secret_that_is_a_part_of_the_replacement_is_replaced_once() {

@@ -14,10 +14,10 @@ use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
 use super::signed_request::{Redaction, signed_request};
 use super::signing::Unsigned;
-use super::transport::{SendError, Transport};
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::request::RegionId;
+use crate::transport::{SendError, Transport};
 
 /// Time for the first read of the credentials, at start: Lambda allows ten seconds for the whole initialization.
 const PREPARE_TIME_MAX: Duration = Duration::from_secs(7);

@@ -6,12 +6,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::access_key;
-use super::cause::Cause;
 use super::codes::{self, CODE_LENGTH_MAX, Code, ErrorKind};
 use super::privatelink::Action;
 use crate::json::bytes_without_byte_order_mark;
 use crate::request::ClientToken;
 use crate::text::{cut, visible};
+use crate::transport::NoResponse;
+use crate::transport::cause::Cause;
 
 /// Largest error body that is read for a code, in bytes. Alibaba's have less than 1 KiB; a larger one must not keep the
 /// processor busy.
@@ -82,30 +83,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Why there is no readable response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum NoResponse {
-    Timeout,
-    /// The connection could not be opened, or was closed.
-    ConnectionLost,
-    /// The response is not in the operation's format, too large, cut off, or contradicts itself.
-    UnreadableAnswer,
-    /// An HTTP status without a code.
-    Status(u16),
-}
-
 impl NoResponse {
-    /// This project's name for it, in events and logs.
-    #[must_use]
-    pub fn name(self) -> Cow<'static, str> {
-        match self {
-            Self::Timeout => Cow::Borrowed("Timeout"),
-            Self::ConnectionLost => Cow::Borrowed("ConnectionLost"),
-            Self::UnreadableAnswer => Cow::Borrowed("UnreadableAnswer"),
-            Self::Status(status) => Cow::Owned(format!("Http{status}")),
-        }
-    }
-
     pub(super) fn kind(self) -> ErrorKind {
         if self == Self::Status(429) { ErrorKind::Throttled } else { ErrorKind::NoResponse }
     }

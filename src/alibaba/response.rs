@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::codes::ErrorKind;
-use super::error::{CallError, NoResponse};
+use super::error::CallError;
 use super::pages::Page;
 use super::privatelink::{Action, Request};
 use super::records::{
@@ -17,6 +17,7 @@ use super::records::{
 use super::service_clock::date;
 use crate::json::{Object, bytes_without_byte_order_mark};
 use crate::text::{shown_request_id, shown_status};
+use crate::transport::NoResponse;
 
 /// Longest hint of the service that is honored; the visibility timeout that follows from it included.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);

@@ -2,17 +2,8 @@
 
 use http::uri::{Authority, Scheme};
 
-use crate::loopback::is_loopback;
 use crate::request::RegionId;
-
-/// The address of a service: scheme and host. No call has a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl {
-    /// `https`, or `http` on loopback.
-    pub scheme: Scheme,
-    /// Host, and port unless it is the scheme's default.
-    pub authority: Authority,
-}
+use crate::transport::BaseUrl;
 
 impl BaseUrl {
     /// Alibaba Cloud's global STS endpoint. Some PrivateLink regions have no regional one.
@@ -28,12 +19,6 @@ impl BaseUrl {
         let host = format!("sts.{region}.aliyuncs.com");
         let authority = Authority::try_from(host).expect("a region id is letters, digits and `-`");
         Self { scheme: Scheme::HTTPS, authority }
-    }
-
-    /// Whether it is a loopback address, which is called without a proxy.
-    #[must_use]
-    pub fn is_loopback(&self) -> bool {
-        is_loopback(self.authority.host())
     }
 }
 

@@ -12,17 +12,19 @@ use thiserror::Error;
 use super::access_key::Credentials;
 use super::codes::{Code, ErrorKind};
 use super::ecs;
-use super::error::{Coded, NoResponse, clause};
+use super::error::{Coded, clause};
 use super::pages::{Pages, Turn};
 use super::service_clock::ServiceClock;
-use super::service_url::{BaseUrl, ServiceUrl};
+use super::service_url::ServiceUrl;
 use super::signed_request::{Redaction, signed_request};
 use super::signing::Unsigned;
 use super::sts::{self, AssumeRole, CallerIdentity, RoleSession};
-use super::transport::{SendError, Transport};
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::request::{RegionId, SecurityGroupId};
+use crate::transport::BaseUrl;
+use crate::transport::NoResponse;
+use crate::transport::{SendError, Transport};
 
 /// Timeout of one call, connection included: the default of Alibaba Cloud's SDKs for a response. Both services respond
 /// within a second.

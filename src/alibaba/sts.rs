@@ -17,9 +17,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::access_key::{Credentials, is_one_word};
 use super::percent_encoding::encoded_pairs;
-use super::service_url::BaseUrl;
 use crate::clock::calendar;
 use crate::json::{Object, bytes_without_byte_order_mark};
+use crate::transport::BaseUrl;
 
 /// The operation that exchanges an OIDC token for a role session.
 pub const ACTION: &str = "AssumeRoleWithOIDC";

@@ -14,9 +14,9 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 use crate::alibaba::credentials::{CredentialError, CredentialsSource, SessionError};
-use crate::alibaba::service_url::BaseUrl;
-use crate::alibaba::transport::Https;
 use crate::request::RegionId;
+use crate::transport::BaseUrl;
+use crate::transport::Https;
 
 use choice::Choice;
 use sessions::{Origin, Sessions};

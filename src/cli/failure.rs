@@ -7,8 +7,8 @@ use thiserror::Error;
 use super::credentials::Unusable;
 use super::exit::Exit;
 use super::plan_file::PlanFileError;
-use crate::alibaba::transport::HttpsUnavailable;
 use crate::config::ConfigError;
+use crate::transport::HttpsUnavailable;
 
 /// A command that could not begin or be carried out.
 #[derive(Debug, Error)]

@@ -9,13 +9,13 @@ use crate::alibaba::client::Client;
 use crate::alibaba::credentials::Credentials;
 use crate::alibaba::services::{ServiceError, Services};
 use crate::alibaba::sts::CallerIdentity;
-use crate::alibaba::transport::Https;
 use crate::clock::Clock;
 use crate::config::{self, CliConfig};
 use crate::drive::cloud::Cloud;
 use crate::random::Random;
 use crate::request::RegionId;
 use crate::telemetry;
+use crate::transport::Https;
 
 /// One run of the program.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 
 use super::error::ConfigError;
 use super::reader::Reader;
-use crate::alibaba::service_url::{BaseUrl, ServiceUrl};
+use crate::alibaba::service_url::ServiceUrl;
 use crate::completion::reason::RunbookUrl;
 use crate::request::Rules;
+use crate::transport::BaseUrl;
 
 /// The option that replaces PrivateLink's address.
 const ENDPOINT_URL: &str = "--endpoint-url";

@@ -2,8 +2,8 @@
 
 use super::reader::Reader;
 use crate::alibaba::credentials::{Credentials, CredentialsConfig, OidcConfig, is_one_word};
-use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{self, ROLE_SESSION_NAME_RULE, is_ram_arn, is_role_session_name};
+use crate::transport::BaseUrl;
 
 /// Credentials in the environment.
 const ENVIRONMENT: [&str; 3] =

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use http::uri::{Authority, Scheme};
 
 use super::error::ConfigError;
-use crate::alibaba::service_url::{BaseUrl, ServiceUrl};
+use crate::alibaba::service_url::ServiceUrl;
 use crate::completion::reason::RunbookUrl;
 use crate::loopback::is_loopback;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::transport::BaseUrl;
 
 /// Default of `COMPLETION_BUS_NAME`: the bus that exists in every account.
 const BUS_NAME_DEFAULT: &str = "default";

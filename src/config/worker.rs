@@ -120,7 +120,7 @@ fn is_same_queue(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
     use crate::alibaba::credentials::{Credentials, OidcConfig};
-    use crate::alibaba::service_url::BaseUrl;
+    use crate::transport::BaseUrl;
 
     const COMPLETE: [(&str, &str); 4] = [
         ("DETACH_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/1/requests.fifo"),

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::alibaba::error::NoResponse;
 use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType};
 use crate::backoff::Backoff;
 use crate::request::{self, Rules};
+use crate::transport::NoResponse;
 
 const OURS: &str = "sg-ours";
 

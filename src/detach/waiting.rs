@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::reading::Reading;
 use super::{Detach, Outcome, Step, TimeExpired};
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::{ErrorCode, NoResponse};
+use crate::alibaba::error::ErrorCode;
 use crate::alibaba::privatelink::Call;
+use crate::transport::NoResponse;
 
 impl Detach {
     /// Nothing can be concluded: back off and read everything again.

@@ -20,11 +20,11 @@ use crate::alibaba::credentials::{CredentialProblem, Credentials};
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Call, Read, Target};
 use crate::alibaba::response::{CallResult, Response};
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::detach::Step;
 use crate::random::Random;
 use crate::request::RegionId;
+use crate::transport::Transport;
 
 /// How long a region counts as throttled if the response has no hint and the request makes no other call; also the
 /// maximum jitter after a throttle.

@@ -19,14 +19,15 @@ use super::cloud::Cloud;
 use super::pace::Pace;
 use super::time_budget::Responses;
 use crate::alibaba::credentials::CredentialProblem;
-use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
+use crate::alibaba::error::{CallError, ErrorCode};
 use crate::alibaba::privatelink::EndpointFilter;
 use crate::alibaba::response::Response;
 use crate::alibaba::services::Services;
-use crate::alibaba::transport::Transport;
 use crate::clock::{Clock, shifted};
 use crate::request::{RegionId, Rules, SecurityGroupId};
 use crate::sweep::{Limits, Plan, RegionReading, security_groups_found};
+use crate::transport::NoResponse;
+use crate::transport::Transport;
 use existence::Existence;
 use region::Reader;
 

@@ -13,11 +13,11 @@ use super::time_budget::{Run, TimeLimits};
 use super::*;
 use crate::alibaba::client::Client;
 use crate::alibaba::credentials::{Credentials, CredentialsSource};
-use crate::alibaba::error::NoResponse;
 use crate::alibaba::service_url::ServiceUrl;
-use crate::alibaba::transport::SendError;
 use crate::clock::{Clock, calendar};
 use crate::request::{self, RequestId, Rules};
+use crate::transport::NoResponse;
+use crate::transport::SendError;
 
 /// When the tests start, by the function's clock.
 fn start() -> SystemTime {

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use super::Limits;
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
+use crate::alibaba::error::{CallError, ErrorCode};
 use crate::alibaba::pages::{List, Pages, Turn};
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::records::{Endpoint, EndpointStatus, SecurityGroup};
 use crate::alibaba::response::Response;
 use crate::alibaba::settling::Settling;
+use crate::transport::NoResponse;
 
 /// How far an endpoint was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

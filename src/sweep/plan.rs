@@ -5,11 +5,12 @@ use std::time::SystemTime;
 
 use super::endpoint::Progress;
 use super::reading::RegionReading;
-use crate::alibaba::error::{ErrorCode, NoResponse};
+use crate::alibaba::error::ErrorCode;
 use crate::alibaba::privatelink::Target;
 use crate::alibaba::records::{BusinessStatus, Endpoint, GroupStatus, SecurityGroup};
 use crate::detach::ReasonCode;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::transport::NoResponse;
 
 /// What a sweep read: the uses of some groups by the endpoints of a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,12 +10,13 @@ use std::time::Instant;
 use super::endpoint::{Progress, Reading};
 use super::{Limits, scope};
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::{CallError, ErrorCode, NoResponse};
+use crate::alibaba::error::{CallError, ErrorCode};
 use crate::alibaba::pages::{Bounds, Page, Pages, Turn};
 use crate::alibaba::privatelink::{Action, EndpointFilter, Read};
 use crate::alibaba::records::{Endpoint, EndpointType};
 use crate::alibaba::response::Response;
 use crate::request::{EndpointId, RegionId};
+use crate::transport::NoResponse;
 
 /// Far more endpoints than a region has, even with one endpoint on each page.
 const ENDPOINTS: Bounds = Bounds { pages_max: 100_000, items_max: 100_000 };

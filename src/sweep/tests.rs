@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
-use crate::alibaba::error::{CallError, NoResponse};
+use crate::alibaba::error::CallError;
 use crate::alibaba::pages::Page;
 use crate::alibaba::privatelink::{Action, EndpointFilter, Read};
 use crate::alibaba::records::{BusinessStatus, Endpoint, EndpointType, GroupStatus, SecurityGroup, Tag};
 use crate::alibaba::response::Response;
 use crate::detach::ReasonCode;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::transport::NoResponse;
 
 /// The group that the sweeps look for.
 const WANTED: &str = "sg-wanted";

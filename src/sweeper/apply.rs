@@ -9,13 +9,13 @@ use super::Sweeper;
 use super::detaches::Detach;
 use super::log;
 use crate::alibaba::privatelink::Target;
-use crate::alibaba::transport::Transport;
 use crate::aws::request_queue::RequestQueue;
 use crate::clock::Clock;
 use crate::completion::sweep::Shortfall;
 use crate::drive::sweep::{Endpoints, NotReadAgain, Sweep, endpoints_of, read_again};
 use crate::sweep::{Plan, Reference};
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// How long a request that the queue did not confirm is sent again. The queue may have it, so this is shorter than the
 /// five minutes for which a FIFO queue drops duplicates.

@@ -5,9 +5,7 @@ use aws_types::SdkConfig;
 use super::{Settings, Sweeper, TimeLimits};
 use crate::alibaba::client::Client;
 use crate::alibaba::credentials::{CredentialsSource, Permissions};
-use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::services::Services;
-use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::aws::bus::EventBridge;
 use crate::aws::request_queue::Sender;
 use crate::config::SweeperConfig;
@@ -15,6 +13,8 @@ use crate::drive::cloud::Cloud;
 use crate::drive::pace::Pace;
 use crate::random::Random;
 use crate::sweep::Limits;
+use crate::transport::BaseUrl;
+use crate::transport::{Https, HttpsUnavailable};
 
 /// The sweeper of production.
 pub type LiveSweeper = Sweeper<Https, Sender, EventBridge>;

@@ -8,7 +8,6 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::apply::Applied;
 use super::request::{self, SweepRequest};
 use super::{SweepError, Sweeper, detaches, log};
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::{Bus, PublishError};
 use crate::aws::request_queue::RequestQueue;
 use crate::clock::{Clock, shifted};
@@ -18,6 +17,7 @@ use crate::lambda::Invocation;
 use crate::request::RequestId;
 use crate::sweep::Verdict;
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// The longest time of a Lambda invocation. A later end means that the clock is wrong.
 const INVOCATION_TIME_MAX: Duration = Duration::from_mins(15);

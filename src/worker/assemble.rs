@@ -4,12 +4,12 @@ use aws_types::SdkConfig;
 
 use crate::alibaba::client::Client;
 use crate::alibaba::credentials::{CredentialsSource, Permissions};
-use crate::alibaba::transport::{Https, HttpsUnavailable};
 use crate::aws::bus::EventBridge;
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
 use crate::drive::time_budget::TimeLimits;
 use crate::random::Random;
+use crate::transport::{Https, HttpsUnavailable};
 
 use super::Worker;
 use super::queue::Sqs;

@@ -13,9 +13,9 @@ use super::Worker;
 use super::context::Context;
 use super::queue::{Delivery, Queue};
 use super::received::Received;
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::Bus;
 use crate::request;
+use crate::transport::Transport;
 
 /// Processes a batch; returns the ids of the messages that were returned to the queue, lane by lane.
 pub(super) async fn run<T: Transport, Q: Queue, B: Bus>(

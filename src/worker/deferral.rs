@@ -8,10 +8,10 @@ use super::Worker;
 use super::context::Context;
 use super::queue::{Delivery, Queue};
 use super::received::Received;
-use crate::alibaba::transport::Transport;
 use crate::aws::sqs::QueueError;
 use crate::drive::observer::Event;
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// Jitter added to a visibility timeout, as a share of it.
 const JITTER: f64 = 0.2;

@@ -7,7 +7,6 @@ use tracing::{Instrument, error};
 use super::Worker;
 use super::context::Context;
 use super::received::request_span;
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::{Bus, PublishError};
 use crate::clock::shifted;
 use crate::completion::{Circumstances, Completion, Detail};
@@ -16,6 +15,7 @@ use crate::drive::observer::Event;
 use crate::drive::{Attempt, Deadline, Ended, drive};
 use crate::request::{self, DetachRequest, Parsed, RequestId, Trigger};
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// A direct invocation has its outcome, but its event could not be published; the caller needs both.
 #[derive(Debug, Error)]

@@ -13,10 +13,10 @@ use super::direct::Unpublished;
 use super::queue::Queue;
 use super::record::{self, RecordError};
 use super::{Worker, batch};
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::Bus;
 use crate::json::Object;
 use crate::lambda::{self, Invocation};
+use crate::transport::Transport;
 use crate::{request, telemetry};
 
 /// Why an invocation failed as a whole. Every message of a batch is then delivered again.

@@ -11,7 +11,6 @@ use super::deferral::Deferral;
 use super::queue::{DeadLetter, Delivery, Queue};
 use super::received::Received;
 use crate::alibaba::service_clock::CORRECTION_MAX;
-use crate::alibaba::transport::Transport;
 use crate::aws::bus::{Bus, PublishError};
 use crate::aws::sqs::QueueError;
 use crate::clock::shifted;
@@ -24,6 +23,7 @@ use crate::drive::time_budget::Run;
 use crate::drive::{Attempt, Deadline, Ended, drive};
 use crate::request::{DetachRequest, RegionId, RequestId};
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// The time that must remain, of the invocation and of the request's deadline, when a request that waited for the
 /// worker's share of the quota begins. Most detaches need less. A detach that began later would be requested by this

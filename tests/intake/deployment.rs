@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use local_aws::function_url::FunctionUrlSettings;
 use local_aws::queues::{AttributeValue, Message};
 use local_aws::{Action, FunctionUrl, InvocationResult, LocalAws, QueueSettings, RuntimeApi};
-use privatelink_detach::alibaba::transport::{Https, Transport};
+use privatelink_detach::transport::{Https, Transport};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 

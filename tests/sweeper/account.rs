@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::services::Services;
 use privatelink_detach::aws::bus::{Bus, PublishError};
 use privatelink_detach::aws::request_queue::{Message, RequestQueue, SendError};
@@ -19,6 +19,7 @@ use privatelink_detach::lambda::Invocation;
 use privatelink_detach::request::Rules;
 use privatelink_detach::sweep::Limits;
 use privatelink_detach::sweeper::{Settings, SweepError, Sweeper, TimeLimits};
+use privatelink_detach::transport::BaseUrl;
 use privatelink_simulator::{AccessKey, Action, Endpoint, Seed};
 use serde::Serialize;
 use serde_json::value::RawValue;

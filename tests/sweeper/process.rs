@@ -9,10 +9,11 @@ use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::error::CallError;
 use privatelink_detach::alibaba::privatelink::{Call, Target};
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::alibaba::transport::Https;
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::Https;
 use privatelink_simulator::{AccessKey, Action, Cloud, Effect, Fault, OidcProvider, Role, Seed, Server};
 use serde_json::{Value, json};
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::CredentialsSource;
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::services::Services;
-use privatelink_detach::alibaba::transport::Https;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::drive::cloud::Cloud;
 use privatelink_detach::drive::pace::Pace;
 use privatelink_detach::drive::sweep::{Swept, sweep};
 use privatelink_detach::sweep::Verdict;
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::Https;
 use privatelink_simulator::{Action, Effect, Endpoint, Fault, Seed, Server};
 
 use super::wire::{REGIONS, Scope, WANTED, found};

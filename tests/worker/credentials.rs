@@ -11,11 +11,12 @@ use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, Permissions};
 use privatelink_detach::alibaba::privatelink::{Call, Target};
 use privatelink_detach::alibaba::response::Response;
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::alibaba::transport::Https;
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::request::{ClientToken, EndpointId, RegionId, SecurityGroupId};
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::Https;
 use privatelink_simulator::{AccessKey, Action, Effect, Fault, OidcProvider, ProviderState, Role};
 use serde_json::{Value, json};
 

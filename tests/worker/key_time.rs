@@ -22,12 +22,13 @@ use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{
     CredentialProblem, CredentialsConfig, CredentialsSource, OidcConfig, Permissions,
 };
-use privatelink_detach::alibaba::error::NoResponse;
 use privatelink_detach::alibaba::privatelink::{Call, Target};
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
-use privatelink_detach::alibaba::transport::{SendError, Transport};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::request::{EndpointId, RegionId, SecurityGroupId};
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::NoResponse;
+use privatelink_detach::transport::{SendError, Transport};
 use tokio::time::Instant;
 
 use crate::log;

@@ -26,12 +26,12 @@ use local_aws::LocalAws;
 use privatelink_detach::alibaba::credentials::{
     Credentials, CredentialsConfig, CredentialsSource, OidcConfig, Permissions,
 };
-use privatelink_detach::alibaba::error::NoResponse;
-use privatelink_detach::alibaba::service_url::BaseUrl;
-use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::config::WorkerConfig;
+use privatelink_detach::transport::BaseUrl;
+use privatelink_detach::transport::NoResponse;
+use privatelink_detach::transport::{SendError, Transport};
 use serde_json::{Value, json};
 
 use self::schedules::SCHEDULES;

@@ -12,11 +12,11 @@ use aws_sdk_sqs::operation::change_message_visibility_batch::ChangeMessageVisibi
 use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use bytes::Bytes;
 use local_aws::NewMessage;
-use privatelink_detach::alibaba::error::NoResponse;
-use privatelink_detach::alibaba::transport::{SendError, Transport};
 use privatelink_detach::aws::bus::{Bus, PublishError, check_published};
 use privatelink_detach::aws::sqs::QueueError;
 use privatelink_detach::aws::{AwsError, OPERATION_TIMEOUT};
+use privatelink_detach::transport::NoResponse;
+use privatelink_detach::transport::{SendError, Transport};
 use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue, check_copied, check_returned};
 use privatelink_simulator::Transmission;
 use serde::Serialize;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::services::Services;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::completion::reason::RunbookUrl;
@@ -15,6 +15,7 @@ use privatelink_detach::drive::pace::Pace;
 use privatelink_detach::lambda::Invocation;
 use privatelink_detach::sweep::Limits;
 use privatelink_detach::sweeper::{Settings, SweepError, Sweeper, TimeLimits};
+use privatelink_detach::transport::BaseUrl;
 use serde_json::value::RawValue;
 
 use crate::history::{Plan, PlannedSweep};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource};
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::config::{
     ConfigError, IntakeConfig, SweeperConfig, WorkerConfig, check_lambda, log_level,
 };
 use privatelink_detach::request::{DEADLINE_SECONDS, RegionId};
+use privatelink_detach::transport::BaseUrl;
 
 use crate::alibaba::Canned;
 use crate::fault;

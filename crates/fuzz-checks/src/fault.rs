@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use privatelink_detach::alibaba::codes::{Code, ErrorKind};
 use privatelink_detach::alibaba::credentials::Credentials;
-use privatelink_detach::alibaba::error::{CallError, ErrorCode, NoResponse};
+use privatelink_detach::alibaba::error::{CallError, ErrorCode};
 use privatelink_detach::alibaba::privatelink::Action;
+use privatelink_detach::transport::NoResponse;
 
 use crate::memory::{Bound, bounded};
 use crate::text::{assert_tame, assert_without};

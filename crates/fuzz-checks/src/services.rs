@@ -1,10 +1,11 @@
 //! Responses of Alibaba Cloud's STS and ECS to signed calls: whose credentials are used, and which security groups exist.
 
 use privatelink_detach::alibaba::codes::Code;
-use privatelink_detach::alibaba::service_url::{BaseUrl, ServiceUrl};
+use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::services::{ServiceError, Services};
 use privatelink_detach::alibaba::{ecs, sts};
 use privatelink_detach::request::{RegionId, SecurityGroupId};
+use privatelink_detach::transport::BaseUrl;
 use serde_json::Value;
 
 use crate::alibaba::Canned;

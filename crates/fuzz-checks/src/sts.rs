@@ -6,8 +6,8 @@ use privatelink_detach::alibaba::codes::Code;
 use privatelink_detach::alibaba::credentials::{
     CredentialsConfig, CredentialsSource, OidcConfig, Permissions,
 };
-use privatelink_detach::alibaba::service_url::BaseUrl;
 use privatelink_detach::alibaba::sts;
+use privatelink_detach::transport::BaseUrl;
 use serde_json::Value;
 
 use crate::alibaba::Canned;

@@ -7,10 +7,11 @@ use thiserror::Error;
 
 use super::advice;
 use crate::alibaba::codes::{Code, ErrorKind};
-use crate::alibaba::error::{NoResponse, clause};
+use crate::alibaba::error::clause;
 use crate::alibaba::sts;
-use crate::alibaba::transport::SendError;
 use crate::aws::AwsError;
+use crate::transport::NoResponse;
+use crate::transport::SendError;
 
 /// Why no credentials are available. It contains no `AccessKey`, secret or token.
 #[derive(Debug, Error)]

@@ -11,13 +11,14 @@ use super::error::CredentialError;
 use super::refresh::Cached;
 use crate::alibaba::access_key::{REDACTED, redact};
 use crate::alibaba::codes::ErrorKind;
-use crate::alibaba::error::{Coded, NoResponse};
+use crate::alibaba::error::Coded;
 use crate::alibaba::service_clock::{self, ServiceClock};
-use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{self, AssumeRoleWithOidc, SESSION_LIFETIME};
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::clock::calendar;
+use crate::transport::BaseUrl;
+use crate::transport::NoResponse;
+use crate::transport::Transport;
 
 /// Timeout of one request to Alibaba Cloud's STS. Together with AWS's time for the token it fits into the share of a
 /// call's time that its credentials may take; a second request, after a clock correction, gets the rest of that share.
@@ -124,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::alibaba::access_key::Credentials;
-    use crate::alibaba::transport::SendError;
+    use crate::transport::SendError;
 
     const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJlLW9mLWF3cw";
 

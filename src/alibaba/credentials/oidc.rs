@@ -16,11 +16,11 @@ use super::refresh::Cached;
 use crate::alibaba::ecs;
 use crate::alibaba::privatelink::Action;
 use crate::alibaba::service_clock::ServiceClock;
-use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{AssumeRoleWithOidc, POLICY_LENGTH_MAX};
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::request::RegionId;
+use crate::transport::BaseUrl;
+use crate::transport::Transport;
 
 /// Lifetime of the token, which is exchanged within seconds: AWS's default, and the maximum that the role's policy
 /// allows.

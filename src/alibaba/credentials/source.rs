@@ -17,10 +17,10 @@ use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
 use crate::alibaba::access_key::Credentials;
 use crate::alibaba::service_clock::ServiceClock;
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::request::RegionId;
 use crate::telemetry;
+use crate::transport::Transport;
 
 /// The configured source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]

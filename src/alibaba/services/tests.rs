@@ -7,8 +7,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::alibaba::cause::{Cause, CauseClass};
 use crate::alibaba::signed_request::{NONCE, header, signature};
+use crate::transport::cause::{Cause, CauseClass};
 
 const IDENTITY: &str = r#"{"RequestId":"R","AccountId":"1234567890123456","Arn":"acs:ram::1234567890123456:user/me","IdentityType":"RAMUser"}"#;
 

@@ -14,13 +14,13 @@ use serde_json::Value;
 use super::choice::OidcRole;
 use super::{FILE, Unusable};
 use crate::alibaba::credentials::Credentials;
-use crate::alibaba::service_url::BaseUrl;
 use crate::alibaba::sts::{
     ROLE_SESSION_NAME_DEFAULT, ROLE_SESSION_NAME_RULE, SESSION_LIFETIME, is_role_session_name,
 };
 use crate::clock::calendar;
 use crate::json::{bytes_without_byte_order_mark, shown};
 use crate::request::RegionId;
+use crate::transport::BaseUrl;
 
 use fields::Fields;
 use mode::Mode;

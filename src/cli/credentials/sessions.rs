@@ -17,13 +17,14 @@ use crate::alibaba::credentials::{
     Cached, CredentialError, Credentials, SessionError, SessionSource, TokenExchange, is_one_word,
 };
 use crate::alibaba::service_clock::ServiceClock;
-use crate::alibaba::service_url::{BaseUrl, ServiceUrl};
+use crate::alibaba::service_url::ServiceUrl;
 use crate::alibaba::services::{ServiceError, Services};
 use crate::alibaba::sts::{AssumeRole, AssumeRoleWithOidc};
-use crate::alibaba::transport::Https;
 use crate::clock::{Clock, shifted};
 use crate::random::Random;
 use crate::telemetry;
+use crate::transport::BaseUrl;
+use crate::transport::Https;
 
 /// Maximum size of the official CLI's file in bytes: thousands of profiles.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

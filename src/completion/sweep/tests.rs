@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::alibaba::error::NoResponse;
 use crate::alibaba::records::{GroupStatus, Tag};
 use crate::sweep::{Lookalike, Unread};
+use crate::transport::NoResponse;
 
 fn at() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_330_812)

@@ -7,11 +7,11 @@ use std::time::Instant;
 use super::{Errors, Readings, Rejected, Sweep, date, expired, read_all};
 use crate::alibaba::error::ErrorCode;
 use crate::alibaba::records::Endpoint;
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::drive::cloud::Cloud;
 use crate::request::{EndpointId, RegionId};
 use crate::sweep::{Plan, Reference, RegionReading};
+use crate::transport::Transport;
 
 /// Endpoints by region, with their records as far as they are known.
 pub type Endpoints = BTreeMap<RegionId, BTreeMap<EndpointId, Endpoint>>;

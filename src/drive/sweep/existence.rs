@@ -6,11 +6,11 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{REGIONS_MAX, Sweep};
 use crate::alibaba::services::Services;
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::drive::cloud::Cloud;
 use crate::request::RegionId;
 use crate::sweep::security_groups_found;
+use crate::transport::Transport;
 
 /// Maximum number of attempts of one call. With the back-off they take a few seconds, about as long as a short reading.
 const ATTEMPTS_MAX: u32 = 4;

@@ -9,11 +9,11 @@ use super::{Errors, Progress, Rejected, Sweep};
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::Read;
-use crate::alibaba::transport::Transport;
 use crate::clock::Clock;
 use crate::drive::cloud::Cloud;
 use crate::request::RegionId;
 use crate::sweep::{Next, RegionReading, Ticket};
+use crate::transport::Transport;
 
 /// Maximum number of calls in flight in one region. At the default pace they use the whole share of the quota up to a response
 /// time of 1.6 s, ten times the usual one.

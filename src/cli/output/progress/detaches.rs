@@ -155,9 +155,10 @@ fn seconds(wait: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alibaba::error::{CallError, NoResponse};
+    use crate::alibaba::error::CallError;
     use crate::alibaba::privatelink::Action;
     use crate::alibaba::records::GroupStatus;
+    use crate::transport::NoResponse;
 
     #[test]
     fn state_names_the_group_and_the_wait() {

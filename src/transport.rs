@@ -1,5 +1,9 @@
 //! Sends one HTTP request to Alibaba Cloud, once, with limits on time and size.
 
+pub mod base_url;
+pub mod cause;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::cause::Cause;
-use super::error::NoResponse;
 use crate::loopback::is_loopback;
+pub use base_url::BaseUrl;
+use cause::Cause;
 
 /// Maximum size of a response body in bytes. The largest valid one, a page of 50 groups, has about 5 KiB.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -27,6 +31,31 @@ const UNPOOLED_CALLS: u32 = 30;
 
 /// Identifies this program; Alibaba Cloud defines no format for it.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+
+/// Why there is no readable response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoResponse {
+    Timeout,
+    /// The connection could not be opened, or was closed.
+    ConnectionLost,
+    /// The response is not in the operation's format, too large, cut off, or contradicts itself.
+    UnreadableAnswer,
+    /// An HTTP status without a code.
+    Status(u16),
+}
+
+impl NoResponse {
+    /// This project's name for it, in events and logs.
+    #[must_use]
+    pub fn name(self) -> Cow<'static, str> {
+        match self {
+            Self::Timeout => Cow::Borrowed("Timeout"),
+            Self::ConnectionLost => Cow::Borrowed("ConnectionLost"),
+            Self::UnreadableAnswer => Cow::Borrowed("UnreadableAnswer"),
+            Self::Status(status) => Cow::Owned(format!("Http{status}")),
+        }
+    }
+}
 
 /// Why a request got no complete response.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -191,7 +220,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, TcpListener};
 
-    use super::super::cause::CauseClass;
+    use super::cause::CauseClass;
     use super::*;
 
     /// A server that writes this response to the beginning of each request, or none, and closes the connection. Its
