@@ -8,6 +8,7 @@ mod error;
 pub mod request_queue;
 pub mod secret;
 pub mod sqs;
+pub mod sqs_event;
 
 use std::fmt;
 use std::time::Duration;

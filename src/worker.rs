@@ -1,6 +1,6 @@
 //! The worker: messages of the request queue in, completion events out.
 //!
-//! In reading order: [`handler`] recognizes the event of an invocation, `record` reads a batch's records, `batch`
+//! In reading order: [`handler`] recognizes the event of an invocation, [`crate::aws::sqs_event`] reads a batch's records, `batch`
 //! divides a batch into lanes, `settlement` processes one message, `deferral` returns unfinished messages to the queue,
 //! `direct` responds to an invocation without a queue. [`queue`] is SQS, `quota_share` divides Alibaba Cloud's quotas
 //! among the workers, [`assemble`] builds the worker of production. The detach itself is in [`crate::drive`].
@@ -14,7 +14,6 @@ pub mod handler;
 pub mod queue;
 mod quota_share;
 mod received;
-pub mod record;
 mod settings;
 mod settlement;
 

@@ -1,6 +1,9 @@
-//! What the senders and the receivers of the request queue share: SQS's limits, its receipt for a message, and the error
-//! of an operation.
+//! What the senders and the receivers of every queue share: SQS's limits, its receipt for a message, and the error of an
+//! operation.
 
+use std::time::Duration;
+
+use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -11,6 +14,28 @@ use super::AwsError;
 
 /// Maximum number of entries of one batch call, SQS's limit.
 pub(crate) const BATCH_ENTRIES_MAX: usize = 10;
+
+/// The operation that sends one message.
+pub(crate) const SEND: &str = "SendMessage";
+
+/// Longest visibility timeout, SQS's limit of 12 hours.
+const VISIBILITY_MAX: Duration = Duration::from_hours(12);
+
+/// Maximum number of characters of a text in an attribute of a dead-letter copy.
+const ATTRIBUTE_LENGTH_MAX: usize = 256;
+
+/// A visibility timeout in seconds, rounded up, so that no message becomes visible too early.
+pub(crate) fn visibility_seconds(visibility: Duration) -> i32 {
+    let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+/// A text as the value of an attribute: shortened, and with the characters of XML only, because SQS accepts no others.
+pub(crate) fn attribute_text(text: &str) -> String {
+    let is_refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let visible = |c: char| if is_refused(c) { ' ' } else { c };
+    text.chars().map(visible).take(ATTRIBUTE_LENGTH_MAX).collect()
+}
 
 /// An operation on a queue failed.
 #[derive(Debug, Error)]
@@ -62,6 +87,12 @@ pub(crate) fn check_receipt(
     let expected = u128::from_be_bytes(Md5::digest(body).into());
     let is_of_body = body_md5.eq_ignore_ascii_case(&format!("{expected:032x}"));
     is_of_body.then_some(()).ok_or(NoReceipt::OtherBody)
+}
+
+/// Checks that a successful response to `SendMessage` has SQS's receipt for the body that was sent.
+pub fn check_sent(response: &SendMessageOutput, body: &str) -> Result<(), QueueError> {
+    check_receipt(response.message_id(), response.md5_of_message_body(), body)
+        .map_err(|source| QueueError::NoReceipt { operation: SEND, source })
 }
 
 impl QueueError {

@@ -79,6 +79,16 @@ impl<'a> Reader<'a> {
         url
     }
 
+    /// The URL of a queue other than that of `source`: a copy there would be processed like the message itself.
+    pub(super) fn dead_letter_queue_url(&mut self, variable: &'static str, source: &str) -> String {
+        let url = self.queue_url(variable);
+        let is_same = self.optional(source).is_some_and(|source| is_same_queue(&source, &url));
+        if is_same {
+            self.report(variable, format!("must be another queue than {source}"));
+        }
+        url
+    }
+
     /// The name or ARN of an event bus.
     pub(super) fn bus_name(&mut self, variable: &'static str) -> String {
         let Some(name) = self.optional(variable) else { return BUS_NAME_DEFAULT.to_owned() };
@@ -116,12 +126,12 @@ impl<'a> Reader<'a> {
         self.base_url(variable).map_or(ServiceUrl::Regional, ServiceUrl::Fixed)
     }
 
-    /// The address of a service of Alibaba Cloud, if the variable is set.
+    /// The address of a service, if the variable is set.
     pub(super) fn base_url(&mut self, variable: &'static str) -> Option<BaseUrl> {
         self.address(variable).map(|(scheme, authority)| BaseUrl { scheme, authority })
     }
 
-    /// The address of a service, if the variable is set: https, or http on loopback, and no path.
+    /// The parts of an address, if the variable is set: https, or http on loopback, and no path.
     pub(super) fn address(&mut self, variable: &'static str) -> Option<(Scheme, Authority)> {
         let url = self.optional(variable)?;
         let parts = url.parse::<http::Uri>().ok().map(http::Uri::into_parts);
@@ -194,4 +204,16 @@ impl<'a> Reader<'a> {
         }
         list
     }
+}
+
+/// Whether two URLs name the same queue: the account and the name at the end of the path. The host has several spellings
+/// for one region, and an endpoint of a VPC has its own.
+fn is_same_queue(one: &str, other: &str) -> bool {
+    let queue = |url: &str| -> Option<(String, String)> {
+        let path = url.parse::<http::Uri>().ok()?.path().trim_end_matches('/').to_owned();
+        let (rest, name) = path.rsplit_once('/')?;
+        let (_, account) = rest.rsplit_once('/')?;
+        Some((account.to_owned(), name.to_owned()))
+    };
+    one == other || queue(one).is_some_and(|one| queue(other) == Some(one))
 }

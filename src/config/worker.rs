@@ -70,16 +70,6 @@ impl WorkerConfig {
 }
 
 impl Reader<'_> {
-    /// The URL of a queue other than that of `requests`: a copy in the request queue would be carried out as a request.
-    fn dead_letter_queue_url(&mut self, variable: &'static str, requests: &str) -> String {
-        let url = self.queue_url(variable);
-        let is_same = self.optional(requests).is_some_and(|requests| is_same_queue(&requests, &url));
-        if is_same {
-            self.report(variable, format!("must be another queue than {requests}"));
-        }
-        url
-    }
-
     fn deadline(&mut self, variable: &'static str) -> Duration {
         let Some(value) = self.optional(variable) else {
             return Duration::from_secs(WorkerConfig::DEADLINE_SECONDS_DEFAULT);
@@ -102,18 +92,6 @@ impl Reader<'_> {
         }
         workers.unwrap_or(default)
     }
-}
-
-/// Whether two URLs name the same queue: the account and the name at the end of the path. The host has several spellings
-/// for one region, and an endpoint of a VPC has its own.
-fn is_same_queue(one: &str, other: &str) -> bool {
-    let queue = |url: &str| -> Option<(String, String)> {
-        let path = url.parse::<http::Uri>().ok()?.path().trim_end_matches('/').to_owned();
-        let (rest, name) = path.rsplit_once('/')?;
-        let (_, account) = rest.rsplit_once('/')?;
-        Some((account.to_owned(), name.to_owned()))
-    };
-    one == other || queue(one).is_some_and(|one| queue(other) == Some(one))
 }
 
 #[cfg(test)]

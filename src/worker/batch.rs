@@ -11,9 +11,10 @@ use tracing::{Instrument, error};
 
 use super::Worker;
 use super::context::Context;
-use super::queue::{Delivery, Queue};
+use super::queue::Queue;
 use super::received::Received;
 use crate::aws::bus::Bus;
+use crate::aws::sqs_event::Delivery;
 use crate::request;
 use crate::transport::Transport;
 

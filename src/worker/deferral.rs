@@ -6,9 +6,10 @@ use tracing::{Span, info, warn};
 
 use super::Worker;
 use super::context::Context;
-use super::queue::{Delivery, Queue};
+use super::queue::Queue;
 use super::received::Received;
 use crate::aws::sqs::QueueError;
+use crate::aws::sqs_event::Delivery;
 use crate::drive::observer::Event;
 use crate::telemetry;
 use crate::transport::Transport;

@@ -2,7 +2,6 @@
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use lambda_runtime::Diagnostic;
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -11,10 +10,9 @@ use tracing::error;
 use super::context::Context;
 use super::direct::Unpublished;
 use super::queue::Queue;
-use super::record::{self, RecordError};
 use super::{Worker, batch};
 use crate::aws::bus::Bus;
-use crate::json::Object;
+use crate::aws::sqs_event::{self, BatchError};
 use crate::lambda::{self, Invocation};
 use crate::transport::Transport;
 use crate::{request, telemetry};
@@ -22,13 +20,9 @@ use crate::{request, telemetry};
 /// Why an invocation failed as a whole. Every message of a batch is then delivered again.
 #[derive(Debug, Error)]
 pub enum HandlerError {
-    /// The event has records, but not a list of them. The error names the position only: the parser's own message would
-    /// quote the payload.
-    #[error("the event has Records that are not SQS messages: line {line}, column {column}")]
-    UnreadableBatch { line: usize, column: usize },
-    /// A record fails the whole batch.
-    #[error(transparent)]
-    Record(#[from] RecordError),
+    /// The batch cannot be read, or a record fails all of it.
+    #[error("{}{}", .0, advice(.0))]
+    Batch(#[from] BatchError),
     /// Neither records nor any field of a request.
     #[error(
         "the payload is neither an SQS event nor one request: invoke with the bare request, an object with region_id, \
@@ -42,14 +36,22 @@ pub enum HandlerError {
     UnwritableAnswer(#[source] serde_json::Error),
 }
 
+/// What the caller can do about the error.
+fn advice(error: &BatchError) -> &'static str {
+    match error {
+        BatchError::UnsupportedSource(_) => {
+            "; send the request to the request queue, or invoke with the bare request"
+        }
+        BatchError::Unreadable { .. } | BatchError::NotAnObject { .. } | BatchError::Unidentified { .. } => {
+            ""
+        }
+    }
+}
+
 impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
-        let error_type = match error {
-            HandlerError::UnreadableBatch { .. } | HandlerError::Record(RecordError::NotAnObject { .. }) => {
-                "UnreadableBatch"
-            }
-            HandlerError::Record(RecordError::UnsupportedSource(_)) => "UnsupportedSource",
-            HandlerError::Record(RecordError::Unidentified { .. }) => "Unidentified",
+        let error_type = match &error {
+            HandlerError::Batch(error) => error.error_type(),
             HandlerError::UnsupportedPayload => "UnsupportedPayload",
             HandlerError::CompletionNotPublished(_) => "CompletionNotPublished",
             HandlerError::UnwritableAnswer(_) => "UnwritableAnswer",
@@ -66,30 +68,12 @@ enum Payload {
     Request,
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    #[serde(rename = "Records")]
-    records: Option<Vec<Box<RawValue>>>,
-}
-
 impl Payload {
     /// Recognizes a payload by its shape. A payload that is neither a batch nor a request fails the invocation: as a
     /// request it would be rejected, and the response to that would report a batch as a success.
     fn recognize(payload: &RawValue) -> Result<Self, HandlerError> {
-        let text = payload.get().trim_start();
-        if text.starts_with('[') {
-            let records: Vec<_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-            return if records.is_empty() {
-                Err(HandlerError::UnsupportedPayload)
-            } else {
-                Ok(Self::Batch(records))
-            };
-        }
-        if !text.starts_with('{') {
-            return Err(HandlerError::UnsupportedPayload);
-        }
-        let Object(Envelope { records }) = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-        match records {
+        let text = payload.get();
+        match sqs_event::records(payload)? {
             Some(records) => Ok(Self::Batch(records)),
             None if request::has_any_field(text) => Ok(Self::Request),
             None => Err(HandlerError::UnsupportedPayload),
@@ -126,7 +110,7 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
             return serde_json::to_value(detail?).map_err(HandlerError::UnwritableAnswer);
         }
     };
-    let deliveries = record::once_each(record::deliveries(&records)?);
+    let deliveries = sqs_event::once_each(sqs_event::deliveries(&records)?);
     let mut response = SqsBatchResponse::default();
     let returned = batch::run(worker, deliveries, context).await;
     worker.cloud.end(&context.run, &*worker.observer);
@@ -134,8 +118,4 @@ async fn respond<T: Transport, Q: Queue, B: Bus>(
         response.add_failure(message_id);
     }
     serde_json::to_value(response).map_err(HandlerError::UnwritableAnswer)
-}
-
-fn unreadable(error: &serde_json::Error) -> HandlerError {
-    HandlerError::UnreadableBatch { line: error.line(), column: error.column() }
 }

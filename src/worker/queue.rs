@@ -1,48 +1,19 @@
-//! The request queue and the dead-letter queue: what a delivery is, and the three operations on one.
+//! The request queue and the dead-letter queue: the three operations on a delivery.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_sqs::operation::change_message_visibility_batch::ChangeMessageVisibilityBatchOutput;
-use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 
 use crate::aws::shown_code;
-use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, check_receipt};
-use crate::request::{RequestId, Trigger};
+use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, SEND, attribute_text, check_sent, visibility_seconds};
+use crate::aws::sqs_event::Delivery;
+use crate::request::RequestId;
 
-const SEND: &str = "SendMessage";
 const CHANGE_VISIBILITY: &str = "ChangeMessageVisibilityBatch";
 
 /// Maximum number of bytes of a message with its attributes, SQS's limit.
 const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
-
-/// Maximum number of characters of the reason in a dead-letter copy's attribute.
-const REASON_MESSAGE_LENGTH_MAX: usize = 256;
-
-/// Longest visibility timeout, SQS's limit of 12 hours.
-const VISIBILITY_MAX: Duration = Duration::from_hours(12);
-
-/// One receive of one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// The same in every receive.
-    pub message_id: String,
-    /// Identifies this receive to the queue.
-    pub receipt_handle: String,
-    pub body: Option<String>,
-    /// The lane that the sender chose; a message of a standard queue may have none.
-    pub message_group: Option<String>,
-    /// How often the message was received, this time included; at least 1.
-    pub receive_count: u32,
-    /// When the queue accepted the message.
-    pub sent_at: Option<SystemTime>,
-    pub first_received_at: Option<SystemTime>,
-    pub trigger: Trigger,
-    /// The request's name in a redriven dead-letter copy.
-    pub request_id: Option<RequestId>,
-    /// Whether the record could be read. Otherwise it has no body, and returns to the queue.
-    pub is_readable: bool,
-}
 
 /// A message that an operator must see, copied to the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,15 +37,9 @@ impl DeadLetter<'_> {
     /// The attributes of the copy, none of them empty; none at all if the copy would be too large with them.
     #[must_use]
     pub fn attributes(&self) -> Vec<(&'static str, String)> {
-        let shown = |text: &str| {
-            // SQS accepts the characters of XML only.
-            let is_refused = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
-            let visible = |c: char| if is_refused(c) { ' ' } else { c };
-            text.chars().map(visible).take(REASON_MESSAGE_LENGTH_MAX).collect::<String>()
-        };
         let attributes = vec![
-            ("reason_code", shown(self.reason_code)),
-            ("reason_message", shown(self.reason_message)),
+            ("reason_code", attribute_text(self.reason_code)),
+            ("reason_message", attribute_text(self.reason_message)),
             ("outcome", self.outcome.to_owned()),
             ("request_id", self.request_id.to_string()),
             ("source_message_id", self.delivery.message_id.clone()),
@@ -160,7 +125,7 @@ impl Queue for Sqs {
                 request.message_group_id(group).message_deduplication_id(&dead_letter.delivery.message_id);
         }
         let response = request.send().await.map_err(|error| QueueError::call(SEND, error))?;
-        check_copied(&response, dead_letter.body())
+        check_sent(&response, dead_letter.body())
     }
 }
 
@@ -171,9 +136,7 @@ impl Sqs {
         deliveries: &[Delivery],
         visibility: Duration,
     ) -> Result<(), QueueError> {
-        // Rounded up, so that no message becomes visible too early.
-        let seconds = visibility.min(VISIBILITY_MAX).as_millis().div_ceil(1000);
-        let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+        let seconds = visibility_seconds(visibility);
         let mut request = self.client.change_message_visibility_batch().queue_url(&self.request_queue_url);
         for (index, delivery) in deliveries.iter().enumerate() {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -187,12 +150,6 @@ impl Sqs {
         let response = request.send().await.map_err(|error| QueueError::call(CHANGE_VISIBILITY, error))?;
         check_returned(&response, deliveries.len())
     }
-}
-
-/// Checks that a successful response to `SendMessage` has SQS's receipt for the body that was sent.
-pub fn check_copied(response: &SendMessageOutput, body: &str) -> Result<(), QueueError> {
-    check_receipt(response.message_id(), response.md5_of_message_body(), body)
-        .map_err(|source| QueueError::NoReceipt { operation: SEND, source })
 }
 
 /// Checks that a successful response to `ChangeMessageVisibilityBatch` names each of `of` entries, whose ids are their

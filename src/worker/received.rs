@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tracing::{Span, info_span};
 
 use super::context::Context;
-use super::queue::Delivery;
+use crate::aws::sqs_event::Delivery;
 use crate::request::{EndpointId, Parsed, RequestId, SecurityGroupId, Subject};
 
 /// A delivery with its parsed body.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use local_aws::{Action as Aws, Fault as AwsFault};
+use privatelink_detach::aws::sqs_event::BatchError;
 use privatelink_detach::worker::handler::HandlerError;
-use privatelink_detach::worker::record::RecordError;
 use privatelink_simulator::Action;
 use serde_json::{Value, json};
 
@@ -78,9 +78,9 @@ async fn array_of_records_is_a_batch_as_pipes_sends_it() {
     let outcomes: Vec<_> = env.events().iter().map(|event| event["outcome"].clone()).collect();
     assert_eq!(outcomes, ["rejected", "detached"]);
     let other = env.invoke(r#"[{"messageId":"m","body":"{}"}]"#).await.unwrap_err();
-    assert!(matches!(other, HandlerError::Record(RecordError::UnsupportedSource(_))), "{other}");
+    assert!(matches!(other, HandlerError::Batch(BatchError::UnsupportedSource(_))), "{other}");
     let number = env.invoke("[1]").await.unwrap_err();
-    assert!(matches!(number, HandlerError::Record(RecordError::NotAnObject { index: 0 })), "{number}");
+    assert!(matches!(number, HandlerError::Batch(BatchError::NotAnObject { index: 0 })), "{number}");
 }
 
 #[tokio::test]
@@ -146,17 +146,20 @@ async fn batch_that_is_not_a_valid_sqs_event_fails_the_invocation() {
     let sns =
         fails(&json!({ "Records": [{ "eventSource": "aws:sns", "messageId": "m", "body": "{}" }] })).await;
     assert!(
-        matches!(&sns, HandlerError::Record(RecordError::UnsupportedSource(source)) if source == "aws:sns"),
+        matches!(&sns, HandlerError::Batch(BatchError::UnsupportedSource(source)) if source == "aws:sns"),
         "{sns}"
     );
     let without_source = fails(&json!({ "Records": [{ "messageId": "m", "body": "{}" }] })).await;
     assert!(
-        matches!(without_source, HandlerError::Record(RecordError::UnsupportedSource(_))),
+        matches!(without_source, HandlerError::Batch(BatchError::UnsupportedSource(_))),
         "{without_source}"
     );
     for payload in [r#"{"Records":[],"Records":[]}"#, r#"{"Records":{}}"#] {
         let unreadable = env.invoke(payload).await.unwrap_err();
-        assert!(matches!(unreadable, HandlerError::UnreadableBatch { .. }), "{payload}: {unreadable}");
+        assert!(
+            matches!(unreadable, HandlerError::Batch(BatchError::Unreadable { .. })),
+            "{payload}: {unreadable}"
+        );
     }
     for record in [
         json!({ "eventSource": "aws:sqs", "body": "{}" }),

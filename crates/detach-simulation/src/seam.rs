@@ -13,11 +13,12 @@ use aws_sdk_sqs::operation::send_message::SendMessageOutput;
 use bytes::Bytes;
 use local_aws::NewMessage;
 use privatelink_detach::aws::bus::{Bus, PublishError, check_published};
-use privatelink_detach::aws::sqs::QueueError;
+use privatelink_detach::aws::sqs::{QueueError, check_sent};
+use privatelink_detach::aws::sqs_event::Delivery;
 use privatelink_detach::aws::{AwsError, OPERATION_TIMEOUT};
 use privatelink_detach::transport::NoResponse;
 use privatelink_detach::transport::{SendError, Transport};
-use privatelink_detach::worker::queue::{DeadLetter, Delivery, Queue, check_copied, check_returned};
+use privatelink_detach::worker::queue::{DeadLetter, Queue, check_returned};
 use privatelink_simulator::Transmission;
 use serde::Serialize;
 
@@ -245,7 +246,7 @@ impl Queue for Seam {
         let change = Change::SendDeadLetter { message: delivery.message_id.clone(), copy: Box::new(copy) };
         match self.change(change).await {
             Ok(Success::Whole) => Ok(()),
-            Ok(Success::Empty) => check_copied(&SendMessageOutput::builder().build(), dead_letter.body()),
+            Ok(Success::Empty) => check_sent(&SendMessageOutput::builder().build(), dead_letter.body()),
             Err(error) => Err(queue_error("send dead letter", error)),
         }
     }

@@ -139,12 +139,8 @@ fn handle(payload: &RawValue) {
         }
         Err(error) => {
             assert!(aws_calls.is_empty() && calls == 0, "calls were made for a payload that fails: {error}");
-            let is_of_the_payload = matches!(
-                error,
-                HandlerError::UnreadableBatch { .. }
-                    | HandlerError::Record(_)
-                    | HandlerError::UnsupportedPayload
-            );
+            let is_of_the_payload =
+                matches!(error, HandlerError::Batch(_) | HandlerError::UnsupportedPayload);
             assert!(is_of_the_payload, "{error}");
             assert_tame(&error.to_string(), 200);
         }

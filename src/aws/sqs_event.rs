@@ -1,4 +1,4 @@
-//! From the records of a batch to deliveries: each record is read by itself.
+//! From the payload of an invocation by SQS to deliveries: each record is read by itself.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use tracing::error;
 
-use super::queue::Delivery;
 use crate::json::Object;
 use crate::request::{RequestId, Trigger};
 
@@ -22,20 +21,77 @@ const SQS: &str = "aws:sqs";
 /// Longest name of an event source that an error repeats, in characters, without its `aws:`.
 const EVENT_SOURCE_LENGTH_MAX: usize = 32;
 
-/// Why a record fails its whole batch: it cannot be reported as failed by itself. `index` is its position, from 0.
+/// One receive of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The same in every receive.
+    pub message_id: String,
+    /// Identifies this receive to the queue.
+    pub receipt_handle: String,
+    pub body: Option<String>,
+    /// The lane that the sender chose; a message of a standard queue may have none.
+    pub message_group: Option<String>,
+    /// How often the message was received, this time included; at least 1.
+    pub receive_count: u32,
+    /// When the queue accepted the message.
+    pub sent_at: Option<SystemTime>,
+    pub first_received_at: Option<SystemTime>,
+    pub trigger: Trigger,
+    /// The request's name in a redriven dead-letter copy.
+    pub request_id: Option<RequestId>,
+    /// Whether the record could be read. Otherwise it has no body, and returns to the queue.
+    pub is_readable: bool,
+}
+
+/// Why a batch fails as a whole. `index` is the position of a record, from 0.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum RecordError {
+pub enum BatchError {
+    /// The event has records, but not a list of them. The error names the position only: the parser's own message would
+    /// quote the payload.
+    #[error("the event has Records that are not SQS messages: line {line}, column {column}")]
+    Unreadable { line: usize, column: usize },
     #[error("record {index} of the batch is not a JSON object")]
     NotAnObject { index: usize },
     /// A batch of another service.
-    #[error(
-        "the event comes from {0}, not from SQS; send the request to the request queue, or invoke with the bare \
-         request"
-    )]
+    #[error("the event comes from {0}, not from SQS")]
     UnsupportedSource(String),
     /// Its failure could not be reported, and the message would be lost.
     #[error("record {index} of the batch has no message id")]
     Unidentified { index: usize },
+}
+
+impl BatchError {
+    /// The type of the error in Lambda's record of the invocation.
+    pub(crate) fn error_type(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } | Self::NotAnObject { .. } => "UnreadableBatch",
+            Self::UnsupportedSource(_) => "UnsupportedSource",
+            Self::Unidentified { .. } => "Unidentified",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "Records")]
+    records: Option<Vec<Box<RawValue>>>,
+}
+
+/// The records of SQS's event, or of EventBridge Pipes, which sends them without an envelope; `None` if the payload has
+/// neither shape.
+pub(crate) fn records(payload: &RawValue) -> Result<Option<Vec<Box<RawValue>>>, BatchError> {
+    let text = payload.get().trim_start();
+    let unreadable =
+        |error: serde_json::Error| BatchError::Unreadable { line: error.line(), column: error.column() };
+    if text.starts_with('[') {
+        let records: Vec<_> = serde_json::from_str(text).map_err(unreadable)?;
+        return Ok(Some(records).filter(|records| !records.is_empty()));
+    }
+    if !text.starts_with('{') {
+        return Ok(None);
+    }
+    let Object(Envelope { records }) = serde_json::from_str(text).map_err(unreadable)?;
+    Ok(records)
 }
 
 /// The fields that identify a record. Its other fields do not matter.
@@ -50,16 +106,16 @@ struct Identity {
 
 /// The deliveries of a batch, in its order. Nothing of a batch is processed if one of its records is not SQS's or cannot be
 /// identified.
-pub(super) fn deliveries(records: &[Box<RawValue>]) -> Result<Vec<Delivery>, RecordError> {
+pub(crate) fn deliveries(records: &[Box<RawValue>]) -> Result<Vec<Delivery>, BatchError> {
     let identity = |(index, record): (usize, &RawValue)| match serde_json::from_str(record.get()) {
         Ok(Object(identity)) => Ok(identity),
-        Err(_) => Err(RecordError::NotAnObject { index }),
+        Err(_) => Err(BatchError::NotAnObject { index }),
     };
     let records = || records.iter().map(|record| &**record);
     let identities: Vec<Identity> = records().enumerate().map(identity).collect::<Result<_, _>>()?;
     if let Some(source) = identities.iter().map(Identity::event_source).find(|source| source != SQS) {
         let is_named = is_event_source(&source);
-        return Err(RecordError::UnsupportedSource(if is_named {
+        return Err(BatchError::UnsupportedSource(if is_named {
             source
         } else {
             "an unnamed source".to_owned()
@@ -73,7 +129,7 @@ pub(super) fn deliveries(records: &[Box<RawValue>]) -> Result<Vec<Delivery>, Rec
 
 /// Each message once, at its first position, by its latest receive: a standard queue can deliver a message twice in one batch.
 /// The response to the batch names a message, not a receive, so both must end in the same way.
-pub(super) fn once_each(deliveries: Vec<Delivery>) -> Vec<Delivery> {
+pub(crate) fn once_each(deliveries: Vec<Delivery>) -> Vec<Delivery> {
     let mut once: Vec<Delivery> = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         match once.iter_mut().find(|other| other.message_id == delivery.message_id) {
@@ -122,9 +178,9 @@ impl Identity {
         self,
         index: usize,
         read: impl FnOnce(&str) -> Result<Delivery, Unreadable>,
-    ) -> Result<Delivery, RecordError> {
+    ) -> Result<Delivery, BatchError> {
         let message_id = text(self.message_id.as_deref()).filter(|id| !id.is_empty());
-        let message_id = message_id.ok_or(RecordError::Unidentified { index })?;
+        let message_id = message_id.ok_or(BatchError::Unidentified { index })?;
         let delivery = catch_unwind(AssertUnwindSafe(|| read(&message_id))).unwrap_or(Err(Unreadable));
         Ok(delivery.unwrap_or_else(|Unreadable| {
             error!(message_id, "a record of the batch has an attribute that cannot be read; it fails alone");
@@ -184,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    fn read(records: &[Value]) -> Result<Vec<Delivery>, RecordError> {
+    fn read(records: &[Value]) -> Result<Vec<Delivery>, BatchError> {
         let raw = |record: &Value| RawValue::from_string(record.to_string()).unwrap();
         deliveries(&records.iter().map(raw).collect::<Vec<_>>())
     }
@@ -266,18 +322,18 @@ mod tests {
 
     #[test]
     fn record_that_cannot_be_reported_fails_the_batch() {
-        let unidentified = Err(RecordError::Unidentified { index: 1 });
+        let unidentified = Err(BatchError::Unidentified { index: 1 });
         for id in [json!(""), json!(7), Value::Null] {
             assert_eq!(read(&[record("a"), with(record("b"), "/messageId", id)]), unidentified);
         }
-        assert_eq!(read(&[record("a"), json!("b")]), Err(RecordError::NotAnObject { index: 1 }));
+        assert_eq!(read(&[record("a"), json!("b")]), Err(BatchError::NotAnObject { index: 1 }));
         for (source, shown) in [
             (json!("aws:sns"), "aws:sns"),
             (json!("aws:SNS"), "an unnamed source"),
             (json!(7), "an unnamed source"),
         ] {
             let other = with(record("b"), "/eventSource", source);
-            assert_eq!(read(&[record("a"), other]), Err(RecordError::UnsupportedSource(shown.to_owned())));
+            assert_eq!(read(&[record("a"), other]), Err(BatchError::UnsupportedSource(shown.to_owned())));
         }
     }
 }
