@@ -24,7 +24,7 @@ use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use thiserror::Error;
-use tracing::{error, info, info_span, warn};
+use tracing::{error, error_span, info, warn};
 
 use crate::aws::request_queue::{Message, RequestQueue, Sender};
 use crate::aws::secret::{Secret, SecretUnavailable};
@@ -255,7 +255,7 @@ impl Intake {
         let mut enqueued = Enqueued { accepted: Vec::new(), send_again: Vec::new() };
         for (submission, result) in submissions.into_iter().zip(results) {
             let request = &submission.request;
-            let span = info_span!(
+            let span = error_span!(
                 "request",
                 lambda_request_id = invocation.lambda_request_id,
                 xray_trace_id = invocation.xray_trace_id,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error, error_span};
 
 use crate::clock::Clock;
 use crate::config::{self, ConfigError};
@@ -86,7 +86,7 @@ pub async fn traced<T, E: std::error::Error>(
     invocation: &Invocation,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let span = info_span!(
+    let span = error_span!(
         "invocation",
         lambda_request_id = invocation.lambda_request_id,
         xray_trace_id = invocation.xray_trace_id

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, error_span, info, warn};
 
 use super::apply::Applied;
 use super::request::{self, SweepRequest};
@@ -36,7 +36,7 @@ impl<T: Transport, Q: RequestQueue, B: Bus> Sweeper<T, Q, B> {
         let named = request.sweep_id.clone();
         let sweep_id = named.unwrap_or_else(|| RequestId::from_source(&invocation.lambda_request_id));
         // A log line has the fields of its innermost span only.
-        let span = info_span!(
+        let span = error_span!(
             "sweep",
             lambda_request_id = invocation.lambda_request_id,
             xray_trace_id = invocation.xray_trace_id,

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tracing::{Span, info_span};
+use tracing::{Span, error_span};
 
 use super::context::Context;
 use crate::aws::sqs_event::Delivery;
@@ -48,7 +48,7 @@ impl Received {
 
 /// The span of every log line about a request.
 pub(super) fn request_span(request_id: &RequestId, subject: &Subject, context: &Context<'_>) -> Span {
-    info_span!(
+    error_span!(
         "request",
         request_id = request_id.as_str(),
         endpoint_id = subject.endpoint_id.as_ref().map(EndpointId::as_str),
