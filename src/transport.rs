@@ -1,4 +1,4 @@
-//! Sends one HTTP request to Alibaba Cloud, once, with limits on time and size.
+//! Sends one HTTP request to Alibaba Cloud or a chat platform, once, with limits on time and size.
 
 pub mod base_url;
 pub mod cause;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,6 +14,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use sha2::Sha256;
 use thiserror::Error;
+
+use crate::freshness::{self, Untimely};
 
 /// The name of the scheme in a `WWW-Authenticate` header.
 pub const SCHEME: &str = "StandardWebhooks";
@@ -26,13 +28,6 @@ const TIMESTAMP: &str = "webhook-timestamp";
 
 /// The header with the signatures, separated by spaces; by commas where AWS joined a repeated header.
 const SIGNATURE: &str = "webhook-signature";
-
-/// Maximum age of a webhook. Together with [`AHEAD_MAX`] it is less than SQS's deduplication interval of five minutes: a
-/// replayed webhook is either too old or enqueues nothing, unless its sender had signed and sent it again, too.
-pub const AGE_MAX: Duration = Duration::from_mins(4);
-
-/// How far a sender's clock may be ahead of AWS's.
-pub const AHEAD_MAX: Duration = Duration::from_secs(30);
 
 /// The prefix of every secret.
 const SECRET_PREFIX: &str = "whsec_";
@@ -80,10 +75,10 @@ pub enum Unauthorized {
     /// A header of the scheme is missing or cannot be parsed.
     #[error("a signature header is missing or not valid")]
     Headers,
-    /// The timestamp is more than [`AGE_MAX`] old.
+    /// The timestamp is more than [`freshness::AGE_MAX`] old.
     #[error("the timestamp is too old")]
     TooOld,
-    /// The timestamp is more than [`AHEAD_MAX`] in the future.
+    /// The timestamp is more than [`freshness::AHEAD_MAX`] in the future.
     #[error("the timestamp is too far ahead")]
     TooEarly,
     /// No signing secret made any of the signatures.
@@ -92,6 +87,16 @@ pub enum Unauthorized {
     /// AWS IAM authenticated no caller, and this deployment has no signing secrets.
     #[error("AWS IAM authenticated no caller")]
     NoIdentity,
+}
+
+impl From<Untimely> for Unauthorized {
+    fn from(untimely: Untimely) -> Self {
+        match untimely {
+            Untimely::NotANumber => Self::Headers,
+            Untimely::TooOld => Self::TooOld,
+            Untimely::TooEarly => Self::TooEarly,
+        }
+    }
 }
 
 /// A webhook with signatures that are not verified yet, and a timestamp that is acceptable.
@@ -115,7 +120,7 @@ impl<'a> SignedWebhook<'a> {
             text.filter(|text| !text.is_empty()).ok_or(Unauthorized::Headers)
         };
         let (id, timestamp) = (header(ID)?, header(TIMESTAMP)?);
-        check_time(timestamp, received_at)?;
+        freshness::check(timestamp, received_at)?;
         let signatures: Vec<_> = header(SIGNATURE)?.split(' ').flat_map(signatures).collect();
         if signatures.is_empty() {
             return Err(Unauthorized::Headers);
@@ -157,20 +162,10 @@ fn signatures(entry: &str) -> Vec<[u8; 32]> {
     pairs.filter_map(|pair| BASE64_STANDARD.decode(pair[1]).ok()?.try_into().ok()).collect()
 }
 
-fn check_time(timestamp: &str, received_at: SystemTime) -> Result<(), Unauthorized> {
-    let is_number = timestamp.bytes().all(|b| b.is_ascii_digit());
-    let seconds = timestamp.parse().ok().filter(|_| is_number).ok_or(Unauthorized::Headers)?;
-    let sent_at =
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(Unauthorized::TooEarly)?;
-    match received_at.duration_since(sent_at) {
-        Ok(age) if age > AGE_MAX => Err(Unauthorized::TooOld),
-        Err(ahead) if ahead.duration() > AHEAD_MAX => Err(Unauthorized::TooEarly),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
@@ -293,7 +288,7 @@ mod tests {
         assert_eq!(at(SENT_AT + 241), Err(Unauthorized::TooOld));
         assert_eq!(at(SENT_AT - 31), Err(Unauthorized::TooEarly));
         assert!(
-            AGE_MAX + AHEAD_MAX < Duration::from_mins(5),
+            freshness::AGE_MAX + freshness::AHEAD_MAX < Duration::from_mins(5),
             "shorter than the deduplication interval of SQS"
         );
     }

@@ -58,6 +58,15 @@ impl CauseClass {
         }
     }
 
+    /// Whether there was no connection to the service, so that it did not receive the request.
+    #[must_use]
+    pub fn is_without_connection(self) -> bool {
+        match self {
+            Self::Dns | Self::Refused | Self::Unreachable | Self::Proxy => true,
+            Self::Tls | Self::Timeout | Self::Reset | Self::Other => false,
+        }
+    }
+
     fn of(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::Timeout;
