@@ -55,20 +55,23 @@ test: $(SCHEMATHESIS) ## Run all tests
 	@$(MAKE) --no-print-directory e2e
 
 # The functions are release builds without link-time optimization, which takes minutes. They run in MiniStack and under
-# AWS's Runtime Interface Emulator, which is part of the SAM CLI. Alibaba Cloud's official SDK calls the simulator. The
-# command line program runs on a pseudo-terminal; it is the one that the Rust tests run.
+# AWS's Runtime Interface Emulator, which is part of the SAM CLI. Alibaba Cloud's official SDK calls the simulator, and
+# Slack's the simulated Slack. The command line program runs on a pseudo-terminal; it is the one that the Rust tests run.
 e2e: export WORKER := $(PROGRAMS)/worker
 e2e: export INTAKE := $(PROGRAMS)/intake
 e2e: export SWEEPER := $(PROGRAMS)/sweeper
 e2e: export SIMULATOR := $(PROGRAMS)/privatelink-simulator
+e2e: export MESSENGER := $(PROGRAMS)/messenger
+e2e: export LOCAL_CHAT := $(PROGRAMS)/local-chat
 e2e: export PANICKING := $(PROGRAMS)/panicking-worker
 e2e: export CLI := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug/privatelink-detach
 e2e: $(OTHERS) $(LINTERS) ## Test the release programs with third-party programs (part of `make test`)
 	cargo build --locked --profile e2e --bins \
-		--package privatelink-detach --package privatelink-simulator --package panicking-worker
+		--package privatelink-detach --package privatelink-simulator --package local-chat --package panicking-worker
 	cargo test --workspace --features cli --locked --test cli --no-run
 	$(PYTEST) tests/python/cli
 	$(PYTEST) tests/python/official_sdk
+	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/slack
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/emulator
 	$(PYTEST) tests/python/e2e
 

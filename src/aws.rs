@@ -5,6 +5,7 @@
 
 pub mod bus;
 mod error;
+pub mod notice_queue;
 pub mod request_queue;
 pub mod secret;
 pub mod sqs;
@@ -96,6 +97,17 @@ pub fn config(
         config.set_credentials_provider(Some(SharedCredentialsProvider::new(credentials)));
     }
     Ok(config.service_config(ServiceVariables(environment)).build())
+}
+
+/// The same configuration for calls whose caller waits for a second or less: with shorter attempts, the second one begins in
+/// time. It uses the same connector, and so the same connections.
+#[must_use]
+pub fn with_attempt_timeout(config: &SdkConfig, attempt_timeout: Duration) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .operation_timeout(OPERATION_TIMEOUT)
+        .operation_attempt_timeout(attempt_timeout)
+        .build();
+    config.to_builder().timeout_config(timeouts).build()
 }
 
 /// The proxy of the environment. The first of two spellings applies even if it is empty, as in the client for Alibaba Cloud.

@@ -3,11 +3,13 @@
 //! It is read once at start, and nothing else reads the environment. Required variables have no default, and all errors
 //! are reported together.
 
+mod chat;
 #[cfg(feature = "cli")]
 mod cli;
 mod credentials;
 mod error;
 mod intake;
+mod messenger;
 mod network;
 mod reader;
 mod sweeper;
@@ -15,10 +17,12 @@ mod worker;
 
 use crate::telemetry::Level;
 
+pub use chat::ChatConfig;
 #[cfg(feature = "cli")]
 pub use cli::CliConfig;
 pub use error::ConfigError;
 pub use intake::{EventSource, IntakeConfig};
+pub use messenger::MessengerConfig;
 pub use sweeper::SweeperConfig;
 pub use worker::WorkerConfig;
 

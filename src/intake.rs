@@ -1,4 +1,5 @@
-//! The intake function: verifies webhooks, accepts events and schedules, and puts their requests into the request queue.
+//! The intake function: verifies webhooks and chat calls, accepts events and schedules, and puts their requests into the
+//! request queue.
 //!
 //! It never calls Alibaba Cloud and has no credentials for it. A request that it does not accept is reported to its sender
 //! and causes no completion event.
@@ -6,8 +7,10 @@
 //! In reading order: [`payload`] recognizes what an invocation contains, [`http`] has a call and its response as values,
 //! [`routes`] is the table of HTTP entry points, [`signature`] and [`secrets`] authenticate a sender, [`submission`] parses
 //! the requests, [`response`] has every HTTP response, [`crate::aws::secret`] reads the secrets, and
-//! [`crate::aws::request_queue`] writes to the queue. Only this file performs I/O.
+//! [`crate::aws::request_queue`] writes to the queue. `chat` has the entry points of chat platforms. Only this file and
+//! `chat` perform I/O.
 
+mod chat;
 pub mod http;
 pub mod payload;
 pub mod response;
@@ -17,9 +20,10 @@ pub mod signature;
 pub mod submission;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_types::SdkConfig;
+use futures_util::FutureExt;
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -33,6 +37,7 @@ use crate::config::{EventSource, IntakeConfig};
 use crate::lambda::{self, Invocation};
 use crate::request::{RequestId, Rules, Trigger};
 use crate::telemetry;
+use chat::Chat;
 use http::{HttpCall, HttpResponse};
 use payload::{Payload, RequestEvent, UnsupportedPayload};
 use response::HttpError;
@@ -57,6 +62,8 @@ pub struct Intake {
     /// The sources whose `EventBridge` events are accepted.
     event_sources: BTreeSet<EventSource>,
     queue: Sender,
+    /// `None`: no chat platform is served.
+    chat: Option<Chat>,
 }
 
 /// Why an invocation by an event failed. Lambda retries it twice and then sends the event to the failure destination.
@@ -109,16 +116,26 @@ impl Intake {
     pub fn new(config: IntakeConfig, aws: &SdkConfig) -> Self {
         let secrets =
             config.webhook_secrets_arn.map(|arn| Secret::new(aws_sdk_secretsmanager::Client::new(aws), arn));
-        let queue = Sender::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url);
-        Self { rules: config.rules, secrets, event_sources: config.request_event_sources, queue }
+        let queue = Sender::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url.clone());
+        let chat =
+            config.chat.map(|chat| Chat::new(chat, config.rules.clone(), config.request_queue_url, aws));
+        Self { rules: config.rules, secrets, event_sources: config.request_event_sources, queue, chat }
     }
 
-    /// Reads the signing secrets before the first call needs them. A failure is logged and does not prevent the start,
-    /// because schedules and events need no secrets.
+    /// Reads the secrets before the first call needs them. A failure is logged and does not prevent the start, because
+    /// schedules and events need no secrets.
     pub async fn prepare(&self, clock: &Clock) {
-        if let Some(secrets) = &self.secrets {
-            let _ = secrets.current(clock).await;
-        }
+        let webhooks = async {
+            if let Some(secrets) = &self.secrets {
+                let _ = secrets.current(clock).await;
+            }
+        };
+        let chat = async {
+            if let Some(chat) = &self.chat {
+                chat.prepare(clock).await;
+            }
+        };
+        tokio::join!(webhooks, chat);
     }
 
     /// Handles one invocation. An HTTP call always gets a response; an event of which any request is not accepted fails.
@@ -152,6 +169,12 @@ impl Intake {
                 let result = self.submit(call, trigger, parse, invocation).await;
                 (respond(&result), result.err())
             }
+            Ok(Handler::Chat { platform }) => {
+                match Box::pin(self.handle_chat(platform, call, invocation)).await {
+                    Ok(response) => (response, None),
+                    Err(error) => (response::problem(&error), Some(error)),
+                }
+            }
         };
         log_response(call, &response, error.as_ref());
         if call.method == "HEAD" { response.without_content() } else { response }
@@ -166,7 +189,9 @@ impl Intake {
     ) -> Result<Vec<Submission>, HttpError> {
         let verified = self.authenticate(call, &invocation.clock).await?;
         let submissions = parse(&verified, &self.rules)?;
-        let Enqueued { accepted, send_again } = self.enqueue(submissions, trigger, invocation).await;
+        let until = invocation.clock.now() + SEND_TIME_MAX;
+        let Enqueued { accepted, send_again } =
+            enqueue(&self.queue, submissions, trigger, until, invocation).await;
         if send_again.is_empty() {
             Ok(accepted)
         } else {
@@ -225,7 +250,9 @@ impl Intake {
             submissions
                 .extend(parsed.map_err(|errors| IntakeError::InvalidEvent(submission::summarize(&errors)))?);
         }
-        let Enqueued { accepted, send_again } = self.enqueue(submissions, trigger, invocation).await;
+        let until = invocation.clock.now() + SEND_TIME_MAX;
+        let Enqueued { accepted, send_again } =
+            enqueue(&self.queue, submissions, trigger, until, invocation).await;
         if !send_again.is_empty() {
             let of = accepted.len() + send_again.len();
             return Err(IntakeError::QueueUnavailable { accepted: accepted.len(), of });
@@ -236,49 +263,51 @@ impl Intake {
     fn takes_events_from(&self, source: &str) -> bool {
         self.event_sources.iter().any(|allowed| allowed.as_str() == source)
     }
+}
 
-    async fn enqueue(
-        &self,
-        submissions: Vec<Submission>,
-        trigger: Trigger,
-        invocation: &Invocation,
-    ) -> Enqueued {
-        let message = |submission: &Submission| Message {
-            group: submission.request.message_group(),
-            deduplication_id: submission.deduplication_id(),
-            body: submission.request.to_body(&submission.request_id),
-            trigger,
+/// Sends the requests to the queue, and logs for each whether the queue accepted it.
+async fn enqueue(
+    queue: &Sender,
+    submissions: Vec<Submission>,
+    trigger: Trigger,
+    until: Instant,
+    invocation: &Invocation,
+) -> Enqueued {
+    let message = |submission: &Submission| Message {
+        group: submission.request.message_group(),
+        deduplication_id: submission.deduplication_id(),
+        body: submission.request.to_body(&submission.request_id),
+        trigger,
+    };
+    let messages: Vec<_> = submissions.iter().map(message).collect();
+    // Without its type: the futures of the SDK are too deep for the compiler.
+    let results = queue.send(&messages, until, &invocation.clock).boxed().await;
+    let mut enqueued = Enqueued { accepted: Vec::new(), send_again: Vec::new() };
+    for (submission, result) in submissions.into_iter().zip(results) {
+        let request = &submission.request;
+        let span = error_span!(
+            "request",
+            lambda_request_id = invocation.lambda_request_id,
+            xray_trace_id = invocation.xray_trace_id,
+            request_id = submission.request_id.as_str(),
+            region_id = request.region_id.as_str(),
+            endpoint_id = request.endpoint_id.as_str(),
+            security_group_id = request.security_group_id.as_str(),
+        );
+        let dry_run = request.dry_run;
+        let requests = match result {
+            Ok(()) => {
+                span.in_scope(|| info!(trigger = trigger.as_str(), dry_run, "accepted"));
+                &mut enqueued.accepted
+            }
+            Err(error) => {
+                span.in_scope(|| error!("not accepted: {}", telemetry::cause(&error)));
+                &mut enqueued.send_again
+            }
         };
-        let messages: Vec<_> = submissions.iter().map(message).collect();
-        let until = invocation.clock.now() + SEND_TIME_MAX;
-        let results = self.queue.send(&messages, until, &invocation.clock).await;
-        let mut enqueued = Enqueued { accepted: Vec::new(), send_again: Vec::new() };
-        for (submission, result) in submissions.into_iter().zip(results) {
-            let request = &submission.request;
-            let span = error_span!(
-                "request",
-                lambda_request_id = invocation.lambda_request_id,
-                xray_trace_id = invocation.xray_trace_id,
-                request_id = submission.request_id.as_str(),
-                region_id = request.region_id.as_str(),
-                endpoint_id = request.endpoint_id.as_str(),
-                security_group_id = request.security_group_id.as_str(),
-            );
-            let dry_run = request.dry_run;
-            let requests = match result {
-                Ok(()) => {
-                    span.in_scope(|| info!(trigger = trigger.as_str(), dry_run, "accepted"));
-                    &mut enqueued.accepted
-                }
-                Err(error) => {
-                    span.in_scope(|| error!("not accepted: {}", telemetry::cause(&error)));
-                    &mut enqueued.send_again
-                }
-            };
-            requests.push(submission);
-        }
-        enqueued
+        requests.push(submission);
     }
+    enqueued
 }
 
 /// Identifies a call that AWS IAM authenticated: its own id if it has one, otherwise AWS's.

@@ -10,8 +10,9 @@
 //! * [`alibaba`]: PrivateLink's operations, signed and sent once; the table of error codes; credentials.
 //! * [`drive`]: carries out the steps of one detach, and the calls of a sweep, within quotas and a time budget.
 //! * [`worker`]: the function that takes requests from the queue.
-//! * [`intake`]: the function that takes requests from webhooks, schedules, events and topics.
+//! * [`intake`]: the function that takes requests from webhooks, schedules, events, topics and chats.
 //! * [`sweeper`]: the function that finds the endpoints that use a group, and requests their detaches.
+//! * [`messenger`]: the function that posts notices to chat platforms.
 //! * `cli`: the command line program (feature `cli`).
 //! * [`config`], [`lambda`], [`aws`], [`transport`], [`clock`], [`random`], [`freshness`], [`telemetry`], `json`, `text`,
 //!   `loopback`: the environment, a function's process, AWS clients, HTTPS, time, random numbers, the age of signed calls,
@@ -36,6 +37,7 @@ pub mod intake;
 mod json;
 pub mod lambda;
 mod loopback;
+pub mod messenger;
 pub mod random;
 pub mod request;
 pub mod sweep;

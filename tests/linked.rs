@@ -4,11 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use object::{Object, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 
 const INTAKE: &str = env!("CARGO_BIN_EXE_intake");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const SWEEPER: &str = env!("CARGO_BIN_EXE_sweeper");
+const MESSENGER: &str = env!("CARGO_BIN_EXE_messenger");
 
 /// The crates of the command line program, and its module.
 const CLI: [&str; 9] = [
@@ -36,6 +37,17 @@ fn linked(program: &str, names: &[&'static str]) -> BTreeSet<&'static str> {
         symbols.iter().any(|symbol| symbol.contains(&mangled))
     };
     names.iter().copied().filter(is_linked).collect()
+}
+
+/// Whether the constants of the program contain this text.
+fn contains(program: &str, text: &str) -> bool {
+    let bytes = std::fs::read(program).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let is_constant = |kind| matches!(kind, SectionKind::ReadOnlyData | SectionKind::ReadOnlyString);
+    file.sections().filter(|section| is_constant(section.kind())).any(|section| {
+        let data = section.data().unwrap();
+        data.windows(text.len()).any(|window| window == text.as_bytes())
+    })
 }
 
 /// Every AWS client of which the program has symbols.
@@ -86,6 +98,39 @@ fn intake_links_neither_the_alibaba_cloud_client_nor_an_unused_aws_client() {
     );
 }
 
+/// The code that posts to chat platforms.
+const POST: [&str; 3] = [
+    "privatelink_detach::chat::post::Post::next",
+    "privatelink_detach::chat::slack::api::Post::request",
+    "privatelink_detach::messenger",
+];
+
+#[test]
+fn messenger_links_no_code_for_alibaba_cloud() {
+    let others = [
+        "privatelink_detach::alibaba",
+        "privatelink_detach::drive",
+        "privatelink_detach::intake",
+        "privatelink_detach::sweeper",
+        "privatelink_detach::worker",
+        "roxmltree",
+    ];
+    assert_eq!(linked(MESSENGER, &others), BTreeSet::new());
+    let worker = [others[0], others[1], others[4], others[5]];
+    assert_eq!(linked(WORKER, &worker), BTreeSet::from(worker), "the check finds them where they are linked");
+    assert_eq!(aws_clients(MESSENGER), ["aws_sdk_secretsmanager", "aws_sdk_sqs"]);
+}
+
+#[test]
+fn only_the_messenger_can_post() {
+    assert_eq!(linked(MESSENGER, &POST), BTreeSet::from(POST));
+    for function in [INTAKE, WORKER, SWEEPER] {
+        assert_eq!(linked(function, &POST), BTreeSet::new(), "{function}");
+        assert!(!contains(function, "chat.postMessage"), "{function}");
+    }
+    assert!(contains(MESSENGER, "chat.postMessage"), "the check finds it where it is linked");
+}
+
 /// The code that makes a write or decides about one: the only function that builds its HTTP call, the rules of a
 /// detach, the loop that carries them out, and the worker.
 const WRITE: [&str; 4] = [
@@ -109,7 +154,7 @@ fn sweeper_links_no_write_call() {
 
 #[test]
 fn functions_link_no_crate_of_the_command_line_program() {
-    for function in [INTAKE, WORKER, SWEEPER] {
+    for function in [INTAKE, WORKER, SWEEPER, MESSENGER] {
         assert_eq!(linked(function, &CLI), BTreeSet::new(), "{function}");
     }
     // The tests of the whole project are built with the feature, so the functions could link its crates.

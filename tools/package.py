@@ -14,7 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-FUNCTIONS = ["worker", "intake", "sweeper"]
+FUNCTIONS = ["worker", "intake", "sweeper", "messenger"]
 
 RUST_TARGET = "aarch64-unknown-linux-gnu"
 

@@ -1,10 +1,10 @@
 //! Secrets in AWS Secrets Manager: reads a secret, parses it, and caches the parsed value.
 //!
-//! A rotation changes the secret and needs no deployment: the secret is read again every few minutes, and at once when a
-//! signature matches no key in it. No part of a secret enters a log or an error message.
+//! A rotation changes the secret and needs no deployment: the secret is read again every few minutes, and at once when the
+//! cached value does not verify a signature. No part of a secret enters a log or an error message.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -25,6 +25,10 @@ pub const STALE_MAX: Duration = Duration::from_mins(15);
 
 /// Time from a failed read to the next one.
 pub const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Longest time of a read for a caller whose time is short, while a cached value is usable: the rest of that time is for
+/// what the caller needs the value for. A healthy Secrets Manager responds within a tenth of it.
+pub const READ_TIME_WITH_VALUE: Duration = Duration::from_millis(500);
 
 /// Time between two reads that an unknown signature causes. Any caller can send one, and a read uses quota and costs money.
 pub const MISMATCH_READ_AFTER: Duration = Duration::from_secs(30);
@@ -47,7 +51,7 @@ pub trait SecretValue: Sized {
     }
 }
 
-/// The secret cannot be read, and the cached value does not decide about the signature.
+/// The secret cannot be read, and the cached value is too old or does not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the secret cannot be read")]
 pub struct SecretUnavailable;
@@ -57,6 +61,8 @@ pub struct SecretUnavailable;
 enum ReadError<E: std::error::Error> {
     #[error("GetSecretValue failed")]
     Aws(#[source] AwsError),
+    #[error("Secrets Manager did not respond within {:.1} s", .0.as_secs_f64())]
+    TooSlow(Duration),
     #[error("the secret has no text")]
     NoText,
     #[error(transparent)]
@@ -80,21 +86,55 @@ impl<V: SecretValue> Secret<V> {
 
     /// The value, read again if it is time.
     pub async fn current(&self, clock: &Clock) -> Result<Arc<V>, SecretUnavailable> {
-        let mut cache = self.cache.lock().await;
-        if cache.is_read_due(clock.wall()) {
-            self.read(&mut cache, clock).await;
-        }
-        cache.value(clock.wall()).ok_or(SecretUnavailable)
+        self.current_within(None, clock).await
+    }
+
+    /// As [`Self::current`], for a caller that needs the value by then.
+    ///
+    /// A read ends then, and after [`READ_TIME_WITH_VALUE`] while a cached value is usable. A read that is ended counts as a
+    /// failed one.
+    pub async fn current_by(&self, until: Instant, clock: &Clock) -> Result<Arc<V>, SecretUnavailable> {
+        self.current_within(Some(until), clock).await
     }
 
     /// The value, read again because a signature matched no key in it; `None` if such a read happened just before.
     ///
     /// While the secret cannot be read this is an error: the signature may be wrong, or the cached value may be outdated.
     pub async fn after_mismatch(&self, clock: &Clock) -> Result<Option<Arc<V>>, SecretUnavailable> {
+        self.after_mismatch_within(None, clock).await
+    }
+
+    /// As [`Self::after_mismatch`], with the time limit of [`Self::current_by`].
+    pub async fn after_mismatch_by(
+        &self,
+        until: Instant,
+        clock: &Clock,
+    ) -> Result<Option<Arc<V>>, SecretUnavailable> {
+        self.after_mismatch_within(Some(until), clock).await
+    }
+
+    async fn current_within(
+        &self,
+        until: Option<Instant>,
+        clock: &Clock,
+    ) -> Result<Arc<V>, SecretUnavailable> {
         let mut cache = self.cache.lock().await;
-        let is_read = cache.admit_mismatch_read(clock.wall());
+        if cache.is_read_due(clock.wall()) {
+            self.read(&mut cache, until, clock).await;
+        }
+        cache.value(clock.wall()).ok_or(SecretUnavailable)
+    }
+
+    async fn after_mismatch_within(
+        &self,
+        until: Option<Instant>,
+        clock: &Clock,
+    ) -> Result<Option<Arc<V>>, SecretUnavailable> {
+        let mut cache = self.cache.lock().await;
+        let is_read = cache.is_mismatch_read_due(clock.wall());
         if is_read {
-            self.read(&mut cache, clock).await;
+            self.read(&mut cache, until, clock).await;
+            cache.record_mismatch_read(clock.wall());
         }
         if matches!(cache.state, CacheState::Failing { .. }) {
             return Err(SecretUnavailable);
@@ -102,8 +142,21 @@ impl<V: SecretValue> Secret<V> {
         Ok(cache.value(clock.wall()).filter(|_| is_read))
     }
 
-    async fn read(&self, cache: &mut Cache<V>, clock: &Clock) {
-        match self.fetch().await {
+    /// Reads the secret and records the result. A caller that drops this future records nothing: the next call reads again.
+    async fn read(&self, cache: &mut Cache<V>, until: Option<Instant>, clock: &Clock) {
+        // Boxed: the futures of the SDK are large.
+        let fetch = Box::pin(self.fetch());
+        let result = match until {
+            None => fetch.await,
+            Some(until) => {
+                let has_value = cache.value(clock.wall()).is_some();
+                let longest = clock.now() + READ_TIME_WITH_VALUE;
+                let until = if has_value { until.min(longest) } else { until };
+                let time = clock.left(until);
+                clock.by(until, fetch).await.unwrap_or(Err(ReadError::TooSlow(time)))
+            }
+        };
+        match result {
             Ok(value) => {
                 debug!("{} read", V::NAME);
                 if let Some(consequence) = value.emptiness() {
@@ -167,18 +220,19 @@ impl<V> Cache<V> {
         }
     }
 
-    /// Whether an unknown signature may cause a read now. If so, the read is recorded.
-    fn admit_mismatch_read(&mut self, now: SystemTime) -> bool {
-        let is_admitted = match &self.state {
+    /// Whether an unknown signature may cause a read now.
+    fn is_mismatch_read_due(&self, now: SystemTime) -> bool {
+        match &self.state {
             CacheState::Failing { failed_at, .. } => is_past(*failed_at, RETRY_AFTER, now),
             CacheState::Empty | CacheState::Valid(_) => {
                 self.mismatch_read_at.is_none_or(|at| is_past(at, MISMATCH_READ_AFTER, now))
             }
-        };
-        if is_admitted {
-            self.mismatch_read_at = Some(now);
         }
-        is_admitted
+    }
+
+    /// Records that a read was caused by an unknown signature. Its result is recorded before.
+    fn record_mismatch_read(&mut self, now: SystemTime) {
+        self.mismatch_read_at = Some(now);
     }
 
     fn record_success(&mut self, value: V, now: SystemTime) {
@@ -269,24 +323,33 @@ mod tests {
     #[test]
     fn unknown_signatures_cause_at_most_two_reads_a_minute() {
         let mut cache = read_at(0);
-        assert!(cache.admit_mismatch_read(at(1)), "at once, even if the value is new");
-        let admitted = (2..=61).filter(|second| cache.admit_mismatch_read(at(*second))).count();
-        assert_eq!(admitted, 2);
+        assert!(cache.is_mismatch_read_due(at(1)), "at once, even if the value is new");
+        cache.record_mismatch_read(at(1));
+        let mut read = |second: &u64| {
+            let is_due = cache.is_mismatch_read_due(at(*second));
+            if is_due {
+                cache.record_mismatch_read(at(*second));
+            }
+            is_due
+        };
+        assert_eq!((2..=61).filter(|second| read(second)).collect::<Vec<_>>(), [31, 61]);
     }
 
     #[test]
     fn after_a_failed_read_an_unknown_signature_causes_a_read_after_ten_seconds() {
         let mut cache = read_at(0);
         assert!(!is_failing(&cache));
-        assert!(cache.admit_mismatch_read(at(1)));
+        assert!(cache.is_mismatch_read_due(at(1)));
         cache.record_failure(at(1));
+        cache.record_mismatch_read(at(1));
         assert!(is_failing(&cache));
-        assert!(!cache.admit_mismatch_read(at(10)));
-        assert!(cache.admit_mismatch_read(at(11)));
+        assert!(!cache.is_mismatch_read_due(at(10)));
+        assert!(cache.is_mismatch_read_due(at(11)));
         cache.record_success((), at(11));
+        cache.record_mismatch_read(at(11));
         assert!(!is_failing(&cache));
-        assert!(!cache.admit_mismatch_read(at(40)));
-        assert!(cache.admit_mismatch_read(at(41)));
+        assert!(!cache.is_mismatch_read_due(at(40)));
+        assert!(cache.is_mismatch_read_due(at(41)));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::chat::ChatConfig;
 use super::error::ConfigError;
-use super::network::INTAKE_ENDPOINTS;
+use super::network::SECRET_AND_QUEUE_ENDPOINTS;
 use super::reader::Reader;
 use crate::request::Rules;
 
@@ -19,6 +20,8 @@ pub struct IntakeConfig {
     pub webhook_secrets_arn: Option<String>,
     /// `REQUEST_EVENT_SOURCES`: the only sources whose `EventBridge` events are accepted; empty means none.
     pub request_event_sources: BTreeSet<EventSource>,
+    /// Without it, no chat platform is served.
+    pub chat: Option<ChatConfig>,
 }
 
 /// The `source` of an `EventBridge` event.
@@ -55,8 +58,9 @@ impl IntakeConfig {
                 EventSource::parse,
                 EventSource::RULE,
             ),
+            chat: reader.chat(),
         };
-        reader.check_network(&INTAKE_ENDPOINTS);
+        reader.check_network(&SECRET_AND_QUEUE_ENDPOINTS);
         reader.finish(config)
     }
 }

@@ -11,8 +11,9 @@ pub(super) const WORKER_ENDPOINTS: [&str; 4] = [
     "AWS_ENDPOINT_URL_STS",
 ];
 
-/// The variables of the intake's AWS clients, besides the one for all services.
-pub(super) const INTAKE_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_SQS"];
+/// The variables of the AWS clients of the intake and the messenger, besides the one for all services.
+pub(super) const SECRET_AND_QUEUE_ENDPOINTS: [&str; 2] =
+    ["AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL_SQS"];
 
 /// The variables that select other endpoints of AWS. A value that is neither would select the usual ones.
 const SWITCHES: [&str; 2] = ["AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"];

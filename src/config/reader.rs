@@ -6,6 +6,7 @@ use http::uri::{Authority, Scheme};
 
 use super::error::ConfigError;
 use crate::alibaba::service_url::ServiceUrl;
+use crate::chat::texts::{Language, LanguageSetting};
 use crate::completion::reason::RunbookUrl;
 use crate::loopback::is_loopback;
 use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
@@ -164,6 +165,27 @@ impl<'a> Reader<'a> {
             self.report(variable, "must be the ARN of a Secrets Manager secret");
         }
         Some(arn)
+    }
+
+    /// The ARN of a secret that the program cannot work without.
+    pub(super) fn required_secret_arn(&mut self, variable: &'static str) -> String {
+        if self.required(variable).is_none() {
+            return String::new();
+        }
+        self.secret_arn(variable).unwrap_or_default()
+    }
+
+    /// The language of chat messages.
+    pub(super) fn chat_language(&mut self, variable: &'static str) -> LanguageSetting {
+        match self.optional(variable).as_deref() {
+            None | Some("AUTO") => LanguageSetting::Auto,
+            Some("EN") => LanguageSetting::Always(Language::En),
+            Some("ZH") => LanguageSetting::Always(Language::Zh),
+            Some(_) => {
+                self.report(variable, "must be AUTO, EN or ZH");
+                LanguageSetting::Auto
+            }
+        }
     }
 
     /// The restrictions on requests, in the same three variables of every program.

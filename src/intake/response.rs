@@ -29,6 +29,10 @@ pub enum HttpError {
     BodyTooLarge,
     /// The call is not authenticated. The value is the authentication scheme that would have been accepted.
     Unauthorized(&'static str),
+    /// A chat platform's verified call is no command and no click of ours.
+    UnknownChatCall,
+    /// AWS did not respond in the time that a chat platform waits.
+    ChatUnavailable,
     /// The signing secrets cannot be read, so the signature cannot be verified.
     SecretsUnavailable,
     /// The body is not declared as plain JSON.
@@ -116,6 +120,16 @@ pub fn problem(error: &HttpError) -> HttpResponse {
             WWW_AUTHENTICATE,
             scheme,
             "The call is not authenticated.",
+        ),
+        HttpError::UnknownChatCall => plain(
+            StatusCode::BAD_REQUEST,
+            "The call is no command and no click of a button of this application. Nothing was accepted.",
+        ),
+        HttpError::ChatUnavailable => with_header(
+            StatusCode::SERVICE_UNAVAILABLE,
+            RETRY_AFTER,
+            RETRY_AFTER_SECONDS,
+            "Nothing is known to be accepted. Click or type again.",
         ),
         HttpError::SecretsUnavailable => with_header(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -222,6 +236,8 @@ mod tests {
             (BodyError::TooLarge.into(), 413, None),
             (BodyError::InvalidBase64.into(), 400, None),
             (HttpError::Unauthorized("Scheme"), 401, Some((WWW_AUTHENTICATE, "Scheme"))),
+            (HttpError::UnknownChatCall, 400, None),
+            (HttpError::ChatUnavailable, 503, Some((RETRY_AFTER, "10"))),
             (HttpError::SecretsUnavailable, 503, Some((RETRY_AFTER, "10"))),
             (HttpError::UnsupportedMediaType, 415, None),
             (HttpError::InvalidRequests(vec![error(RejectionCode::RegionNotAllowed)]), 403, None),

@@ -11,10 +11,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use super::http::HttpResponse;
 use super::response::{self, HttpError};
 use super::submission::{self, IdSource, Submission, SubmissionError};
+use crate::chat::identity::Platform;
 use crate::request::{Rules, Trigger};
 
 /// Every entry point. No two have the same path.
-pub const ROUTES: [Route; 2] = [
+pub const ROUTES: [Route; 3] = [
     Route {
         path: "/detachments",
         method: "POST",
@@ -24,6 +25,7 @@ pub const ROUTES: [Route; 2] = [
             respond: response::detachments,
         },
     },
+    Route { path: "/chat/slack", method: "POST", handler: Handler::Chat { platform: Platform::Slack } },
     Route { path: "/health", method: "GET", handler: Handler::Public { respond: response::health } },
 ];
 
@@ -55,6 +57,12 @@ pub enum Handler {
         parse: ParseCall,
         /// The response: to the accepted requests, or to the error that ended the call.
         respond: fn(&Result<Vec<Submission>, HttpError>) -> HttpResponse,
+    },
+    /// The signature of a chat platform. A command or a click is carried out; in a deployment without chat, the path does
+    /// not exist.
+    Chat {
+        /// The platform that calls.
+        platform: Platform,
     },
 }
 

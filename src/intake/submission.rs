@@ -115,6 +115,14 @@ pub fn summarize(errors: &[SubmissionError]) -> String {
 }
 
 impl Submission {
+    /// A request from chat, whose name identifies its delivery, too. No webhook can have the same delivery: a `webhook-id`
+    /// contains no line feed.
+    #[must_use]
+    pub fn of_chat(request: DetachRequest, request_id: RequestId) -> Self {
+        let delivery = format!("chat\n{request_id}");
+        Self { request, request_id, delivery }
+    }
+
     /// The deduplication id: the same for a repeated delivery only. A request that is sent again, for example after a
     /// refusal, has another one even under the same `request_id`.
     #[must_use]
@@ -430,6 +438,18 @@ mod tests {
         list.as_object_mut().unwrap().remove("id");
         assert!(of(&list, "1").iter().zip(of(&list, "2")).all(|(one, other)| *one != other));
         assert_ne!(of(&request("sg-a"), "1"), of(&request("sg-a"), "2"));
+    }
+
+    #[test]
+    fn webhook_named_after_a_request_from_chat_is_another_delivery() {
+        let name = "slack-0123456789abcdef01234567";
+        let mut body = request("sg-a");
+        body["request_id"] = name.into();
+        let Submission { request, request_id, .. } =
+            parse(&body.to_string(), IdSource::Delivery(name), &Rules::default()).unwrap().remove(0);
+        let chat = Submission::of_chat(request, request_id).deduplication_id();
+        let sources = [IdSource::Delivery(name), IdSource::Call(name), IdSource::Schedule(name)];
+        assert!(sources.into_iter().all(|source| deduplication_ids(&body, source) != [chat.as_str()]));
     }
 
     #[test]

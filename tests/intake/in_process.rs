@@ -13,6 +13,31 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 use crate::deployment::{REQUESTS, SECRET, SECRETS_ARN, request};
+use crate::slack;
+
+const NOTICES: &str = "notices";
+
+/// The variables of chat, which name the default workspace and people of the simulated Slack, and the samples' secrets.
+const CHAT: [(&str, &str); 6] = [
+    ("CHAT_TENANTS", "slack:T0LOCALCHAT"),
+    ("CHAT_CONVERSATIONS", "slack:T0LOCALCHAT/C0OPSCHANGE"),
+    ("CHAT_REQUESTERS", "slack:T0LOCALCHAT/U0REQUESTER"),
+    ("CHAT_APPROVERS", "slack:T0LOCALCHAT/U0REQUESTER,slack:T0LOCALCHAT/U00APPROVER"),
+    (
+        "CHAT_VERIFICATION_SECRET_ARN",
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:chat-verification",
+    ),
+    ("CHAT_SIGNING_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:000000000000:secret:chat-signing"),
+];
+
+/// The signing secret of the simulated Slack app.
+const CHAT_SECRET: &str = "0c41a7d2e9f35b688f1d2c3b4a596877";
+
+/// The values of both secrets of chat. The key is the bytes 0 to 31.
+const CHAT_SECRETS: [(&str, &str); 2] = [
+    ("chat-verification", r#"{"slack": {"signing_secrets": ["0c41a7d2e9f35b688f1d2c3b4a596877"]}}"#),
+    ("chat-signing", r#"["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]"#),
+];
 
 /// An intake with local AWS services.
 pub(crate) struct InProcess {
@@ -25,13 +50,18 @@ impl InProcess {
     pub(crate) async fn new(is_iam: bool) -> Self {
         let aws = LocalAws::start().await.unwrap();
         aws.queues().create(REQUESTS, QueueSettings::fifo()).unwrap();
+        aws.queues().create(NOTICES, QueueSettings::standard()).unwrap();
         aws.secrets().put(SECRETS_ARN, json!([SECRET]).to_string());
+        for (name, value) in CHAT_SECRETS {
+            aws.secrets().put(name, value);
+        }
         let config = IntakeConfig::read(|name| match name {
             "DETACH_QUEUE_URL" => Some(aws.queue_url(REQUESTS)),
             "PROTECTED_SECURITY_GROUPS" => Some("sg-protected".to_owned()),
             "REQUEST_EVENT_SOURCES" => Some("com.example.offboarding".to_owned()),
             "WEBHOOK_SECRETS_ARN" => (!is_iam).then(|| SECRETS_ARN.to_owned()),
-            _ => None,
+            "NOTICE_QUEUE_URL" => Some(aws.queue_url(NOTICES)),
+            _ => CHAT.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned()),
         });
         let intake = Intake::new(config.unwrap(), &aws::config(aws.environment()).unwrap());
         Self { aws, intake }
@@ -64,8 +94,27 @@ impl InProcess {
         self.handle(&event.to_string(), at).await.unwrap()["statusCode"].as_u64().unwrap()
     }
 
+    /// Posts a call of Slack that is signed at that time. Returns the response.
+    pub(crate) async fn chat(&self, body: &str, at: u64) -> Value {
+        let timestamp = at.to_string();
+        let event = json!({
+            "version": "2.0", "rawPath": "/chat/slack", "body": body, "isBase64Encoded": false,
+            "headers": {
+                "x-slack-request-timestamp": timestamp,
+                "x-slack-signature": slack::signature(CHAT_SECRET, &timestamp, body.as_bytes()),
+            },
+            "requestContext": { "http": { "method": "POST" }, "timeEpoch": 0 },
+        });
+        self.handle(&event.to_string(), at).await.unwrap()
+    }
+
     /// The number of messages in the request queue.
     pub(crate) fn message_count(&self) -> usize {
         self.aws.queues().messages(REQUESTS).unwrap().len()
+    }
+
+    /// The number of messages in the queue of notices.
+    pub(crate) fn notice_count(&self) -> usize {
+        self.aws.queues().messages(NOTICES).unwrap().len()
     }
 }

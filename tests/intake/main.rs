@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "tests measure time and set timeouts with the system clock")]
 
+mod chat;
 mod deployment;
 mod events;
 mod in_process;
@@ -14,4 +15,5 @@ mod random_calls;
 mod samples;
 mod secrets;
 mod signatures;
+mod slack;
 mod webhooks;

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::deployment::{Deployment, SECRET};
+use crate::deployment::SECRET;
+use crate::slack::{self, SLACK_SECRET};
 
 /// The path where `make test` installs it, because cargo cannot install a Python program.
 const SCHEMATHESIS: &str = ".tools/schemathesis/bin/schemathesis";
@@ -23,7 +24,7 @@ async fn schemathesis_finds_no_difference_from_the_description() {
         schemathesis.exists(),
         "schemathesis is not installed: `make test` installs it, and runs every test"
     );
-    let deployment = Deployment::new().await;
+    let deployment = slack::deployment().await;
     let mut command = Command::new(schemathesis);
     command
         .arg("--config-file")
@@ -37,7 +38,8 @@ async fn schemathesis_finds_no_difference_from_the_description() {
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("SCHEMATHESIS_HOOKS", project.join("tests/python/openapi/hooks.py"))
-        .env("WEBHOOK_SECRET", SECRET);
+        .env("WEBHOOK_SECRET", SECRET)
+        .env("SLACK_SECRET", SLACK_SECRET);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");

@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use local_aws::{LocalAws, RuntimeApi};
+use local_aws::{Action, Fault, LocalAws, RuntimeApi};
 use serde_json::{Value, json};
 
-use crate::deployment::{AWS_SECRETS, Deployment, Process, SECRET, environment, request, webhook};
+use crate::deployment::{AWS_SECRETS, Deployment, Process, REQUESTS, SECRET, environment, request, webhook};
+use crate::slack::{self, Clicked, NOTICES, SLACK_SECRETS, Typed};
 
 #[tokio::test]
 async fn every_configuration_error_is_logged_in_one_line_before_the_first_invocation() {
@@ -83,4 +84,57 @@ async fn log_line_names_its_request_and_contains_no_secret() {
     assert_eq!((&refused["level"], &refused["source_ip"]), (&json!("WARN"), &json!("127.0.0.1")));
     assert!(refused["span"]["lambda_request_id"].is_string());
     assert_eq!(lines.iter().filter(|line| line["level"] == "ERROR").count(), 3, "one per failed invocation");
+}
+
+#[tokio::test]
+async fn chat_leaves_no_secret_in_logs_messages_and_responses() {
+    let deployment = slack::deployment_with(&[("RUST_LOG", "trace")]).await;
+    let (value, forged) = (slack::button(1), slack::button(2).replace('.', "x."));
+    let typed = |text: &str| Typed::new(text).call();
+    let mut signatures = Vec::new();
+    let mut responses = String::new();
+    for call in [
+        typed("detach sg-a ep-a eu-west-1 ticket=CHG-7"),
+        typed("detach sg-body-t3xt! body-t3xt"),
+        typed("help"),
+        Typed { user: "U04OTHER", ..Typed::new("detach body-t3xt") }.call(),
+        Clicked::approve(&value).call(),
+        Clicked::decline(&value).call(),
+        Clicked { user: "U04OTHER", ..Clicked::approve(&value) }.call(),
+        Clicked { channel: "C04OTHER", ..Clicked::approve(&value) }.call(),
+        Clicked::approve(&forged).call(),
+        Clicked { action: "body-t3xt", ..Clicked::approve(&value) }.call(),
+        slack::signed(slack::call(Typed::new("body-t3xt").body()), "0123456789abcdef0123", 0),
+        slack::signed(slack::call(Clicked::approve(&value).body()), slack::SLACK_SECRET, -3600),
+    ] {
+        signatures.push(call.headers["x-slack-signature"].to_str().unwrap()["v0=".len()..].to_owned());
+        responses += &deployment.call(call).await.body.to_string();
+    }
+    // A failure is logged with its cause.
+    for action in [Action::SendMessageBatch, Action::SendMessage] {
+        deployment.aws.queues().faults().plan(action, 9, Fault::QuotesRequest);
+        responses += &deployment.call(Clicked::approve(&slack::button(3)).call()).await.body.to_string();
+        deployment.aws.queues().faults().clear();
+    }
+    assert_eq!((deployment.messages().len(), slack::notices(&deployment).len()), (3, 4));
+    let messages = [REQUESTS, NOTICES].map(|queue| deployment.aws.queues().messages(queue).unwrap().to_vec());
+    let messages = format!("{messages:?}");
+    let output = deployment.output();
+
+    // What no text contains: both kinds of secrets, and what Slack's calls contain beside what is needed.
+    let secrets = AWS_SECRETS.into_iter().chain(SLACK_SECRETS).chain([
+        slack::SLACK_SECRET,
+        slack::KEY,
+        "body-t3xt",
+        "us3r-name",
+    ]);
+    for forbidden in secrets.chain(signatures.iter().map(String::as_str)) {
+        for (place, text) in [("log", &output), ("messages", &messages), ("responses", &responses)] {
+            assert!(!text.contains(forbidden), "{forbidden} in the {place}: {text}");
+        }
+    }
+    // The text that Slack signs, the buttons' values and the reply address are in no log line.
+    for forbidden in ["v0:", &value[..40], &forged[..40], "chat_notice", "WyJ", "payload", "block_actions"] {
+        assert!(!output.contains(forbidden), "{forbidden} in {output}");
+    }
 }

@@ -67,7 +67,8 @@ fn body(rng: &mut Rng) -> Vec<u8> {
     if rng.u16(..500) == 0 { (0..rng.usize(..300_000)).map(|_| rng.u8(..)).collect() } else { bytes }
 }
 
-fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
+/// Changes, removes, adds or repeats some bytes.
+pub(crate) fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
     let at = rng.usize(..=bytes.len());
     match rng.u8(..5) {
         0 if at < bytes.len() => bytes[at] ^= 1 << rng.u8(..8),
@@ -82,7 +83,7 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
 }
 
 /// Mostly characters that a header value may have, sometimes others.
-fn text(rng: &mut Rng) -> String {
+pub(crate) fn text(rng: &mut Rng) -> String {
     (0..rng.usize(..30)).map(|_| if rng.u8(..10) == 0 { rng.char(..) } else { rng.char(' '..='~') }).collect()
 }
 

@@ -4,24 +4,30 @@ use std::collections::BTreeSet;
 
 use crate::in_process::InProcess;
 
-/// When the samples' webhooks were signed: 2026-11-22T07:00:00Z.
+/// When the samples were signed: 2026-11-22T07:00:00Z.
 const SIGNED_AT: u64 = 1_795_330_800;
 
 /// The expected result of a sample.
 enum Expected {
     /// A response with this status, and the number of messages in the queue.
     Response(u64, usize),
+    /// A response with the status 200 to a chat platform, and the numbers of requests and of notices in the queues.
+    Chat(usize, usize),
     /// A successful invocation by an event, and the number of messages in the queue.
     Accepted(usize),
     /// A failed invocation.
     Failed,
 }
 
-use Expected::{Accepted, Failed, Response};
+use Expected::{Accepted, Chat, Failed, Response};
 
 #[tokio::test]
 async fn every_sample_has_the_result_that_its_name_says() {
     let expected = [
+        ("chat-approve", Chat(1, 1)),
+        ("chat-command", Chat(1, 0)),
+        ("chat-forged", Response(401, 0)),
+        ("chat-own-request", Chat(0, 1)),
         ("event-invalid", Failed),
         ("event-other", Failed),
         ("event-several", Accepted(3)),
@@ -54,12 +60,13 @@ async fn every_sample_has_the_result_that_its_name_says() {
         let payload = std::fs::read_to_string(format!("events/{name}.json")).unwrap();
         let intake = InProcess::new(name == "webhook-iam").await;
         let result = intake.handle(&payload, SIGNED_AT + 1).await;
-        let messages = intake.message_count();
-        let actual = (result.as_ref().ok().map(|response| response["statusCode"].as_u64()), messages);
+        let status = result.as_ref().ok().map(|response| response["statusCode"].as_u64());
+        let actual = (status, intake.message_count(), intake.notice_count());
         let expected = match expected {
-            Response(status, messages) => (Some(Some(status)), messages),
-            Accepted(messages) => (Some(None), messages),
-            Failed => (None, 0),
+            Response(status, messages) => (Some(Some(status)), messages, 0),
+            Chat(messages, notices) => (Some(Some(200)), messages, notices),
+            Accepted(messages) => (Some(None), messages, 0),
+            Failed => (None, 0, 0),
         };
         assert_eq!(actual, expected, "{name}: {result:?}");
     }

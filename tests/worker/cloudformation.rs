@@ -3,7 +3,7 @@
 
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -80,10 +80,20 @@ impl Deployment {
         of_type.map(|(name, _)| name.as_str()).filter(|name| self.creates(name)).collect()
     }
 
+    /// The logical ids in a section, `Resources` or `Outputs`, that the deployment has.
+    pub(crate) fn created(&self, section: &str) -> BTreeSet<&'static str> {
+        let entries = TEMPLATE.key(section).entries().iter();
+        entries.filter(|(_, entry)| self.exists(entry)).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Whether a resource's condition holds.
     pub(crate) fn creates(&self, name: &str) -> bool {
-        let resource = TEMPLATE.key("Resources").key(name);
-        resource.find("Condition").is_none_or(|condition| self.condition(condition.text()))
+        self.exists(TEMPLATE.key("Resources").key(name))
+    }
+
+    /// Whether the condition of a resource or an output holds.
+    fn exists(&self, entry: &Node) -> bool {
+        entry.find("Condition").is_none_or(|condition| self.condition(condition.text()))
     }
 
     /// A resource's properties with all functions evaluated.
@@ -167,7 +177,8 @@ impl Deployment {
         }
     }
 
-    /// The value of `!Ref`: a parameter's value, a queue's URL, or the name of any other resource.
+    /// The value of `!Ref`: a parameter's value, a queue's URL, the names of bus and rule for a rule on a bus other than
+    /// the default one, or the name of any other resource.
     fn reference(&self, name: &str) -> String {
         if let Some((_, value)) = PSEUDO_PARAMETERS.into_iter().find(|(pseudo, _)| *pseudo == name) {
             return value.to_owned();
@@ -181,6 +192,10 @@ impl Deployment {
         let (kind, physical) = self.kind_and_name(name);
         match kind {
             "AWS::SQS::Queue" => format!("https://sqs.eu-west-1.amazonaws.com/123456789012/{physical}"),
+            "AWS::Events::Rule" => match self.own_bus(name) {
+                Some(bus) => format!("{bus}|{physical}"),
+                None => physical,
+            },
             _ => physical,
         }
     }
@@ -197,12 +212,21 @@ impl Deployment {
             ("AWS::SQS::Queue", "QueueName") => physical,
             ("AWS::Serverless::Function", "Arn") => arn("lambda", "function:"),
             ("AWS::Logs::LogGroup", "Arn") => arn("logs", "log-group:") + ":*",
-            ("AWS::Events::Rule", "Arn") => arn("events", "rule/"),
+            ("AWS::Events::Rule", "Arn") => match self.own_bus(name) {
+                Some(bus) => arn("events", &format!("rule/{bus}/")),
+                None => arn("events", "rule/"),
+            },
             ("AWS::Scheduler::ScheduleGroup", "Arn") => arn("scheduler", "schedule-group/"),
             ("AWS::CloudWatch::Alarm", "Arn") => arn("cloudwatch", "alarm:"),
             ("AWS::IAM::Role", "Arn") => format!("arn:aws:iam::123456789012:role/{physical}"),
             other => panic!("{name}: {other:?}"),
         }
+    }
+
+    /// The name of a rule's bus, unless it is the default one.
+    fn own_bus(&self, rule: &str) -> Option<String> {
+        let properties = TEMPLATE.key("Resources").key(rule).key("Properties");
+        Some(self.text(properties.key("EventBusName"))).filter(|bus| bus != "default")
     }
 
     /// A resource's type, and its physical name: the one in its properties, otherwise its logical id.

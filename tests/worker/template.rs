@@ -3,6 +3,7 @@
 
 mod alarms;
 mod calls;
+mod chat;
 mod completion_webhook;
 mod filters;
 mod metrics;

@@ -1,9 +1,10 @@
-"""All tests share one MiniStack with one stack, one simulator and one consumer of completion events. Each test has its
-own endpoints and request ids, and starts and ends with empty queues.
+"""All tests share one MiniStack with one stack, one simulator of Alibaba Cloud, one of Slack, and one consumer of
+completion events. Each test has its own endpoints and request ids, and starts and ends with empty queues.
 
-The environment variables WORKER, INTAKE, SWEEPER and SIMULATOR are the paths of the binaries.
+The environment variables WORKER, INTAKE, SWEEPER, MESSENGER, SIMULATOR and LOCAL_CHAT are the paths of the binaries.
 """
 
+import base64
 import json
 import os
 import time
@@ -14,10 +15,13 @@ import completions
 import webhook
 from eventbridge import EventBridge
 from ministack import MiniStack
+from shared.local_chat import APPROVER, BOT_TOKEN, CHANNEL, REQUESTER, SIGNING_SECRET, TEAM, LocalChat
 from shared.simulator import ACCESS_KEY
 from stack import QUEUES_OF_FAILURES, Stack
 
 BUS = "completions"
+# Allowed, but the app is not a member.
+CHANNEL_WITHOUT_APP = "C0WITHOUTAPP"
 LINES_SHOWN_MAX = 100
 
 
@@ -72,9 +76,44 @@ def signing_secrets(ministack, signing_secret):
 
 
 @pytest.fixture(scope="session")
-def deployed(folder, ministack, simulator_process, credentials, signing_secrets):
+def chat_process(folder):
+    chat = LocalChat(os.environ["LOCAL_CHAT"], folder)
+    chat.set_channel(id=CHANNEL_WITHOUT_APP, name="other", members=[REQUESTER, APPROVER], app=False)
+    yield chat
+    chat.stop()
+
+
+@pytest.fixture(scope="session")
+def chat_key():
+    """The key that signs buttons and reply addresses."""
+    return os.urandom(32)
+
+
+@pytest.fixture(scope="session")
+def chat_parameters(ministack, chat_process, chat_key):
+    people = {"Requesters": [REQUESTER, APPROVER], "Approvers": [REQUESTER, APPROVER]}
+    secrets = {
+        "Verification": {"slack": {"signing_secrets": [SIGNING_SECRET]}},
+        "Signing": [base64.b64encode(chat_key).decode()],
+        "Token": {"slack": {"bot_tokens": {TEAM: BOT_TOKEN}}},
+    }
+    return {
+        "EnableChat": "true",
+        "ChatTenants": f"slack:{TEAM}",
+        "ChatConversations": f"slack:{TEAM}/{CHANNEL},slack:{TEAM}/{CHANNEL_WITHOUT_APP}",
+        **{f"Chat{name}": ",".join(f"slack:{TEAM}/{user}" for user in users) for name, users in people.items()},
+        **{
+            f"Chat{name}SecretArn": Secret(ministack, f"chat-{name.lower()}", value).arn
+            for name, value in secrets.items()
+        },
+        "SlackEndpointUrl": chat_process.url,
+    }
+
+
+@pytest.fixture(scope="session")
+def deployed(folder, ministack, simulator_process, credentials, signing_secrets, chat_parameters):
     stack = Stack(ministack, "e2e", folder / "record.jsonl")
-    stack.upload({name: os.environ[name.upper()] for name in ("worker", "intake", "sweeper")})
+    stack.upload({name: os.environ[name.upper()] for name in ("worker", "intake", "sweeper", "messenger")})
     stack.deploy(
         {
             "AlibabaCredentials": "SECRETS_MANAGER",
@@ -87,6 +126,7 @@ def deployed(folder, ministack, simulator_process, credentials, signing_secrets)
             "CreateCompletionBus": "true",
             "CompletionBusName": BUS,
             "SweepApplyAllowed": "true",
+            **chat_parameters,
         }
     )
     return stack
@@ -98,21 +138,22 @@ def consumer(ministack, deployed):
 
 
 @pytest.fixture(autouse=True)
-def stack(request, deployed, simulator_process, eventbridge, consumer):
+def stack(request, deployed, simulator_process, chat_process, eventbridge, consumer):
     """The stack with empty queues. After each test it checks what MiniStack accepts without a check."""
     started, entries_before = time.time(), len(eventbridge.entries)
     yield deployed
     eventbridge.failures.clear()
     if not getattr(request.node, "has_passed", False):
-        report_activity(deployed, simulator_process, eventbridge.entries[entries_before:], started)
+        report_activity(deployed, simulator_process, chat_process, eventbridge.entries[entries_before:], started)
         deployed.clear()
         return
     deployed.wait_until_empty()
-    assert [deployed.waiting(queue) for queue in QUEUES_OF_FAILURES] == [0, 0, 0]
+    assert [deployed.waiting(queue) for queue in QUEUES_OF_FAILURES] == [0, 0, 0, 0]
     for each in eventbridge.entries:
         completions.check_entry(each["entry"], deployed.outputs["CompletionBusName"])
-    for exchange in deployed.exchanges("WorkerFunctionName"):
-        check_response(exchange)
+    for function in ("WorkerFunctionName", "MessengerFunctionName"):
+        for exchange in deployed.exchanges(function):
+            check_response(exchange)
 
 
 def check_response(exchange):
@@ -133,6 +174,11 @@ def alibaba(simulator_process):
 
 
 @pytest.fixture
+def chat(chat_process):
+    return chat_process
+
+
+@pytest.fixture
 def put_request_event(ministack):
     """Puts a request on the default bus and returns the event's id."""
     client = ministack.client("events")
@@ -146,8 +192,8 @@ def put_request_event(ministack):
     return put
 
 
-def report_activity(stack, simulator, entries, started):
-    """Adds calls, invocations, logs and events to the report of a failed test."""
+def report_activity(stack, simulator, chat, entries, started):
+    """Adds calls, invocations, logs, events and the conversation to the report of a failed test."""
     invocations = [each for each in stack.exchanges("WorkerFunctionName") if each["at"] >= started]
     for title, lines in {
         "the simulator's journal": map(json.dumps, simulator.journal()),
@@ -155,6 +201,8 @@ def report_activity(stack, simulator, entries, started):
         "the worker's log": stack.log("WorkerLogGroupName", started),
         "the intake's log": stack.log("IntakeLogGroupName", started),
         "the sweeper's log": stack.log("SweeperLogGroupName", started),
+        "the messenger's log": stack.log("MessengerLogGroupName", started),
+        "the conversation": chat.conversation().splitlines(),
         "the entries for EventBridge": map(json.dumps, entries),
     }.items():
         print(f"---- {title}", *list(lines)[-LINES_SHOWN_MAX:], sep="\n")

@@ -25,7 +25,14 @@ RECORDER = Path(__file__).with_name("recorder.py")
 CODE_BUCKET = "code"
 TEMPLATE_KEY = "template.json"
 EXECUTABLE = 0o755
-QUEUES_OF_FAILURES = ("DeadLetterQueueUrl", "IntakeFailureQueueUrl", "SweeperFailureQueueUrl")
+QUEUES = ("RequestQueueUrl", "NoticeQueueUrl")
+QUEUES_OF_FAILURES = (
+    "DeadLetterQueueUrl",
+    "IntakeFailureQueueUrl",
+    "SweeperFailureQueueUrl",
+    "NoticeDeadLetterQueueUrl",
+)
+FUNCTIONS = ("WorkerFunctionName", "IntakeFunctionName", "SweeperFunctionName", "MessengerFunctionName")
 
 
 class NoManagedPolicies:
@@ -118,6 +125,12 @@ class Stack:
 
     # ---- Requests
 
+    def slack_url(self):
+        """The URL for Slack, with a host that MiniStack recognizes and that leads to this machine."""
+        url = urlsplit(self.outputs["SlackUrl"])
+        host = url.netloc.replace("on.aws", "localhost")
+        return f"http://{host}:{urlsplit(self.url).port}{url.path}"
+
     def post(self, body, headers, path="detachments"):
         """Calls the function URL. Its host is AWS's; MiniStack recognizes it by the host header."""
         url = urlsplit(self.outputs["WebhookUrl"])
@@ -165,7 +178,8 @@ class Stack:
         return sum(int(number) for number in response["Attributes"].values())
 
     def wait_until_empty(self):
-        eventually(lambda: self.waiting() == 0, "the request queue is empty")
+        for queue in QUEUES:
+            eventually(lambda: self.waiting(queue) == 0, f"{queue} is empty")
 
     def receive(self, queue):
         """Receives a message. The caller deletes it."""
@@ -195,9 +209,9 @@ class Stack:
 
     def clear(self):
         """Deletes all messages and ends all processes of the functions."""
-        for queue in ("RequestQueueUrl", *QUEUES_OF_FAILURES):
+        for queue in (*QUEUES, *QUEUES_OF_FAILURES):
             self.sqs.purge_queue(QueueUrl=self.outputs[queue])
-        for function in ("WorkerFunctionName", "IntakeFunctionName", "SweeperFunctionName"):
+        for function in FUNCTIONS:
             self.restart(function)
 
     # ---- Settings that an operator can also change; each is restored

@@ -5,7 +5,13 @@ import json
 from stack import transformed
 
 # Resources whose condition does not hold in this stack.
-NOT_CREATED = {"CanaryAlarm", "CanaryPasses", "CanarySchedule", "Schedule", "SweepSchedule"}
+NOT_CREATED = {
+    "CanaryAlarm",
+    "CanaryPasses",
+    "CanarySchedule",
+    "Schedule",
+    "SweepSchedule",
+}
 
 
 def properties(name):
@@ -32,6 +38,15 @@ def test_queues_have_the_attributes_of_the_template(stack):
         },
         "IntakeFailureQueue": {},
         "SweeperFailureQueue": {},
+        "NoticeQueue": {
+            "RedrivePolicy": {"deadLetterTargetArn": stack.outputs["NoticeDeadLetterQueueArn"], "maxReceiveCount": 20}
+        },
+        "NoticeDeadLetterQueue": {
+            "RedriveAllowPolicy": {
+                "redrivePermission": "byQueue",
+                "sourceQueueArns": [stack.outputs["NoticeQueueArn"]],
+            }
+        },
     }
     for queue, named in policies.items():
         expected = {name: value for name, value in properties(queue).items() if name != "QueueName"} | named
@@ -49,19 +64,23 @@ def parse_attribute(attribute):
 
 
 def test_functions_and_their_triggers_are_configured_as_in_the_template(stack):
-    for resource in ("WorkerFunction", "IntakeFunction", "SweeperFunction"):
+    for resource in ("WorkerFunction", "IntakeFunction", "SweeperFunction", "MessengerFunction"):
         found = stack.functions.get_function_configuration(FunctionName=stack.outputs[f"{resource}Name"])
         expected = properties(resource)
         for name in ("Description", "Handler", "Runtime", "Timeout", "Architectures"):
             assert found[name] == expected[name]
         assert set(found["Environment"]["Variables"]) <= set(expected["Environment"]["Variables"])
-    mapping = stack.functions.get_event_source_mapping(UUID=stack.outputs["WorkerEventSourceMappingId"])
-    expected = properties("WorkerFunctionRequests")
-    assert mapping["EventSourceArn"] == stack.outputs["RequestQueueArn"]
-    assert mapping["FunctionArn"] == stack.outputs["WorkerFunctionArn"]
-    assert [mapping[name] for name in ("BatchSize", "FunctionResponseTypes")] == [
-        expected[name] for name in ("BatchSize", "FunctionResponseTypes")
-    ]
+    for function, queue, resource in (
+        ("Worker", "RequestQueueArn", "WorkerFunctionRequests"),
+        ("Messenger", "NoticeQueueArn", "MessengerFunctionNotices"),
+    ):
+        mapping = stack.functions.get_event_source_mapping(UUID=stack.outputs[f"{function}EventSourceMappingId"])
+        expected = properties(resource)
+        assert mapping["EventSourceArn"] == stack.outputs[queue]
+        assert mapping["FunctionArn"].endswith(f":{stack.outputs[f'{function}FunctionName']}")
+        assert [mapping[name] for name in ("BatchSize", "FunctionResponseTypes")] == [
+            expected[name] for name in ("BatchSize", "FunctionResponseTypes")
+        ]
     for resource in ("IntakeFunction", "SweeperFunction"):
         retries = stack.functions.get_function_event_invoke_config(
             FunctionName=stack.outputs[f"{resource}Name"], Qualifier="$LATEST"
@@ -72,3 +91,4 @@ def test_functions_and_their_triggers_are_configured_as_in_the_template(stack):
         ]
     url = stack.functions.get_function_url_config(FunctionName=stack.outputs["IntakeFunctionName"])
     assert (url["FunctionUrl"], url["AuthType"]) == (stack.outputs["WebhookUrl"], "NONE")
+    assert stack.outputs["SlackUrl"] == f"{url['FunctionUrl']}chat/slack"

@@ -1,21 +1,27 @@
 """Fixtures for functions under AWS's Runtime Interface Emulator.
 
-The environment variables RIE, WORKER, INTAKE, SWEEPER, SIMULATOR and PANICKING are the paths of the binaries. PANICKING is the
-package crates/panicking-worker, built with the same profile as the functions.
+The environment variables RIE, WORKER, INTAKE, SWEEPER, MESSENGER, SIMULATOR and PANICKING are the paths of the binaries.
+PANICKING is the package crates/panicking-worker, built with the same profile as the functions.
 """
 
+import base64
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from aws import Aws
-from rie import Function
+from shared.aws import Aws
+from shared.rie import Function
 from shared.simulator import ACCESS_KEY
 
 EVENTS = Path(__file__).parents[3] / "events"
 QUEUES = "https://sqs.eu-central-1.amazonaws.com/123456789012"
+SECRETS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret"
+CHAT_SECRETS = {
+    f"{SECRETS}:signing-AbCdEf": json.dumps([base64.b64encode(b"k" * 32).decode()]),
+    f"{SECRETS}:tokens-AbCdEf": json.dumps({"slack": {"bot_tokens": {"T0LOCALCHAT": "xoxb-local-chat"}}}),
+}
 
 
 @pytest.fixture
@@ -26,7 +32,7 @@ def alibaba(simulator_process):
 
 @pytest.fixture
 def aws():
-    aws = Aws()
+    aws = Aws(CHAT_SECRETS)
     yield aws
     aws.stop()
 
@@ -67,6 +73,18 @@ def intake_environment(aws):
 @pytest.fixture
 def sweeper_environment(worker_environment):
     return {name: value for name, value in worker_environment.items() if name != "DEAD_LETTER_QUEUE_URL"}
+
+
+@pytest.fixture
+def messenger_environment(aws):
+    signing, tokens = CHAT_SECRETS
+    return {
+        "AWS_ENDPOINT_URL": aws.url,
+        "NOTICE_QUEUE_URL": f"{QUEUES}/notices",
+        "DEAD_LETTER_QUEUE_URL": f"{QUEUES}/notices-dead-letter",
+        "CHAT_SIGNING_SECRET_ARN": signing,
+        "CHAT_TOKEN_SECRET_ARN": tokens,
+    }
 
 
 @pytest.fixture

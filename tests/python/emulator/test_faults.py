@@ -28,13 +28,18 @@ import pytest
             {"DETACH_QUEUE_URL": "", "SWEEP_APPLY_ALLOWED": "yes"},
             {"DETACH_QUEUE_URL": "is not set", "SWEEP_APPLY_ALLOWED": "must be true or false"},
         ),
+        (
+            "MESSENGER",
+            {"NOTICE_QUEUE_URL": "", "CHAT_SIGNING_SECRET_ARN": "a2tra2tra2s="},
+            {
+                "NOTICE_QUEUE_URL": "is not set",
+                "CHAT_SIGNING_SECRET_ARN": "must be the ARN of a Secrets Manager secret",
+            },
+        ),
     ],
 )
-def test_one_log_line_has_all_configuration_errors(
-    start, worker_environment, intake_environment, sweeper_environment, event, alibaba, aws, program, wrong, faults
-):
-    environments = {"WORKER": worker_environment, "INTAKE": intake_environment, "SWEEPER": sweeper_environment}
-    environment = environments[program]
+def test_one_log_line_has_all_configuration_errors(request, start, event, alibaba, aws, program, wrong, faults):
+    environment = request.getfixturevalue(f"{program.lower()}_environment")
     function = start(program, {**environment, **wrong})
     # An invocation has no response if its function does not start. On Lambda it has this error type.
     assert function.invoke(event("direct-dry-run")) == (502, "")

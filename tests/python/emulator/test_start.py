@@ -78,6 +78,23 @@ def test_intake_responds_twice_in_one_process(start, intake_environment, event, 
     assert aws.calls == []
 
 
+def test_messenger_responds_twice_in_one_process(start, messenger_environment, aws):
+    function = start("MESSENGER", messenger_environment)
+    record = {
+        "messageId": "m-1",
+        "receiptHandle": "r-1",
+        "body": "{}",
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "eventSource": "aws:sqs",
+    }
+    # A message that is no notice is deleted.
+    assert function.invoke({"Records": [record]}) == (200, {"batchItemFailures": []})
+    process = function.process_id()
+    assert function.invoke({"Records": [record]}) == (200, {"batchItemFailures": []})
+    assert process and function.process_id() == process
+    assert aws.calls == []
+
+
 def test_sweeper_responds_twice_in_one_process(start, sweeper_environment, event, alibaba, aws):
     function = start("SWEEPER", sweeper_environment)
     status, first = function.invoke(event("sweep-report"))

@@ -83,6 +83,11 @@ class Simulator:
     def detach_calls(self, endpoint_id):
         return self.endpoint_counts(endpoint_id)["calls"].get(DETACH, 0)
 
+    def reads(self, endpoint_id):
+        """The number of calls that read an endpoint."""
+        calls = self.endpoint_counts(endpoint_id)["calls"]
+        return sum(number for action, number in calls.items() if action.startswith("List"))
+
     def end_tasks(self, **settings):
         """Ends all operations now, changes settings, and resets the counts."""
         state = self.state()

@@ -53,7 +53,7 @@ class Packages(unittest.TestCase):
 CYCLONEDX = '''\
 #!/bin/sh
 mkdir -p crates/other
-for list in worker intake sweeper crates/other/tool; do
+for list in worker intake sweeper messenger crates/other/tool; do
   printf '{"ref": "file://%s#1", "at": %s}' "$PWD" "$SOURCE_DATE_EPOCH" > ${list}_bin.cdx.json
 done
 '''
@@ -72,7 +72,7 @@ class Components(unittest.TestCase):
             with unittest.mock.patch.dict(os.environ, {"CARGO_CYCLONEDX": str(tool.resolve())}):
                 list_components(Path("lambda"))
             lists = sorted(str(path) for path in Path().rglob("*.cdx.json"))
-            functions = ("intake", "sweeper", "worker")
+            functions = ("intake", "messenger", "sweeper", "worker")
             self.assertEqual(lists, [f"lambda/{function}/bootstrap.cdx.json" for function in functions])
             text = Path(lists[0]).read_text(encoding="utf-8")
             self.assertEqual(text, '{"ref": "file:///source#1", "at": 315532800}')

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tools"))
 
+from planted_bugs import Step, can_catch
 from planting import Unusable, parse, plant, read_sources, source
 
 BACKOFF = """\
@@ -143,6 +144,21 @@ class Planting(unittest.TestCase):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("fn f() {}\n", encoding="utf-8")
             self.assertEqual([one.name for one in read_sources(Path(folder))], ["src/detach/core.rs", "src/lib.rs"])
+
+
+class Steps(unittest.TestCase):
+    def test_step_runs_on_bugs_in_code_that_it_runs(self) -> None:
+        sources = [source("src/a/b.rs", "first();\n"), source("src/c.rs", "second();\n")]
+        step = Step("a step", [], [], without=("src/a",))
+        first, second = "=== replace\nfirst();\n=== with\n", "=== replace\nsecond();\n=== with\n"
+        for replacements, is_possible in [(first, False), (second, True), (first + second, True)]:
+            with self.subTest(replacements):
+                bug = parse("bug", f"It is wrong.\n\n{replacements}")
+                self.assertEqual(can_catch(step, bug, sources), is_possible)
+                self.assertTrue(can_catch(Step("another step", [], []), bug, sources))
+
+    def test_step_reports_a_bug_that_does_not_apply(self) -> None:
+        self.assertTrue(can_catch(Step("a step", [], [], without=("src/",)), parse("bug", bug_file("a();", "")), []))
 
 
 if __name__ == "__main__":

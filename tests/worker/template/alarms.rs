@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::chat::with_chat;
 use super::operations::own_metrics;
 use crate::cloudformation::{Deployment, file};
 
@@ -29,7 +30,7 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         ("CompletionBusName", "own-bus"),
         ("CreateCompletionBus", "true"),
     ];
-    let deployment = Deployment::of("ENVIRONMENT", &events);
+    let deployment = with_chat(&events);
     // `settings` are the statistic, the period in seconds, the number of periods and the threshold.
     let alarm = |metric: [&str; 2], dimensions: Value, settings: [&str; 4]| {
         let [statistic, period, periods, threshold] = settings;
@@ -48,6 +49,7 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
     let rule = |metric, dimensions| alarm(["AWS/Events", metric], dimensions, ["Sum", "300", "1", "0"]);
     let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
     let rule_name = dimension("RuleName", "stack-events");
+    let own_bus = dimension("EventBusName", "own-bus");
     let counted = |metric| alarm(["privatelink-detach", metric], Value::Null, ["Sum", "300", "1", "0"]);
     let not_empty = ["Maximum", "60", "1", "0"];
     let expected = set([
@@ -65,12 +67,18 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         function("DestinationDeliveryFailures", "intake", "1"),
         function("DestinationDeliveryFailures", "sweeper", "1"),
         rule("InvocationsFailedToBeSentToDlq", json!([dimension("RuleName", "RequestRule")])),
-        rule("FailedInvocations", json!([dimension("EventBusName", "own-bus"), rule_name])),
+        rule("FailedInvocations", json!([own_bus, rule_name])),
         counted("stack/worker-error-lines"),
         counted("stack/intake-error-lines"),
         counted("stack/sweeper-error-lines"),
         counted("stack/failed-detaches"),
         counted("stack/sweeps-to-review"),
+        queue("ApproximateNumberOfMessagesVisible", "notices-dead-letter", not_empty),
+        queue("ApproximateAgeOfOldestMessage", "notices", ["Maximum", "300", "1", "600"]),
+        function("Errors", "messenger", "1"),
+        function("Throttles", "messenger", "3"),
+        rule("InvocationsFailedToBeSentToDlq", json!([own_bus, dimension("RuleName", "stack-chat")])),
+        counted("stack/messenger-error-lines"),
     ]);
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm").into_iter().map(|name| {
         let properties = deployment.properties(name);
@@ -86,6 +94,8 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
     // For the default bus EventBridge publishes the metrics of a rule without the name of the bus.
     let on_the_default_bus = Deployment::of("ENVIRONMENT", &[]).properties("CompletionRuleAlarm");
     assert_eq!(on_the_default_bus["Dimensions"], json!([rule_name]));
+    let of_chat = with_chat(&[]).properties("ChatCompletionRuleAlarm");
+    assert_eq!(of_chat["Dimensions"], json!([dimension("RuleName", "stack-chat")]));
     let unrecorded = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
     assert!(!unrecorded.creates("CompletionRuleAlarm") && !unrecorded.creates("RequestRuleAlarm"));
     let absence = [("CanaryScheduleExpression", "rate(1 day)"), ("CanaryAlarmPeriods", "30")];
@@ -106,9 +116,10 @@ fn alarms_and_metric_filters_refer_to_existing_resources() {
         filter("worker", "stack/worker-error-lines"),
         filter("intake", "stack/intake-error-lines"),
         filter("sweeper", "stack/sweeper-error-lines"),
+        filter("messenger", "stack/messenger-error-lines"),
     ]);
     let keys = ["LogGroupName", "FilterPattern", "MetricTransformations"];
-    let unrecorded = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
+    let unrecorded = with_chat(&[("RecordCompletionEvents", "false")]);
     assert_eq!(properties_of(&unrecorded, "AWS::Logs::MetricFilter", &keys), filters);
 }
 
@@ -120,10 +131,10 @@ fn alarms_name_their_section_of_the_runbook() {
         ("RequestEventSources", "my.tool"),
         ("CanaryScheduleExpression", "rate(1 day)"),
     ];
-    let deployment = Deployment::of("ENVIRONMENT", &changes);
+    let deployment = with_chat(&changes);
     let runbook = file("docs/runbook.md");
     let alarms = deployment.of_type("AWS::CloudWatch::Alarm");
-    assert!(alarms.len() >= 20, "{alarms:?}");
+    assert!(alarms.len() >= 26, "{alarms:?}");
     for name in alarms {
         let description = deployment.properties(name)["AlarmDescription"].as_str().unwrap().to_owned();
         assert!(
@@ -139,7 +150,7 @@ fn alarms_name_their_section_of_the_runbook() {
 #[test]
 fn alarms_notify_only_the_given_topic() {
     let actions = |topic| {
-        let deployment = Deployment::of("ENVIRONMENT", &[("AlarmTopicArn", topic)]);
+        let deployment = with_chat(&[("AlarmTopicArn", topic)]);
         properties_of(&deployment, "AWS::CloudWatch::Alarm", &["AlarmActions", "OKActions"])
     };
     let topic = "arn:aws:sns:eu-west-1:123456789012:alarms";
@@ -153,7 +164,7 @@ fn documents_list_every_alarm() {
     let runbook = file("docs/runbook.md");
     let (start, _) = runbook.split_once("\n# Alarms\n").unwrap();
     let changes = [("RequestEventSources", "my.tool"), ("CanaryScheduleExpression", "rate(1 day)")];
-    for name in Deployment::of("ENVIRONMENT", &changes).of_type("AWS::CloudWatch::Alarm") {
+    for name in with_chat(&changes).of_type("AWS::CloudWatch::Alarm") {
         let link = format!("[{name}](#{})", name.to_lowercase());
         assert!(start.contains(&link), "docs/runbook.md does not link {name} at its start");
         let link = format!("| [{name}](runbook.md#{}) |", name.to_lowercase());
@@ -166,10 +177,16 @@ fn documents_count_the_alarms_and_metrics_of_the_default_deployment() {
     let deployment = Deployment::of("SECRETS_MANAGER", &[]);
     let numbers = ["eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"];
     let alarms = numbers[deployment.of_type("AWS::CloudWatch::Alarm").len() - 11];
-    let metrics = own_metrics().into_iter().filter(|(name, _)| name != "canary-passes").count();
+    let not_by_default = ["canary-passes", "messenger-error-lines"];
+    let metrics = own_metrics().into_iter().filter(|(name, _)| !not_by_default.contains(&&**name)).count();
     let stated = [format!("{alarms} CloudWatch alarms"), format!("up to {metrics} custom metrics")];
+    let text_of = |path| file(path).split_whitespace().collect::<Vec<_>>().join(" ");
     for path in ["README.md", "docs/deploy.md"] {
-        let page = file(path).split_whitespace().collect::<Vec<_>>().join(" ");
+        let page = text_of(path);
         assert!(stated.iter().all(|text| page.contains(text)), "{path} must state: {stated:?}");
     }
+    let of_chat = |kind| with_chat(&[]).of_type(kind).len() - deployment.of_type(kind).len();
+    let more = [of_chat("AWS::CloudWatch::Alarm"), of_chat("AWS::Logs::MetricFilter")];
+    assert_eq!(more, [6, 1]);
+    assert!(text_of("docs/deploy.md").contains("Chat adds six alarms and one custom metric"));
 }

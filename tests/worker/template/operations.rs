@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::chat::{CHAT, with_chat};
 use super::metrics::{Metric, deployment, sums};
 use crate::cloudformation::{Deployment, Node, number, parameter};
 
@@ -47,7 +48,7 @@ fn check_metric_of_aws(deployment: &Deployment, namespace: &str, name: &str, dim
 
 /// The metrics of the functions' logs, which need no recorded events and have no dimension.
 fn metrics_of_functions() -> BTreeSet<Metric> {
-    let deployment = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
+    let deployment = with_chat(&[("RecordCompletionEvents", "false")]);
     let filters = deployment.of_type("AWS::Logs::MetricFilter").into_iter();
     filters
         .map(|name| {
@@ -86,23 +87,41 @@ fn metrics_of_widgets(deployment: &Deployment) -> Vec<(String, String, Vec<Dimen
 
 #[test]
 fn widgets_show_every_metric_of_the_application_and_only_existing_ones() {
-    let deployment = deployment();
-    let mut shown = BTreeSet::new();
-    for (namespace, name, dimensions) in metrics_of_widgets(&deployment) {
-        if namespace == "privatelink-detach" {
-            shown.insert(own_metric(&name, &dimensions));
-        } else {
-            check_metric_of_aws(&deployment, &namespace, &name, &dimensions);
-        }
-    }
     let mut expected: BTreeSet<_> = sums().into_keys().collect();
     assert!(expected.remove(&("sweeps-to-review".to_owned(), None)), "only an alarm uses it");
-    assert_eq!(shown, expected);
+    for deployment in [deployment(), with_chat(&[])] {
+        let mut shown = BTreeSet::new();
+        for (namespace, name, dimensions) in metrics_of_widgets(&deployment) {
+            if namespace == "privatelink-detach" {
+                shown.insert(own_metric(&name, &dimensions));
+            } else {
+                check_metric_of_aws(&deployment, &namespace, &name, &dimensions);
+            }
+        }
+        assert_eq!(shown, expected);
+    }
+}
+
+#[test]
+fn widgets_show_the_errors_of_every_function_and_every_queue_of_failures() {
+    for deployment in [deployment(), with_chat(&[])] {
+        let shown = |metric: &str| -> BTreeSet<String> {
+            let metrics = metrics_of_widgets(&deployment).into_iter();
+            let metrics = metrics.filter(|(_, name, _)| name == metric);
+            metrics.flat_map(|(.., dimensions)| dimensions).map(|(_, value)| value).collect()
+        };
+        let functions = names(&deployment, "AWS::Serverless::Function", "FunctionName");
+        assert_eq!((&shown("Errors"), &shown("Throttles")), (&functions, &functions));
+        let mut queues = names(&deployment, "AWS::SQS::Queue", "QueueName");
+        // The age of the oldest notice is an alarm.
+        queues.remove("stack-notices");
+        assert_eq!(shown("ApproximateNumberOfMessagesVisible"), queues);
+    }
 }
 
 #[test]
 fn alarms_on_metrics_of_the_application_name_an_existing_one() {
-    let deployment = deployment();
+    let deployment = with_chat(&[("CanaryScheduleExpression", "rate(1 hour)")]);
     let mut checked = 0;
     for name in deployment.of_type("AWS::CloudWatch::Alarm") {
         let properties = deployment.properties(name);
@@ -120,7 +139,8 @@ fn alarms_on_metrics_of_the_application_name_an_existing_one() {
 fn dashboard_shows_every_alarm() {
     let events = ("RequestEventSources", "my.tool");
     let canary = ("CanaryScheduleExpression", "rate(1 hour)");
-    for changes in [&[][..], &[events], &[canary], &[events, canary]] {
+    let everything = [&CHAT[..], &[events, canary]].concat();
+    for changes in [&[][..], &[events], &[canary], &[events, canary], &CHAT, &everything] {
         let deployment = Deployment::of("ENVIRONMENT", changes);
         let arn = |name| format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}");
         let alarms: BTreeSet<_> = deployment.of_type("AWS::CloudWatch::Alarm").into_iter().map(arn).collect();
@@ -146,7 +166,7 @@ fn widgets_do_not_overlap_and_fit_into_the_grid() {
 
 #[test]
 fn without_recorded_events_nothing_refers_to_them() {
-    let unrecorded = Deployment::of("ENVIRONMENT", &[("RecordCompletionEvents", "false")]);
+    let unrecorded = with_chat(&[("RecordCompletionEvents", "false")]);
     // Every reference to a resource that is not created fails the evaluation.
     for kind in ["AWS::Logs::MetricFilter", "AWS::CloudWatch::Alarm", "AWS::Logs::QueryDefinition"] {
         unrecorded.of_type(kind).into_iter().for_each(|name| drop(unrecorded.properties(name)));

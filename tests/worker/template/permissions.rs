@@ -6,59 +6,90 @@ use privatelink_detach::completion::SOURCE;
 use serde_json::{Value, json};
 
 use super::calls::calls_by_file;
+use super::chat::{CHAT, with_chat};
 use super::schedules::SCHEDULES;
 use crate::cloudformation::{Deployment, SOURCES};
 
 /// The functions that make the calls of each file, by the start of its path.
-const CALLERS: [(&str, Function); 8] = [
+const CALLERS: [(&str, Function); 11] = [
     ("src/alibaba/", WORKER),
     ("src/alibaba/", SWEEPER),
     ("src/worker/", WORKER),
     ("src/aws/request_queue.rs", INTAKE),
     ("src/aws/request_queue.rs", SWEEPER),
-    ("src/aws/secret.rs", INTAKE),
     ("src/aws/bus.rs", WORKER),
     ("src/aws/bus.rs", SWEEPER),
+    ("src/aws/notice_queue.rs", INTAKE),
+    ("src/aws/secret.rs", INTAKE),
+    ("src/aws/secret.rs", MESSENGER),
+    ("src/messenger/", MESSENGER),
 ];
 
 const WORKER: Function = Function {
     name: "WorkerFunction",
     role: "WorkerRole",
     log_group: "WorkerLogGroup",
-    secret: "ALIBABA_CREDENTIALS_SECRET_ARN",
-    secret_keys: &[("AlibabaCredentialsSecretArn", "AlibabaCredentialsSecretKeyArn")],
+    secrets: &[(
+        "ALIBABA_CREDENTIALS_SECRET_ARN",
+        &[("AlibabaCredentialsSecretArn", "AlibabaCredentialsSecretKeyArn")],
+    )],
 };
 
 const INTAKE: Function = Function {
     name: "IntakeFunction",
     role: "IntakeRole",
     log_group: "IntakeLogGroup",
-    secret: "WEBHOOK_SECRETS_ARN",
-    secret_keys: &[("WebhookSecretsArn", "WebhookSecretsKeyArn")],
+    secrets: &[
+        ("WEBHOOK_SECRETS_ARN", &[("WebhookSecretsArn", "WebhookSecretsKeyArn")]),
+        ("CHAT_VERIFICATION_SECRET_ARN", &[("ChatVerificationSecretArn", "ChatVerificationSecretKeyArn")]),
+        CHAT_SIGNING_SECRET,
+    ],
 };
 
 const SWEEPER: Function = Function {
     name: "SweeperFunction",
     role: "SweeperRole",
     log_group: "SweeperLogGroup",
-    secret: "ALIBABA_CREDENTIALS_SECRET_ARN",
-    secret_keys: &[
-        ("SweeperCredentialsSecretArn", "SweeperCredentialsSecretKeyArn"),
-        ("AlibabaCredentialsSecretArn", "AlibabaCredentialsSecretKeyArn"),
+    secrets: &[(
+        "ALIBABA_CREDENTIALS_SECRET_ARN",
+        &[
+            ("SweeperCredentialsSecretArn", "SweeperCredentialsSecretKeyArn"),
+            ("AlibabaCredentialsSecretArn", "AlibabaCredentialsSecretKeyArn"),
+        ],
+    )],
+};
+
+const MESSENGER: Function = Function {
+    name: "MessengerFunction",
+    role: "MessengerRole",
+    log_group: "MessengerLogGroup",
+    secrets: &[
+        ("CHAT_TOKEN_SECRET_ARN", &[("ChatTokenSecretArn", "ChatTokenSecretKeyArn")]),
+        CHAT_SIGNING_SECRET,
     ],
 };
 
-const FUNCTIONS: [Function; 3] = [WORKER, INTAKE, SWEEPER];
+const CHAT_SIGNING_SECRET: Secret =
+    ("CHAT_SIGNING_SECRET_ARN", &[("ChatSigningSecretArn", "ChatSigningSecretKeyArn")]);
+
+/// The functions of a deployment.
+fn functions(deployment: &Deployment) -> Vec<Function> {
+    let all = [WORKER, INTAKE, SWEEPER, MESSENGER].into_iter();
+    let functions: Vec<_> = all.filter(|function| deployment.creates(function.name)).collect();
+    assert_eq!(functions.len(), deployment.of_type("AWS::Serverless::Function").len());
+    functions
+}
+
+/// The variable with a secret's ARN, and the parameters with the ARN of the secret and the ARN of its KMS key; the first
+/// secret that is set is used.
+type Secret = (&'static str, &'static [(&'static str, &'static str)]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Function {
     name: &'static str,
     role: &'static str,
     log_group: &'static str,
-    /// The variable with the secret's ARN.
-    secret: &'static str,
-    /// The parameters with the ARN of the secret and the ARN of its KMS key; the first secret that is set is used.
-    secret_keys: &'static [(&'static str, &'static str)],
+    secrets: &'static [Secret],
 }
 
 /// The functions that make the calls of a file.
@@ -78,23 +109,33 @@ fn queue_arn(url: &str) -> String {
 fn needed_by_code(function: Function, deployment: &Deployment) -> BTreeSet<Permission> {
     let variables = deployment.variables(function.name);
     let set = |variable: &str| variables.get(variable).filter(|value| !value.is_empty()).cloned();
-    let resource_arn = |name: &str| match name {
-        "request_queue_url" | "queue_url" => set("DETACH_QUEUE_URL").map(|url| queue_arn(&url)),
-        "dead_letter_queue_url" => set("DEAD_LETTER_QUEUE_URL").map(|url| queue_arn(&url)),
-        // PutEvents names the bus in its entry.
-        "bus_name" | "entry" => set("COMPLETION_BUS_NAME")
-            .map(|bus| format!("arn:aws:events:eu-west-1:123456789012:event-bus/{bus}")),
-        "arn" => set(function.secret),
-        // GetWebIdentityToken supports no resource.
-        "audience" => set("ALIBABA_OIDC_AUDIENCE").map(|_| "*".to_owned()),
-        other => panic!("no resource for the name {other}"),
+    let queue = |variable: &str| set(variable).map(|url| queue_arn(&url)).into_iter().collect();
+    let handles_notices = |path: &str| path.contains("notice") || path.starts_with("src/messenger/");
+    let resource_arns = |path: &str, name: &str| -> Vec<String> {
+        match name {
+            "notice_queue_url" => queue("NOTICE_QUEUE_URL"),
+            "queue_url" if handles_notices(path) => queue("NOTICE_QUEUE_URL"),
+            "request_queue_url" | "queue_url" => queue("DETACH_QUEUE_URL"),
+            "dead_letter_queue_url" => queue("DEAD_LETTER_QUEUE_URL"),
+            // PutEvents names the bus in its entry.
+            "bus_name" | "entry" => set("COMPLETION_BUS_NAME")
+                .map(|bus| format!("arn:aws:events:eu-west-1:123456789012:event-bus/{bus}"))
+                .into_iter()
+                .collect(),
+            "arn" => function.secrets.iter().filter_map(|(variable, _)| set(variable)).collect(),
+            // GetWebIdentityToken supports no resource.
+            "audience" => set("ALIBABA_OIDC_AUDIENCE").map(|_| "*".to_owned()).into_iter().collect(),
+            other => panic!("no resource for the name {other}"),
+        }
     };
     let calls = calls_by_file();
     let by_function =
         calls.iter().filter(|(path, _)| callers(path).into_iter().any(|caller| caller == function));
-    by_function
-        .flat_map(|(_, calls)| calls)
-        .filter_map(|(action, name)| Some((action.clone(), resource_arn(name)?)))
+    let named = by_function.flat_map(|(path, calls)| calls.iter().map(move |call| (path, call)));
+    named
+        .flat_map(|(path, (action, name))| {
+            resource_arns(path, name).into_iter().map(|arn| (action.clone(), arn))
+        })
         .collect()
 }
 
@@ -121,13 +162,15 @@ fn needed_by_services(function: Function, deployment: &Deployment) -> BTreeSet<P
     {
         add(&["sqs:SendMessage"], queue);
     }
-    let is_secret_read =
-        deployment.variables(function.name).get(function.secret).is_some_and(|arn| !arn.is_empty());
+    let variables = deployment.variables(function.name);
     let set = |name: &str| deployment.parameters.get(name).filter(|value| !value.is_empty());
-    let mut secrets = function.secret_keys.iter().filter(|(secret, _)| set(secret).is_some());
-    let key = secrets.next().and_then(|(_, key)| set(key));
-    if let Some(key) = key.filter(|_| is_secret_read) {
-        add(&["kms:Decrypt"], key);
+    for (variable, parameters) in function.secrets {
+        let is_secret_read = variables.get(*variable).is_some_and(|arn| !arn.is_empty());
+        let mut secrets = parameters.iter().filter(|(secret, _)| set(secret).is_some());
+        let key = secrets.next().and_then(|(_, key)| set(key));
+        if let Some(key) = key.filter(|_| is_secret_read) {
+            add(&["kms:Decrypt"], key);
+        }
     }
     needed
 }
@@ -162,7 +205,10 @@ const LISTING_KEY: &str = "arn:aws:kms:eu-west-1:1:key/listing";
 
 /// Deployments whose functions need different permissions.
 fn deployments() -> Vec<Deployment> {
-    let variants: [&[(&str, &str)]; 9] = [
+    let keys = ["ChatVerificationSecretKeyArn", "ChatSigningSecretKeyArn", "ChatTokenSecretKeyArn"];
+    let without_keys = [&CHAT[..], &keys.map(|key| (key, ""))].concat();
+    let not_enabled = [&CHAT[..], &[("EnableChat", "false")]].concat();
+    let variants: [&[(&str, &str)]; 12] = [
         &[],
         // With AWS_IAM the intake does not read the secret.
         &[("WebhookSecretsArn", SIGNING), ("WebhookSecretsKeyArn", SIGNING_KEY)],
@@ -179,6 +225,9 @@ fn deployments() -> Vec<Deployment> {
             ("WebhookSecretsArn", SIGNING),
             ("WebhookSecretsKeyArn", SIGNING_KEY),
         ],
+        &CHAT,
+        &without_keys,
+        &not_enabled,
     ];
     SOURCES.into_iter().flat_map(|source| variants.map(|changes| Deployment::of(source, changes))).collect()
 }
@@ -197,7 +246,7 @@ fn every_file_that_calls_aws_has_a_known_function() {
 #[test]
 fn role_allows_exactly_what_its_function_needs() {
     for deployment in deployments() {
-        for function in FUNCTIONS {
+        for function in functions(&deployment) {
             let needed = &needed_by_code(function, &deployment) | &needed_by_services(function, &deployment);
             assert_eq!(allowed(function.role, &deployment), needed, "{:?}", deployment.parameters);
         }
@@ -206,7 +255,7 @@ fn role_allows_exactly_what_its_function_needs() {
 
 #[test]
 fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
-    let deployment = Deployment::of("ENVIRONMENT", &SCHEDULES);
+    let deployment = with_chat(&SCHEDULES);
     let trust = |role: &str| {
         let document = &deployment.properties(role)["AssumeRolePolicyDocument"];
         assert_eq!(document["Version"], "2012-10-17");
@@ -216,7 +265,7 @@ fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
         let principal = json!({ "Service": name });
         json!({ "Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole" })
     };
-    for function in FUNCTIONS {
+    for function in functions(&deployment) {
         let properties = deployment.properties(function.name);
         let role = format!("arn:aws:iam::123456789012:role/{}", function.role);
         assert_eq!(properties["Role"], role.as_str());
@@ -246,7 +295,7 @@ fn each_role_is_assumed_by_one_service_and_used_by_one_function() {
     assert_eq!(trust("ScheduleRole"), json!([scheduler_trust]));
     assert_eq!(
         deployment.of_type("AWS::IAM::Role"),
-        ["ScheduleRole", "WorkerRole", "IntakeRole", "SweeperRole"]
+        ["ScheduleRole", "WorkerRole", "IntakeRole", "SweeperRole", "MessengerRole"]
     );
     // For schedules that other stacks put into the group.
     let without_schedules = Deployment::of("ENVIRONMENT", &[]);
@@ -288,7 +337,11 @@ fn permissions_without_a_narrow_resource_have_a_condition() {
         ("WebhookSecretsKeyArn", SIGNING_KEY),
     ];
     let intake = conditions("IntakeRole", &Deployment::of("ENVIRONMENT", &signing));
-    assert_eq!(intake, [("DecryptWebhookSecrets".to_owned(), via)].into());
+    assert_eq!(intake, [("DecryptWebhookSecrets".to_owned(), via.clone())].into());
+    let of_chat = |names: [&str; 2]| names.map(|name| (name.to_owned(), via.clone())).into();
+    let [intake, messenger] = ["IntakeRole", "MessengerRole"].map(|role| conditions(role, &with_chat(&[])));
+    assert_eq!(intake, of_chat(["DecryptChatVerificationSecret", "DecryptChatSigningSecret"]));
+    assert_eq!(messenger, of_chat(["DecryptChatTokenSecret", "DecryptChatSigningSecret"]));
 }
 
 #[test]
@@ -351,8 +404,8 @@ fn webhook_url_is_public_only_if_signatures_are_checked() {
 }
 
 #[test]
-fn queue_policies_require_tls_and_allow_only_the_request_rule() {
-    let open = Deployment::of("ENVIRONMENT", &[("RequestEventSources", "my.tool")]);
+fn queue_policies_require_tls_and_allow_only_rules_of_the_stack() {
+    let open = with_chat(&[("RequestEventSources", "my.tool")]);
     let closed = Deployment::of("ENVIRONMENT", &[]);
     let statements = |deployment: &Deployment, queue: &str, policy: &str| {
         let properties = deployment.properties(policy);
@@ -377,18 +430,26 @@ fn queue_policies_require_tls_and_allow_only_the_request_rule() {
         assert_eq!(statements, json!([without_tls(&arn)]));
     }
     let failure_queue = |deployment| statements(deployment, "IntakeFailureQueue", "IntakeFailureQueuePolicy");
-    let (arn, statements) = failure_queue(&open);
-    let source = "arn:aws:events:eu-west-1:123456789012:rule/RequestRule";
-    let rule = json!({
-        "Sid": "SendUndeliveredEvents",
-        "Effect": "Allow",
-        "Principal": { "Service": "events.amazonaws.com" },
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": { "ArnEquals": { "aws:SourceArn": source } },
-    });
-    assert_eq!(statements, json!([without_tls(&arn), rule]));
+    let (arn, policy) = failure_queue(&open);
+    let rule = |id: &str, name: &str, queue: &str| {
+        let source = format!("arn:aws:events:eu-west-1:123456789012:rule/{name}");
+        json!({
+            "Sid": id,
+            "Effect": "Allow",
+            "Principal": { "Service": "events.amazonaws.com" },
+            "Action": "sqs:SendMessage",
+            "Resource": queue,
+            "Condition": { "ArnEquals": { "aws:SourceArn": source } },
+        })
+    };
+    assert_eq!(policy, json!([without_tls(&arn), rule("SendUndeliveredEvents", "RequestRule", &arn)]));
     assert_eq!(failure_queue(&closed).1, json!([without_tls(&arn)]));
+    for (queue, id) in
+        [("NoticeQueue", "SendCompletionEvents"), ("NoticeDeadLetterQueue", "SendUndeliveredEvents")]
+    {
+        let (arn, policy) = statements(&open, queue, &format!("{queue}Policy"));
+        assert_eq!(policy, json!([without_tls(&arn), rule(id, "stack-chat", &arn)]), "{queue}");
+    }
 }
 
 #[test]

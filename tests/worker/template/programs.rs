@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::chat::with_chat;
 use crate::cloudformation::{Deployment, TEMPLATE, file};
 
 /// The names of the binaries in Cargo.toml that are built without a feature. The others are no functions.
@@ -30,7 +31,7 @@ fn program(deployment: &Deployment, name: &str) -> (String, Value) {
 
 #[test]
 fn every_binary_runs_as_one_function() {
-    let deployment = Deployment::of("ENVIRONMENT", &[]);
+    let deployment = with_chat(&[]);
     let functions = deployment.of_type("AWS::Serverless::Function").into_iter();
     let functions: BTreeMap<_, _> = functions.map(|name| program(&deployment, name)).collect();
     let expected = |binary: &str, role: &str| {
@@ -53,6 +54,7 @@ fn every_binary_runs_as_one_function() {
     assert_eq!(functions["worker"], expected("worker", "WorkerRole"));
     assert_eq!(functions["intake"], expected("intake", "IntakeRole"));
     assert_eq!(functions["sweeper"], expected("sweeper", "SweeperRole"));
+    assert_eq!(functions["messenger"], expected("messenger", "MessengerRole"));
 }
 
 #[test]
@@ -77,11 +79,11 @@ fn functions_have_the_given_memory_and_reserved_concurrency() {
 
 #[test]
 fn log_groups_have_the_given_retention() {
-    let deployment = Deployment::of("ENVIRONMENT", &[("LogRetentionDays", "7")]);
+    let deployment = with_chat(&[("LogRetentionDays", "7")]);
     let groups = deployment.of_type("AWS::Logs::LogGroup");
     let days: Vec<_> =
         groups.iter().map(|group| deployment.properties(group)["RetentionInDays"].clone()).collect();
-    assert_eq!(days, ["7"; 4]);
+    assert_eq!(days, ["7"; 5]);
 }
 
 #[test]

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use privatelink_detach::aws;
 use privatelink_detach::completion::reason::RunbookUrl;
-use privatelink_detach::config::{self, ConfigError, EventSource, IntakeConfig, SweeperConfig, WorkerConfig};
+use privatelink_detach::config::{
+    self, ConfigError, EventSource, IntakeConfig, MessengerConfig, SweeperConfig, WorkerConfig,
+};
 use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
 
+use super::chat::with_chat;
 use super::sources;
 use crate::cloudformation::{Deployment, Node, PARAMETERS, SOURCES, TEMPLATE, file, number, parameter};
 
@@ -108,8 +111,13 @@ fn read_by_the_sweeper() -> BTreeSet<String> {
 }
 
 fn read_by_the_intake() -> BTreeSet<String> {
-    let variables = Deployment::of("ENVIRONMENT", &[]).variables("IntakeFunction");
+    let variables = with_chat(&[]).variables("IntakeFunction");
     read_in(&variables, |environment| drop(IntakeConfig::read(environment).unwrap()))
+}
+
+fn read_by_the_messenger() -> BTreeSet<String> {
+    let variables = with_chat(&[]).variables("MessengerFunction");
+    read_in(&variables, |environment| drop(MessengerConfig::read(environment).unwrap()))
 }
 
 #[test]
@@ -120,8 +128,12 @@ fn template_sets_exactly_the_variables_that_the_functions_read() {
         let set = |source| Deployment::of(source, &[]).variables(function).into_keys();
         assert_eq!(SOURCES.into_iter().flat_map(set).collect::<BTreeSet<_>>(), without_unset(read));
     }
-    let set = Deployment::of("ENVIRONMENT", &[]).variables("IntakeFunction").into_keys();
-    assert_eq!(set.collect::<BTreeSet<_>>(), without_unset(read_by_the_intake()));
+    for (function, read) in
+        [("IntakeFunction", read_by_the_intake()), ("MessengerFunction", read_by_the_messenger())]
+    {
+        let set = with_chat(&[]).variables(function).into_keys();
+        assert_eq!(set.collect::<BTreeSet<_>>(), without_unset(read));
+    }
 }
 
 #[test]
@@ -150,7 +162,13 @@ fn names_in_code() -> BTreeSet<String> {
 
 #[test]
 fn code_names_no_variable_that_these_tests_do_not_see() {
-    let read = [read_by_every_process(), read_by_the_worker(), read_by_the_intake(), read_by_the_sweeper()];
+    let read = [
+        read_by_every_process(),
+        read_by_the_worker(),
+        read_by_the_intake(),
+        read_by_the_sweeper(),
+        read_by_the_messenger(),
+    ];
     // The second, lowercase spelling of a proxy's variable is not recognized in the code.
     let read = read.into_iter().flatten().filter(|name| *name == name.to_ascii_uppercase());
     assert_eq!(names_in_code(), read.collect());
@@ -252,7 +270,8 @@ fn each_parameter_sets_its_own_setting() {
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));
     let sources = ["com.example.offboarding", "my.tool"].map(|source| EventSource::parse(source).unwrap());
     assert_eq!(intake.request_event_sources, sources.into());
-    for function in ["WorkerFunction", "IntakeFunction", "SweeperFunction"] {
+    let deployment = with_chat(&CHANGED);
+    for function in deployment.of_type("AWS::Serverless::Function") {
         let logging = &deployment.properties(function)["LoggingConfig"];
         // Lambda supports a log level only with the JSON format.
         assert_eq!(
