@@ -1,9 +1,16 @@
-//! Checks the parsers of both secrets: the worker's credentials for Alibaba Cloud, and the intake's signing secrets.
+//! Checks the parsers of the secrets: the worker's credentials for Alibaba Cloud, the intake's signing secrets, and the
+//! secrets of chat.
+
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::HeaderMap;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, Permissions};
-use privatelink_detach::aws::secret::Secret;
+use privatelink_detach::aws::secret::{Secret, SecretValue};
+use privatelink_detach::chat::call::VerificationSecrets;
+use privatelink_detach::chat::post::Tokens;
+use privatelink_detach::chat::signed::ChatKeys;
 use privatelink_detach::intake::secrets::SigningKeys;
 use privatelink_detach::intake::signature::SignedWebhook;
 use serde_json::Value;
@@ -12,10 +19,14 @@ use standardwebhooks::Webhook;
 use crate::alibaba::Canned;
 use crate::aws::Aws;
 use crate::memory::{Bound, bounded};
+use crate::text::assert_tame;
 use crate::virtual_time::{self, BEGINS_AT, beginning};
 
 /// The client reads the response, which contains the text as JSON, and then the text is parsed.
 const MEMORY: Bound = Bound { base: 128 * 1024, per_byte: 64 };
+
+/// Longest text of an error in characters. It is fixed but for a number.
+const ERROR_LENGTH_MAX: usize = 200;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:s-AbCdEf";
 
@@ -23,6 +34,9 @@ pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     check_credentials(text);
     check_signing_secrets(text);
+    check_verification_secrets(text);
+    check_chat_keys(text);
+    check_chat_tokens(text);
 }
 
 fn check_credentials(text: &str) {
@@ -77,5 +91,46 @@ fn check_signing_secrets(text: &str) {
         let signed = |body| SignedWebhook::parse(&headers, body, beginning()).expect("a signed webhook");
         assert!(signed(b"{}").is_signed_by_any(std::slice::from_ref(key)));
         assert!(!signed(b"{ }").is_signed_by_any(std::slice::from_ref(key)));
+    }
+}
+
+fn check_verification_secrets(text: &str) {
+    match bounded(&MEMORY, text.len(), || VerificationSecrets::parse(text)) {
+        Ok(secrets) => {
+            // An unused field with an unpaired surrogate is no JSON to the other parser.
+            let Ok(value) = serde_json::from_str::<Value>(text) else { return };
+            let members = value.as_object().expect("an object");
+            assert!(members.keys().all(|name| name == "slack"), "only platforms have members");
+            let Some(member) = members.get("slack") else { return };
+            let list = member["signing_secrets"].as_array().expect("a list");
+            assert!((1..=10).contains(&list.len()));
+            for secret in list.iter().map(|secret| secret.as_str().expect("a text")) {
+                assert!((16..=128).contains(&secret.len()) && secret.bytes().all(|b| b.is_ascii_graphic()));
+                assert!(!format!("{secrets:?}").contains(secret));
+            }
+        }
+        Err(error) => assert_tame(&error.to_string(), ERROR_LENGTH_MAX),
+    }
+}
+
+fn check_chat_keys(text: &str) {
+    match bounded(&MEMORY, text.len(), || ChatKeys::parse(text)) {
+        Ok(keys) => {
+            let list: Vec<String> = serde_json::from_str(text).expect("a list of strings");
+            assert!((1..=10).contains(&list.len()), "{} keys", list.len());
+            for key in &list {
+                let bytes = BASE64_STANDARD.decode(key).expect("base64");
+                assert!((32..=64).contains(&bytes.len()), "{} bytes", bytes.len());
+                assert!(!format!("{keys:?}").contains(key.as_str()));
+            }
+        }
+        Err(error) => assert_tame(&error.to_string(), ERROR_LENGTH_MAX),
+    }
+}
+
+fn check_chat_tokens(text: &str) {
+    match bounded(&MEMORY, text.len(), || Tokens::parse(text)) {
+        Ok(tokens) => assert!(!format!("{tokens:?}").contains("xoxb-"), "a token is not shown"),
+        Err(error) => assert_tame(&error.to_string(), ERROR_LENGTH_MAX),
     }
 }

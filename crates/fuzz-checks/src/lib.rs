@@ -13,6 +13,7 @@
 
 mod alibaba;
 mod aws;
+mod chat;
 mod config;
 mod fault;
 mod intake;
@@ -35,13 +36,17 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "alibaba_answer", check: alibaba::check },
     Target { name: "alibaba_error", check: fault::check },
     Target { name: "alibaba_identity", check: services::check_identity },
     Target { name: "alibaba_pages", check: pages::check },
     Target { name: "alibaba_security_groups", check: services::check_security_groups },
     Target { name: "alibaba_session", check: sts::check },
+    Target { name: "chat_call", check: chat::check_call },
+    Target { name: "chat_command", check: chat::check_command },
+    Target { name: "chat_notice", check: chat::check_notice },
+    Target { name: "chat_response", check: chat::check_response },
     Target { name: "configuration", check: config::check },
     Target { name: "intake_payload", check: intake::check_payload },
     Target { name: "request", check: request::check },
