@@ -1,4 +1,5 @@
-//! `make serve` as a process: its addresses, a signed webhook, the completion event, and the end of its children.
+//! `make serve` as a process: its addresses, a signed webhook, the completion event, a request in chat, and the end of
+//! its children.
 //!
 //! The process is the example `serve`, which cargo builds with the tests of the whole package.
 
@@ -22,6 +23,11 @@ use tokio::time::timeout;
 
 /// The longest that any step may take on a busy machine; each takes well below a second otherwise.
 const STEP_MAX: Duration = Duration::from_mins(1);
+
+const FREE_PORTS: [&str; 4] = ["--webhook-port=0", "--aws-port=0", "--alibaba-port=0", "--slack-port=0"];
+
+/// Time between two reads of the conversation.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A running `serve`, which is killed if its test fails.
 struct Serve {
@@ -50,6 +56,20 @@ impl Serve {
             panic!("it ended without printing {text:?}");
         };
         timeout(STEP_MAX, find).await.unwrap_or_else(|_| panic!("it did not print {text:?}"))
+    }
+
+    /// The next commands, up to an empty line: each begins with two spaces, and its further lines with more.
+    async fn printed_commands(&mut self) -> Vec<String> {
+        let mut commands: Vec<String> = Vec::new();
+        loop {
+            let line = timeout(STEP_MAX, self.output.next_line()).await.expect("it is printed");
+            match line.unwrap().expect("it is running") {
+                line if line.starts_with("    ") => commands.last_mut().unwrap().extend(["\n", &line]),
+                line if line.starts_with("  ") => commands.push(line),
+                line if line.is_empty() => return commands,
+                _ => {}
+            }
+        }
     }
 
     async fn post(&self, url: &str, headers: &[(&str, &str)], body: &Value) -> Response<Bytes> {
@@ -106,7 +126,7 @@ fn dry_run() -> Value {
 
 #[tokio::test]
 async fn signed_webhook_ends_in_a_completion_event() {
-    let mut serve = Serve::start(&["--webhook-port=0", "--aws-port=0", "--alibaba-port=0"]);
+    let mut serve = Serve::start(&FREE_PORTS);
     let webhook_url = serve.printed("Webhook URL ").await;
     let secret = serve.printed("Signing secret ").await;
     let aws = serve.printed("AWS endpoint ").await;
@@ -162,7 +182,7 @@ async fn signed_webhook_ends_in_a_completion_event() {
 
     // Processes that end are started again, and go on with the work.
     let children = serve.children();
-    assert!(children.is_empty() || children.len() == 5, "{children:?}");
+    assert!(children.is_empty() || children.len() == 6, "{children:?}");
     for child in &children {
         signal("-KILL", child).await;
         serve.printed("is started again").await;
@@ -182,7 +202,7 @@ async fn signed_webhook_ends_in_a_completion_event() {
 
 #[tokio::test]
 async fn printed_commands_are_for_both_versions_of_the_aws_cli() {
-    let mut serve = Serve::start(&["--webhook-port=0", "--aws-port=0", "--alibaba-port=0"]);
+    let mut serve = Serve::start(&FREE_PORTS);
     serve.printed("Dry run, directly:").await;
     // Version 1 knows no --cli-binary-format, and version 2 reads any other payload as base64.
     let mut files = Vec::new();
@@ -204,10 +224,54 @@ async fn printed_commands_are_for_both_versions_of_the_aws_cli() {
 }
 
 #[tokio::test]
+async fn printed_commands_of_chat_end_in_the_conversation_with_the_outcome() {
+    let mut serve = Serve::start(&FREE_PORTS);
+    serve.printed("Send a command in Slack").await;
+    let commands = serve.printed_commands().await;
+    let [request, read, approve] = commands.as_slice() else { panic!("three commands: {commands:?}") };
+
+    let accepted = run(request).await;
+    assert!(accepted.contains("\"status\": 200") && accepted.contains(".preview"), "{accepted}");
+    let asked = conversation_with(read, "[Approve detach] [Decline]").await;
+    assert!(asked.contains("Approval needed") && asked.contains("CHG0031077"), "{asked}");
+
+    let approved = run(approve).await;
+    assert!(approved.contains("\"status\": 200"), "{approved}");
+    let ended = conversation_with(read, "The worker confirmed that").await;
+    assert!(!ended.contains("[Approve detach]"), "{ended}");
+    assert!(
+        serve.printed("Security Group Detach Completed: slack-").await.ends_with(".preview, dry_run_passed")
+    );
+    assert!(serve.printed("Security Group Detach Completed: slack-").await.ends_with(", detached"));
+}
+
+/// Runs a printed command in a shell, and returns what it prints.
+async fn run(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).env("no_proxy", "*").output();
+    let output = timeout(STEP_MAX, output).await.expect("it ends").expect("there is a shell");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Reads the conversation until it contains a text.
+async fn conversation_with(read: &str, text: &str) -> String {
+    let mut conversation = String::new();
+    let found = timeout(STEP_MAX, async {
+        while !conversation.contains(text) {
+            tokio::time::sleep(READ_AGAIN_AFTER).await;
+            conversation = run(read).await;
+        }
+    });
+    let is_found = found.await.is_ok();
+    assert!(is_found, "{text:?} is not in the conversation:\n{conversation}");
+    conversation
+}
+
+#[tokio::test]
 async fn port_in_use_is_named_with_the_option_that_changes_it() {
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = format!("--webhook-port={}", other.local_addr().unwrap().port());
-    let mut serve = Serve::start(&[&port, "--aws-port=0", "--alibaba-port=0"]);
+    let mut serve = Serve::start(&[&port, "--aws-port=0", "--alibaba-port=0", "--slack-port=0"]);
     let mut error = String::new();
     let stderr = serve.process.stderr.as_mut().unwrap();
     timeout(STEP_MAX, stderr.read_to_string(&mut error)).await.expect("it ends").unwrap();

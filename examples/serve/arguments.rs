@@ -9,8 +9,9 @@ pub(crate) const USAGE: &str = "\
 Usage: make serve [ARGS=\"OPTION...\"]
 
 Runs the programs of the Lambda functions on this machine until Ctrl-C, with
-local AWS services and a simulated Alibaba Cloud, and prints the commands to
-send requests and to read the results. Everything listens on 127.0.0.1.
+local AWS services, a simulated Alibaba Cloud and a simulated Slack, and prints
+the commands to send requests and to read the results. Everything listens on
+127.0.0.1.
 
 Options:
   --webhook-port PORT  the intake's function URL, default 4020; 0 takes a free
@@ -18,6 +19,7 @@ Options:
   --aws-port PORT      SQS, EventBridge, Secrets Manager, STS and Lambda Invoke,
                        default 4021
   --alibaba-port PORT  the simulated Alibaba Cloud, default 4022
+  --slack-port PORT    the simulated Slack, default 4023
   --seed FILE          its initial state, default examples/serve/endpoints.json
   --log-level LEVEL    which log lines of the functions are printed: error,
                        warn (the default), info, debug or trace
@@ -41,6 +43,7 @@ pub(crate) struct Arguments {
     pub(crate) webhook_port: u16,
     pub(crate) aws_port: u16,
     pub(crate) alibaba_port: u16,
+    pub(crate) slack_port: u16,
     pub(crate) seed: Option<PathBuf>,
     pub(crate) log_level: String,
 }
@@ -63,6 +66,7 @@ impl Default for Arguments {
             webhook_port: 4020,
             aws_port: 4021,
             alibaba_port: 4022,
+            slack_port: 4023,
             seed: None,
             log_level: "warn".to_owned(),
         }
@@ -88,6 +92,7 @@ impl Command {
                 "--webhook-port" => arguments.webhook_port = port(&name, &value()?)?,
                 "--aws-port" => arguments.aws_port = port(&name, &value()?)?,
                 "--alibaba-port" => arguments.alibaba_port = port(&name, &value()?)?,
+                "--slack-port" => arguments.slack_port = port(&name, &value()?)?,
                 "--seed" => arguments.seed = Some(value()?.into()),
                 "--log-level" => {
                     let level = value()?.to_string_lossy().to_ascii_lowercase();

@@ -25,9 +25,6 @@ const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// After so many short lives in a row the process is not started again: it will not recover by itself.
 const SHORT_LIVES_MAX: u32 = 5;
 
-/// The most messages of one batch, as in the template.
-const BATCH_MAX: usize = 10;
-
 /// An instance of a function.
 #[derive(Debug)]
 pub(crate) struct Function {
@@ -146,14 +143,14 @@ impl Function {
     }
 
     /// The event source mapping of a queue to this instance: batch after batch.
-    pub(crate) async fn poll(self: Arc<Self>, aws: &LocalAws, queue: &str) -> Result<(), FunctionError> {
-        let poller = Poller {
-            aws,
-            runtime_api: &self.api,
-            queue: queue.to_owned(),
-            batch_max: BATCH_MAX,
-            timeout: self.timeout,
-        };
+    pub(crate) async fn poll(
+        self: Arc<Self>,
+        aws: &LocalAws,
+        queue: &str,
+        batch_max: usize,
+    ) -> Result<(), FunctionError> {
+        let (queue, runtime_api, timeout) = (queue.to_owned(), &self.api, self.timeout);
+        let poller = Poller { aws, runtime_api, queue, batch_max, timeout };
         let mut exits = self.exits.subscribe();
         loop {
             let again = "its messages are delivered again when their visibility timeout ends";

@@ -1,14 +1,17 @@
 //! The commands that work against the running services, ready to copy.
 
+use local_chat::slack::{APPROVER, CHANNEL, REQUESTER};
+
 use crate::services::{
     COMPLETION_EVENTS, DEAD_LETTERS, PROTECTED, REQUESTS, SIGNING_SECRET, Services, of_this_project,
 };
 
 /// Prints the addresses and the commands.
 pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
-    let (aws, alibaba) = (services.aws.url(), services.cloud.url());
+    let (aws, alibaba, slack) = (services.aws.url(), services.cloud.url(), services.slack.url());
     let [requests, dead_letters, completion_events] =
         [REQUESTS, DEAD_LETTERS, COMPLETION_EVENTS].map(|name| services.aws.queue_url(name));
+    let commands_of_chat = commands_of_chat(&slack);
     let seed = services.seed.display();
     let [direct, schedule, report, apply] = [
         "events/direct-dry-run.json",
@@ -19,7 +22,8 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
     .map(of_this_project);
     let [direct, schedule, report, apply] = [&direct, &schedule, &report, &apply].map(|path| path.display());
     format!(
-        r#"The intake, the worker and the sweeper run on local services. Nothing leaves the machine.
+        r#"The intake, the worker, the sweeper and the messenger run on local services.
+Nothing leaves the machine.
 
   Webhook URL      {webhook_url}/detachments
   Signing secret   {SIGNING_SECRET}
@@ -27,6 +31,7 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
                    SQS, EventBridge, Secrets Manager, STS, Lambda Invoke
   Alibaba Cloud    simulated at {alibaba}
                    {seed}
+  Slack            simulated at {slack}
   Protected group  {PROTECTED}
 
 Completion events are printed below. Ctrl-C ends everything; nothing is kept.
@@ -58,6 +63,7 @@ Send a webhook:
     "region_id": "eu-west-1", "endpoint_id": "ep-hp3stock",
     "security_group_id": "sg-hp3vendor" }}'
 
+{commands_of_chat}
 Send a queue message:
   local_aws sqs send-message \
     --queue-url {requests} \
@@ -114,5 +120,17 @@ Read the whole state of the simulator, start over, or inject an error:
     "action": "DetachSecurityGroupFromVpcEndpoint", "call": {{ "next": 2 }},
     "fault": {{ "kind": "code", "code": "EndpointLocked" }} }}'
 "#
+    )
+}
+
+fn commands_of_chat(slack: &str) -> String {
+    format!(
+        r"Send a command in Slack, and read the conversation. After a few seconds it has
+the approval request; then approve it as another person, and read again:
+  curl -sS {slack}/control/command -d user={REQUESTER} \
+    -d 'text=detach sg-hp3vendor ep-hp3search eu-west-1 ticket=CHG0031077'
+  curl -sS {slack}/control/conversations/{CHANNEL}
+  curl -sS {slack}/control/click -d user={APPROVER} -d action=approve
+"
     )
 }

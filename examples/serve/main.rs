@@ -1,11 +1,12 @@
 //! Keeps the whole system running on one machine: the programs of the Lambda functions as child processes, local AWS
-//! services and a simulated Alibaba Cloud. `--help` prints the usage.
+//! services, a simulated Alibaba Cloud and a simulated Slack. `--help` prints the usage.
 //!
 //! It uses the functions as Lambda does, through the runtime API, and nothing of their code. In reading order: the
-//! command line (`arguments`), the services (`services`), the functions (`function`), and what is printed (`guide`,
-//! `output`).
+//! command line (`arguments`), the services (`services`, `chat`), the functions (`function`), and what is printed
+//! (`guide`, `output`).
 
 mod arguments;
+mod chat;
 mod function;
 mod guide;
 mod output;
@@ -34,6 +35,11 @@ const USAGE_STATUS: u8 = 2;
 const WORKER_TIMEOUT: Duration = Duration::from_secs(90);
 const INTAKE_TIMEOUT: Duration = Duration::from_secs(30);
 const SWEEPER_TIMEOUT: Duration = Duration::from_mins(15);
+const MESSENGER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most messages of one batch, as in the template.
+const REQUESTS_MAX: usize = 10;
+const NOTICES_MAX: usize = 1;
 
 /// Names for the instances that take messages from the queue.
 const QUEUE_WORKER_NAMES: [&str; QUEUE_WORKERS] = ["worker-1", "worker-2"];
@@ -164,12 +170,18 @@ async fn start_all(
     let invoke = move |event| Arc::clone(&intake).invoke(event);
     let url = FunctionUrl::start_on(port, FunctionUrlSettings::default(), invoke).await;
     let url = url.map_err(ServiceError::listen(port, "--webhook-port"))?;
+    chat::connect(&services.slack, &url.url());
     for name in QUEUE_WORKER_NAMES {
         let worker = Function::new(name, program("worker")?, WORKER_TIMEOUT, &variables).await?;
         let (poller, services) = (Arc::clone(&worker), Arc::clone(&services));
-        tasks.others.spawn(async move { poller.poll(&services.aws, REQUESTS).await });
+        tasks.others.spawn(async move { poller.poll(&services.aws, REQUESTS, REQUESTS_MAX).await });
         functions.push(worker);
     }
+    let variables = services.messenger_variables(&arguments.log_level);
+    let messenger = Function::new("messenger", program("messenger")?, MESSENGER_TIMEOUT, &variables).await?;
+    let (poller, local) = (Arc::clone(&messenger), Arc::clone(&services));
+    tasks.others.spawn(async move { poller.poll(&local.aws, chat::NOTICES, NOTICES_MAX).await });
+    functions.push(messenger);
     for function in &functions {
         tasks.processes.spawn(Arc::clone(function).supervise(tasks.stop.subscribe()));
     }

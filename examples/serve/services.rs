@@ -1,5 +1,5 @@
-//! The services around the functions, on 127.0.0.1: queues, bus and secret, the simulated Alibaba Cloud, and the
-//! variables that lead the functions to them.
+//! The services around the functions, on 127.0.0.1: queues, bus and secrets, the simulated Alibaba Cloud and Slack, and
+//! the variables that lead the functions to them.
 
 use std::convert::Infallible;
 use std::fs;
@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use local_aws::bus::Event;
 use local_aws::{LocalAws, NewMessage, QueueSettings, wire};
+use local_chat::Slack;
+use local_chat::slack::Workspace;
 use privatelink_simulator::{AccessKey, Cloud, Seed, SeedError, Server};
 use serde_json::json;
 use thiserror::Error;
@@ -17,7 +19,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::arguments::Arguments;
-use crate::output;
+use crate::{chat, output};
 
 /// The signing secret: the example in the documentation of Standard Webhooks, with which the samples are signed.
 pub(crate) const SIGNING_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -49,6 +51,7 @@ const SEED_DEFAULT: &str = "examples/serve/endpoints.json";
 pub(crate) struct Services {
     pub(crate) aws: LocalAws,
     pub(crate) cloud: Server,
+    pub(crate) slack: Slack,
     /// The file with the initial state of the simulated Alibaba Cloud.
     pub(crate) seed: PathBuf,
     access_key: AccessKey,
@@ -92,16 +95,35 @@ impl Services {
         }
         aws.queues().create(COMPLETION_EVENTS, QueueSettings::standard())?;
         aws.secrets().put(SECRETS, json!([SIGNING_SECRET]).to_string());
-        Ok(Self { aws, cloud, seed, access_key })
+        chat::create(&aws)?;
+        let port = arguments.slack_port;
+        let slack = Slack::start_with(Workspace::default(), port).await;
+        let slack = slack.map_err(ServiceError::listen(port, "--slack-port"))?;
+        Ok(Self { aws, cloud, slack, seed, access_key })
     }
 
-    /// The variables of all functions. None comes from the environment of this process.
-    pub(crate) fn variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
-        let mut variables = vec![
+    /// The variables of the messenger, which has no credentials of Alibaba Cloud and no request queue.
+    pub(crate) fn messenger_variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
+        let mut variables = self.aws_variables(log_level);
+        variables.extend(chat::messenger_variables(&self.aws, &self.slack));
+        variables
+    }
+
+    /// The variables of every function. None comes from the environment of this process.
+    fn aws_variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
+        vec![
             ("AWS_REGION", wire::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
             ("AWS_ENDPOINT_URL", self.aws.url()),
+            ("RUST_LOG", log_level.to_owned()),
+        ]
+    }
+
+    /// The variables of the other functions.
+    pub(crate) fn variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
+        let mut variables = self.aws_variables(log_level);
+        variables.extend([
             ("DETACH_QUEUE_URL", self.aws.queue_url(REQUESTS)),
             ("DEAD_LETTER_QUEUE_URL", self.aws.queue_url(DEAD_LETTERS)),
             ("WEBHOOK_SECRETS_ARN", wire::secret_arn(SECRETS)),
@@ -112,14 +134,14 @@ impl Services {
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", self.access_key.access_key_id.as_str().to_owned()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", self.access_key.access_key_secret.clone()),
-            ("RUST_LOG", log_level.to_owned()),
-        ];
+        ]);
+        variables.extend(chat::intake_variables(&self.aws));
         let token = self.access_key.security_token.clone();
         variables.extend(token.map(|token| ("ALIBABA_CLOUD_SECURITY_TOKEN", token)));
         variables
     }
 
-    /// Sends each completion event to the queue as it arrives, as an EventBridge rule does, and prints it.
+    /// Sends each event to the queues of its rules as it arrives, and prints it.
     pub(crate) async fn deliver_events(&self) -> Infallible {
         let mut delivered = 0;
         loop {
@@ -127,10 +149,12 @@ impl Services {
             let changed = self.aws.changed();
             let events = self.aws.bus().events().get(delivered..).unwrap_or_default().to_vec();
             for event in &events {
-                let message = NewMessage::new(envelope(event));
-                let now = self.aws.now();
-                if let Err(error) = self.aws.queues().send(COMPLETION_EVENTS, message, now) {
-                    output::error(&format!("an event was not sent to {COMPLETION_EVENTS}: {error}"));
+                for queue in targets(event) {
+                    let message = NewMessage::new(envelope(event));
+                    let now = self.aws.now();
+                    if let Err(error) = self.aws.queues().send(queue, message, now) {
+                        output::error(&format!("an event was not sent to {queue}: {error}"));
+                    }
                 }
                 output::event(event);
             }
@@ -138,6 +162,12 @@ impl Services {
             changed.await;
         }
     }
+}
+
+/// The targets of the rules that an event matches.
+fn targets(event: &Event) -> impl Iterator<Item = &'static str> {
+    let is_of_chat = event.detail["trigger"] == "chat";
+    std::iter::once(COMPLETION_EVENTS).chain(is_of_chat.then_some(chat::NOTICES))
 }
 
 /// An event as a rule sends it to a target, its detail unchanged.
