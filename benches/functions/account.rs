@@ -9,11 +9,15 @@ use local_aws::mapping::{Success, Verdict, evaluate_response, event};
 use local_aws::queues::{Message, ReceivedMessage};
 use local_aws::wire::{REGION, secret_arn};
 use local_aws::{Action, LocalAws, NewMessage, QueueSettings, Queues};
+use local_chat::slack;
 use privatelink_simulator::{Action as AlibabaAction, Cloud, Endpoint, Seed, Server};
 use serde_json::{Value, json};
 
 /// The signing secret, an example from the documentation of Standard Webhooks.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The signing key of chat.
+pub(crate) const CHAT_KEYS: &str = r#"["Zm9yIHRoZSBiZW5jaG1hcmsgYW5kIGZvciBub3RoaW5nIGVsc2U="]"#;
 
 /// Requests per region, in sequence. A single worker starts 480 per minute and region and then waits.
 const REQUESTS_PER_REGION: usize = 400;
@@ -33,6 +37,9 @@ const UNUSED: &str = "sg-unused";
 const REQUESTS: &str = "requests.fifo";
 const SECRETS: &str = "webhook-secrets";
 const CREDENTIALS: &str = "alibaba-credentials";
+const NOTICES: &str = "notices";
+const CHAT_VERIFICATION: &str = "chat-verification";
+const CHAT_SIGNING: &str = "chat-signing";
 
 /// The kind of a request.
 #[derive(Clone, Copy, PartialEq)]
@@ -83,6 +90,9 @@ impl Account {
         account.aws.secrets().put(SECRETS, format!("[\"{SECRET}\"]"));
         let credentials = r#"{"access_key_id":"LTAI5tSimulatorKey","access_key_secret":"SimulatorSecret"}"#;
         account.aws.secrets().put(CREDENTIALS, credentials);
+        let verification = json!({ "slack": { "signing_secrets": [slack::SIGNING_SECRET] } });
+        account.aws.secrets().put(CHAT_VERIFICATION, verification.to_string());
+        account.aws.secrets().put(CHAT_SIGNING, CHAT_KEYS);
         account.empty_queue()?;
         Ok(account)
     }
@@ -96,10 +106,11 @@ impl Account {
         self.aws.queue_url(REQUESTS)
     }
 
-    /// Replaces the queue with a new one, so that every turn has the same conditions.
+    /// Replaces the queues with new ones, so that every turn has the same conditions.
     pub(crate) fn empty_queue(&self) -> io::Result<()> {
         let mut queues = Queues::default();
         queues.create(REQUESTS, QueueSettings::fifo()).map_err(io::Error::other)?;
+        queues.create(NOTICES, QueueSettings::standard()).map_err(io::Error::other)?;
         *self.aws.queues() = queues;
         Ok(())
     }
@@ -215,6 +226,20 @@ impl Account {
         let journal = self.aws.journal();
         let sends = journal.iter().filter(|entry| entry.action == Action::SendMessageBatch).count();
         (journal.len(), sends)
+    }
+
+    /// The additional environment of an intake with chat.
+    pub(crate) fn chat_environment(&self) -> Vec<(&'static str, String)> {
+        let person = |id: &str| format!("slack:{}/{id}", slack::TEAM);
+        vec![
+            ("CHAT_TENANTS", format!("slack:{}", slack::TEAM)),
+            ("CHAT_CONVERSATIONS", format!("slack:{}/{}", slack::TEAM, slack::CHANNEL)),
+            ("CHAT_REQUESTERS", person(slack::REQUESTER)),
+            ("CHAT_APPROVERS", person(slack::APPROVER)),
+            ("CHAT_VERIFICATION_SECRET_ARN", secret_arn(CHAT_VERIFICATION)),
+            ("CHAT_SIGNING_SECRET_ARN", secret_arn(CHAT_SIGNING)),
+            ("NOTICE_QUEUE_URL", self.aws.queue_url(NOTICES)),
+        ]
     }
 
     /// The environment of every program, without the Alibaba Cloud credentials.

@@ -4,13 +4,15 @@
 //! all of them: the ratios are more stable than the times. Every time is a median, followed by the middle half of the
 //! runs.
 //!
-//! It runs all parts, or those in the arguments: `start`, `size`, `first`, `share`, `memory`, `detach`, `webhook`.
+//! It runs all parts, or those in the arguments: `start`, `size`, `first`, `share`, `memory`, `detach`,
+//! `webhook`, `chat`.
 //! `PEER_PYTHON` is the path of a Python with the packages of `tools/requirements/peer.txt`.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::disallowed_methods, reason = "it measures")]
 
 mod account;
+mod chat;
 mod detach;
 mod first;
 mod memory;
@@ -29,7 +31,7 @@ use std::time::Instant;
 
 use targets::Targets;
 
-const PARTS: [&str; 7] = ["start", "size", "first", "share", "memory", "detach", "webhook"];
+const PARTS: [&str; 8] = ["start", "size", "first", "share", "memory", "detach", "webhook", "chat"];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
@@ -52,7 +54,8 @@ async fn main() -> io::Result<()> {
             "share" => first::measure_with_limit(&mut targets).await?,
             "memory" => memory::measure(&mut targets).await?,
             "detach" => detach::measure().await?,
-            _ => webhook::measure().await?,
+            "webhook" => webhook::measure().await?,
+            _ => chat::measure(&mut targets).await?,
         }
         println!("\n({part}: {} s)\n", began.elapsed().as_secs());
     }

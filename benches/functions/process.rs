@@ -28,6 +28,8 @@ pub(crate) enum Program {
     /// The worker, with its credentials in a secret.
     WorkerWithSecret,
     Intake,
+    /// The intake of a deployment with chat.
+    IntakeWithChat,
     /// The sweeper, with its credentials in its environment.
     Sweeper,
     /// `bare.rs`: the runtime with a function that returns its payload.
@@ -54,6 +56,7 @@ impl Program {
             Self::Worker => "worker",
             Self::WorkerWithSecret => "worker, credentials in a secret",
             Self::Intake => "intake",
+            Self::IntakeWithChat => "intake, with chat",
             Self::Sweeper => "sweeper",
             Self::Bare => "bare",
             Self::Peer => "peer",
@@ -65,7 +68,7 @@ impl Program {
         let worker = PathBuf::from(env!("CARGO_BIN_EXE_worker"));
         Ok(match self {
             Self::Worker | Self::WorkerWithSecret => worker,
-            Self::Intake => PathBuf::from(env!("CARGO_BIN_EXE_intake")),
+            Self::Intake | Self::IntakeWithChat => PathBuf::from(env!("CARGO_BIN_EXE_intake")),
             Self::Sweeper => PathBuf::from(env!("CARGO_BIN_EXE_sweeper")),
             Self::Bare => worker.with_file_name("examples").join("bare"),
             Self::Peer => peer::python()?,
@@ -107,6 +110,9 @@ impl Process {
         let api = RuntimeApi::start().await?;
         let credentials = account::credentials(matches!(program, Program::WorkerWithSecret));
         command.env_clear().envs(account.environment()).envs(credentials);
+        if program == Program::IntakeWithChat {
+            command.envs(account.chat_environment());
+        }
         command.env("AWS_LAMBDA_RUNTIME_API", api.address()).current_dir(peer::package());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();

@@ -13,11 +13,12 @@ const RUNS: usize = 51;
 /// The peer starts only in every fifth turn, because one of its starts takes as long as hundreds of the others.
 const PEER_EVERY: usize = 5;
 
-const PROGRAMS: [Program; 6] = [
+const PROGRAMS: [Program; 7] = [
     Program::Bare,
     Program::Worker,
     Program::WorkerWithSecret,
     Program::Intake,
+    Program::IntakeWithChat,
     Program::Sweeper,
     Program::Peer,
 ];

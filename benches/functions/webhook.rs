@@ -188,7 +188,7 @@ fn signed(id: &str) -> io::Result<Value> {
 }
 
 /// Sleeps, unless the pause is zero: the timer would still take a millisecond.
-async fn wait(pause: Duration) {
+pub(crate) async fn wait(pause: Duration) {
     if !pause.is_zero() {
         sleep(pause).await;
     }
