@@ -245,9 +245,25 @@ async fn printed_commands_of_chat_end_in_the_conversation_with_the_outcome() {
     assert!(serve.printed("Security Group Detach Completed: slack-").await.ends_with(", detached"));
 }
 
+/// What the printed commands use of curl, for a machine without it.
+const CURL: &str = r#"command -v curl > /dev/null || curl() { python3 -c '
+import sys, urllib.request
+arguments, data, url = sys.argv[1:], [], None
+while arguments:
+    argument = arguments.pop(0)
+    if argument == "-d":
+        data.append(arguments.pop(0))
+    elif argument != "-sS":
+        url = argument
+body = "&".join(data).encode() if data else None
+print(urllib.request.urlopen(url, body).read().decode(), end="")
+' "$@"; }
+"#;
+
 /// Runs a printed command in a shell, and returns what it prints.
 async fn run(command: &str) -> String {
-    let output = Command::new("sh").args(["-c", command]).env("no_proxy", "*").output();
+    let script = format!("{CURL}{command}");
+    let output = Command::new("sh").args(["-c", &script]).env("no_proxy", "*").output();
     let output = timeout(STEP_MAX, output).await.expect("it ends").expect("there is a shell");
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
