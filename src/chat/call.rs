@@ -172,7 +172,7 @@ pub fn open(
     }
 }
 
-/// Whether a call is the platform's check of the address and nothing else: its response is empty, whoever sent it.
+/// Whether a call is the platform's check of the address and nothing else: its response is empty and does not depend on the sender.
 #[must_use]
 pub fn is_check(platform: Platform, body: &[u8]) -> bool {
     match platform {

@@ -46,7 +46,7 @@ pub enum NotAllowed {
     Approver,
     /// The requester cannot approve their own request.
     OwnRequest,
-    /// The requester of a request is no longer in `CHAT_REQUESTERS`: nobody can approve the request.
+    /// The requester of a request is no longer in `CHAT_REQUESTERS`: the request cannot be approved.
     RequesterRemoved,
     /// The button was not made by this deployment, or the key that signed it was removed.
     Unverified,

@@ -1,6 +1,6 @@
 //! Checks chat: Slack's calls, the text of a command, the messages of the messenger's queue, and Slack's responses.
 //!
-//! One request is signed. Whatever else an input contains, no other request may count as signed.
+//! One request is signed. No input may make another request count as signed.
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -240,7 +240,7 @@ pub fn not_allowed(why: NotAllowed) -> Text {
             "这是您自己的请求，须由 CHAT_APPROVERS 中的另一人批准。您可以拒绝该请求。",
         ),
         NotAllowed::RequesterRemoved => Text::new(
-            "The requester is no longer in the setting CHAT_REQUESTERS: nobody can approve the request.",
+            "The requester is no longer in the setting CHAT_REQUESTERS, so the request cannot be approved.",
             "设置 CHAT_REQUESTERS 已不再包含申请人，该请求无法被批准。",
         ),
         NotAllowed::Unverified => Text::new(

@@ -8,7 +8,7 @@ use crate::app::{App, HttpResponse, api, http, post_approval};
 
 const OK: (u16, &str) = (200, r#"{"text":"Queued"}"#);
 
-/// What `curl -d` declares, whatever the body is.
+/// The content type that `curl -d` declares for every body.
 const CURL: &str = "content-type: application/x-www-form-urlencoded";
 
 async fn control(slack: &Slack, method: &str, endpoint: &str, body: &str) -> HttpResponse {
