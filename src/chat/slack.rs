@@ -40,6 +40,9 @@ const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 16..=128;
 /// Longest name of a command in characters, without the slash: Slack's limit.
 const COMMAND_LENGTH_MAX: usize = 32;
 
+/// Maximum length of a check of the address in bytes. It has two fields: `ssl_check` and a token of 24 characters.
+const CHECK_LENGTH_MAX: usize = 256;
+
 /// Maximum number of fields of a form. A command has about 15.
 const FIELDS_MAX: usize = 64;
 
@@ -137,7 +140,10 @@ fn parse(body: &[u8]) -> Option<ChatCall> {
 /// See [`super::call::is_check`]. Slack's own frameworks respond to this check before they verify a signature.
 pub(super) fn is_check(body: &[u8]) -> bool {
     let is_of_check = |(name, _): &(Cow<'_, str>, Cow<'_, str>)| ["ssl_check", "token"].contains(&&**name);
-    Form::parse(body).is_some_and(|form| form.get("ssl_check") == Some("1") && form.0.iter().all(is_of_check))
+    // Commands and clicks are longer, and are not parsed twice.
+    body.len() <= CHECK_LENGTH_MAX
+        && Form::parse(body)
+            .is_some_and(|form| form.get("ssl_check") == Some("1") && form.0.iter().all(is_of_check))
 }
 
 /// See [`super::call::looks_like_a_command`].
