@@ -27,13 +27,12 @@ use crate::aws::secret::{Secret, SecretUnavailable};
 use crate::chat::call::{self, COMMAND_DEFAULT, ChatCall, Unopened, VerificationSecrets};
 use crate::chat::identity::Platform;
 use crate::chat::policy::Policy;
-use crate::chat::request::ChatRequest;
-use crate::chat::signed::{self, ChatKeys};
+use crate::chat::signed::ChatKeys;
 use crate::chat::texts::{Answer, Language, LanguageSetting};
 use crate::clock::Clock;
 use crate::config::ChatConfig;
 use crate::lambda::Invocation;
-use crate::request::{Rules, Trigger};
+use crate::request::{DetachRequest, RequestId, Rules, Trigger};
 
 /// The time that all calls to AWS take together. The rest of the 3 s that a platform waits is for the start of the function
 /// and for the way to the platform.
@@ -176,23 +175,21 @@ impl Chat {
         }
     }
 
-    /// Puts the request of the current phase into the request queue.
+    /// Puts a request into the request queue.
     async fn request(
         &self,
-        request: &ChatRequest,
-        keys: &ChatKeys,
+        request: DetachRequest,
+        request_id: RequestId,
         until: Instant,
         invocation: &Invocation,
     ) -> Result<(), NotEnqueued> {
-        let detach = request.to_detach(signed::metadata(request, keys));
-        let submission = Submission::of_chat(detach, request.request_id());
+        let submission = Submission::of_chat(request, request_id.clone());
         let enqueued = enqueue(&self.requests, vec![submission], Trigger::Chat, until, invocation);
         let time = invocation.clock.left(until);
         match invocation.clock.by(until, enqueued).await {
             Some(Enqueued { send_again, .. }) if send_again.is_empty() => Ok(()),
             Some(_) => Err(NotEnqueued),
             None => {
-                let request_id = request.request_id();
                 error!(request_id = request_id.as_str(), "not known to be accepted: {}", no_response(time));
                 Err(NotEnqueued)
             }

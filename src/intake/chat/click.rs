@@ -61,10 +61,11 @@ impl Chat {
             );
         }
         info!(person = who, conversation = place, action, result, list, request_id, "chat click");
-        if let ClickResult::Approved(request) = &notice.result
-            && self.request(request, &keys, until, invocation).await.is_err()
-        {
-            return Handled::Failed;
+        if let ClickResult::Approved(request) = &notice.result {
+            let detach = request.to_detach(signed::metadata(request, &keys));
+            if self.request(detach, request.request_id(), until, invocation).await.is_err() {
+                return Handled::Failed;
+            }
         }
         let time = clock.left(until);
         let sent = clock.by(until, self.notices.send(&notice::body(&notice, &keys))).await;

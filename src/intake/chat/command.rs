@@ -63,16 +63,17 @@ impl Chat {
         invocation: &Invocation,
     ) -> Answer {
         let Ok(keys) = keys else { return Answer::TryAgain };
+        let request_id = request.request_id();
         let detach = request.to_detach(signed::metadata(&request, &keys));
         // What this deployment does not allow is refused here, and not an hour later.
-        if let Err(rejection) = request::parse(&detach.to_body(&request.request_id()), &self.rules).result {
+        if let Err(rejection) = request::parse(&detach.to_body(&request_id), &self.rules).result {
             return Answer::Rejected(rejection.errors.into_iter().map(|error| error.code).collect());
         }
-        if self.request(&request, &keys, until, invocation).await.is_err() {
+        if self.request(detach, request_id.clone(), until, invocation).await.is_err() {
             return Answer::TryAgain;
         }
         let (person, conversation) = (request.requester().to_string(), request.conversation.to_string());
-        info!(person, conversation, request_id = request.request_id().as_str(), "chat command accepted");
+        info!(person, conversation, request_id = request_id.as_str(), "chat command accepted");
         Answer::Accepted { approval_seconds: self.approval_timeout.as_secs(), request }
     }
 }
