@@ -105,9 +105,9 @@ fuzz: $(CARGO_FUZZ) ## Fuzz every parser of untrusted input (TARGET=... SECONDS=
 			-dict=fuzz/dictionaries/$$target.dict -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 \
 			-rss_limit_mb=1024 -malloc_limit_mb=64 -detect_leaks=0 || exit 1; done
 
-# The example is built first, so that its dependencies lack the features that only tests and benchmarks enable.
+# The examples are built first, so that their dependencies lack the features that only tests and benchmarks enable.
 bench: $(PEER) ## Benchmark functions, bare runtime, Python peer, a long queue and a sweep (ARGS="start first" for parts)
-	cargo build --release --locked --example bare
+	cargo build --release --locked --example bare --example calls
 	PEER_PYTHON=$(TOOLS)/peer/bin/python cargo bench --locked --bench functions -- $(ARGS)
 	cargo bench --profile e2e --locked --bench scale
 	cargo bench --profile e2e --locked --bench sweep

@@ -1,5 +1,5 @@
 //! The time of a chat command and of an approving click from the invocation to the response, compared with the bare
-//! runtime: warm, and the first invocation of a process.
+//! runtime: warm, and the first invocation of a process. The same for their calls to SQS alone.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -53,6 +53,21 @@ impl Act {
             Self::Click => "an approving click",
         }
     }
+
+    /// The intake, and programs that only make its calls.
+    fn programs(self) -> [Program; 3] {
+        let calls = match self {
+            Self::Command => "1",
+            Self::Click => "2",
+        };
+        [Program::IntakeWithChat, Program::SdkCalls(calls), Program::PlainCalls(calls)]
+    }
+}
+
+/// A program, and the bare runtime that takes turns with it.
+struct Pair {
+    program: Process,
+    bare: Process,
 }
 
 /// Prints the first and the warm invocations of both acts.
@@ -61,48 +76,69 @@ pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
     println!("| | first, ms | p50 warm, ms | p99 warm, ms |\n| --- | --- | --- | --- |");
     let slack = Slack::start().await?;
     for act in [Act::Command, Act::Click] {
-        let account = Account::start().await?;
-        let (mut first, mut warm) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        let mut last = None;
-        for _ in 0..RUNS {
-            let mut intake = Process::start(Program::IntakeWithChat, &account).await?;
-            let mut bare = Process::start(Program::Bare, &account).await?;
-            let turn = turn(act, Duration::ZERO, &slack, &account, &mut intake, &mut bare).await?;
-            first.iter_mut().zip(turn).for_each(|(times, time)| times.push(time));
-            last = Some((intake, bare));
+        println!(
+            "| *{}: {RUNS} processes, {TURNS} warm calls, each in turn, a pause before each warm call* | | | |",
+            act.name()
+        );
+        for program in act.programs() {
+            let (first, warm) = measure_pair(act, program, &slack).await?;
+            report(act, program, targets, &first, &warm);
         }
-        let (mut intake, mut bare) = last.ok_or_else(|| io::Error::other("no run"))?;
-        for number in 0..WARM_UP + TURNS {
-            let pause = if number < WARM_UP { Duration::ZERO } else { PAUSE };
-            let turn = turn(act, pause, &slack, &account, &mut intake, &mut bare).await?;
-            if number >= WARM_UP {
-                warm.iter_mut().zip(turn).for_each(|(times, time)| times.push(time));
-            }
-        }
-        report(act, targets, &first, &warm);
     }
     Ok(())
 }
 
-/// Sends one call to the intake and the same event to the bare runtime. Returns both times.
-async fn turn(
+/// The first and the warm invocations of a program and of the bare runtime, in turn.
+async fn measure_pair(
     act: Act,
-    pause: Duration,
+    program: Program,
     slack: &Slack,
-    account: &Account,
-    intake: &mut Process,
-    bare: &mut Process,
-) -> io::Result<[Duration; 2]> {
-    account.empty_queue()?;
-    wait(pause).await;
-    let event = event(act, slack)?;
-    let (response, of_intake) = intake.invoke(&event).await?;
-    check(response["statusCode"] == 200, "the intake did not accept a chat call")?;
-    account.only_message()?;
-    wait(pause).await;
-    let (response, of_bare) = bare.invoke(&event).await?;
-    check(response == event, "the bare runtime did not return its payload")?;
-    Ok([of_intake, of_bare])
+) -> io::Result<([Vec<Duration>; 2], [Vec<Duration>; 2])> {
+    let account = Account::start().await?;
+    let (mut first, mut warm) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let mut last = None;
+    for _ in 0..RUNS {
+        let program = Process::start(program, &account).await?;
+        let mut pair = Pair { program, bare: Process::start(Program::Bare, &account).await? };
+        let turn = pair.turn(act, Duration::ZERO, slack, &account).await?;
+        first.iter_mut().zip(turn).for_each(|(times, time)| times.push(time));
+        last = Some(pair);
+    }
+    let mut pair = last.ok_or_else(|| io::Error::other("no run"))?;
+    for number in 0..WARM_UP + TURNS {
+        let pause = if number < WARM_UP { Duration::ZERO } else { PAUSE };
+        let turn = pair.turn(act, pause, slack, &account).await?;
+        if number >= WARM_UP {
+            warm.iter_mut().zip(turn).for_each(|(times, time)| times.push(time));
+        }
+    }
+    Ok((first, warm))
+}
+
+impl Pair {
+    /// Sends one call to the program and the same event to the bare runtime. Returns both times.
+    async fn turn(
+        &mut self,
+        act: Act,
+        pause: Duration,
+        slack: &Slack,
+        account: &Account,
+    ) -> io::Result<[Duration; 2]> {
+        account.empty_queue()?;
+        wait(pause).await;
+        let event = event(act, slack)?;
+        let (response, of_program) = self.program.invoke(&event).await?;
+        if self.program.program == Program::IntakeWithChat {
+            check(response["statusCode"] == 200, "the intake did not accept a chat call")?;
+        } else {
+            check(response == event, "a program did not return its payload")?;
+        }
+        account.only_message()?;
+        wait(pause).await;
+        let (response, of_bare) = self.bare.invoke(&event).await?;
+        check(response == event, "the bare runtime did not return its payload")?;
+        Ok([of_program, of_bare])
+    }
 }
 
 /// The call of an act as an event of a function URL, signed now.
@@ -150,21 +186,28 @@ fn button() -> io::Result<String> {
     Ok(signed::button(&request, &ChatKeys::parse(CHAT_KEYS).map_err(io::Error::other)?))
 }
 
-fn report(act: Act, targets: &mut Targets, first: &[Vec<Duration>; 2], warm: &[Vec<Duration>; 2]) {
+fn report(
+    act: Act,
+    program: Program,
+    targets: &mut Targets,
+    first: &[Vec<Duration>; 2],
+    warm: &[Vec<Duration>; 2],
+) {
     let of = |which: usize| {
         let (first, warm) = (Values::times(&first[which]), Values::times(&warm[which]));
         [first.median(), warm.percentile(50), warm.percentile(99)]
     };
-    let (intake, bare) = (of(0), of(1));
-    println!(
-        "| *{}: {RUNS} processes, {TURNS} warm calls, each in turn, a pause before each warm call* | | | |",
-        act.name()
-    );
-    let ratios = [0, 1, 2].map(|which| intake[which] / bare[which]);
-    for (name, [first, median, p99]) in
-        [("intake", intake), ("bare, with the same payload", bare), ("intake to bare", ratios)]
-    {
+    let (times, bare) = (of(0), of(1));
+    let ratios = [0, 1, 2].map(|which| times[which] / bare[which]);
+    let name = program.name();
+    for (name, [first, median, p99]) in [
+        (name, times),
+        ("bare, with the same payload, in turn with it", bare),
+        (&format!("{name}, to bare"), ratios),
+    ] {
         println!("| {name} | {} | {} | {} |", digits(first), digits(median), digits(p99));
     }
-    targets.at_most(3.0, &format!("{}, p99 warm, intake to bare", act.name()), ratios[2]);
+    if program == Program::IntakeWithChat {
+        targets.at_most(3.0, &format!("{}, p99 warm, intake to bare", act.name()), ratios[2]);
+    }
 }

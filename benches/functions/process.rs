@@ -34,6 +34,10 @@ pub(crate) enum Program {
     Sweeper,
     /// `bare.rs`: the runtime with a function that returns its payload.
     Bare,
+    /// `calls.rs`: the bare function with this number of calls to SQS, by the AWS SDK.
+    SdkCalls(&'static str),
+    /// The same, over a plain connection.
+    PlainCalls(&'static str),
     /// `benches/peer`: the Python implementation of the worker, with its credentials in its environment.
     Peer,
 }
@@ -59,6 +63,8 @@ impl Program {
             Self::IntakeWithChat => "intake, with chat",
             Self::Sweeper => "sweeper",
             Self::Bare => "bare",
+            Self::SdkCalls(_) => "the calls alone, by the AWS SDK",
+            Self::PlainCalls(_) => "the calls alone, over a plain connection",
             Self::Peer => "peer",
         }
     }
@@ -71,15 +77,23 @@ impl Program {
             Self::Intake | Self::IntakeWithChat => PathBuf::from(env!("CARGO_BIN_EXE_intake")),
             Self::Sweeper => PathBuf::from(env!("CARGO_BIN_EXE_sweeper")),
             Self::Bare => worker.with_file_name("examples").join("bare"),
+            Self::SdkCalls(_) | Self::PlainCalls(_) => worker.with_file_name("examples").join("calls"),
             Self::Peer => peer::python()?,
         })
     }
 
-    fn arguments(self) -> &'static [&'static str] {
+    fn arguments(self) -> Vec<&'static str> {
         match self {
-            Self::Peer => &peer::ARGUMENTS,
-            _ => &[],
+            Self::Peer => peer::ARGUMENTS.to_vec(),
+            Self::SdkCalls(calls) => vec!["sdk", calls],
+            Self::PlainCalls(calls) => vec!["plain", calls],
+            _ => Vec::new(),
         }
+    }
+
+    /// Whether it has the environment of chat.
+    fn has_chat(self) -> bool {
+        matches!(self, Self::IntakeWithChat | Self::SdkCalls(_) | Self::PlainCalls(_))
     }
 }
 
@@ -110,7 +124,7 @@ impl Process {
         let api = RuntimeApi::start().await?;
         let credentials = account::credentials(matches!(program, Program::WorkerWithSecret));
         command.env_clear().envs(account.environment()).envs(credentials);
-        if program == Program::IntakeWithChat {
+        if program.has_chat() {
             command.envs(account.chat_environment());
         }
         command.env("AWS_LAMBDA_RUNTIME_API", api.address()).current_dir(peer::package());
