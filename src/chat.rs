@@ -6,10 +6,11 @@
 //!
 //! In reading order: [`identity`] has platforms, people and conversations, [`command`] parses what a person typed,
 //! [`policy`] decides who may request and approve, [`request`] is the signed content, [`signed`] signs it for each use,
-//! [`decision`] decides about a click, [`completion`] reads a completion event, [`notice`] is everything that the messenger
-//! posts, [`content`] is what it says, [`texts`] has every text in each language, [`call`] and [`post`] are a platform's
-//! calls in both directions, and each platform is one module: [`slack`].
+//! [`decision`] decides about a click, [`answer`] is the answer to a command, [`completion`] reads a completion event,
+//! [`notice`] is everything that the messenger posts, [`content`] is what it says, and [`texts`] has every text in each
+//! language. [`call`] and [`post`] are a platform's calls in both directions. Each platform is one module: [`slack`].
 
+pub mod answer;
 pub mod call;
 pub mod command;
 pub mod completion;

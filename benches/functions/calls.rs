@@ -5,6 +5,7 @@
 //! one connection. The second is the number of calls: a request, and then a notice.
 
 use std::env;
+use std::time::Duration;
 
 use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
 use privatelink_detach::aws;
@@ -87,7 +88,7 @@ impl Client {
 
     async fn notify(&self) -> Result<(), Error> {
         match self {
-            Self::Sdk { notices, .. } => Ok(notices.send(&body()).await?),
+            Self::Sdk { notices, .. } => Ok(notices.send(&body(), Duration::ZERO).await?),
             Self::Plain { connection, notice, .. } => call(connection, notice).await,
         }
     }

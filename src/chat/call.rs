@@ -1,15 +1,16 @@
 //! A platform's calls to the intake: verified, then parsed into what a person wants.
 //!
-//! One function per direction: [`open`] for every call, [`answer`] and [`acknowledge`] for its response. Each dispatches to
-//! the platform's own module.
+//! One function per direction: [`open`] for every call, [`answer`], [`acknowledge`] and [`empty`] for its response. Each
+//! dispatches to the platform's own module.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::decision::ClickNotice;
 use super::identity::{Conversation, MessageId, Person, Platform};
 use super::slack;
 use crate::aws::secret::SecretValue;
@@ -25,6 +26,11 @@ pub enum ChatCall {
     Command(CommandCall),
     /// A person clicked a button.
     Click(Click),
+    /// Nothing that this application carries out. The reason is for the log.
+    Ignored(&'static str),
+    /// A command of some minutes ago: the platform repeats a call that got no response. It is not carried out, because the
+    /// queue no longer recognizes it as a repetition.
+    Late,
 }
 
 /// The command's name in texts, where the call does not have a usable one.
@@ -37,6 +43,8 @@ pub struct CommandCall {
     pub conversation: Conversation,
     /// The command's own name, which the operator chose in the platform: safe to show, and for texts only.
     pub name: String,
+    /// The message with the command, if a platform's command is one.
+    pub message: Option<MessageId>,
     /// What follows the command's or the robot's name. Untrusted.
     pub text: String,
     /// The platform's own id of the command: a repeated delivery has the same.
@@ -188,7 +196,8 @@ pub fn looks_like_a_command(platform: Platform, body: &[u8]) -> bool {
     }
 }
 
-/// The body of the response to a command: a text for the person who typed it, as plain text.
+/// The body of the response to a command: a text for the person who typed it, as plain text. `None` if the platform does not
+/// show a response: a notice then says it.
 #[must_use]
 pub fn answer(platform: Platform, text: &str) -> Option<Value> {
     match platform {
@@ -196,11 +205,27 @@ pub fn answer(platform: Platform, text: &str) -> Option<Value> {
     }
 }
 
-/// The body of the response to a click that was accepted.
+/// The response to a click that was carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acknowledgement {
+    pub body: Option<Value>,
+    /// After how long the messenger may post the notice; `None` if the response says all that the notice would.
+    pub notice_after: Option<Duration>,
+}
+
+/// The response to a click that ended as this notice says.
 #[must_use]
-pub fn acknowledge(platform: Platform) -> Option<Value> {
-    match platform {
+pub fn acknowledge(notice: &ClickNotice) -> Acknowledgement {
+    match notice.conversation.tenant.platform {
         // The response to a click changes nothing in Slack.
+        Platform::Slack => Acknowledgement { body: None, notice_after: Some(Duration::ZERO) },
+    }
+}
+
+/// The body of a response that shows nothing.
+#[must_use]
+pub fn empty(platform: Platform) -> Option<Value> {
+    match platform {
         Platform::Slack => None,
     }
 }

@@ -7,6 +7,7 @@ mod rows;
 #[cfg(test)]
 pub(super) mod samples;
 
+use super::answer::AnswerNotice;
 use super::completion::{ChatCompletion, ChatReason, OutcomeName};
 use super::decision::{ClickNotice, ClickResult};
 use super::identity::{Person, UserId};
@@ -81,6 +82,7 @@ impl Content {
             Notice::Preview { request, completion } => preview(request, completion, language),
             Notice::Outcome { request, completion } => outcome(request, completion, language),
             Notice::Click(click) => of_click(click, language),
+            Notice::Answer(answer) => of_answer(answer),
         }
     }
 
@@ -249,6 +251,19 @@ fn of_click(click: &ClickNotice, language: Language) -> Content {
                 buttons: None,
             }
         }
+    }
+}
+
+fn of_answer(answer: &AnswerNotice) -> Content {
+    let title = notices::ANSWER.of(answer.language);
+    Content {
+        title,
+        lead: vec![Span::Words(answer.text.clone())],
+        notification: title.to_owned(),
+        rows: Vec::new(),
+        details: None,
+        runbook: None,
+        buttons: None,
     }
 }
 

@@ -87,7 +87,7 @@ fn of_request(request: ChatRequest, click: &Click, policy: &Policy, now: SystemT
         (Ok(()), Action::Decline) => ClickResult::Declined(request),
         (Ok(()), Action::Approve) => ClickResult::Approved(ChatRequest {
             phase: Phase::Outcome,
-            thread: click.message.clone(),
+            thread: click.message.clone().or_else(|| request.thread.clone()),
             approver: Some(click.person.id.clone()),
             ..request
         }),
@@ -237,6 +237,11 @@ mod tests {
         assert_eq!(notice.conversation, conversation());
         let ClickResult::Approved(request) = notice.result else { panic!("{notice:?}") };
         assert_eq!((request.thread, request.approver), (None, Some(approver().id)));
+        // The message that the request names stays the one to answer.
+        let asked = ChatRequest { thread: Some(message()), ..self::request() };
+        let asked = Click { value: signed::button(&asked, &keys(&[KEY])), ..nameless.clone() };
+        let ClickResult::Approved(request) = result(&asked) else { panic!("an approval") };
+        assert_eq!(request.thread, Some(message()));
         let unverified = Click { value: String::new(), ..nameless };
         assert_eq!(decide_at(&unverified, EXPIRES_AT - 1), Err(NotAllowed::Unverified));
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::answer::AnswerNotice;
 use super::completion::{ChatCompletion, OutcomeName};
 use super::decision::ClickNotice;
 use super::identity::Conversation;
@@ -34,6 +35,8 @@ pub enum Notice {
     Outcome { request: ChatRequest, completion: ChatCompletion },
     /// A click.
     Click(ClickNotice),
+    /// The answer to a command.
+    Answer(AnswerNotice),
 }
 
 /// Why a message of the queue is not posted.
@@ -50,10 +53,16 @@ pub enum NoNotice {
     },
 }
 
-/// The message of the intake.
+/// The message of the intake about a click.
 #[derive(Deserialize)]
-struct IntakeMessage {
+struct ClickMessage {
     chat_notice: String,
+}
+
+/// The message of the intake with the answer to a command.
+#[derive(Deserialize)]
+struct AnswerMessage {
+    chat_answer: String,
 }
 
 /// An `EventBridge` event.
@@ -61,6 +70,12 @@ struct IntakeMessage {
 struct Event {
     source: String,
     detail: Box<RawValue>,
+}
+
+/// The body of a message with the answer to a command.
+#[must_use]
+pub fn answer_body(answer: &AnswerNotice, keys: &ChatKeys) -> String {
+    serde_json::json!({ "chat_answer": signed::answer(answer, keys) }).to_string()
 }
 
 /// The body of a message with the notice of a click.
@@ -78,9 +93,12 @@ impl Notice {
         now: SystemTime,
     ) -> Result<Self, NoNotice> {
         let body = without_byte_order_mark(body);
-        if let Ok(Object(IntakeMessage { chat_notice })) = serde_json::from_str(body) {
-            let notice =
-                signed::open_notice(&chat_notice, keys).ok_or(NoNotice::Unverified { request_id: None })?;
+        let unverified = NoNotice::Unverified { request_id: None };
+        if let Ok(Object(AnswerMessage { chat_answer })) = serde_json::from_str(body) {
+            return signed::open_answer(&chat_answer, keys).map(Self::Answer).ok_or(unverified);
+        }
+        if let Ok(Object(ClickMessage { chat_notice })) = serde_json::from_str(body) {
+            let notice = signed::open_notice(&chat_notice, keys).ok_or(unverified)?;
             let language = language.resolve(notice.language);
             return Ok(Self::Click(ClickNotice { language, ..notice }));
         }
@@ -136,10 +154,11 @@ impl Notice {
             | Self::Preview { request, .. }
             | Self::Outcome { request, .. } => &request.conversation,
             Self::Click(notice) => &notice.conversation,
+            Self::Answer(answer) => &answer.conversation,
         }
     }
 
-    /// The request that it is about; none if the button of a click was not verified.
+    /// The request that it is about; none if the button of a click was not verified, or no request was accepted.
     #[must_use]
     pub fn request_id(&self) -> Option<RequestId> {
         match self {
@@ -148,6 +167,7 @@ impl Notice {
             | Self::Preview { request, .. }
             | Self::Outcome { request, .. } => Some(request.request_id()),
             Self::Click(notice) => notice.request_id.clone(),
+            Self::Answer(answer) => answer.request_id.clone(),
         }
     }
 
@@ -160,6 +180,7 @@ impl Notice {
             | Self::Preview { request, .. }
             | Self::Outcome { request, .. } => request.language,
             Self::Click(notice) => notice.language,
+            Self::Answer(answer) => answer.language,
         }
     }
 
@@ -172,6 +193,7 @@ impl Notice {
             Self::Preview { .. } => "preview",
             Self::Outcome { .. } => "outcome",
             Self::Click(notice) => notice.result.name(),
+            Self::Answer(_) => "answer",
         }
     }
 }
@@ -335,6 +357,28 @@ mod tests {
         let parsed = Notice::parse(&body, &keys(&[KEY_NEXT]), LanguageSetting::Auto, at(0));
         assert!(matches!(parsed, Err(NoNotice::Unverified { .. })));
         assert!(matches!(parse_at(r#"{"chat_notice":"x"}"#, 0), Err(NoNotice::Unverified { .. })));
+    }
+
+    #[test]
+    fn answer_to_a_command_is_read_as_it_was_sent() {
+        let answer = AnswerNotice {
+            conversation: conversation(),
+            message: Some(message()),
+            person: approver().id,
+            language: Language::En,
+            request_id: Some(request().id),
+            text: "The dry run is queued.".to_owned(),
+        };
+        let body = answer_body(&answer, &keys(&[KEY]));
+        let notice = Notice::Answer(answer);
+        assert_eq!((notice.name(), notice.conversation()), ("answer", &conversation()));
+        assert_eq!((notice.request_id(), notice.language()), (Some(request().id), Language::En));
+        assert_eq!(parse_at(&body, 0), Ok(notice));
+        let parsed = Notice::parse(&body, &keys(&[KEY_NEXT]), LanguageSetting::Auto, at(0));
+        assert!(matches!(parsed, Err(NoNotice::Unverified { .. })));
+        // Neither is accepted as the other.
+        let renamed = body.replace("chat_answer", "chat_notice");
+        assert!(matches!(parse_at(&renamed, 0), Err(NoNotice::Unverified { .. })));
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatRequest {
     pub conversation: Conversation,
-    /// The message that the outcome answers: the approval request, once it was approved.
+    /// The message that the next post answers: the command, if the platform's is a message, and the approval request once it
+    /// was approved.
     pub thread: Option<MessageId>,
     /// A person of the conversation's tenant.
     pub requester: UserId,

@@ -1,23 +1,23 @@
 //! Signs the content of a request for each use, and verifies it: the button's value, the reply address, the notice of a
-//! click.
+//! click, the answer to a command.
 //!
 //! Signed means authenticated, not secret: everyone who sees a value can read it. Each use has its own purpose, so that a
 //! reply address is not accepted as a button. `keys` makes and verifies the signature.
 
 mod keys;
+mod notices;
 
 use std::time::Duration;
 
 use super::command::Ticket;
-use super::decision::{ClickNotice, ClickResult};
 use super::identity::{Conversation, ConversationId, MessageId, Person, Platform, Tenant, TenantId, UserId};
-use super::policy::NotAllowed;
 use super::request::{ChatRequest, Phase};
 use super::texts::Language;
 use crate::request::{EndpointId, Metadata, RegionId, RequestId, SecurityGroupId};
 
 pub use keys::{ChatKeys, LENGTH_MAX, UnusableKeys};
 use keys::{Purpose, unsealed};
+pub use notices::{answer, notice, open_answer, open_notice};
 
 /// The fields of `metadata`.
 const REPLY: &str = "chat";
@@ -35,7 +35,7 @@ pub fn button(request: &ChatRequest, keys: &ChatKeys) -> String {
 /// The request in the value of a button; `None` if no key of this deployment made it.
 #[must_use]
 pub fn open_button(value: &str, keys: &ChatKeys) -> Option<ChatRequest> {
-    let (fields, signature) = unsealed(value)?;
+    let (fields, signature) = unsealed(value, LENGTH_MAX)?;
     let request = request_of(&fields)?;
     keys.verify(Purpose::Button, &fields, signature).then_some(request)
 }
@@ -78,7 +78,7 @@ pub struct Subject<'a> {
 /// The request of a completion event; `None` if no key of this deployment signed its reply address for this subject.
 #[must_use]
 pub fn open_metadata(metadata: &Metadata, subject: Subject<'_>, keys: &ChatKeys) -> Option<ChatRequest> {
-    let (carried, signature) = unsealed(metadata.get(REPLY)?)?;
+    let (carried, signature) = unsealed(metadata.get(REPLY)?, LENGTH_MAX)?;
     let [conversation, thread, language, phase, dry_run, expires_at, deadline] = carried.as_slice() else {
         return None;
     };
@@ -106,67 +106,6 @@ pub fn open_metadata(metadata: &Metadata, subject: Subject<'_>, keys: &ChatKeys)
         ticket: parse_entry(metadata, TICKET, Ticket::parse).ok()?,
     };
     keys.verify(Purpose::Reply, &fields(&request), signature).then_some(request)
-}
-
-/// The text of a notice.
-#[must_use]
-pub fn notice(notice: &ClickNotice, keys: &ChatKeys) -> String {
-    let ClickNotice { result, conversation, message, person, language, request_id } = notice;
-    let (why, request) = match result {
-        ClickResult::Approved(request) | ClickResult::Declined(request) | ClickResult::Expired(request) => {
-            (String::new(), button(request, keys))
-        }
-        ClickResult::NotAllowed(why) => {
-            (why.name().to_owned(), optional(request_id.as_ref().map(RequestId::as_str)))
-        }
-    };
-    let tenant = &conversation.tenant;
-    let fields = [
-        result.name().to_owned(),
-        why,
-        tenant.platform.name().to_owned(),
-        tenant.id.to_string(),
-        conversation.id.to_string(),
-        optional(message.as_ref().map(MessageId::as_str)),
-        person.to_string(),
-        language.name().to_owned(),
-        request,
-    ];
-    keys.seal(Purpose::Notice, &fields, &fields)
-}
-
-/// The notice in a text; `None` if no key of this deployment made it.
-#[must_use]
-pub fn open_notice(text: &str, keys: &ChatKeys) -> Option<ClickNotice> {
-    let (fields, signature) = unsealed(text)?;
-    let [result, why, platform, tenant, conversation, message, person, language, request] = fields.as_slice()
-    else {
-        return None;
-    };
-    let of_request = |make: fn(ChatRequest) -> ClickResult| open_button(request, keys).map(make);
-    let result = match result.as_str() {
-        "approved" => of_request(ClickResult::Approved)?,
-        "declined" => of_request(ClickResult::Declined)?,
-        "expired" => of_request(ClickResult::Expired)?,
-        "not_allowed" => ClickResult::NotAllowed(NotAllowed::parse(why)?),
-        _ => return None,
-    };
-    let tenant = Tenant { platform: Platform::parse(platform)?, id: TenantId::parse(tenant)? };
-    let request_id = match &result {
-        ClickResult::Approved(request) | ClickResult::Declined(request) | ClickResult::Expired(request) => {
-            Some(request.id.clone())
-        }
-        ClickResult::NotAllowed(_) => parse_optional(request, RequestId::parse).ok()?,
-    };
-    let notice = ClickNotice {
-        result,
-        conversation: Conversation { tenant, id: ConversationId::parse(conversation)? },
-        message: parse_optional(message, MessageId::parse).ok()?,
-        person: UserId::parse(person)?,
-        language: Language::parse(language)?,
-        request_id,
-    };
-    keys.verify(Purpose::Notice, &fields, signature).then_some(notice)
 }
 
 /// The fields of a request in the order in which they are signed.

@@ -157,6 +157,7 @@ fn command(form: &Form<'_>) -> Option<CommandCall> {
     Some(CommandCall {
         person: Person { tenant: tenant.clone(), id: UserId::parse(form.get("user_id")?)? },
         conversation: Conversation { tenant, id: ConversationId::parse(form.get("channel_id")?)? },
+        message: None,
         name: if is_command_name(name) { name } else { COMMAND_DEFAULT }.to_owned(),
         text: form.get("text").unwrap_or_default().to_owned(),
         platform_id: form.get("trigger_id").filter(|id| !id.is_empty())?.to_owned(),

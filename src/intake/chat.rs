@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use aws_types::SdkConfig;
 use http::StatusCode;
 use serde_json::Value;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::http::{HttpCall, HttpResponse};
 use super::response::HttpError;
@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::ChatConfig;
 use crate::lambda::Invocation;
 use crate::request::{DetachRequest, RequestId, Rules, Trigger};
+use crate::telemetry;
 
 /// The time that all calls to AWS take together. The rest of the 3 s that a platform waits is for the start of the function
 /// and for the way to the platform.
@@ -100,11 +101,18 @@ impl Intake {
             tokio::join!(chat.verification.current_by(until, clock), chat.keys.current_by(until, clock));
         let handled = match chat.open(platform, call, body, secrets, until, clock).await {
             Ok(ChatCall::Handshake(body)) => Handled::Done(body),
-            Ok(ChatCall::Command(command)) => {
-                let answer = chat.command(command, keys, until, invocation).await;
-                Handled::Done(call::answer(platform, &answer))
-            }
+            Ok(ChatCall::Command(command)) => chat.command(platform, command, keys, until, invocation).await,
             Ok(ChatCall::Click(clicked)) => chat.click(platform, clicked, keys, until, invocation).await,
+            Ok(ChatCall::Ignored(why)) => {
+                info!("chat call ignored: {why}");
+                Handled::Done(call::empty(platform))
+            }
+            Ok(ChatCall::Late) => {
+                warn!(
+                    "a chat command arrived too late and is not carried out: its first delivery got no response in time"
+                );
+                Handled::Done(call::empty(platform))
+            }
             Err(NotOpened::Secrets) if call::looks_like_a_command(platform, body) => {
                 // A person reads the response to a command; for everything else the status shows an error.
                 let text = Answer::TryAgain.text(chat.language.resolve(Language::default()), COMMAND_DEFAULT);
@@ -193,6 +201,16 @@ impl Chat {
                 error!(request_id = request_id.as_str(), "not known to be accepted: {}", no_response(time));
                 Err(NotEnqueued)
             }
+        }
+    }
+
+    /// Sends a notice to the messenger, which gets it after this time. Returns why it is not sent, in the words of a log line.
+    async fn notify(&self, body: &str, after: Duration, until: Instant, clock: &Clock) -> Result<(), String> {
+        let time = clock.left(until);
+        match clock.by(until, self.notices.send(body, after)).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(telemetry::cause(&error)),
+            None => Err(no_response(time)),
         }
     }
 }

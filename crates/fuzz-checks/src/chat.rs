@@ -213,6 +213,7 @@ fn check_opened(call: &ChatCall, body: &[u8]) {
         ChatCall::Handshake(response) => assert_eq!(response, &None),
         ChatCall::Command(command) => check_command_call(command, body),
         ChatCall::Click(click) => check_click(click),
+        ChatCall::Ignored(_) | ChatCall::Late => panic!("Slack has no such call"),
     }
 }
 
@@ -335,6 +336,7 @@ pub(crate) fn check_notice(input: &[u8]) {
         }
         Notice::PreviewExpired { .. } => panic!("the only request is not expired"),
         Notice::Click(click) => assert_eq!(click, declined()),
+        Notice::Answer(_) => panic!("no answer is signed"),
     }
 }
 

@@ -17,6 +17,9 @@ use crate::aws::secret::SecretValue;
 /// Maximum length of a signed value, in bytes: that of a button of Slack. No valid one is longer.
 pub const LENGTH_MAX: usize = 2000;
 
+/// Maximum length of a signed answer, in bytes. The longest, which names every problem of a command, takes about 2,700.
+pub(super) const ANSWER_LENGTH_MAX: usize = 8000;
+
 /// Maximum number of keys. Every wrong signature is checked against each of them.
 const KEYS_MAX: usize = 10;
 
@@ -29,6 +32,7 @@ pub(super) enum Purpose {
     Button,
     Reply,
     Notice,
+    Answer,
 }
 
 impl Purpose {
@@ -37,6 +41,7 @@ impl Purpose {
             Self::Button => "privatelink-detach chat 1 button",
             Self::Reply => "privatelink-detach chat 1 reply",
             Self::Notice => "privatelink-detach chat 1 notice",
+            Self::Answer => "privatelink-detach chat 1 answer",
         }
     }
 }
@@ -113,9 +118,9 @@ pub(super) fn mac(key: &Hmac<Sha256>, purpose: Purpose, fields: &[String]) -> Ct
     mac.finalize()
 }
 
-/// The two parts of a signed value, not verified.
-pub(super) fn unsealed(text: &str) -> Option<(Vec<String>, [u8; 32])> {
-    let (carried, signature) = text.split_once('.').filter(|_| text.len() <= LENGTH_MAX)?;
+/// The two parts of a signed value, not verified; `None` if it is longer than any that this program makes.
+pub(super) fn unsealed(text: &str, length_max: usize) -> Option<(Vec<String>, [u8; 32])> {
+    let (carried, signature) = text.split_once('.').filter(|_| text.len() <= length_max)?;
     let carried = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(carried).ok()?).ok()?;
     let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?.try_into().ok()?;
     Some((carried, signature))

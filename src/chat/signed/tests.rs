@@ -5,6 +5,8 @@ use serde::Deserialize;
 use super::keys::mac;
 use super::*;
 use crate::aws::secret::SecretValue;
+use crate::chat::decision::{ClickNotice, ClickResult};
+use crate::chat::policy::NotAllowed;
 use crate::chat::samples::{self, KEY, KEY_NEXT, approved, keys, longest, message, person, request};
 use crate::request::Rules;
 
@@ -198,7 +200,7 @@ fn notice_with_one_changed_field_is_not_verified() {
 #[test]
 fn notice_does_not_carry_a_button_that_no_key_made() {
     let (ours, others) = (keys(&[KEY]), keys(&[KEY_NEXT]));
-    let (fields, _) = unsealed(&notice(&declined(), &ours)).unwrap();
+    let (fields, _) = unsealed(&notice(&declined(), &ours), LENGTH_MAX).unwrap();
     let mut fields = <[String; 9]>::try_from(fields).unwrap();
     fields[8] = button(&request(), &others);
     assert_eq!(open_notice(&ours.seal(Purpose::Notice, &fields, &fields), &ours), None);
@@ -212,12 +214,12 @@ fn value_for_one_use_is_no_value_for_another() {
         assert_eq!(open_button(&keys.seal(purpose, &fields, &fields), &keys), None, "{purpose:?}");
     }
     let mut metadata = metadata(&request, &keys);
-    let (carried, _) = unsealed(&metadata[REPLY]).unwrap();
+    let (carried, _) = unsealed(&metadata[REPLY], LENGTH_MAX).unwrap();
     for purpose in [Purpose::Button, Purpose::Notice] {
         metadata.insert(REPLY.to_owned(), keys.seal(purpose, &carried, &fields));
         assert_eq!(open_reply(&metadata, &request, &keys), None, "{purpose:?}");
     }
-    let (carried, _) = unsealed(&notice(&declined(), &keys)).unwrap();
+    let (carried, _) = unsealed(&notice(&declined(), &keys), LENGTH_MAX).unwrap();
     for purpose in [Purpose::Button, Purpose::Reply] {
         assert_eq!(open_notice(&keys.seal(purpose, &carried, &carried), &keys), None, "{purpose:?}");
     }

@@ -107,6 +107,7 @@ impl Call {
                 Self::Post { thread: None }
             }
             Notice::Outcome { request, .. } => Self::Post { thread: request.thread.clone() },
+            Notice::Answer(answer) => Self::Tell { person: answer.person.clone() },
             Notice::Click(click) => match (&click.result, &click.message) {
                 // An update could replace the text of an approval.
                 (ClickResult::NotAllowed(_) | ClickResult::Expired(_), _) => {

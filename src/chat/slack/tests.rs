@@ -136,6 +136,7 @@ fn call_of_the_vectors_is_parsed() {
     let command = |tenant: &str, channel: &str, user: &str, name: &str, text: &str, trigger: &str| {
         let tenant = Tenant::parse(tenant).unwrap();
         Ok(ChatCall::Command(CommandCall {
+            message: None,
             conversation: Conversation {
                 tenant: tenant.clone(),
                 id: ConversationId::parse(channel).unwrap(),
@@ -296,6 +297,7 @@ fn no_text_contains_a_secret() {
 #[test]
 fn command_needs_each_of_its_fields() {
     let whole = ChatCall::Command(CommandCall {
+        message: None,
         person: person("slack:T04TEAMAAAA/U04REQUESTR"),
         conversation: conversation(),
         name: "/privatelink".to_owned(),
@@ -418,12 +420,9 @@ fn check_of_the_certificate_is_no_command() {
 
 #[test]
 fn check_without_a_signature_has_no_other_field() {
-    let of_length = |length: usize| format!("ssl_check=1&token={}", "x".repeat(length - 18)).into_bytes();
-    let longest = of_length(CHECK_LENGTH_MAX);
-    for body in [&b"ssl_check=1"[..], b"ssl_check=1&token=x", b"token=&ssl_check=1", &longest] {
+    for body in [&b"ssl_check=1"[..], b"ssl_check=1&token=x", b"token=&ssl_check=1"] {
         assert!(is_check(body), "{body:?}");
     }
-    assert!(!is_check(&of_length(CHECK_LENGTH_MAX + 1)));
     for body in [
         &b""[..],
         b"token=x",

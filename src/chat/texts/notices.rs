@@ -212,6 +212,9 @@ pub const EXPIRED: Headline = Headline {
 
 pub const NOT_ALLOWED: Text = Text::new("Not allowed", "无权操作");
 
+/// The title of the answer to a command, where a message has a title.
+pub const ANSWER: Text = Text::new("PrivateLink detach", "PrivateLink 移除安全组");
+
 /// Why a person may not do something, for that person: `{tenant}`, `{conversation}` and `{person}` are entries of the lists.
 #[must_use]
 pub fn not_allowed(why: NotAllowed) -> Text {
@@ -301,6 +304,7 @@ pub(super) fn all() -> Vec<Text> {
         .chain([APPROVED, DECLINED, EXPIRED]);
     let labels = [
         NOT_ALLOWED,
+        ANSWER,
         SECURITY_GROUP,
         ENDPOINT,
         REGION,

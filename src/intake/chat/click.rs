@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use tracing::{error, info, warn};
 
-use super::{Chat, Handled, Keys, no_response};
+use super::{Chat, Handled, Keys};
 use crate::aws::secret::SecretUnavailable;
-use crate::chat::call::{self, Click};
+use crate::chat::call::{self, Acknowledgement, Click};
 use crate::chat::decision::{self, ClickResult};
 use crate::chat::identity::Platform;
 use crate::chat::notice;
@@ -17,7 +17,6 @@ use crate::chat::texts::Language;
 use crate::clock::Clock;
 use crate::lambda::Invocation;
 use crate::request::RequestId;
-use crate::telemetry;
 
 impl Chat {
     /// Carries out what a click means, and sends the notice about it.
@@ -44,7 +43,7 @@ impl Chat {
                     list = why.name(),
                     "chat click not allowed"
                 );
-                return Handled::Done(call::acknowledge(platform));
+                return Handled::Done(call::empty(platform));
             }
         };
         let (result, place) = (notice.result.name(), notice.conversation.to_string());
@@ -67,13 +66,10 @@ impl Chat {
                 return Handled::Failed;
             }
         }
-        let time = clock.left(until);
-        let sent = clock.by(until, self.notices.send(&notice::body(&notice, &keys))).await;
-        let failure = match sent {
-            Some(Ok(())) => return Handled::Done(call::acknowledge(platform)),
-            Some(Err(error)) => telemetry::cause(&error),
-            None => no_response(time),
-        };
+        let Acknowledgement { body, notice_after } = call::acknowledge(&notice);
+        let Some(after) = notice_after else { return Handled::Done(body) };
+        let sent = self.notify(&notice::body(&notice, &keys), after, until, clock).await;
+        let Err(failure) = sent else { return Handled::Done(body) };
         error!(
             person = who,
             conversation = place,
@@ -83,7 +79,7 @@ impl Chat {
         );
         match notice.result {
             // The request is in the queue, and its outcome will be posted.
-            ClickResult::Approved(_) => Handled::Done(call::acknowledge(platform)),
+            ClickResult::Approved(_) => Handled::Done(body),
             _ => Handled::Failed,
         }
     }
