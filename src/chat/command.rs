@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::texts::Language;
 use crate::request::{DEADLINE_SECONDS, EndpointId, RegionId, RequestId, SecurityGroupId};
 
-/// What a text asks for, and the language of its verb.
+/// What a text asks for, and its language: that of its verb, or Chinese if only an unknown word is Chinese.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
     pub language: Language,
@@ -77,11 +77,15 @@ pub enum Problem {
     Unknown(usize),
 }
 
-/// Parses the words of a text, split on Unicode white space.
+/// Chinese commas, which no part of a command contains: they separate words, like white space.
+const SEPARATORS: &str = "，、";
+
+/// Parses the words of a text, split on Unicode white space and on Chinese commas.
 #[must_use]
 pub fn parse(text: &str) -> Parsed {
     let mut draft = Draft::default();
-    for word in text.split_whitespace() {
+    let is_separator = |c: char| c.is_whitespace() || SEPARATORS.contains(c);
+    for word in text.split(is_separator).filter(|word| !word.is_empty()) {
         draft.read(word);
     }
     draft.finish()
@@ -120,6 +124,8 @@ struct Draft {
     ticket: Option<Ticket>,
     words: usize,
     unknown: usize,
+    /// The language of the unknown words.
+    unknown_language: Language,
     problems: Vec<Problem>,
 }
 
@@ -147,11 +153,14 @@ impl Draft {
             put(&mut self.region_id, Some(id), Part::Region, &mut self.problems);
         } else {
             self.unknown += 1;
+            if word.chars().any(is_chinese) {
+                self.unknown_language = Language::Zh;
+            }
         }
     }
 
     fn finish(mut self) -> Parsed {
-        let language = self.language.unwrap_or_default();
+        let language = self.language.unwrap_or(self.unknown_language);
         if self.words == 0 || self.is_help {
             return Parsed { language, result: Ok(Command::Help) };
         }
@@ -186,6 +195,10 @@ impl Draft {
         };
         Parsed { language, result }
     }
+}
+
+fn is_chinese(c: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&c)
 }
 
 /// Stores a part, or records why it is not stored. A problem is recorded once: a text may repeat it thousands of times.
@@ -242,6 +255,7 @@ mod tests {
             "eu-west-1 sg-a ep-a detach",
             "  Detach\u{3000}ep-a\u{a0}eu-west-1\t\nsg-a ",
             "移除\u{3000}sg-a\u{3000}ep-a\u{3000}eu-west-1",
+            "移除 sg-a，ep-a、eu-west-1，",
         ] {
             assert_eq!(detach(text), expected, "{text}");
         }
@@ -296,11 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn language_is_that_of_the_verb() {
+    fn language_is_that_of_the_verb_or_of_an_unknown_word() {
         assert_eq!(parse("移除 sg-a").language, Language::Zh);
         assert_eq!(parse("预检 detach").language, Language::Zh);
         assert_eq!(parse("detach 移除").language, Language::En);
         assert_eq!(parse("sg-a").language, Language::En);
+        assert_eq!(parse("移出 sg-a").language, Language::Zh);
+        assert_eq!(parse("移除sg-a ep-a").language, Language::Zh);
+        assert_eq!(parse("detach 安全组").language, Language::En);
+        assert_eq!(parse("détach").language, Language::En);
     }
 
     #[test]

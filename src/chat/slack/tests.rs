@@ -420,9 +420,12 @@ fn check_of_the_certificate_is_no_command() {
 
 #[test]
 fn check_without_a_signature_has_no_other_field() {
-    for body in [&b"ssl_check=1"[..], b"ssl_check=1&token=x", b"token=&ssl_check=1"] {
+    let of_length = |length: usize| format!("ssl_check=1&token={}", "x".repeat(length - 18)).into_bytes();
+    let longest = of_length(CHECK_LENGTH_MAX);
+    for body in [&b"ssl_check=1"[..], b"ssl_check=1&token=x", b"token=&ssl_check=1", &longest] {
         assert!(is_check(body), "{body:?}");
     }
+    assert!(!is_check(&of_length(CHECK_LENGTH_MAX + 1)));
     for body in [
         &b""[..],
         b"token=x",

@@ -47,8 +47,8 @@ ticket=CHG-1234: the name of a change or an incident, shown with the request
 
 Example: {command} detach sg-bp1example ep-bp1example eu-west-1 deadline=2h ticket=CHG-1234
 
-The ids and options can be in any order. A person in CHAT_APPROVERS approves; the requester cannot approve their own \
-request. The requester and the approvers can decline.
+Separate the ids and options with spaces, in any order. A person in CHAT_APPROVERS approves; the requester cannot \
+approve their own request. The requester and the approvers can decline.
 
 中文：{command} 帮助",
     "移除终端节点的安全组，须由另一人批准后执行。
@@ -61,11 +61,11 @@ request. The requester and the approvers can decline.
 
 选项：
 deadline=2h：批准后最多允许的移除时长，从 {shortest}到 {longest}
-ticket=CHG-1234：变更单或事件单的编号，随请求一起显示
+ticket=CHG-1234：变更单或故障单的编号，随请求一起显示
 
 示例：{command} 移除 sg-bp1example ep-bp1example cn-hangzhou deadline=2h ticket=CHG-1234
 
-ID 和选项的顺序不限。由 CHAT_APPROVERS 中的人员批准，申请人不能批准自己的请求。申请人和审批人都可以拒绝。
+ID 和选项以空格分隔，顺序不限。由 CHAT_APPROVERS 中的人员批准，申请人不能批准自己的请求。申请人和审批人都可以拒绝。
 
 English: {command} help",
 );
@@ -73,10 +73,10 @@ English: {command} help",
 const ACCEPTED: Text = Text::new(
     "The dry run of detaching {group} from {endpoint} in {region} is queued as {request}. Its result comes here; if it \
      passes, with buttons for the approval, which is possible within {time} from now. If another request for this endpoint \
-     is in progress, the dry run waits for it. Nothing changes until an approver other than you approves.",
+     is in progress, the dry run waits for it. Nothing changes until an approver other than the requester approves.",
     "从终端节点 {endpoint}（{region}）移除安全组 {group} 的预检已进入队列，请求 ID 为 {request}。\
      预检结果会发送到此会话；如果通过，会附带审批按钮，须在 {time}内批准。\
-     如果该终端节点有其他请求正在执行，预检会等待其结束。在您以外的审批人批准之前，不会做任何更改。",
+     如果该终端节点有其他请求正在执行，预检会等待其结束。在申请人以外的审批人批准之前，不会做任何更改。",
 );
 
 const ACCEPTED_DRY_RUN: Text = Text::new(
@@ -103,7 +103,7 @@ const SEE_HELP: Text = Text::new(
 fn part(part: Part) -> (Text, Text) {
     match part {
         Part::Verb => {
-            (Text::new("The verb", "动词"), Text::new("must be detach or dry-run", "应为“移除”或“预检”"))
+            (Text::new("The verb", "操作"), Text::new("must be detach or dry-run", "应为“移除”或“预检”"))
         }
         Part::SecurityGroup => (
             Text::new("The security group", "安全组 ID"),

@@ -171,7 +171,7 @@ pub fn outcome(outcome: OutcomeName, deliveries: u32) -> Headline {
             ),
         },
         OutcomeName::Unconfirmed => Headline {
-            title: Text::new("Detach not confirmed", "移除未确认"),
+            title: Text::new("Detach not confirmed", "未能确认移除"),
             lead: Text::new(
                 "The security group may be attached, detaching or detached.",
                 "安全组可能仍在终端节点上、正在移除或已移除。",
@@ -183,11 +183,9 @@ pub fn outcome(outcome: OutcomeName, deliveries: u32) -> Headline {
 pub const APPROVED: Headline = Headline {
     title: Text::new("Approved", "已批准"),
     lead: Text::new(
-        "{person} approved the request. The detach is in the request queue; its outcome will appear in this thread. If \
-         another approver was first, the outcome names that approver and appears in the thread of the message in which they \
-         clicked.",
-        "{person} 已批准该请求。移除操作已进入队列，结果会发送到此消息列。\
-         如果另一审批人更早批准，结果会注明该审批人，并发送到其点击的消息的消息列。",
+        "{person} approved the request. The detach is in the request queue; its outcome will appear in this conversation. \
+         If another approver was first, the outcome names that approver.",
+        "{person} 已批准该请求。移除操作已进入队列，结果会发送到此会话。如果另一审批人更早批准，结果会注明该审批人。",
     ),
 };
 
@@ -195,8 +193,8 @@ pub const DECLINED: Headline = Headline {
     title: Text::new("Declined", "已拒绝"),
     lead: Text::new(
         "{person} declined the request. A decline does not withdraw an approval: if an approver has approved or later \
-         approves this request, it is carried out, and its outcome appears in a thread.",
-        "{person} 已拒绝该请求。拒绝不会撤销批准：如果有审批人已批准或随后批准该请求，请求仍会执行，结果会发送到消息列。",
+         approves this request, it is carried out, and its outcome appears in this conversation.",
+        "{person} 已拒绝该请求。拒绝不会撤销批准：如果有审批人已批准或随后批准该请求，请求仍会执行，结果会发送到此会话。",
     ),
 };
 
@@ -204,8 +202,8 @@ pub const EXPIRED: Headline = Headline {
     title: Text::new("Request expired", "请求已过期"),
     lead: Text::new(
         "The request can no longer be approved. Expiry does not withdraw an approval: if an approver approved this request \
-         earlier, it is carried out, and its outcome appears in a thread. Otherwise send the command again.",
-        "该请求已无法批准。过期不会撤销批准：如果此前已有审批人批准该请求，请求仍会执行，结果会发送到消息列。\
+         earlier, it is carried out, and its outcome appears in this conversation. Otherwise send the command again.",
+        "该请求已无法批准。过期不会撤销批准：如果此前已有审批人批准该请求，请求仍会执行，结果会发送到此会话。\
          否则请重新发送命令。",
     ),
 };
@@ -220,9 +218,9 @@ pub const ANSWER: Text = Text::new("PrivateLink detach", "PrivateLink 移除安�
 pub fn not_allowed(why: NotAllowed) -> Text {
     match why {
         NotAllowed::Tenant => Text::new(
-            "The setting CHAT_TENANTS does not contain this workspace, or you are not one of its members. An operator of \
-             the deployment can add {tenant}.",
-            "设置 CHAT_TENANTS 不包含此工作区，或者您不是其成员。此部署的运维人员可以添加 {tenant}。",
+            "The setting CHAT_TENANTS does not contain this workspace or organization, or you are not one of its members. \
+             An operator of the deployment can add {tenant}.",
+            "设置 CHAT_TENANTS 不包含此工作区或企业，或者您不是其成员。此部署的运维人员可以添加 {tenant}。",
         ),
         NotAllowed::Conversation => Text::new(
             "The setting CHAT_CONVERSATIONS does not contain this conversation. An operator of the deployment can add \

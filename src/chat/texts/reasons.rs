@@ -89,7 +89,7 @@ const EXPLANATIONS: [Explanation; 18] = [
         ),
         Text::new(
             "Attach the security group that should stay, then send the command again.",
-            "请先为终端节点加入要保留的安全组，然后重新发送命令。",
+            "请先将终端节点加入要保留的安全组，然后重新发送命令。",
         ),
     ),
     explanation(

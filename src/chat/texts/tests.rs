@@ -147,13 +147,13 @@ fn accepted_command_is_told_what_happens_next() {
         "The dry run of detaching sg-old from ep-a_b in eu-west-1 is queued as slack-0123456789abcdef01234567.preview. Its \
          result comes here; if it passes, with buttons for the approval, which is possible within 1 h from now. If another \
          request for this endpoint is in progress, the dry run waits for it. Nothing changes until an approver other \
-         than you approves."
+         than the requester approves."
     );
     assert_eq!(
         accepted(false).text(Language::Zh, "/privatelink"),
         "从终端节点 ep-a_b（eu-west-1）移除安全组 sg-old 的预检已进入队列，请求 ID 为 \
          slack-0123456789abcdef01234567.preview。预检结果会发送到此会话；如果通过，会附带审批按钮，须在 1 小时内批准。\
-         如果该终端节点有其他请求正在执行，预检会等待其结束。在您以外的审批人批准之前，不会做任何更改。"
+         如果该终端节点有其他请求正在执行，预检会等待其结束。在申请人以外的审批人批准之前，不会做任何更改。"
     );
     assert!(!accepted(true).text(Language::En, "/privatelink").contains("approv"));
     assert!(!accepted(true).text(Language::Zh, "/privatelink").contains("批准"));
@@ -183,7 +183,7 @@ fn every_problem_of_a_command_is_told_at_once() {
          • 无效的时限：应为秒数，或以 s、m、h 结尾的数字，例如 deadline=90m，从 30 秒到 11 小时。\n\
          • 重复指定了终端节点 ID。\n\
          • 有 2 个无法识别的词，请删除或更正；地域、sg- 和 ep- 须为小写。\n\
-         • 缺少动词：应为“移除”或“预检”。\n\
+         • 缺少操作：应为“移除”或“预检”。\n\
          未提交任何请求。查看示例请输入：/privatelink 帮助"
     );
 }
@@ -229,6 +229,31 @@ fn help_has_every_verb_and_option_of_its_language() {
             assert!(help.contains(word), "{word}: {help}");
         }
         assert_eq!(help.matches("privatelink").count(), help.matches("/privatelink-eu ").count(), "{help}");
+    }
+}
+
+#[test]
+fn help_addresses_the_robot_where_a_command_is_a_message_to_it() {
+    for (language, words) in
+        [(Language::En, ["@bot detach", "@bot 帮助"]), (Language::Zh, ["@bot 移除", "@bot help"])]
+    {
+        let help = Answer::Help.text(language, "@bot");
+        assert!(words.iter().all(|word| help.contains(word)), "{help}");
+        assert!(!help.contains('/'), "no slash command: {help}");
+    }
+}
+
+/// Every text is shown on every platform: `DingTalk` has no threads, and only Slack has channels and calls a thread 消息列.
+#[test]
+fn no_text_has_a_word_of_one_platform() {
+    for text in every_text() {
+        for word in ["Slack", "DingTalk", "Feishu", "thread", "channel", "slash", "消息列", "频道", "话题"]
+        {
+            assert!(
+                Language::ALL.iter().all(|language| !text.of(*language).contains(word)),
+                "{word}: {text:?}"
+            );
+        }
     }
 }
 
