@@ -29,7 +29,7 @@ pub(crate) struct Loopback {
 
 /// What the server does with a request.
 #[derive(Debug)]
-pub(crate) enum Reaction {
+pub enum Reaction {
     /// Sends this response, after this time.
     Respond { response: Response<Bytes>, after: Duration },
     /// Never responds.

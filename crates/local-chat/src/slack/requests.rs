@@ -1,30 +1,18 @@
 //! The requests that Slack sends to the app: slash commands and clicks, signed. Without clock and I/O.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER, hex, signature};
+use crate::request::{self, unique_digits};
+
+use super::signature::{SIGNATURE_HEADER, TIMESTAMP_HEADER, signature};
 use super::timestamp::Timestamp;
 use super::workspace::{Channel, Message, Workspace};
 
-/// The number of trigger ids in this process.
-static TRIGGERS: AtomicU64 = AtomicU64::new(0);
-
-/// A request to the app.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedRequest {
-    /// With names in lowercase.
-    pub headers: Vec<(&'static str, String)>,
-    /// A form, in ASCII.
-    pub body: String,
-    pub channel: String,
-    pub user: String,
-    pub action: UserAction,
-}
+/// A request to the app, whose body is a form in ASCII.
+pub type SignedRequest = request::SignedRequest<UserAction>;
 
 /// What the user did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +132,26 @@ impl Workspace {
         Ok(self.signed(form.finish(), channel, user, UserAction::Click { label }, now))
     }
 
+    /// The same for the newest message that has this button.
+    pub fn click_newest(
+        &mut self,
+        channel: &str,
+        action_id: &str,
+        user: &str,
+        now: SystemTime,
+    ) -> Result<SignedRequest, ActionError> {
+        if !self.channels.contains_key(channel) {
+            return Err(ActionError::NoChannel(channel.to_owned()));
+        }
+        let newest = self.newest_with_button(channel, action_id, user).map(|message| message.ts);
+        let ts = newest.ok_or_else(|| ActionError::NoMessageWithButton {
+            user: user.to_owned(),
+            action_id: action_id.to_owned(),
+            channel: channel.to_owned(),
+        })?;
+        self.click(channel, ts, action_id, user, now)
+    }
+
     /// The headers that sign a body at this time, in seconds since 1970.
     #[must_use]
     pub fn sign(&self, body: &str, timestamp: u64) -> [(&'static str, String); 2] {
@@ -167,7 +175,7 @@ impl Workspace {
             ("user-agent", "Slackbot 1.0 (+https://api.slack.com/robots)".to_owned()),
         ];
         headers.extend(self.sign(&body, now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()));
-        SignedRequest { headers, body, channel: channel.to_owned(), user: user.to_owned(), action }
+        SignedRequest { headers, body, conversation: channel.to_owned(), user: user.to_owned(), action }
     }
 
     /// The channel, if the user can act in it.
@@ -209,15 +217,12 @@ fn action(block: &Value, button: &Value, at: Timestamp) -> Value {
     action
 }
 
-/// A new trigger id, and the secret of a response URL. Both differ between workspaces and processes, because the
-/// functions derive the ids of requests from the trigger id.
+/// A new trigger id, and the secret of a response URL.
 fn next_trigger(now: SystemTime) -> (String, String) {
-    let count = TRIGGERS.fetch_add(1, Ordering::Relaxed);
-    let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seed = format!("{}:{count}:{}", std::process::id(), since_epoch.as_nanos());
-    let digits = hex(&Sha256::digest(seed.as_bytes()));
+    let milliseconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let digits = unique_digits(now);
     let (trigger, secret) = digits.split_at(32);
-    (format!("{}.47445629121.{trigger}", since_epoch.as_millis()), format!("{count}/{secret}"))
+    (format!("{milliseconds}.47445629121.{trigger}"), format!("{milliseconds}/{secret}"))
 }
 
 /// A user's name, which the user can change; an app must not rely on it.

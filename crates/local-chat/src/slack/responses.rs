@@ -17,55 +17,42 @@ struct Shown {
     is_for_all: bool,
 }
 
-impl Workspace {
-    /// Adds to the conversation what the app's response shows. Does nothing if the channel no longer exists.
-    pub fn show(
-        &mut self,
-        request: &SignedRequest,
-        response: &Result<AppResponse, PostError>,
-        now: SystemTime,
-    ) {
-        match &request.action {
-            UserAction::Command { command, text } => match command_message(response) {
-                Ok(None) => {}
-                Ok(Some(shown)) if shown.is_for_all => {
-                    // Slack then also shows the command to all members.
-                    let command = format!("{command} {text}");
-                    self.add(request, Author::User(request.user.clone()), &command, &[], false, now);
-                    self.add(request, Author::App, &shown.text, &shown.blocks, false, now);
-                }
-                Ok(Some(shown)) => self.add(request, Author::App, &shown.text, &shown.blocks, true, now),
-                Err(code) => {
-                    let error = format!("{command} failed with the error \"{code}\"");
-                    self.add(request, Author::Slackbot, &error, &[], true, now);
-                }
-            },
-            // Slack shows nothing of a successful response to a click, and a warning sign beside the button after an
-            // error.
-            UserAction::Click { label } => {
-                let problem = match response {
-                    Ok(response) if response.status == 200 => return,
-                    Ok(response) => format!("the app responded with the status {}", response.status),
-                    Err(error) => error.to_string(),
-                };
-                self.add(request, Author::Slackbot, &format!("[{label}] failed: {problem}"), &[], true, now);
-            }
-        }
-    }
-
-    fn add(
-        &mut self,
-        request: &SignedRequest,
-        author: Author,
-        text: &str,
-        blocks: &[Value],
-        is_private: bool,
-        now: SystemTime,
-    ) {
-        let Some(channel) = self.channels.get_mut(&request.channel) else { return };
+/// Adds to the conversation what the app's response shows. Does nothing if the channel no longer exists.
+pub(super) fn show(
+    workspace: &mut Workspace,
+    request: &SignedRequest,
+    response: &Result<AppResponse, PostError>,
+    now: SystemTime,
+) {
+    let mut add = |author, text: &str, blocks: &[Value], is_private: bool| {
+        let Some(channel) = workspace.channels.get_mut(&request.conversation) else { return };
         let message = channel.post(author, text, now);
         message.blocks = blocks.to_vec();
         message.visible_to = is_private.then(|| request.user.clone());
+    };
+    match &request.action {
+        UserAction::Command { command, text } => match command_message(response) {
+            Ok(None) => {}
+            Ok(Some(shown)) if shown.is_for_all => {
+                // Slack then also shows the command to all members.
+                add(Author::User(request.user.clone()), &format!("{command} {text}"), &[], false);
+                add(Author::App, &shown.text, &shown.blocks, false);
+            }
+            Ok(Some(shown)) => add(Author::App, &shown.text, &shown.blocks, true),
+            Err(code) => {
+                let error = format!("{command} failed with the error \"{code}\"");
+                add(Author::Slackbot, &error, &[], true);
+            }
+        },
+        // Slack shows nothing of a successful response to a click, and a warning sign beside the button after an error.
+        UserAction::Click { label } => {
+            let problem = match response {
+                Ok(response) if response.status == 200 => return,
+                Ok(response) => format!("the app responded with the status {}", response.status),
+                Err(error) => error.to_string(),
+            };
+            add(Author::Slackbot, &format!("[{label}] failed: {problem}"), &[], true);
+        }
     }
 }
 

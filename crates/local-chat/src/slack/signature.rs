@@ -1,9 +1,9 @@
 //! Slack's signature of a request to an app, written here a second time so that an error in the functions' code shows.
 
-use std::fmt::Write;
-
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+use crate::request::hex;
 
 /// The header that has the time of the request, in seconds since 1970.
 pub const TIMESTAMP_HEADER: &str = "x-slack-request-timestamp";
@@ -20,15 +20,6 @@ pub fn signature(signing_secret: &str, timestamp: u64, body: &str) -> String {
     };
     mac.update(format!("v0:{timestamp}:{body}").as_bytes());
     format!("v0={}", hex(&mac.finalize().into_bytes()))
-}
-
-/// Lowercase hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

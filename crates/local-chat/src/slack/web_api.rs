@@ -5,11 +5,11 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::faults::Fault;
-use crate::journal::{Ending, JournalEntry};
+use crate::api::{self, json_response};
+use crate::journal::JournalEntry;
 use crate::loopback::Reaction;
 
 use super::blocks;
@@ -78,32 +78,12 @@ pub(super) fn call(
     now: SystemTime,
 ) -> Reaction {
     let fault = workspace.faults.take(method);
-    let (reaction, ending) = match fault {
-        Some(Fault::Error(code)) => {
-            let response = Refusal::from(code.as_str()).response();
-            (Reaction::respond(response), Ending::Faulted(Fault::Error(code)))
-        }
-        Some(Fault::Response { status, headers, body }) => {
-            let response = injected(status, &headers, &body);
-            (Reaction::respond(response), Ending::Faulted(Fault::Response { status, headers, body }))
-        }
-        Some(Fault::Hang) => (Reaction::Hang, Ending::Faulted(Fault::Hang)),
-        Some(Fault::ResponseLost) => {
-            let _lost = carry_out(workspace, method, headers, body, now);
-            (Reaction::Close, Ending::Faulted(Fault::ResponseLost))
-        }
-        Some(Fault::Slow(after)) => {
-            let response = match carry_out(workspace, method, headers, body, now) {
-                Ok(body) => json_response(&body),
-                Err(refusal) => refusal.response(),
-            };
-            (Reaction::Respond { response, after }, Ending::Faulted(Fault::Slow(after)))
-        }
-        None => match carry_out(workspace, method, headers, body, now) {
-            Ok(body) => (Reaction::respond(json_response(&body)), Ending::Done),
-            Err(refusal) => (Reaction::respond(refusal.response()), Ending::Refused(refusal.code)),
-        },
-    };
+    let refuse = |code: &str| Refusal::from(code).response();
+    let (reaction, ending) =
+        api::answer(fault, refuse, || match carry_out(workspace, method, headers, body, now) {
+            Ok(body) => (json_response(&body), None),
+            Err(refusal) => (refusal.response(), Some(refusal.code)),
+        });
     let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
     if let Some(arguments) = body.as_object_mut() {
         arguments.remove("token");
@@ -290,25 +270,6 @@ fn optional<'a>(arguments: &'a Arguments, name: &str) -> Result<Option<&'a str>,
             Err(Refusal::with_errors("invalid_arguments", vec![error]))
         }
     }
-}
-
-fn json_response(body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    let content_type = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
-}
-
-/// The response of a fault. Headers that HTTP does not allow are left out.
-fn injected(status: u16, headers: &[(String, String)], body: &str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::conversation::{self, Entry};
 use crate::faults::Faults;
 use crate::journal::JournalEntry;
+use crate::rate_limit::RateLimit;
 
-use super::rate_limit::RateLimit;
 use super::text;
 use super::timestamp::Timestamp;
 
