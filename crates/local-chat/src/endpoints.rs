@@ -77,7 +77,8 @@ pub(crate) async fn respond<P: Platform>(
         }
         (&Method::GET, "journal", _) => Ok(json_response(StatusCode::OK, &shared.hold().journal())),
         (&Method::GET, endpoint, _) if endpoint.starts_with("conversations/") => {
-            conversation(&*shared.hold(), endpoint.trim_start_matches("conversations/"), query)
+            let id = decoded(endpoint.trim_start_matches("conversations/"));
+            conversation(&*shared.hold(), &id, query)
         }
         _ => return unknown::<P>(),
     };
@@ -89,6 +90,13 @@ fn unknown<P: Platform>() -> Response<Bytes> {
     let known =
         format!("POST {} or faults; GET journal or conversations/{{id}}; DELETE faults", posts.join(", "));
     error_response(StatusCode::NOT_FOUND, &format!("unknown endpoint; below {PREFIX}: {known}"))
+}
+
+/// A path with its percent-encoded characters decoded: an id may contain `+` and `/`.
+fn decoded(path: &str) -> String {
+    // In a form, `+` is a space and `&` separates; in a path, they are characters.
+    let form = format!("id={}", path.replace('+', "%2B").replace('&', "%26"));
+    form_urlencoded::parse(form.as_bytes()).map(|(_, id)| id.into_owned()).collect()
 }
 
 /// The conversation that a parameter names; the only one need not be named.

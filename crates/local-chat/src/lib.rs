@@ -3,7 +3,7 @@
 //!
 //! In reading order:
 //!
-//! * [`slack`]: a platform from both sides: the API that an app calls, and the signed requests that the
+//! * [`slack`], [`dingtalk`], [`feishu`]: a platform from both sides: the API that an app calls, and the requests that the
 //!   platform sends to an app. Each module's documentation lists its files.
 //! * [`simulator`]: a platform that runs: its server, its state and its requests.
 //! * [`conversation`]: a conversation as text, the same for every platform.
@@ -23,8 +23,10 @@ mod api;
 pub mod client;
 pub mod control;
 pub mod conversation;
+pub mod dingtalk;
 pub mod endpoints;
 pub mod faults;
+pub mod feishu;
 pub mod journal;
 mod loopback;
 pub mod rate_limit;
@@ -33,7 +35,9 @@ pub mod simulator;
 pub mod slack;
 pub mod state;
 
+pub use dingtalk::DingTalk;
 pub use faults::{Fault, Faults};
+pub use feishu::Feishu;
 pub use journal::{Ending, JournalEntry};
 pub use simulator::{Platform, Simulator};
 pub use slack::Slack;

@@ -1,13 +1,12 @@
-//! The simulator as a program. It prints its address and how to configure a client, and runs until it is stopped.
+//! The simulator of one platform as a program. It prints its address and how to configure a client, and runs until it is stopped.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program prints to its user")]
 
 mod arguments;
+mod platforms;
 
+use std::env;
 use std::process::ExitCode;
-use std::{env, future};
-
-use local_chat::Slack;
 
 use arguments::{Arguments, USAGE};
 
@@ -32,25 +31,11 @@ async fn main() -> ExitCode {
         }
     };
     let port = arguments.port;
-    match Slack::start_with(arguments.workspace(), port).await {
-        Ok(slack) => {
-            print_address(&slack);
-            future::pending().await
-        }
+    match arguments.state.run(port).await {
+        Ok(never) => match never {},
         Err(error) => {
             eprintln!("local-chat: cannot listen on port {port} of 127.0.0.1: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn print_address(slack: &Slack) {
-    let url = slack.url();
-    println!("Slack is simulated at {url}");
-    println!();
-    println!("Set SLACK_ENDPOINT_URL={url} for the messenger.");
-    for (id, channel) in &slack.workspace().channels {
-        println!("Read #{}:  curl {url}/control/conversations/{id}", channel.name);
-    }
-    println!("Other endpoints: {url}/control/command, click, channels, faults, journal");
 }

@@ -43,6 +43,9 @@ pub trait Platform: Send + Sized + 'static {
     /// Carries out a call of the API; `None` if the path is not one of the API.
     fn call(&mut self, head: &request::Parts, body: &Bytes, now: SystemTime) -> Option<Reaction>;
 
+    /// Begins or ends the time in which a request has no response yet.
+    fn wait(&mut self, _request: &SignedRequest<Self::Action>, _is_waiting: bool) {}
+
     /// Adds to the conversation what the app's response shows. Does nothing if the conversation no longer exists.
     fn show(
         &mut self,
@@ -183,9 +186,29 @@ pub(crate) async fn send<P: Platform>(
     url: &str,
     limit: Duration,
 ) -> Result<AppResponse, PostError> {
+    let _waiting = Waiting::begin(shared, request);
     let response = client::post(url, &request.headers, &request.body, limit).await;
     shared.hold().show(request, &response, now());
     response
+}
+
+/// The time in which a request has no response yet. Dropping it ends the time, also if the caller gives up.
+struct Waiting<'a, P: Platform> {
+    shared: &'a Shared<P>,
+    request: &'a SignedRequest<P::Action>,
+}
+
+impl<'a, P: Platform> Waiting<'a, P> {
+    fn begin(shared: &'a Shared<P>, request: &'a SignedRequest<P::Action>) -> Self {
+        shared.hold().wait(request, true);
+        Self { shared, request }
+    }
+}
+
+impl<P: Platform> Drop for Waiting<'_, P> {
+    fn drop(&mut self) {
+        self.shared.hold().wait(self.request, false);
+    }
 }
 
 async fn respond<P: Platform>(shared: &Shared<P>, head: &request::Parts, body: &Bytes) -> Reaction {

@@ -4,6 +4,8 @@
 
 mod app;
 mod control;
+#[path = "../shared/http.rs"]
+mod http;
 mod program;
 mod requests;
 mod web_api;

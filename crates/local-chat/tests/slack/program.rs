@@ -29,6 +29,24 @@ async fn program_prints_its_address_and_serves() {
 }
 
 #[tokio::test]
+async fn program_simulates_the_selected_platform() {
+    for (platform, first_line) in
+        [("dingtalk", "DingTalk is simulated at http://"), ("feishu", "Feishu is simulated at http://")]
+    {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_local-chat"))
+            .args(["--platform", platform])
+            .env_clear()
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        let first = lines.next_line().await.unwrap().unwrap();
+        assert!(first.starts_with(first_line), "{first}");
+    }
+}
+
+#[tokio::test]
 async fn invalid_command_line_ends_with_status_2() {
     let program = Command::new(env!("CARGO_BIN_EXE_local-chat")).arg("--ports").env_clear().output();
     let output = program.await.unwrap();

@@ -177,7 +177,7 @@ async fn response_to_a_command_is_shown_to_the_user_alone() {
     let shown = slack.conversation(CHANNEL);
     assert!(shown.ends_with(" privatelink (only visible to U0REQUESTER): Queued\n"), "{shown}");
     let received = app.request().await;
-    assert!(received.starts_with("POST /chat/slack HTTP/1.1\r\n"), "{received}");
+    assert!(received.starts_with("POST /chat HTTP/1.1\r\n"), "{received}");
     assert!(received.ends_with(&format!("\r\n\r\n{}", request.body)), "{received}");
     for (name, value) in &request.headers {
         assert!(received.contains(&format!("\r\n{name}: {value}\r\n")), "{name}: {received}");
