@@ -8,14 +8,19 @@
 //! [`policy`] decides who may request and approve, [`request`] is the signed content, [`signed`] signs it for each use,
 //! [`decision`] decides about a click, [`answer`] is the answer to a command, [`completion`] reads a completion event,
 //! [`notice`] is everything that the messenger posts, [`content`] is what it says, and [`texts`] has every text in each
-//! language. [`call`] and [`post`] are a platform's calls in both directions. Each platform is one module: [`slack`].
+//! language. [`call`] and [`post`] are a platform's calls in both directions; [`apps`] has the credentials of apps, and
+//! [`access`] the tokens that platforms issue for them. Each platform is one module: [`slack`], [`dingtalk`], [`feishu`].
 
+pub mod access;
 pub mod answer;
+pub mod apps;
 pub mod call;
 pub mod command;
 pub mod completion;
 pub mod content;
 pub mod decision;
+pub mod dingtalk;
+pub mod feishu;
 pub mod identity;
 pub mod notice;
 pub mod policy;

@@ -24,6 +24,7 @@ use thiserror::Error;
 
 use crate::aws::secret::Secret;
 use crate::aws::sqs_event::{self, BatchError};
+use crate::chat::access::AccessTokens;
 use crate::chat::post::{Addresses, Tokens};
 use crate::chat::signed::ChatKeys;
 use crate::chat::texts::LanguageSetting;
@@ -45,6 +46,7 @@ pub struct Messenger<T> {
     tokens: Secret<Tokens>,
     language: LanguageSetting,
     addresses: Addresses,
+    access: RefCell<AccessTokens>,
     jitter: RefCell<fastrand::Rng>,
 }
 
@@ -84,6 +86,7 @@ impl<T: Transport> Messenger<T> {
             tokens: Secret::new(secrets, config.token_secret_arn),
             language: config.language,
             addresses: config.addresses,
+            access: RefCell::default(),
             jitter: RefCell::new(random.generator()),
         }
     }

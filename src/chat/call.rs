@@ -6,13 +6,13 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::decision::ClickNotice;
 use super::identity::{Conversation, MessageId, Person, Platform};
-use super::slack;
+use super::{dingtalk, feishu, slack};
 use crate::aws::secret::SecretValue;
 use crate::freshness::Untimely;
 use crate::json::Entries;
@@ -103,7 +103,7 @@ pub enum Unopened {
     #[error("the verification secrets do not name the platform")]
     NotConfigured,
     /// The signature is valid, but the body is neither a command nor a click on a button of this application.
-    #[error("the call is no command and no click of a button of this application")]
+    #[error("the call is neither a command nor a click on a button of this application")]
     Unknown,
 }
 
@@ -121,6 +121,8 @@ impl From<Untimely> for Unopened {
 #[derive(Debug)]
 pub struct VerificationSecrets {
     slack: Option<slack::SigningSecrets>,
+    dingtalk: Option<dingtalk::Secrets>,
+    feishu: Option<feishu::Secrets>,
 }
 
 /// Why a text has no usable secrets of the platforms. No variant contains a secret.
@@ -140,10 +142,12 @@ impl SecretValue for VerificationSecrets {
     const NAME: &'static str = "chat verification secrets";
 
     fn parse(text: &str) -> Result<Self, UnusableSecrets> {
-        let mut secrets = Self { slack: None };
+        let mut secrets = Self { slack: None, dingtalk: None, feishu: None };
         for (platform, member) in members(text)? {
             match platform {
                 Platform::Slack => secrets.slack = Some(slack::SigningSecrets::parse(&member)?),
+                Platform::DingTalk => secrets.dingtalk = Some(dingtalk::Secrets::parse(&member)?),
+                Platform::Feishu => secrets.feishu = Some(feishu::Secrets::parse(&member)?),
             }
         }
         Ok(secrets)
@@ -177,6 +181,14 @@ pub fn open(
             let secrets = secrets.slack.as_ref().ok_or(Unopened::NotConfigured)?;
             slack::open(headers, body, received_at, secrets)
         }
+        Platform::DingTalk => {
+            let secrets = secrets.dingtalk.as_ref().ok_or(Unopened::NotConfigured)?;
+            dingtalk::open(headers, body, received_at, secrets)
+        }
+        Platform::Feishu => {
+            let secrets = secrets.feishu.as_ref().ok_or(Unopened::NotConfigured)?;
+            feishu::open(headers, body, received_at, secrets)
+        }
     }
 }
 
@@ -185,14 +197,16 @@ pub fn open(
 pub fn is_check(platform: Platform, body: &[u8]) -> bool {
     match platform {
         Platform::Slack => slack::is_check(body),
+        Platform::DingTalk | Platform::Feishu => false,
     }
 }
 
-/// Whether a call that is not verified looks like a command, whose sender reads the response.
+/// Whether a call that is not verified looks like a command whose sender reads the response.
 #[must_use]
 pub fn looks_like_a_command(platform: Platform, body: &[u8]) -> bool {
     match platform {
         Platform::Slack => slack::looks_like_a_command(body),
+        Platform::DingTalk | Platform::Feishu => false,
     }
 }
 
@@ -202,6 +216,7 @@ pub fn looks_like_a_command(platform: Platform, body: &[u8]) -> bool {
 pub fn answer(platform: Platform, text: &str) -> Option<Value> {
     match platform {
         Platform::Slack => Some(slack::answer(text)),
+        Platform::DingTalk | Platform::Feishu => None,
     }
 }
 
@@ -219,6 +234,8 @@ pub fn acknowledge(notice: &ClickNotice) -> Acknowledgement {
     match notice.conversation.tenant.platform {
         // The response to a click changes nothing in Slack.
         Platform::Slack => Acknowledgement { body: None, notice_after: Some(Duration::ZERO) },
+        Platform::DingTalk => dingtalk::acknowledge(notice),
+        Platform::Feishu => feishu::acknowledge(notice),
     }
 }
 
@@ -227,5 +244,6 @@ pub fn acknowledge(notice: &ClickNotice) -> Acknowledgement {
 pub fn empty(platform: Platform) -> Option<Value> {
     match platform {
         Platform::Slack => None,
+        Platform::DingTalk | Platform::Feishu => Some(json!({})),
     }
 }

@@ -15,16 +15,21 @@ const CONVERSATION_LENGTH_MAX: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Platform {
     Slack,
+    DingTalk,
+    /// Feishu and Lark: one product in two clouds.
+    Feishu,
 }
 
 impl Platform {
-    pub const ALL: [Self; 1] = [Self::Slack];
+    pub const ALL: [Self; 3] = [Self::Slack, Self::DingTalk, Self::Feishu];
 
     /// The name in lists, request ids and signed content.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Slack => "slack",
+            Self::DingTalk => "dingtalk",
+            Self::Feishu => "feishu",
         }
     }
 
@@ -65,28 +70,29 @@ macro_rules! id {
 }
 
 id!(
-    /// The workspace or company that a conversation belongs to: Slack's `team_id`.
+    /// The workspace or organization that a conversation belongs to: Slack's `team_id`, `DingTalk`'s `corpId`, Feishu's `tenant_key`.
     TenantId,
     ID_LENGTH_MAX,
     b""
 );
 
 id!(
-    /// A person within a tenant: Slack's `user_id`.
+    /// A person within a tenant: Slack's `user_id`, `DingTalk`'s `userId` of staff, Feishu's `open_id`.
     UserId,
     ID_LENGTH_MAX,
     b""
 );
 
 id!(
-    /// A channel or group within a tenant: Slack's `channel_id`. Base64, which other platforms use, may contain `/` and `+`.
+    /// A channel or group within a tenant: Slack's `channel_id`, `DingTalk`'s `conversationId`, which is base64 and may contain
+    /// `/` and `+`, Feishu's `chat_id`.
     ConversationId,
     CONVERSATION_LENGTH_MAX,
     b"/+"
 );
 
 id!(
-    /// A message within a conversation: Slack's `ts`.
+    /// A message within a conversation: Slack's `ts`, the `outTrackId` of a card in `DingTalk`, Feishu's `message_id`.
     MessageId,
     ID_LENGTH_MAX,
     b""

@@ -4,23 +4,35 @@
 //! Notice ─▶ Post ─▶ Step::Call(request) ─▶ messenger ─▶ response ─▶ Post::next ─▶ Step::Call | Step::End
 //! ```
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use super::access::AccessTokens;
+use super::apps::Apps;
 use super::call::{UnusableSecrets, members};
 use super::identity::Platform;
 use super::notice::Notice;
-use super::slack;
+use super::{dingtalk, feishu, slack};
 use crate::aws::secret::SecretValue;
 use crate::transport::BaseUrl;
 
 /// What the messenger does next.
-#[derive(Debug)]
 pub enum Step {
     /// Sends this once.
     Call(Box<http::Request<Bytes>>),
     End(End),
+}
+
+impl fmt::Debug for Step {
+    /// Without headers and body: a call for an access token contains an app's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(request) => write!(f, "Call({} {})", request.method(), request.uri()),
+            Self::End(end) => f.debug_tuple("End").field(end).finish(),
+        }
+    }
 }
 
 /// What becomes of a notice.
@@ -54,6 +66,8 @@ pub struct NoResponse {
 #[derive(Debug)]
 pub struct Tokens {
     slack: Option<slack::api::Tokens>,
+    dingtalk: Option<Apps<dingtalk::api::App>>,
+    feishu: Option<Apps<feishu::api::App>>,
 }
 
 impl SecretValue for Tokens {
@@ -62,10 +76,12 @@ impl SecretValue for Tokens {
     const NAME: &'static str = "chat tokens";
 
     fn parse(text: &str) -> Result<Self, UnusableSecrets> {
-        let mut tokens = Self { slack: None };
+        let mut tokens = Self { slack: None, dingtalk: None, feishu: None };
         for (platform, member) in members(text)? {
             match platform {
                 Platform::Slack => tokens.slack = Some(slack::api::Tokens::parse(&member)?),
+                Platform::DingTalk => tokens.dingtalk = Some(Apps::parse(&member)?),
+                Platform::Feishu => tokens.feishu = Some(Apps::parse(&member)?),
             }
         }
         Ok(tokens)
@@ -77,12 +93,18 @@ impl SecretValue for Tokens {
 pub struct Addresses {
     /// `SLACK_ENDPOINT_URL`
     pub slack: BaseUrl,
+    /// `DINGTALK_ENDPOINT_URL`
+    pub dingtalk: BaseUrl,
+    /// `FEISHU_ENDPOINT_URL`
+    pub feishu: BaseUrl,
 }
 
 /// The state of posting one notice.
 #[derive(Debug)]
 pub enum Post {
     Slack(slack::api::Post),
+    DingTalk(dingtalk::api::Post),
+    Feishu(feishu::api::Post),
 }
 
 impl Post {
@@ -92,14 +114,23 @@ impl Post {
             Platform::Slack => {
                 slack::api::Post::new(notice, &addresses.slack, tokens.slack.as_ref()).map(Self::Slack)
             }
+            Platform::DingTalk => {
+                let apps = tokens.dingtalk.as_ref();
+                dingtalk::api::Post::new(notice, &addresses.dingtalk, apps).map(Self::DingTalk)
+            }
+            Platform::Feishu => {
+                feishu::api::Post::new(notice, &addresses.feishu, tokens.feishu.as_ref()).map(Self::Feishu)
+            }
         }
     }
 
-    /// What follows the result of the last call; the first step if there was none.
+    /// What follows the result of the last call at `now`; the first step if there was none.
     #[must_use]
-    pub fn next(&mut self, last: Option<CallResult>) -> Step {
+    pub fn next(&mut self, last: Option<CallResult>, access: &mut AccessTokens, now: SystemTime) -> Step {
         match self {
             Self::Slack(post) => post.next(last),
+            Self::DingTalk(post) => post.next(last, access, now),
+            Self::Feishu(post) => post.next(last, access, now),
         }
     }
 }

@@ -12,6 +12,12 @@ use crate::transport::BaseUrl;
 /// The host of Slack's Web API.
 const SLACK: &str = "slack.com";
 
+/// The host of `DingTalk`'s API.
+const DINGTALK: &str = "api.dingtalk.com";
+
+/// The host of Feishu's API. That of Lark is `open.larksuite.com`.
+const FEISHU: &str = "open.feishu.cn";
+
 /// The configuration of the messenger, from its environment variables.
 #[derive(Debug, Clone)]
 pub struct MessengerConfig {
@@ -25,7 +31,7 @@ pub struct MessengerConfig {
     pub signing_secret_arn: String,
     /// `CHAT_LANGUAGE`
     pub language: LanguageSetting,
-    /// `SLACK_ENDPOINT_URL`
+    /// `SLACK_ENDPOINT_URL`, `DINGTALK_ENDPOINT_URL`, `FEISHU_ENDPOINT_URL`
     pub addresses: Addresses,
 }
 
@@ -33,19 +39,22 @@ impl MessengerConfig {
     /// The messenger's configuration, or all errors in it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(&environment);
-        let slack = reader.base_url("SLACK_ENDPOINT_URL");
+        let mut address = |variable, host| {
+            let https = || BaseUrl { scheme: Scheme::HTTPS, authority: Authority::from_static(host) };
+            reader.base_url(variable).unwrap_or_else(https)
+        };
+        let addresses = Addresses {
+            slack: address("SLACK_ENDPOINT_URL", SLACK),
+            dingtalk: address("DINGTALK_ENDPOINT_URL", DINGTALK),
+            feishu: address("FEISHU_ENDPOINT_URL", FEISHU),
+        };
         let config = Self {
             notice_queue_url: reader.queue_url("NOTICE_QUEUE_URL"),
             dead_letter_queue_url: reader.dead_letter_queue_url("DEAD_LETTER_QUEUE_URL", "NOTICE_QUEUE_URL"),
             token_secret_arn: reader.required_secret_arn("CHAT_TOKEN_SECRET_ARN"),
             signing_secret_arn: reader.required_secret_arn("CHAT_SIGNING_SECRET_ARN"),
             language: reader.chat_language("CHAT_LANGUAGE"),
-            addresses: Addresses {
-                slack: slack.unwrap_or_else(|| BaseUrl {
-                    scheme: Scheme::HTTPS,
-                    authority: Authority::from_static(SLACK),
-                }),
-            },
+            addresses,
         };
         reader.check_network(&SECRET_AND_QUEUE_ENDPOINTS);
         reader.finish(config)
@@ -54,7 +63,8 @@ impl MessengerConfig {
     /// Whether a platform has a loopback address, which is called without a proxy.
     #[must_use]
     pub fn has_loopback(&self) -> bool {
-        self.addresses.slack.is_loopback()
+        let Addresses { slack, dingtalk, feishu } = &self.addresses;
+        [slack, dingtalk, feishu].into_iter().any(BaseUrl::is_loopback)
     }
 }
 
@@ -86,8 +96,9 @@ mod tests {
     #[test]
     fn queues_and_secrets_are_required_and_the_rest_has_defaults() {
         let config = read(&[]).unwrap();
-        let BaseUrl { scheme, authority } = &config.addresses.slack;
-        assert_eq!((scheme.as_str(), authority.as_str()), ("https", "slack.com"));
+        let Addresses { slack, dingtalk, feishu } = &config.addresses;
+        let shown = [slack, dingtalk, feishu].map(|url| format!("{}://{}", url.scheme, url.authority));
+        assert_eq!(shown, ["https://slack.com", "https://api.dingtalk.com", "https://open.feishu.cn"]);
         assert_eq!((config.language, config.has_loopback()), (LanguageSetting::Auto, false));
         let empty = VALID.map(|(variable, _)| (variable, ""));
         assert_eq!(invalid_variables(&empty), VALID.map(|(variable, _)| variable));
@@ -111,11 +122,13 @@ mod tests {
     }
 
     #[test]
-    fn address_of_slack_is_https_or_loopback() {
-        assert!(read(&[("SLACK_ENDPOINT_URL", "http://127.0.0.1:4040")]).unwrap().has_loopback());
-        assert!(read(&[("SLACK_ENDPOINT_URL", "https://slack-gov.com")]).is_ok());
-        for url in ["http://slack.com", "https://slack.com/api", "slack.com"] {
-            assert_eq!(invalid_variables(&[("SLACK_ENDPOINT_URL", url)]), ["SLACK_ENDPOINT_URL"], "{url}");
+    fn address_of_a_platform_is_https_or_loopback() {
+        for variable in ["SLACK_ENDPOINT_URL", "DINGTALK_ENDPOINT_URL", "FEISHU_ENDPOINT_URL"] {
+            assert!(read(&[(variable, "http://127.0.0.1:4040")]).unwrap().has_loopback(), "{variable}");
+            assert!(!read(&[(variable, "https://slack-gov.com")]).unwrap().has_loopback(), "{variable}");
+            for url in ["http://slack.com", "https://slack.com/api", "slack.com"] {
+                assert_eq!(invalid_variables(&[(variable, url)]), [variable], "{url}");
+            }
         }
     }
 

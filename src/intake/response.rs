@@ -29,7 +29,7 @@ pub enum HttpError {
     BodyTooLarge,
     /// The call is not authenticated. The value is the authentication scheme that would have been accepted.
     Unauthorized(&'static str),
-    /// A chat platform's verified call is no command and no click of ours.
+    /// A chat platform's verified call is neither a command nor a click on a button of this application.
     UnknownChatCall,
     /// AWS did not respond in the time that a chat platform waits.
     ChatUnavailable,
@@ -123,7 +123,7 @@ pub fn problem(error: &HttpError) -> HttpResponse {
         ),
         HttpError::UnknownChatCall => plain(
             StatusCode::BAD_REQUEST,
-            "The call is no command and no click of a button of this application. Nothing was accepted.",
+            "The call is neither a command nor a click on a button of this application. Nothing was accepted.",
         ),
         HttpError::ChatUnavailable => with_header(
             StatusCode::SERVICE_UNAVAILABLE,

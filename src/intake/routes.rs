@@ -15,7 +15,7 @@ use crate::chat::identity::Platform;
 use crate::request::{Rules, Trigger};
 
 /// Every entry point. No two have the same path.
-pub const ROUTES: [Route; 3] = [
+pub const ROUTES: [Route; 5] = [
     Route {
         path: "/detachments",
         method: "POST",
@@ -26,6 +26,8 @@ pub const ROUTES: [Route; 3] = [
         },
     },
     Route { path: "/chat/slack", method: "POST", handler: Handler::Chat { platform: Platform::Slack } },
+    Route { path: "/chat/dingtalk", method: "POST", handler: Handler::Chat { platform: Platform::DingTalk } },
+    Route { path: "/chat/feishu", method: "POST", handler: Handler::Chat { platform: Platform::Feishu } },
     Route { path: "/health", method: "GET", handler: Handler::Public { respond: response::health } },
 ];
 

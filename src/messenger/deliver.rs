@@ -6,14 +6,15 @@ use crate::chat::post::{CallResult, End, NoResponse, Step};
 use crate::clock::Clock;
 use crate::transport::Transport;
 
-/// Timeout of one call. Slack responds within a second.
+/// Timeout of one call. Platforms respond within a second.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A call begins only if at least this much time is left: less is not enough to open a connection and get a response.
 const CALL_TIME_MIN: Duration = Duration::from_secs(1);
 
-/// Maximum number of calls for one notice: an update, and a message in its place.
-const CALLS_MAX: usize = 4;
+/// Maximum number of calls for one notice: for an access token, the call, for another token if that one is not accepted, the
+/// call again, and two others in its place.
+const CALLS_MAX: usize = 6;
 
 /// Posts one notice, by the steps that `next` returns after each result. No call lasts longer than `until`.
 pub(super) async fn deliver(

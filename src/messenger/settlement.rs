@@ -87,7 +87,7 @@ impl<T: Transport> Messenger<T> {
             lambda_request_id = invocation.lambda_request_id,
             xray_trace_id = invocation.xray_trace_id,
         );
-        // State that outlives a message is the cached secrets and a random number: a panic leaves neither half-changed.
+        // State that outlives a message is the cached secrets and tokens, and a random number: a panic leaves none half-changed.
         let settled = AssertUnwindSafe(self.attempt_and_settle(delivery, invocation)).catch_unwind();
         settled.instrument(span.clone()).await.unwrap_or_else(|_| {
             span.in_scope(|| error!("a panic stopped this message; it returns to the queue"));
@@ -143,7 +143,10 @@ impl<T: Transport> Messenger<T> {
             return Attempt::retry("the chat tokens cannot be read");
         };
         Attempt::Ended(match Post::new(&notice, &self.addresses, &tokens) {
-            Ok(mut post) => deliver(|last| post.next(last), &self.transport, until, clock).await,
+            Ok(mut post) => {
+                let next = |last| post.next(last, &mut self.access.borrow_mut(), clock.wall());
+                deliver(next, &self.transport, until, clock).await
+            }
             Err(end) => end,
         })
     }

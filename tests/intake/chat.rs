@@ -1,9 +1,11 @@
-//! Commands and clicks of Slack: from the call to the queues.
+//! Commands and clicks: from the call to the queues. What every platform has in common is in [`platforms`]; the other modules
+//! test chat as a whole with the calls of Slack.
 
 mod authentication;
 mod clicks;
 mod commands;
 mod errors;
+mod platforms;
 mod random_calls;
 
 use local_aws::Action;

@@ -17,11 +17,19 @@ use crate::slack;
 
 const NOTICES: &str = "notices";
 
-/// The variables of chat, which name the default workspace and people of the simulated Slack, and the samples' secrets.
+/// The variables of chat, which name the default workspaces and people of the simulated platforms, and the samples' secrets.
 const CHAT: [(&str, &str); 6] = [
-    ("CHAT_TENANTS", "slack:T0LOCALCHAT"),
-    ("CHAT_CONVERSATIONS", "slack:T0LOCALCHAT/C0OPSCHANGE"),
-    ("CHAT_REQUESTERS", "slack:T0LOCALCHAT/U0REQUESTER"),
+    ("CHAT_TENANTS", "slack:T0LOCALCHAT,dingtalk:dingd8e1123006514592,feishu:2ed263bf32cf1651"),
+    (
+        "CHAT_CONVERSATIONS",
+        "slack:T0LOCALCHAT/C0OPSCHANGE,dingtalk:dingd8e1123006514592/cidKSrzmSb4xkWUZbz4xKbRcg==,\
+         feishu:2ed263bf32cf1651/oc_5ad11d72b830411d72b836c20f9b4e17",
+    ),
+    (
+        "CHAT_REQUESTERS",
+        "slack:T0LOCALCHAT/U0REQUESTER,dingtalk:dingd8e1123006514592/manager4220,\
+         feishu:2ed263bf32cf1651/ou_7d8a6e6df7621556ce0d21922b676706",
+    ),
     ("CHAT_APPROVERS", "slack:T0LOCALCHAT/U0REQUESTER,slack:T0LOCALCHAT/U00APPROVER"),
     (
         "CHAT_VERIFICATION_SECRET_ARN",
@@ -35,7 +43,20 @@ const CHAT_SECRET: &str = "0c41a7d2e9f35b688f1d2c3b4a596877";
 
 /// The values of both secrets of chat. The key is the bytes 0 to 31.
 const CHAT_SECRETS: [(&str, &str); 2] = [
-    ("chat-verification", r#"{"slack": {"signing_secrets": ["0c41a7d2e9f35b688f1d2c3b4a596877"]}}"#),
+    (
+        "chat-verification",
+        r#"{
+            "slack": {"signing_secrets": ["0c41a7d2e9f35b688f1d2c3b4a596877"]},
+            "dingtalk": {
+                "app_secrets": ["GT-local-chat-4f1c2d3b4a596877a1b2c3d4e5f60718293a4b5c6d7e8f90"],
+                "card_secrets": ["local-chat-card-secret-5b688f1d"]
+            },
+            "feishu": {
+                "encrypt_keys": ["9ffbc6f03c9157079cf8f526729114a7"],
+                "verification_tokens": ["v2JX7qcRmYbHd0TnLw3sKzEoUaG5fP81"]
+            }
+        }"#,
+    ),
     ("chat-signing", r#"["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]"#),
 ];
 

@@ -6,9 +6,12 @@
 
 mod chat;
 mod deployment;
+mod dingtalk;
 mod events;
+mod feishu;
 mod in_process;
 mod openapi;
+mod platforms;
 mod process;
 mod queue;
 mod random_calls;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::deployment::SECRET;
-use crate::slack::{self, SLACK_SECRET};
+use crate::slack::{self, DINGTALK_SECRET, FEISHU_KEY, SLACK_SECRET};
 
 /// The path where `make test` installs it, because cargo cannot install a Python program.
 const SCHEMATHESIS: &str = ".tools/schemathesis/bin/schemathesis";
@@ -39,7 +39,9 @@ async fn schemathesis_finds_no_difference_from_the_description() {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("SCHEMATHESIS_HOOKS", project.join("tests/python/openapi/hooks.py"))
         .env("WEBHOOK_SECRET", SECRET)
-        .env("SLACK_SECRET", SLACK_SECRET);
+        .env("SLACK_SECRET", SLACK_SECRET)
+        .env("DINGTALK_SECRET", DINGTALK_SECRET)
+        .env("FEISHU_KEY", FEISHU_KEY);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");

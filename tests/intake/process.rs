@@ -3,10 +3,15 @@
 use std::process::Command;
 
 use local_aws::{Action, Fault, LocalAws, RuntimeApi};
+use privatelink_detach::chat::identity::Platform;
 use serde_json::{Value, json};
 
-use crate::deployment::{AWS_SECRETS, Deployment, Process, REQUESTS, SECRET, environment, request, webhook};
+use crate::deployment::{
+    AWS_SECRETS, Call, Deployment, Process, REQUESTS, SECRET, environment, request, webhook,
+};
+use crate::platforms::{self, BY_NOTICE, Driver, notices};
 use crate::slack::{self, Clicked, NOTICES, SLACK_SECRETS, Typed};
+use crate::{dingtalk, feishu};
 
 #[tokio::test]
 async fn every_configuration_error_is_logged_in_one_line_before_the_first_invocation() {
@@ -136,5 +141,106 @@ async fn chat_leaves_no_secret_in_logs_messages_and_responses() {
     // The text that Slack signs, the buttons' values and the reply address are in no log line.
     for forbidden in ["v0:", &value[..40], &forged[..40], "chat_notice", "WyJ", "payload", "block_actions"] {
         assert!(!output.contains(forbidden), "{forbidden} in {output}");
+    }
+}
+
+/// What no log line, message or response of chat in `DingTalk` or Feishu contains: the secrets, and what the calls contain
+/// beside what is needed, such as the address for responses.
+const CALL_SECRETS: [&str; 12] = [
+    dingtalk::APP_SECRET,
+    dingtalk::CARD_SECRET,
+    dingtalk::OTHER_SECRET,
+    feishu::ENCRYPT_KEY,
+    feishu::VERIFICATION_TOKEN,
+    feishu::OTHER_KEY,
+    slack::KEY,
+    "s3ssion",
+    "us3r-name",
+    "ev3nt-1",
+    "body-t3xt",
+    "n0nce",
+];
+
+/// Calls of every kind: accepted, refused, ignored, forged and unreadable.
+fn calls_of_every_kind(driver: &'static Driver) -> Vec<Call> {
+    let typed = |text: &str| platforms::Typed::new(driver, text);
+    let (value, forged) = (driver.button(1), driver.button(2).replace('.', "x."));
+    let approve = platforms::Clicked::approve(driver, &value);
+    let own = driver.command_secret;
+    let mut calls = vec![
+        typed("detach sg-a ep-a eu-west-1 ticket=CHG-7").call(),
+        typed("detach sg-body-t3xt! body-t3xt").call(),
+        typed("help").call(),
+        platforms::Typed { person: driver.other_person, ..typed("detach body-t3xt") }.call(),
+        platforms::Typed { tenant: driver.other_tenant, ..typed("detach body-t3xt") }.call(),
+        platforms::Typed { age: 300, ..typed("detach body-t3xt") }.call(),
+        typed("body-t3xt").signed(driver.other_secret, 0),
+        typed("body-t3xt").signed(own, 60),
+        typed("body-t3xt").call().with_body("body-t3xt"),
+        approve.call(),
+        platforms::Clicked::decline(driver, &value).call(),
+        platforms::Clicked { person: driver.requester, ..approve.clone() }.call(),
+        platforms::Clicked { action: "body-t3xt", ..approve.clone() }.call(),
+        platforms::Clicked::approve(driver, &forged).call(),
+        approve.signed(driver.click_secret, -3600),
+    ];
+    let unreadable = ["body-t3xt", "{\"body-t3xt\":"];
+    calls.extend(unreadable.map(|text| match driver.platform {
+        Platform::Feishu => feishu::signed(feishu::call(feishu::encrypted(text.as_bytes(), own)), own, 0),
+        _ => dingtalk::signed_message(dingtalk::call(text), own, 0),
+    }));
+    calls
+}
+
+#[tokio::test]
+async fn chat_by_notices_leaves_no_secret_in_logs_messages_and_responses() {
+    for driver in BY_NOTICE {
+        let deployment = driver.deployment_with(&[("RUST_LOG", "trace")]).await;
+        let mut signatures = Vec::new();
+        let mut responses = String::new();
+        for call in calls_of_every_kind(driver) {
+            let signature = [driver.command_headers, driver.click_headers].map(|names| names.last().unwrap());
+            let signature = signature.into_iter().find_map(|name| call.headers.get(*name)).unwrap();
+            signatures.push(signature.to_str().unwrap().to_owned());
+            responses += &deployment.call(call).await.body.to_string();
+        }
+        // A failure is logged with its cause.
+        for action in [Action::SendMessageBatch, Action::SendMessage] {
+            deployment.aws.queues().faults().plan(action, 9, Fault::QuotesRequest);
+            for call in [
+                platforms::Clicked::approve(driver, &driver.button(3)).call(),
+                platforms::Typed::new(driver, "detach sg-b ep-b eu-west-1").call(),
+            ] {
+                responses += &deployment.call(call).await.body.to_string();
+            }
+            deployment.aws.queues().faults().clear();
+        }
+        let messages =
+            [REQUESTS, NOTICES].map(|queue| deployment.aws.queues().messages(queue).unwrap().to_vec());
+        let parsed = format!("{messages:?} {:?}", notices(&deployment));
+        assert!(messages.iter().all(|messages| messages.len() >= 3), "{parsed}");
+        let output = deployment.output();
+        let secrets = AWS_SECRETS.into_iter().chain(CALL_SECRETS);
+        for forbidden in secrets.chain(signatures.iter().map(String::as_str)) {
+            for (place, text) in [("log", &output), ("messages", &parsed), ("responses", &responses)] {
+                assert!(!text.contains(forbidden), "{forbidden} in the {place}: {text}");
+            }
+        }
+        // The values of the buttons, the notices and the parts of a body are in no log line.
+        let (value, forged) = (driver.button(1), driver.button(2).replace('.', "x."));
+        for forbidden in [
+            &value[..40],
+            &forged[..40],
+            "chat_notice",
+            "chat_answer",
+            "WyJ",
+            "encrypt\"",
+            "conversationId",
+            "cardPrivateData",
+            "open_id",
+            "sessionWebhook",
+        ] {
+            assert!(!output.contains(forbidden), "{forbidden} in {output}");
+        }
     }
 }

@@ -26,6 +26,8 @@ async fn every_sample_has_the_result_that_its_name_says() {
     let expected = [
         ("chat-approve", Chat(1, 1)),
         ("chat-command", Chat(1, 0)),
+        ("chat-dingtalk-command", Chat(1, 1)),
+        ("chat-feishu-command", Chat(1, 1)),
         ("chat-forged", Response(401, 0)),
         ("chat-own-request", Chat(0, 1)),
         ("event-invalid", Failed),

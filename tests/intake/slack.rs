@@ -8,7 +8,7 @@ use local_aws::queues::QueueSettings;
 use local_aws::{FunctionUrlSettings, LocalAws};
 use privatelink_detach::aws::secret::SecretValue;
 use privatelink_detach::chat::decision::ClickNotice;
-use privatelink_detach::chat::identity::{Conversation, MessageId, Person};
+use privatelink_detach::chat::identity::{Conversation, MessageId, Person, Platform};
 use privatelink_detach::chat::notice::Notice;
 use privatelink_detach::chat::request::{ChatRequest, Phase};
 use privatelink_detach::chat::signed::{self, ChatKeys};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::deployment::{Call, Deployment, REQUESTS, SECRET, SECRETS_ARN, Settings, now};
+use crate::platforms::{self, Driver};
 
 /// The name of the queue of notices.
 pub(crate) const NOTICES: &str = "notices";
@@ -27,6 +28,10 @@ pub(crate) const SIGNING_ARN: &str = "arn:aws:secretsmanager:us-east-1:000000000
 
 /// The app's signing secret.
 pub(crate) const SLACK_SECRET: &str = "e8389b8132c248b35650e20ca8942bb1";
+
+/// The secrets of the apps in `DingTalk` and Feishu.
+pub(crate) const DINGTALK_SECRET: &str = "b557815d05a6981aaec78f5215242caa344321f2e6c740281735c8385e17376d";
+pub(crate) const FEISHU_KEY: &str = "9ffbc6f03c9157079cf8f526729114a7";
 
 /// A chat signing key.
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -45,6 +50,35 @@ pub(crate) const MESSAGE: &str = "1795330710.000100";
 /// What a call contains and no log line, message or response may repeat: the deprecated token, the address for responses, and
 /// the id of the interaction.
 pub(crate) const SLACK_SECRETS: [&str; 3] = ["depr3cated-token", "hooks.slack.com", "tr1gger"];
+
+/// Slack in the tests of every platform.
+pub(crate) const DRIVER: Driver = Driver {
+    platform: Platform::Slack,
+    tenant: TEAM,
+    conversation: CHANNEL,
+    requester: REQUESTER,
+    approver: APPROVER,
+    other_tenant: "T04OTHER",
+    other_conversation: "C04OTHER",
+    other_person: "U04OTHER",
+    command_name: "/privatelink",
+    card: MESSAGE,
+    command_secret: SLACK_SECRET,
+    click_secret: SLACK_SECRET,
+    other_secret: "c87879816b60ace29da36143581967dc",
+    command_headers: &["x-slack-request-timestamp", "x-slack-signature"],
+    click_headers: &["x-slack-request-timestamp", "x-slack-signature"],
+    type_command: |typed, secret, seconds| {
+        let platforms::Typed { tenant, conversation, person, text, id, .. } = typed.clone();
+        let typed = Typed { team: tenant, channel: conversation, user: person, text, trigger_id: id };
+        signed(call(typed.body()), secret, seconds)
+    },
+    click_button: |clicked, secret, seconds| {
+        let platforms::Clicked { tenant, conversation, person, action, value, .. } = clicked.clone();
+        let clicked = Clicked { channel: conversation, user: person, user_team: tenant, action, value };
+        signed(call(clicked.body()), secret, seconds)
+    },
+};
 
 /// A command of Slack.
 #[derive(Debug, Clone)]
@@ -168,7 +202,12 @@ pub(crate) fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
 
 /// The secret with these signing secrets of the app.
 pub(crate) fn verification(secrets: &[&str]) -> String {
-    json!({ "slack": { "signing_secrets": secrets } }).to_string()
+    json!({
+        "slack": { "signing_secrets": secrets },
+        "dingtalk": { "app_secrets": [DINGTALK_SECRET], "card_secrets": [DINGTALK_SECRET] },
+        "feishu": { "encrypt_keys": [FEISHU_KEY], "verification_tokens": [FEISHU_KEY] },
+    })
+    .to_string()
 }
 
 /// The chat signing keys of this list.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::notices::{FOREIGN_KEY, KEY, declined, not_allowed, preview, preview_event, preview_signed_by};
-use crate::slack::Reply;
+use crate::server::Reply;
 
 fn record(id: &str, body: impl Into<String>) -> Value {
     json!({
@@ -27,7 +27,7 @@ async fn messages_are_posted_one_after_the_other() {
     let deployment = Deployment::new().await;
     let records = [record("a", preview()), record("b", declined()), record("c", not_allowed())];
     assert_eq!(failed(&deployment, json!({ "Records": records })).await, [""; 0]);
-    assert_eq!(deployment.slack.methods(), ["chat.postMessage", "chat.update", "chat.postEphemeral"]);
+    assert_eq!(deployment.server.methods(), ["chat.postMessage", "chat.update", "chat.postEphemeral"]);
 }
 
 #[tokio::test]
@@ -38,16 +38,16 @@ async fn bad_record_fails_alone() {
     let forged = record("forged", preview_signed_by(FOREIGN_KEY));
     let records = [bad, forged, record("good", preview())];
     assert_eq!(failed(&deployment, json!({ "Records": records })).await, ["bad"]);
-    assert_eq!(deployment.slack.methods(), ["chat.postMessage"]);
+    assert_eq!(deployment.server.methods(), ["chat.postMessage"]);
 }
 
 #[tokio::test]
 async fn panic_concerns_its_message_alone() {
     let deployment = Deployment::new().await;
-    deployment.slack.plan([Reply::Panic]);
+    deployment.server.plan([Reply::Panic]);
     let records = [record("a", preview()), record("b", declined())];
     assert_eq!(failed(&deployment, json!({ "Records": records })).await, ["a"]);
-    assert_eq!(deployment.slack.methods(), ["chat.postMessage", "chat.update"]);
+    assert_eq!(deployment.server.methods(), ["chat.postMessage", "chat.update"]);
 }
 
 #[tokio::test]
@@ -55,13 +55,13 @@ async fn message_that_is_twice_in_a_batch_is_posted_once() {
     let deployment = Deployment::new().await;
     let records = [record("a", preview()), record("a", preview())];
     assert_eq!(failed(&deployment, json!({ "Records": records })).await, [""; 0]);
-    assert_eq!(deployment.slack.received().len(), 1);
+    assert_eq!(deployment.server.received().len(), 1);
 }
 
 #[tokio::test]
 async fn array_of_records_is_a_batch_as_pipes_sends_it() {
     let deployment = Deployment::new().await;
-    deployment.slack.plan([Reply::Lost]);
+    deployment.server.plan([Reply::Lost]);
     let records = [record("a", preview()), record("b", declined())];
     assert_eq!(failed(&deployment, json!(records)).await, ["a"]);
 }
@@ -88,5 +88,5 @@ async fn payload_that_is_no_batch_of_sqs_fails_the_invocation() {
     let error = deployment.invoke(&json!([without_id]).to_string()).await.unwrap_err();
     let MessengerError::Batch(BatchError::UnsupportedSource(source)) = &error else { panic!("{error}") };
     assert_eq!(source, "aws:sns");
-    assert!(deployment.slack.received().is_empty());
+    assert!(deployment.server.received().is_empty());
 }

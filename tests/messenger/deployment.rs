@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::notices::{KEY, keys_secret, now};
-use crate::slack::Slack;
+use crate::server::Server;
 
 pub(crate) const NOTICES: &str = "notices";
 pub(crate) const DEAD_LETTERS: &str = "notices-dead-letter";
@@ -34,9 +34,20 @@ pub(crate) const QUEUE_VISIBILITY: Duration = Duration::from_mins(3);
 /// The function's timeout in the template.
 pub(crate) const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The secret with the bot token.
+/// The secrets of the apps of `DingTalk` and Feishu.
+pub(crate) const APP_SECRETS: [&str; 2] = ["dingtalk-app-s3cret-0123", "feishu-app-s3cret-0123"];
+
+/// The secret with the bot token, and with an app of each other platform.
 pub(crate) fn tokens_secret() -> String {
-    json!({ "slack": { "bot_tokens": { "T04": TOKEN } } }).to_string()
+    json!({
+        "slack": { "bot_tokens": { "T04": TOKEN } },
+        "dingtalk": { "apps": { "ding04": {
+            "app_key": "ding-app-key", "app_secret": APP_SECRETS[0], "robot_code": "ding-robot",
+            "card_template_id": "template.schema",
+        }}},
+        "feishu": { "apps": { "tenant04": { "app_id": "cli_app04", "app_secret": APP_SECRETS[1] } } },
+    })
+    .to_string()
 }
 
 /// Local AWS services with both queues and both secrets.
@@ -62,8 +73,8 @@ pub(crate) fn variables(aws: &LocalAws) -> [(&'static str, String); 4] {
 
 pub(crate) struct Deployment {
     pub(crate) aws: LocalAws,
-    pub(crate) slack: Slack,
-    messenger: Messenger<Slack>,
+    pub(crate) server: Server,
+    messenger: Messenger<Server>,
     /// The wall clock. Time passes as in the test, and by what the test adds.
     clock: Clock,
     added: Cell<Duration>,
@@ -99,12 +110,12 @@ impl Deployment {
         let config = MessengerConfig::read(|name| {
             variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.clone())
         });
-        let slack = Slack::default();
+        let server = Server::default();
         let sdk = aws::config(aws.environment()).unwrap();
-        let messenger = Messenger::new(config.unwrap(), &sdk, slack.clone(), &Random::from(1));
+        let messenger = Messenger::new(config.unwrap(), &sdk, server.clone(), &Random::from(1));
         Self {
             aws,
-            slack,
+            server,
             messenger,
             clock: Clock::starting_at(now()),
             added: Cell::default(),

@@ -1,4 +1,4 @@
-//! The messenger against local AWS services, and Slack as a transport that responds from a script: what becomes of each
+//! The messenger against local AWS services, and the platforms as a transport that responds from a script: what becomes of each
 //! message of the queue of notices. What the calls contain is tested with the rendering.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
@@ -7,8 +7,9 @@ mod batches;
 mod deployment;
 mod endings;
 mod notices;
+mod platforms;
 mod process;
 #[path = "../shared/process.rs"]
 mod program;
-mod slack;
+mod server;
 mod verification;

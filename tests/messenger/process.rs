@@ -9,8 +9,11 @@ use local_aws::{LocalAws, NewMessage, Poller, RuntimeApi};
 use privatelink_detach::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::deployment::{DEAD_LETTERS, FUNCTION_TIMEOUT, NOTICES, TOKEN, local_aws, variables};
-use crate::notices::{FOREIGN_KEY, KEY, declined, preview, preview_event, preview_signed_by};
+use crate::deployment::{APP_SECRETS, DEAD_LETTERS, FUNCTION_TIMEOUT, NOTICES, TOKEN, local_aws, variables};
+use crate::notices::{
+    DINGTALK, FEISHU, FOREIGN_KEY, KEY, answer_at, declined, declined_at, outcome_at, preview, preview_at,
+    preview_event, preview_signed_by,
+};
 use crate::program::Process;
 
 /// Longer than any invocation of a test takes.
@@ -21,18 +24,24 @@ const AWS_SECRETS: [&str; 2] = ["aws-s3cret", "aws-t0ken"];
 
 /// A Slack on loopback that responds to every request with this body. Returns its URL.
 fn slack(response: &'static str) -> String {
+    platform(response, response)
+}
+
+/// A platform on loopback that responds with these bodies to a call for an access token, and to every other call. Returns
+/// its URL.
+fn platform(issued: &'static str, response: &'static str) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for connection in listener.incoming() {
-            respond(connection.unwrap(), response);
+            respond(connection.unwrap(), issued, response);
         }
     });
     url
 }
 
 /// Reads one request with its body, and responds to it.
-fn respond(mut connection: TcpStream, response: &str) {
+fn respond(mut connection: TcpStream, issued: &str, response: &str) {
     let (mut request, mut chunk) = (Vec::new(), [0; 4096]);
     let is_complete = |request: &[u8]| {
         let text = String::from_utf8_lossy(request).to_ascii_lowercase();
@@ -45,6 +54,10 @@ fn respond(mut connection: TcpStream, response: &str) {
         assert!(length > 0, "the request is complete");
         request.extend_from_slice(&chunk[..length]);
     }
+    let is_token = ["/oauth2/accessToken", "/tenant_access_token/"]
+        .iter()
+        .any(|path| String::from_utf8_lossy(&request).lines().next().is_some_and(|line| line.contains(path)));
+    let response = if is_token { issued } else { response };
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", response.len());
     connection.write_all(format!("{head}{response}").as_bytes()).unwrap();
 }
@@ -179,6 +192,66 @@ async fn process_posts_notices_and_its_log_contains_no_secret_at_any_level() {
     let secrets = [TOKEN, "t0ken", KEY, "b0dy", "Bearer", "CHG-1"].map(str::to_owned);
     for secret in AWS_SECRETS.map(str::to_owned).into_iter().chain(secrets).chain(signatures.concat()) {
         assert!(!output.contains(&secret), "{secret} in {output}");
+    }
+}
+
+#[tokio::test]
+async fn log_contains_no_app_secret_and_no_access_token_at_any_level() {
+    let dingtalk = r#"{"accessToken":"acc3ss-of-dingtalk","expireIn":7200,"message":"b0dy"}"#;
+    let feishu = r#"{"code":0,"msg":"b0dy","tenant_access_token":"acc3ss-of-feishu","expire":7200}"#;
+    for (place, variable, issued, failures) in [
+        (
+            &DINGTALK,
+            "DINGTALK_ENDPOINT_URL",
+            dingtalk,
+            [
+                r#"{"code":"chatbotNotInstall","message":"b0dy acc3ss-of-dingtalk"}"#,
+                r#"{"code":"b0dy b0dy"}"#,
+            ],
+        ),
+        (
+            &FEISHU,
+            "FEISHU_ENDPOINT_URL",
+            feishu,
+            [r#"{"code":230002,"msg":"b0dy acc3ss-of-feishu"}"#, r#"{"code":"b0dy b0dy"}"#],
+        ),
+    ] {
+        let environment = Environment::new().await;
+        let bodies = [preview_at(place), answer_at(place), declined_at(place), outcome_at(place)];
+        let platforms = [
+            platform(issued, issued),
+            platform(issued, failures[0]),
+            platform(issued, failures[1]),
+            platform(issued, "<html>b0dy"),
+            platform(failures[0], "b0dy"),
+            platform("b0dy", "b0dy"),
+            // No server listens on port 1.
+            "http://127.0.0.1:1".to_owned(),
+        ];
+        let mut output = String::new();
+        for url in platforms {
+            let process = environment.start(&[(variable, &url), ("RUST_LOG", "trace")]);
+            for body in &bodies {
+                environment.deliver(body).await;
+            }
+            environment.idle().await;
+            output.push_str(&process.kill());
+        }
+        let posted = output.lines().filter(|line| line.contains("\"posted\"")).count();
+        assert!(posted >= bodies.len(), "{output}");
+        let queues = [NOTICES, DEAD_LETTERS]
+            .map(|queue| format!("{:?}", environment.aws.queues().messages(queue).unwrap().to_vec()));
+        assert!(queues.iter().all(|messages| messages.contains("body: ")), "{queues:?}");
+        // The texts of notices are in the queues, and in no log line.
+        let secrets = [APP_SECRETS[0], APP_SECRETS[1], "acc3ss", KEY, "b0dy", "Bearer"];
+        for secret in AWS_SECRETS.into_iter().chain(secrets) {
+            assert!(!output.contains(secret), "{secret} in {output}");
+            assert!(!queues.iter().any(|messages| messages.contains(secret)), "{secret} in {queues:?}");
+        }
+        for text in ["the answer", "chat_answer", "chat_notice", "WyJ", "CHG-1", "cli_app04", "ding-app-key"]
+        {
+            assert!(!output.contains(text), "{text} in {output}");
+        }
     }
 }
 

@@ -15,7 +15,7 @@ async fn assert_is_deleted(body: &str) {
     let deployment = Deployment::new().await;
     deployment.send(body);
     assert_eq!((deployment.round().await, deployment.counts()), (0, (0, 0)), "{body}");
-    assert!(deployment.slack.received().is_empty(), "{body}");
+    assert!(deployment.server.received().is_empty(), "{body}");
     let lines = deployment.log();
     let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
     let [line] = errors.as_slice() else { panic!("{body}: {lines:#?}") };
@@ -71,7 +71,7 @@ async fn key_that_was_just_added_is_read_at_once() {
     deployment.send(preview_signed_by(NEXT_KEY));
     deployment.send(preview_signed_by(KEY));
     assert_eq!((deployment.round().await, deployment.counts()), (0, (0, 0)));
-    assert_eq!((deployment.slack.received().len(), deployment.secret_reads()), (3, 3));
+    assert_eq!((deployment.server.received().len(), deployment.secret_reads()), (3, 3));
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn another_message_just_before_does_not_cost_a_notice_with_a_new_key() {
     assert!(hidden.is_within(30..=36), "{hidden:?}");
     deployment.advance(Duration::from_secs(37));
     assert_eq!((deployment.round().await, deployment.counts()), (0, (0, 0)));
-    assert_eq!(deployment.slack.received().len(), 1);
+    assert_eq!(deployment.server.received().len(), 1);
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn notice_waits_until_the_secrets_can_be_read() {
             deployment.send(preview());
             let hidden = deployment.returned().await;
             assert!(hidden.is_within(30..=36), "{arn} {unusable:?}: {hidden:?}");
-            assert!(deployment.slack.received().is_empty());
+            assert!(deployment.server.received().is_empty());
             deployment.aws.secrets().put(arn, &value);
             deployment.advance(Duration::from_secs(40));
             assert_eq!((deployment.round().await, deployment.counts()), (0, (0, 0)), "{arn} {unusable:?}");

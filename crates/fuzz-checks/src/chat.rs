@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
 use privatelink_detach::aws::secret::SecretValue;
+use privatelink_detach::chat::access::AccessTokens;
 use privatelink_detach::chat::call::{
     self, Action, ChatCall, Click, CommandCall, Unopened, VerificationSecrets,
 };
@@ -342,7 +343,7 @@ pub(crate) fn check_notice(input: &[u8]) {
 
 /// Slack accepts the message of a notice, and shows nothing of it as markup that others wrote.
 fn check_message(notice: &Notice) {
-    let Step::Call(request) = post(notice).next(None) else { panic!("a call") };
+    let Step::Call(request) = first_step(&mut post(notice)) else { panic!("a call") };
     let body: Value = serde_json::from_slice(request.body()).expect("JSON");
     assert!((1..=BLOCKS_MAX).contains(&body["blocks"].as_array().expect("blocks").len()));
     check_markup(body["text"].as_str().expect("a text"));
@@ -376,9 +377,14 @@ fn check_markup(text: &str) {
     }
 }
 
+fn first_step(post: &mut Post) -> Step {
+    post.next(None, &mut AccessTokens::default(), beginning())
+}
+
 fn post(notice: &Notice) -> Post {
     let authority = http::uri::Authority::from_static("slack.com");
-    let addresses = Addresses { slack: BaseUrl { scheme: http::uri::Scheme::HTTPS, authority } };
+    let address = BaseUrl { scheme: http::uri::Scheme::HTTPS, authority };
+    let addresses = Addresses { slack: address.clone(), dingtalk: address.clone(), feishu: address };
     let tokens = json!({ "slack": { "bot_tokens": { "T04TEAMAAAA": TOKEN } } }).to_string();
     Post::new(notice, &addresses, &Tokens::parse(&tokens).expect("a token"))
         .expect("the token of the workspace")
@@ -393,7 +399,7 @@ pub(crate) fn check_response(input: &[u8]) {
     let notices = [declined(), not_allowed, expired, approval].map(Notice::Click);
     for notice in notices.into_iter().chain([Notice::PreviewExpired { request: request() }]) {
         let mut post = post(&notice);
-        let mut step = post.next(None);
+        let mut step = first_step(&mut post);
         for _ in 0..CALLS_MAX {
             let Step::Call(request) = step else { break };
             assert!(
@@ -402,7 +408,8 @@ pub(crate) fn check_response(input: &[u8]) {
                 request.uri()
             );
             let last = Some(Ok(response.clone()));
-            step = bounded(&MEMORY, input.len(), || post.next(last));
+            step =
+                bounded(&MEMORY, input.len(), || post.next(last, &mut AccessTokens::default(), beginning()));
         }
         let Step::End(end) = step else { panic!("more than {CALLS_MAX} calls") };
         check_end(&end, &response);

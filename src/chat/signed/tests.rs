@@ -5,9 +5,12 @@ use serde::Deserialize;
 use super::keys::mac;
 use super::*;
 use crate::aws::secret::SecretValue;
+use crate::chat::answer::AnswerNotice;
+use crate::chat::command::{Part, Problem};
 use crate::chat::decision::{ClickNotice, ClickResult};
 use crate::chat::policy::NotAllowed;
 use crate::chat::samples::{self, KEY, KEY_NEXT, approved, keys, longest, message, person, request};
+use crate::chat::texts::Answer;
 use crate::request::Rules;
 
 /// Signed values that another program made, with the key [`KEY`].
@@ -17,6 +20,7 @@ struct Vectors {
     button: String,
     reply: String,
     notice: String,
+    answer: String,
 }
 
 fn vectors() -> Vectors {
@@ -31,6 +35,19 @@ fn declined() -> ClickNotice {
         person: samples::approver().id,
         language: Language::En,
         request_id: Some(request().id),
+    }
+}
+
+/// The answer to a command that the intake did not understand.
+fn refusal() -> AnswerNotice {
+    AnswerNotice {
+        conversation: Conversation::parse("feishu:2ed263bf32cf1651/oc_84983ff6516d731e5b5f68d4ea2e1da5")
+            .unwrap(),
+        message: MessageId::parse("om_dc13264520392913993dd051dba21dcf"),
+        person: UserId::parse("ou_3ec3f6a28a0d08c45d895276e8e5e19b").unwrap(),
+        language: Language::Zh,
+        request_id: None,
+        text: "命令未被接受：\n• 有 1 个无法识别的词".to_owned(),
     }
 }
 
@@ -85,7 +102,8 @@ fn with_carried(value: &str, other: &str) -> String {
 
 #[test]
 fn format_is_that_of_the_vectors() {
-    let Vectors { key, button: expected_button, reply, notice: expected_notice } = vectors();
+    let Vectors { key, button: expected_button, reply, notice: expected_notice, answer: expected_answer } =
+        vectors();
     assert_eq!(key, KEY);
     let keys = keys(&[KEY]);
     assert_eq!(button(&request(), &keys), expected_button);
@@ -93,6 +111,8 @@ fn format_is_that_of_the_vectors() {
     assert_eq!(notice(&declined(), &keys), expected_notice);
     assert_eq!(open_button(&expected_button, &keys), Some(request()));
     assert_eq!(open_notice(&expected_notice, &keys), Some(declined()));
+    assert_eq!(answer(&refusal(), &keys), expected_answer);
+    assert_eq!(open_answer(&expected_answer, &keys), Some(refusal()));
 }
 
 #[test]
@@ -198,6 +218,48 @@ fn notice_with_one_changed_field_is_not_verified() {
 }
 
 #[test]
+fn answer_with_one_changed_field_is_not_verified() {
+    let keys = keys(&[KEY]);
+    let value = answer(&refusal(), &keys);
+    for other in [
+        AnswerNotice { conversation: samples::conversation(), ..refusal() },
+        AnswerNotice { message: None, ..refusal() },
+        AnswerNotice { person: person("U04OTHER").id, ..refusal() },
+        AnswerNotice { language: Language::En, ..refusal() },
+        AnswerNotice { request_id: Some(request().id), ..refusal() },
+        AnswerNotice { text: "Click here".to_owned(), ..refusal() },
+    ] {
+        assert_eq!(open_answer(&answer(&other, &keys), &keys).as_ref(), Some(&other));
+        let changed = with_carried(&value, &answer(&other, &keys));
+        assert_eq!(open_answer(&changed, &keys), None, "{other:?}");
+    }
+}
+
+#[test]
+fn longest_answer_is_verified() {
+    let keys = keys(&[KEY]);
+    let problems: Vec<_> = Part::ALL
+        .into_iter()
+        .flat_map(|part| [Problem::Invalid(part), Problem::Repeated(part), Problem::Missing(part)])
+        .chain([Problem::Unknown(usize::MAX)])
+        .collect();
+    for language in Language::ALL {
+        let accepted = Answer::Accepted { request: longest(), approval_seconds: 86_399 };
+        for text in [Answer::Help, Answer::Problems(problems.clone()), accepted] {
+            let before = AnswerNotice {
+                conversation: longest().conversation,
+                message: longest().thread,
+                person: longest().requester,
+                language,
+                request_id: Some(longest().id),
+                text: text.text(language, "/a-command-of-thirty-two-letters"),
+            };
+            assert_eq!(open_answer(&answer(&before, &keys), &keys), Some(before));
+        }
+    }
+}
+
+#[test]
 fn notice_does_not_carry_a_button_that_no_key_made() {
     let (ours, others) = (keys(&[KEY]), keys(&[KEY_NEXT]));
     let (fields, _) = unsealed(&notice(&declined(), &ours), LENGTH_MAX).unwrap();
@@ -210,18 +272,22 @@ fn notice_does_not_carry_a_button_that_no_key_made() {
 fn value_for_one_use_is_no_value_for_another() {
     let keys = keys(&[KEY]);
     let (request, fields) = (request(), fields(&request()));
-    for purpose in [Purpose::Reply, Purpose::Notice] {
+    for purpose in [Purpose::Reply, Purpose::Notice, Purpose::Answer] {
         assert_eq!(open_button(&keys.seal(purpose, &fields, &fields), &keys), None, "{purpose:?}");
     }
     let mut metadata = metadata(&request, &keys);
     let (carried, _) = unsealed(&metadata[REPLY], LENGTH_MAX).unwrap();
-    for purpose in [Purpose::Button, Purpose::Notice] {
+    for purpose in [Purpose::Button, Purpose::Notice, Purpose::Answer] {
         metadata.insert(REPLY.to_owned(), keys.seal(purpose, &carried, &fields));
         assert_eq!(open_reply(&metadata, &request, &keys), None, "{purpose:?}");
     }
     let (carried, _) = unsealed(&notice(&declined(), &keys), LENGTH_MAX).unwrap();
-    for purpose in [Purpose::Button, Purpose::Reply] {
+    for purpose in [Purpose::Button, Purpose::Reply, Purpose::Answer] {
         assert_eq!(open_notice(&keys.seal(purpose, &carried, &carried), &keys), None, "{purpose:?}");
+    }
+    let (carried, _) = unsealed(&answer(&refusal(), &keys), LENGTH_MAX).unwrap();
+    for purpose in [Purpose::Button, Purpose::Reply, Purpose::Notice] {
+        assert_eq!(open_answer(&keys.seal(purpose, &carried, &carried), &keys), None, "{purpose:?}");
     }
 }
 
@@ -254,16 +320,19 @@ fn longest_request_fits_a_button_and_the_metadata_of_a_request() {
 #[test]
 fn notice_of_the_longest_request_is_verified() {
     let keys = keys(&[KEY]);
-    let request = longest();
-    let before = ClickNotice {
-        conversation: request.conversation.clone(),
-        message: request.thread.clone(),
-        person: request.requester.clone(),
-        language: Language::Zh,
-        request_id: Some(request.id.clone()),
-        result: ClickResult::Approved(request),
-    };
-    assert_eq!(open_notice(&notice(&before, &keys), &keys), Some(before));
+    for platform in Platform::ALL {
+        let mut request = longest();
+        request.conversation.tenant.platform = platform;
+        let before = ClickNotice {
+            conversation: request.conversation.clone(),
+            message: request.thread.clone(),
+            person: request.requester.clone(),
+            language: Language::Zh,
+            request_id: Some(request.id.clone()),
+            result: ClickResult::Approved(request),
+        };
+        assert_eq!(open_notice(&notice(&before, &keys), &keys), Some(before));
+    }
 }
 
 #[test]
@@ -292,6 +361,7 @@ fn text_that_is_no_signed_value_is_not_verified() {
     for text in others {
         assert_eq!(open_button(&text, &keys), None, "{text}");
         assert_eq!(open_notice(&text, &keys), None, "{text}");
+        assert_eq!(open_answer(&text, &keys), None, "{text}");
         let metadata = Metadata::from([
             (REPLY.to_owned(), text.clone()),
             (REQUESTED_BY.to_owned(), request().requester().to_string()),
