@@ -26,9 +26,16 @@ use crate::virtual_time::{self, BEGINS_AT, beginning};
 const MEMORY: Bound = Bound { base: 128 * 1024, per_byte: 64 };
 
 /// Longest text of an error in characters. It is fixed but for a number.
-const ERROR_LENGTH_MAX: usize = 200;
+const ERROR_LENGTH_MAX: usize = 300;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:s-AbCdEf";
+
+/// The lists in the member of each platform, with the length of the shortest secret.
+const VERIFICATION_LISTS: [(&str, &[(&str, usize)]); 3] = [
+    ("slack", &[("signing_secrets", 16)]),
+    ("dingtalk", &[("app_secrets", 16), ("card_secrets", 16)]),
+    ("feishu", &[("encrypt_keys", 8), ("verification_tokens", 16)]),
+];
 
 pub(crate) fn check(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
@@ -100,16 +107,30 @@ fn check_verification_secrets(text: &str) {
             // An unused field with an unpaired surrogate is no JSON to the other parser.
             let Ok(value) = serde_json::from_str::<Value>(text) else { return };
             let members = value.as_object().expect("an object");
-            assert!(members.keys().all(|name| name == "slack"), "only platforms have members");
-            let Some(member) = members.get("slack") else { return };
-            let list = member["signing_secrets"].as_array().expect("a list");
-            assert!((1..=10).contains(&list.len()));
-            for secret in list.iter().map(|secret| secret.as_str().expect("a text")) {
-                assert!((16..=128).contains(&secret.len()) && secret.bytes().all(|b| b.is_ascii_graphic()));
-                assert!(!format!("{secrets:?}").contains(secret));
+            for (platform, member) in members {
+                let (_, lists) = VERIFICATION_LISTS
+                    .iter()
+                    .find(|(name, _)| name == platform)
+                    .expect("only platforms have members");
+                let member = member.as_object().expect("an object");
+                assert!(member.keys().all(|name| lists.iter().any(|(list, _)| list == name)), "{platform}");
+                for (list, length_min) in *lists {
+                    check_list(&member[*list], *length_min, &format!("{secrets:?}"));
+                }
             }
         }
         Err(error) => assert_tame(&error.to_string(), ERROR_LENGTH_MAX),
+    }
+}
+
+/// Each secret of a list is long enough, and is not shown.
+fn check_list(list: &Value, length_min: usize, shown: &str) {
+    let list = list.as_array().expect("a list");
+    assert!((1..=10).contains(&list.len()));
+    for secret in list.iter().map(|secret| secret.as_str().expect("a text")) {
+        assert!((length_min..=128).contains(&secret.len()), "{} bytes", secret.len());
+        assert!(!secret.chars().any(char::is_control));
+        assert!(!shown.contains(secret));
     }
 }
 
@@ -130,7 +151,10 @@ fn check_chat_keys(text: &str) {
 
 fn check_chat_tokens(text: &str) {
     match bounded(&MEMORY, text.len(), || Tokens::parse(text)) {
-        Ok(tokens) => assert!(!format!("{tokens:?}").contains("xoxb-"), "a token is not shown"),
+        Ok(tokens) => {
+            let shown = format!("{tokens:?}");
+            assert!(["xoxb-", "cli_", "secret"].iter().all(|part| !shown.contains(part)), "{shown}");
+        }
         Err(error) => assert_tame(&error.to_string(), ERROR_LENGTH_MAX),
     }
 }

@@ -36,17 +36,21 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 22] = [
     Target { name: "alibaba_answer", check: alibaba::check },
     Target { name: "alibaba_error", check: fault::check },
     Target { name: "alibaba_identity", check: services::check_identity },
     Target { name: "alibaba_pages", check: pages::check },
     Target { name: "alibaba_security_groups", check: services::check_security_groups },
     Target { name: "alibaba_session", check: sts::check },
-    Target { name: "chat_call", check: chat::check_call },
+    Target { name: "chat_call", check: chat::slack::check_call },
     Target { name: "chat_command", check: chat::check_command },
+    Target { name: "chat_dingtalk", check: chat::dingtalk::check_call },
+    Target { name: "chat_dingtalk_response", check: chat::dingtalk::check_response },
+    Target { name: "chat_feishu", check: chat::feishu::check_call },
+    Target { name: "chat_feishu_response", check: chat::feishu::check_response },
     Target { name: "chat_notice", check: chat::check_notice },
-    Target { name: "chat_response", check: chat::check_response },
+    Target { name: "chat_response", check: chat::slack::check_response },
     Target { name: "configuration", check: config::check },
     Target { name: "intake_payload", check: intake::check_payload },
     Target { name: "request", check: request::check },
