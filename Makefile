@@ -56,7 +56,8 @@ test: $(SCHEMATHESIS) ## Run all tests
 
 # The functions are release builds without link-time optimization, which takes minutes. They run in MiniStack and under
 # AWS's Runtime Interface Emulator, which is part of the SAM CLI. Alibaba Cloud's official SDK calls the simulator, and
-# Slack's the simulated Slack. The command line program runs on a pseudo-terminal; it is the one that the Rust tests run.
+# those of Slack and Feishu the simulated platforms. The command line program runs on a pseudo-terminal; it is the one
+# that the Rust tests run.
 e2e: export WORKER := $(PROGRAMS)/worker
 e2e: export INTAKE := $(PROGRAMS)/intake
 e2e: export SWEEPER := $(PROGRAMS)/sweeper
@@ -72,6 +73,8 @@ e2e: $(OTHERS) $(LINTERS) ## Test the release programs with third-party programs
 	$(PYTEST) tests/python/cli
 	$(PYTEST) tests/python/official_sdk
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/slack
+	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/lark
+	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/dingtalk
 	RIE=$$(echo $(RIE)) $(PYTEST) tests/python/emulator
 	$(PYTEST) tests/python/e2e
 

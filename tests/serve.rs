@@ -1,5 +1,5 @@
-//! `make serve` as a process: its addresses, a signed webhook, the completion event, a request in chat, and the end of
-//! its children.
+//! `make serve` as a process: its addresses, a signed webhook, the completion event, a request in each chat platform, and
+//! the end of its children.
 //!
 //! The process is the example `serve`, which cargo builds with the tests of the whole package.
 
@@ -24,7 +24,14 @@ use tokio::time::timeout;
 /// The longest that any step may take on a busy machine; each takes well below a second otherwise.
 const STEP_MAX: Duration = Duration::from_mins(1);
 
-const FREE_PORTS: [&str; 4] = ["--webhook-port=0", "--aws-port=0", "--alibaba-port=0", "--slack-port=0"];
+const FREE_PORTS: [&str; 6] = [
+    "--webhook-port=0",
+    "--aws-port=0",
+    "--alibaba-port=0",
+    "--slack-port=0",
+    "--dingtalk-port=0",
+    "--feishu-port=0",
+];
 
 /// Time between two reads of the conversation.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -226,23 +233,28 @@ async fn printed_commands_are_for_both_versions_of_the_aws_cli() {
 #[tokio::test]
 async fn printed_commands_of_chat_end_in_the_conversation_with_the_outcome() {
     let mut serve = Serve::start(&FREE_PORTS);
-    serve.printed("Send a command in Slack").await;
-    let commands = serve.printed_commands().await;
-    let [request, read, approve] = commands.as_slice() else { panic!("three commands: {commands:?}") };
+    let platforms = ["slack", "dingtalk", "feishu"];
+    let mut printed = Vec::new();
+    for heading in ["Send a command in Slack", "The same in DingTalk", "The same in Feishu"] {
+        serve.printed(heading).await;
+        printed.push(serve.printed_commands().await);
+    }
+    for (platform, commands) in platforms.into_iter().zip(printed) {
+        let [request, read, approve] = commands.as_slice() else { panic!("three commands: {commands:?}") };
 
-    let accepted = run(request).await;
-    assert!(accepted.contains("\"status\": 200") && accepted.contains(".preview"), "{accepted}");
-    let asked = conversation_with(read, "[Approve detach] [Decline]").await;
-    assert!(asked.contains("Approval needed") && asked.contains("CHG0031077"), "{asked}");
+        let accepted = run(request).await;
+        assert!(accepted.contains("\"status\": 200"), "{platform}: {accepted}");
+        let asked = conversation_with(read, "[Approve detach] [Decline]").await;
+        assert!(asked.contains("Approval needed") && asked.contains("CHG0031077"), "{platform}: {asked}");
 
-    let approved = run(approve).await;
-    assert!(approved.contains("\"status\": 200"), "{approved}");
-    let ended = conversation_with(read, "The worker confirmed that").await;
-    assert!(!ended.contains("[Approve detach]"), "{ended}");
-    assert!(
-        serve.printed("Security Group Detach Completed: slack-").await.ends_with(".preview, dry_run_passed")
-    );
-    assert!(serve.printed("Security Group Detach Completed: slack-").await.ends_with(", detached"));
+        let approved = run(approve).await;
+        assert!(approved.contains("\"status\": 200"), "{platform}: {approved}");
+        let ended = conversation_with(read, "The worker confirmed that").await;
+        assert!(!ended.contains("[Approve detach]"), "{platform}: {ended}");
+        let event = format!("Security Group Detach Completed: {platform}-");
+        assert!(serve.printed(&event).await.ends_with(".preview, dry_run_passed"), "{platform}");
+        assert!(serve.printed(&event).await.ends_with(", detached"), "{platform}");
+    }
 }
 
 /// What the printed commands use of curl, for a machine without it.
@@ -287,7 +299,7 @@ async fn conversation_with(read: &str, text: &str) -> String {
 async fn port_in_use_is_named_with_the_option_that_changes_it() {
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = format!("--webhook-port={}", other.local_addr().unwrap().port());
-    let mut serve = Serve::start(&[&port, "--aws-port=0", "--alibaba-port=0", "--slack-port=0"]);
+    let mut serve = Serve::start(&[&[port.as_str()], &FREE_PORTS[1..]].concat());
     let mut error = String::new();
     let stderr = serve.process.stderr.as_mut().unwrap();
     timeout(STEP_MAX, stderr.read_to_string(&mut error)).await.expect("it ends").unwrap();

@@ -9,9 +9,9 @@ pub(crate) const USAGE: &str = "\
 Usage: make serve [ARGS=\"OPTION...\"]
 
 Runs the programs of the Lambda functions on this machine until Ctrl-C, with
-local AWS services, a simulated Alibaba Cloud and a simulated Slack, and prints
-the commands to send requests and to read the results. Everything listens on
-127.0.0.1.
+local AWS services, a simulated Alibaba Cloud and simulated chat platforms, and
+prints the commands to send requests and to read the results. Everything listens
+on 127.0.0.1.
 
 Options:
   --webhook-port PORT  the intake's function URL, default 4020; 0 takes a free
@@ -19,8 +19,10 @@ Options:
   --aws-port PORT      SQS, EventBridge, Secrets Manager, STS and Lambda Invoke,
                        default 4021
   --alibaba-port PORT  the simulated Alibaba Cloud, default 4022
-  --slack-port PORT    the simulated Slack, default 4023
   --seed FILE          its initial state, default examples/serve/endpoints.json
+  --slack-port PORT    the simulated Slack, default 4023
+  --dingtalk-port PORT the simulated DingTalk, default 4024
+  --feishu-port PORT   the simulated Feishu, default 4025
   --log-level LEVEL    which log lines of the functions are printed: error,
                        warn (the default), info, debug or trace
   --help               print this help
@@ -44,6 +46,8 @@ pub(crate) struct Arguments {
     pub(crate) aws_port: u16,
     pub(crate) alibaba_port: u16,
     pub(crate) slack_port: u16,
+    pub(crate) dingtalk_port: u16,
+    pub(crate) feishu_port: u16,
     pub(crate) seed: Option<PathBuf>,
     pub(crate) log_level: String,
 }
@@ -67,6 +71,8 @@ impl Default for Arguments {
             aws_port: 4021,
             alibaba_port: 4022,
             slack_port: 4023,
+            dingtalk_port: 4024,
+            feishu_port: 4025,
             seed: None,
             log_level: "warn".to_owned(),
         }
@@ -93,6 +99,8 @@ impl Command {
                 "--aws-port" => arguments.aws_port = port(&name, &value()?)?,
                 "--alibaba-port" => arguments.alibaba_port = port(&name, &value()?)?,
                 "--slack-port" => arguments.slack_port = port(&name, &value()?)?,
+                "--dingtalk-port" => arguments.dingtalk_port = port(&name, &value()?)?,
+                "--feishu-port" => arguments.feishu_port = port(&name, &value()?)?,
                 "--seed" => arguments.seed = Some(value()?.into()),
                 "--log-level" => {
                     let level = value()?.to_string_lossy().to_ascii_lowercase();

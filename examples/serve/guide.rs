@@ -1,17 +1,16 @@
 //! The commands that work against the running services, ready to copy.
 
-use local_chat::slack::{APPROVER, CHANNEL, REQUESTER};
-
+use crate::chat::Place;
 use crate::services::{
     COMPLETION_EVENTS, DEAD_LETTERS, PROTECTED, REQUESTS, SIGNING_SECRET, Services, of_this_project,
 };
 
 /// Prints the addresses and the commands.
 pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
-    let (aws, alibaba, slack) = (services.aws.url(), services.cloud.url(), services.slack.url());
+    let (aws, alibaba) = (services.aws.url(), services.cloud.url());
     let [requests, dead_letters, completion_events] =
         [REQUESTS, DEAD_LETTERS, COMPLETION_EVENTS].map(|name| services.aws.queue_url(name));
-    let commands_of_chat = commands_of_chat(&slack);
+    let (addresses_of_chat, commands_of_chat) = of_chat(&services.chat.places());
     let seed = services.seed.display();
     let [direct, schedule, report, apply] = [
         "events/direct-dry-run.json",
@@ -31,7 +30,7 @@ Nothing leaves the machine.
                    SQS, EventBridge, Secrets Manager, STS, Lambda Invoke
   Alibaba Cloud    simulated at {alibaba}
                    {seed}
-  Slack            simulated at {slack}
+{addresses_of_chat}
   Protected group  {PROTECTED}
 
 Completion events are printed below. Ctrl-C ends everything; nothing is kept.
@@ -123,14 +122,33 @@ Read the whole state of the simulator, start over, or inject an error:
     )
 }
 
-fn commands_of_chat(slack: &str) -> String {
+/// The addresses of the platforms, and the commands of each, with a text before those of the first one.
+fn of_chat(places: &[Place]) -> (String, String) {
+    let line = |place: &Place| format!("  {:<16} simulated at {}", place.title, place.url);
+    let addresses = places.iter().map(line).collect::<Vec<_>>().join("\n");
+    let block = |(index, place): (usize, &Place)| {
+        let heading = if index == 0 {
+            format!(
+                "Send a command in {}, and read the conversation. After a few seconds it has
+the approval request; then approve it as another person, and read again:",
+                place.title
+            )
+        } else {
+            format!("The same in {}:", place.title)
+        };
+        format!("{heading}\n{}", commands(place))
+    };
+    (addresses, places.iter().enumerate().map(block).collect::<Vec<_>>().join("\n"))
+}
+
+/// The commands to request, to show the conversation and to approve.
+fn commands(place: &Place) -> String {
+    let Place { url, conversation, requester, approver, endpoint, .. } = place;
     format!(
-        r"Send a command in Slack, and read the conversation. After a few seconds it has
-the approval request; then approve it as another person, and read again:
-  curl -sS {slack}/control/command -d user={REQUESTER} \
-    -d 'text=detach sg-hp3vendor ep-hp3search eu-west-1 ticket=CHG0031077'
-  curl -sS {slack}/control/conversations/{CHANNEL}
-  curl -sS {slack}/control/click -d user={APPROVER} -d action=approve
+        r"  curl -sS {url}/control/command -d user={requester} \
+    -d 'text=detach sg-hp3vendor {endpoint} eu-west-1 ticket=CHG0031077'
+  curl -sS {url}/control/conversations/{conversation}
+  curl -sS {url}/control/click -d user={approver} -d action=approve
 "
     )
 }

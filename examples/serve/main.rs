@@ -1,5 +1,5 @@
 //! Keeps the whole system running on one machine: the programs of the Lambda functions as child processes, local AWS
-//! services, a simulated Alibaba Cloud and a simulated Slack. `--help` prints the usage.
+//! services, a simulated Alibaba Cloud and simulated chat platforms. `--help` prints the usage.
 //!
 //! It uses the functions as Lambda does, through the runtime API, and nothing of their code. In reading order: the
 //! command line (`arguments`), the services (`services`, `chat`), the functions (`function`), and what is printed
@@ -170,7 +170,7 @@ async fn start_all(
     let invoke = move |event| Arc::clone(&intake).invoke(event);
     let url = FunctionUrl::start_on(port, FunctionUrlSettings::default(), invoke).await;
     let url = url.map_err(ServiceError::listen(port, "--webhook-port"))?;
-    chat::connect(&services.slack, &url.url());
+    services.chat.connect(&url.url());
     for name in QUEUE_WORKER_NAMES {
         let worker = Function::new(name, program("worker")?, WORKER_TIMEOUT, &variables).await?;
         let (poller, services) = (Arc::clone(&worker), Arc::clone(&services));

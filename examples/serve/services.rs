@@ -1,5 +1,5 @@
-//! The services around the functions, on 127.0.0.1: queues, bus and secrets, the simulated Alibaba Cloud and Slack, and
-//! the variables that lead the functions to them.
+//! The services around the functions, on 127.0.0.1: queues, bus and secrets, the simulated Alibaba Cloud and chat
+//! platforms, and the variables that lead the functions to them.
 
 use std::convert::Infallible;
 use std::fs;
@@ -10,8 +10,6 @@ use std::time::{Duration, SystemTime};
 
 use local_aws::bus::Event;
 use local_aws::{LocalAws, NewMessage, QueueSettings, wire};
-use local_chat::Slack;
-use local_chat::slack::Workspace;
 use privatelink_simulator::{AccessKey, Cloud, Seed, SeedError, Server};
 use serde_json::json;
 use thiserror::Error;
@@ -19,6 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::arguments::Arguments;
+use crate::chat::Platforms;
 use crate::{chat, output};
 
 /// The signing secret: the example in the documentation of Standard Webhooks, with which the samples are signed.
@@ -51,7 +50,7 @@ const SEED_DEFAULT: &str = "examples/serve/endpoints.json";
 pub(crate) struct Services {
     pub(crate) aws: LocalAws,
     pub(crate) cloud: Server,
-    pub(crate) slack: Slack,
+    pub(crate) chat: Platforms,
     /// The file with the initial state of the simulated Alibaba Cloud.
     pub(crate) seed: PathBuf,
     access_key: AccessKey,
@@ -96,16 +95,14 @@ impl Services {
         aws.queues().create(COMPLETION_EVENTS, QueueSettings::standard())?;
         aws.secrets().put(SECRETS, json!([SIGNING_SECRET]).to_string());
         chat::create(&aws)?;
-        let port = arguments.slack_port;
-        let slack = Slack::start_with(Workspace::default(), port).await;
-        let slack = slack.map_err(ServiceError::listen(port, "--slack-port"))?;
-        Ok(Self { aws, cloud, slack, seed, access_key })
+        let chat = Platforms::start(arguments).await?;
+        Ok(Self { aws, cloud, chat, seed, access_key })
     }
 
     /// The variables of the messenger, which has no credentials of Alibaba Cloud and no request queue.
     pub(crate) fn messenger_variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
         let mut variables = self.aws_variables(log_level);
-        variables.extend(chat::messenger_variables(&self.aws, &self.slack));
+        variables.extend(self.chat.messenger_variables(&self.aws));
         variables
     }
 
@@ -135,7 +132,7 @@ impl Services {
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", self.access_key.access_key_id.as_str().to_owned()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", self.access_key.access_key_secret.clone()),
         ]);
-        variables.extend(chat::intake_variables(&self.aws));
+        variables.extend(self.chat.intake_variables(&self.aws));
         let token = self.access_key.security_token.clone();
         variables.extend(token.map(|token| ("ALIBABA_CLOUD_SECURITY_TOKEN", token)));
         variables
