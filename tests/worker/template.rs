@@ -4,6 +4,7 @@
 mod alarms;
 mod calls;
 mod chat;
+mod chat_lists;
 mod completion_webhook;
 mod filters;
 mod metrics;

@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use privatelink_detach::chat::identity::Platform;
 use privatelink_detach::completion::SOURCE;
 use privatelink_detach::request::Trigger;
 use serde_json::{Value, json};
 
 use super::metrics::events;
 use super::queues::{RETRY_MAX, arn};
-use crate::cloudformation::{Deployment, file, number, parameter};
+use crate::cloudformation::{Deployment, Node, TEMPLATE, file, number, parameter};
 
-/// The parameters of a deployment with chat, each with a valid value. Slack needs a URL that checks signatures.
-pub(crate) const CHAT: [(&str, &str); 17] = [
+/// The parameters of a deployment with chat, each with a valid value. Platforms need a URL that checks signatures.
+pub(crate) const CHAT: [(&str, &str); 19] = [
     ("EnableChat", "true"),
     ("ChatTenants", "slack:T0123ABCD"),
     ("ChatConversations", "slack:T0123ABCD/C0123ABCD"),
@@ -27,13 +28,15 @@ pub(crate) const CHAT: [(&str, &str); 17] = [
     ("ChatTokenSecretArn", "arn:aws:secretsmanager:eu-west-1:1:secret:token-abcdef"),
     ("ChatTokenSecretKeyArn", "arn:aws:kms:eu-west-1:1:key/token"),
     ("SlackEndpointUrl", "https://slack-gov.com"),
+    ("DingTalkEndpointUrl", "https://dingtalk.example.com"),
+    ("FeishuEndpointUrl", "https://open.larksuite.com"),
     ("MessengerMemorySize", "192"),
     ("WebhookAuthentication", "SIGNATURE"),
     ("WebhookSecretsArn", "arn:aws:secretsmanager:eu-west-1:1:secret:signing-abcdef"),
 ];
 
 /// The number of parameters in `CHAT` that concern nothing else.
-const OF_CHAT: usize = 15;
+const OF_CHAT: usize = 17;
 
 /// The parameters that chat requires, and that must be empty without it.
 const REQUIRED: [&str; 7] = [
@@ -75,6 +78,8 @@ fn nothing_of_chat_exists_unless_it_is_enabled() {
     let expected = [
         "ChatCompletionRule",
         "ChatCompletionRuleAlarm",
+        "DingTalkUrl",
+        "FeishuUrl",
         "MessengerErrorLines",
         "MessengerErrorLinesAlarm",
         "MessengerErrorsAlarm",
@@ -112,11 +117,25 @@ fn nothing_of_chat_exists_unless_it_is_enabled() {
 }
 
 #[test]
-fn slack_url_exists_only_with_the_url_of_the_intake() {
+fn urls_of_the_platforms_exist_only_with_the_url_of_the_intake() {
     let outputs = |changes| with_chat(changes).created("Outputs");
-    assert!(outputs(&[]).contains("SlackUrl"));
+    let urls = BTreeSet::from(["SlackUrl", "DingTalkUrl", "FeishuUrl"]);
+    assert!(outputs(&[]).is_superset(&urls));
     let own_api = outputs(&[("CreateWebhookUrl", "false")]);
-    assert!(!own_api.contains("SlackUrl") && own_api.contains("NoticeQueueUrl"));
+    assert!(own_api.is_disjoint(&urls) && own_api.contains("NoticeQueueUrl"));
+}
+
+#[test]
+fn urls_of_the_platforms_have_the_paths_of_the_code() {
+    for (output, platform) in
+        [("SlackUrl", Platform::Slack), ("DingTalkUrl", Platform::DingTalk), ("FeishuUrl", Platform::Feishu)]
+    {
+        let Node::Tagged(function, value) = TEMPLATE.key("Outputs").key(output).key("Value") else {
+            panic!("no function: {output}");
+        };
+        let path = format!("${{WebhookUrl.FunctionUrl}}chat/{}", platform.name());
+        assert_eq!((function.as_str(), value.text()), ("Sub", path.as_str()), "{output}");
+    }
 }
 
 #[test]
@@ -142,7 +161,7 @@ fn rules_reject_settings_of_chat_without_chat() {
 }
 
 #[test]
-fn rules_reject_a_url_that_slack_cannot_call() {
+fn rules_reject_a_url_that_no_platform_can_call() {
     let iam = ("WebhookAuthentication", "AWS_IAM");
     let failures = with_chat(&[iam]).failed_assertions();
     let names_both = |text: &String| text.contains("SIGNATURE") && text.contains("CreateWebhookUrl");
@@ -165,6 +184,8 @@ fn intake_and_messenger_receive_the_settings_of_chat() {
         ("CHAT_SIGNING_SECRET_ARN", value("ChatSigningSecretArn")),
         ("CHAT_LANGUAGE", value("ChatLanguage")),
         ("SLACK_ENDPOINT_URL", value("SlackEndpointUrl")),
+        ("DINGTALK_ENDPOINT_URL", value("DingTalkEndpointUrl")),
+        ("FEISHU_ENDPOINT_URL", value("FeishuEndpointUrl")),
     ]);
     assert_eq!(deployment.variables("MessengerFunction"), messenger);
     let intake = set(&[
