@@ -1,5 +1,5 @@
-"""All tests share one MiniStack with one stack, one simulator of Alibaba Cloud, one of Slack, and one consumer of
-completion events. Each test has its own endpoints and request ids, and starts and ends with empty queues.
+"""All tests share one MiniStack with one stack, one simulator of Alibaba Cloud, one of each chat platform, and one
+consumer of completion events. Each test has its own endpoints and request ids, and starts and ends with empty queues.
 
 The environment variables WORKER, INTAKE, SWEEPER, MESSENGER, SIMULATOR and LOCAL_CHAT are the paths of the binaries.
 """
@@ -13,15 +13,13 @@ import pytest
 
 import completions
 import webhook
+from chats import PLATFORMS
 from eventbridge import EventBridge
 from ministack import MiniStack
-from shared.local_chat import APPROVER, BOT_TOKEN, CHANNEL, REQUESTER, SIGNING_SECRET, TEAM, LocalChat
 from shared.simulator import ACCESS_KEY
 from stack import QUEUES_OF_FAILURES, Stack
 
 BUS = "completions"
-# Allowed, but the app is not a member.
-CHANNEL_WITHOUT_APP = "C0WITHOUTAPP"
 LINES_SHOWN_MAX = 100
 
 
@@ -31,6 +29,8 @@ class Secret:
     def __init__(self, ministack, name, value):
         self.client = ministack.client("secretsmanager")
         self.arn = self.client.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
+
+        self.value = value
 
     def put(self, value):
         self.client.put_secret_value(SecretId=self.arn, SecretString=json.dumps(value))
@@ -76,11 +76,16 @@ def signing_secrets(ministack, signing_secret):
 
 
 @pytest.fixture(scope="session")
-def chat_process(folder):
-    chat = LocalChat(os.environ["LOCAL_CHAT"], folder)
-    chat.set_channel(id=CHANNEL_WITHOUT_APP, name="other", members=[REQUESTER, APPROVER], app=False)
-    yield chat
-    chat.stop()
+def chats(folder):
+    """The simulated platforms by their names."""
+    chats = {}
+    try:
+        for name, platform in PLATFORMS.items():
+            chats[name] = platform(os.environ["LOCAL_CHAT"], folder)
+        yield chats
+    finally:
+        for chat in chats.values():
+            chat.stop()
 
 
 @pytest.fixture(scope="session")
@@ -90,23 +95,32 @@ def chat_key():
 
 
 @pytest.fixture(scope="session")
-def chat_parameters(ministack, chat_process, chat_key):
-    people = {"Requesters": [REQUESTER, APPROVER], "Approvers": [REQUESTER, APPROVER]}
+def chat_tokens(ministack, chats):
+    return Secret(ministack, "chat-token", {name: chat.tokens for name, chat in chats.items()})
+
+
+@pytest.fixture(scope="session")
+def chat_parameters(ministack, chats, chat_key, chat_tokens):
+    platforms = chats.values()
+    people = [chat.person(user) for chat in platforms for user in (chat.requester, chat.approver)]
+    requesters = people + [f"{chat.tenants()[1]}/{chat.requester}" for chat in platforms]
+    lists = {
+        "Tenants": [tenant for chat in platforms for tenant in chat.tenants()],
+        "Conversations": [group for chat in platforms for group in chat.groups()],
+        "Requesters": requesters,
+        "Approvers": people,
+    }
+    verification = {name: chat.verification for name, chat in chats.items()}
     secrets = {
-        "Verification": {"slack": {"signing_secrets": [SIGNING_SECRET]}},
-        "Signing": [base64.b64encode(chat_key).decode()],
-        "Token": {"slack": {"bot_tokens": {TEAM: BOT_TOKEN}}},
+        "Verification": Secret(ministack, "chat-verification", verification),
+        "Signing": Secret(ministack, "chat-signing", [base64.b64encode(chat_key).decode()]),
+        "Token": chat_tokens,
     }
     return {
         "EnableChat": "true",
-        "ChatTenants": f"slack:{TEAM}",
-        "ChatConversations": f"slack:{TEAM}/{CHANNEL},slack:{TEAM}/{CHANNEL_WITHOUT_APP}",
-        **{f"Chat{name}": ",".join(f"slack:{TEAM}/{user}" for user in users) for name, users in people.items()},
-        **{
-            f"Chat{name}SecretArn": Secret(ministack, f"chat-{name.lower()}", value).arn
-            for name, value in secrets.items()
-        },
-        "SlackEndpointUrl": chat_process.url,
+        **{f"Chat{name}": ",".join(entries) for name, entries in lists.items()},
+        **{f"Chat{name}SecretArn": secret.arn for name, secret in secrets.items()},
+        **{chat.output.replace("Url", "EndpointUrl"): chat.url for chat in platforms},
     }
 
 
@@ -138,13 +152,13 @@ def consumer(ministack, deployed):
 
 
 @pytest.fixture(autouse=True)
-def stack(request, deployed, simulator_process, chat_process, eventbridge, consumer):
+def stack(request, deployed, simulator_process, chats, eventbridge, consumer):
     """The stack with empty queues. After each test it checks what MiniStack accepts without a check."""
     started, entries_before = time.time(), len(eventbridge.entries)
     yield deployed
     eventbridge.failures.clear()
     if not getattr(request.node, "has_passed", False):
-        report_activity(deployed, simulator_process, chat_process, eventbridge.entries[entries_before:], started)
+        report_activity(deployed, simulator_process, chats, eventbridge.entries[entries_before:], started)
         deployed.clear()
         return
     deployed.wait_until_empty()
@@ -174,11 +188,6 @@ def alibaba(simulator_process):
 
 
 @pytest.fixture
-def chat(chat_process):
-    return chat_process
-
-
-@pytest.fixture
 def put_request_event(ministack):
     """Puts a request on the default bus and returns the event's id."""
     client = ministack.client("events")
@@ -192,8 +201,8 @@ def put_request_event(ministack):
     return put
 
 
-def report_activity(stack, simulator, chat, entries, started):
-    """Adds calls, invocations, logs, events and the conversation to the report of a failed test."""
+def report_activity(stack, simulator, chats, entries, started):
+    """Adds calls, invocations, logs, events and conversations to the report of a failed test."""
     invocations = [each for each in stack.exchanges("WorkerFunctionName") if each["at"] >= started]
     for title, lines in {
         "the simulator's journal": map(json.dumps, simulator.journal()),
@@ -202,7 +211,7 @@ def report_activity(stack, simulator, chat, entries, started):
         "the intake's log": stack.log("IntakeLogGroupName", started),
         "the sweeper's log": stack.log("SweeperLogGroupName", started),
         "the messenger's log": stack.log("MessengerLogGroupName", started),
-        "the conversation": chat.conversation().splitlines(),
+        **{f"the conversation in {name}": chat.conversation().splitlines() for name, chat in chats.items()},
         "the entries for EventBridge": map(json.dumps, entries),
     }.items():
         print(f"---- {title}", *list(lines)[-LINES_SHOWN_MAX:], sep="\n")

@@ -9,14 +9,13 @@ import hashlib
 import hmac
 import json
 
-from shared.local_chat import CHANNEL, REQUESTER, TEAM
 from shared.simulator import REGION
 
 PURPOSE = "privatelink-detach chat 1 button"
 
 
-def button(key, request_id, endpoint, group, expires_at, requester=REQUESTER, channel=CHANNEL):
-    of_command = ["slack", TEAM, channel, requester, "en", "preview", request_id]
+def button(key, chat, request_id, endpoint, group, expires_at):
+    of_command = [chat.name, chat.tenant, chat.group, chat.requester, "en", "preview", request_id]
     # After the expiry: the deadline, the ticket, the thread and the approver.
     of_request = [REGION, endpoint, group, "false", str(expires_at), "", "", "", ""]
     fields = of_command + of_request

@@ -125,9 +125,9 @@ class Stack:
 
     # ---- Requests
 
-    def slack_url(self):
-        """The URL for Slack, with a host that MiniStack recognizes and that leads to this machine."""
-        url = urlsplit(self.outputs["SlackUrl"])
+    def chat_url(self, output):
+        """The URL for a chat platform, with a host that MiniStack recognizes and that leads to this machine."""
+        url = urlsplit(self.outputs[output])
         host = url.netloc.replace("on.aws", "localhost")
         return f"http://{host}:{urlsplit(self.url).port}{url.path}"
 
@@ -172,8 +172,8 @@ class Stack:
     # ---- Queues
 
     def waiting(self, queue="RequestQueueUrl"):
-        """The number of visible and invisible messages in a queue."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        """The number of visible, invisible and delayed messages in a queue."""
+        names = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
         response = self.sqs.get_queue_attributes(QueueUrl=self.outputs[queue], AttributeNames=names)
         return sum(int(number) for number in response["Attributes"].values())
 

@@ -91,4 +91,5 @@ def test_functions_and_their_triggers_are_configured_as_in_the_template(stack):
         ]
     url = stack.functions.get_function_url_config(FunctionName=stack.outputs["IntakeFunctionName"])
     assert (url["FunctionUrl"], url["AuthType"]) == (stack.outputs["WebhookUrl"], "NONE")
-    assert stack.outputs["SlackUrl"] == f"{url['FunctionUrl']}chat/slack"
+    for platform in ("Slack", "DingTalk", "Feishu"):
+        assert stack.outputs[f"{platform}Url"] == f"{url['FunctionUrl']}chat/{platform.lower()}"

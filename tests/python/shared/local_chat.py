@@ -1,9 +1,10 @@
-"""The simulated Slack (crates/local-chat) as a process, and its control endpoints."""
+"""A simulated chat platform (crates/local-chat) as a process, and its control endpoints. The constants are Slack's."""
 
 import json
 import re
+from urllib.parse import quote
 
-from shared.processes import Program, call, eventually
+from shared.processes import Program, call
 
 TEAM, CHANNEL = "T0LOCALCHAT", "C0OPSCHANGE"
 REQUESTER, APPROVER, BYSTANDER = "U0REQUESTER", "U00APPROVER", "U0BYSTANDER"
@@ -12,11 +13,12 @@ BOT_TOKEN = "xoxb-local-chat"
 
 
 class LocalChat:
-    """One process for a whole test run, with the default workspace."""
+    """One process for a whole test run, with the platform's default workspace."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, platform):
         # An empty environment: no proxy and no other workspace.
-        self.program = Program([binary], {}, folder, "local-chat")
+        command = [binary, "--platform", platform]
+        self.program = Program(command, {}, folder, f"local-chat-{platform}")
         address = self.program.wait_until(
             lambda: re.search(r"simulated at (http://\S+)", self.program.log()), "local-chat prints its address"
         )
@@ -34,30 +36,52 @@ class LocalChat:
 
     # ---- What people do
 
-    def command(self, text, user=REQUESTER, channel=CHANNEL, **parameters):
-        """Types a slash command. Returns what Slack received, or the signed request with `send=False`."""
-        return self.control("POST", "command", text=text, user=user, channel=channel, **parameters)
+    def command(self, text, user, **parameters):
+        """Types a command. Returns what the app responded, or the signed request with `send=False`."""
+        return self.control("POST", "command", text=text, user=user, **parameters)
 
-    def click(self, action, user, channel=CHANNEL, **parameters):
-        """Clicks a button: that of the message `ts`, or of the newest message that has it."""
-        return self.control("POST", "click", action=action, user=user, channel=channel, **parameters)
+    def click(self, action, user, **parameters):
+        """Clicks a button: that of the named message, or of the newest message that has it."""
+        return self.control("POST", "click", action=action, user=user, **parameters)
 
     # ---- What people see
 
-    def conversation(self, channel=CHANNEL):
-        return self.control("GET", f"conversations/{channel}")
+    def conversation(self, conversation):
+        return self.control("GET", f"conversations/{quote(conversation, safe='')}")
 
-    def messages(self, channel=CHANNEL):
-        return self.control("GET", f"conversations/{channel}?format=json")
-
-    def wait_for(self, check, what, channel=CHANNEL):
-        """Waits for the first message for which `check` is true, and returns it."""
-        try:
-            return eventually(lambda: next(filter(check, self.messages(channel)), None), what)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.conversation(channel)}") from error
+    def messages(self, conversation):
+        return self.control("GET", f"conversations/{quote(conversation, safe='')}?format=json")
 
     # ---- What the app did
+
+    def journal(self):
+        """All calls of the API."""
+        return self.control("GET", "journal")
+
+    def plan_fault(self, **fault):
+        self.control("POST", "faults", **fault)
+
+    def clear_faults(self):
+        self.control("DELETE", "faults")
+
+
+class LocalSlack(LocalChat):
+    """The simulated Slack. Commands and clicks are those of the default workspace."""
+
+    def __init__(self, binary, folder):
+        super().__init__(binary, folder, "slack")
+
+    def command(self, text, user=REQUESTER, channel=CHANNEL, **parameters):
+        return super().command(text, user, channel=channel, **parameters)
+
+    def click(self, action, user, channel=CHANNEL, **parameters):
+        return super().click(action, user, channel=channel, **parameters)
+
+    def messages(self, conversation=CHANNEL):
+        return super().messages(conversation)
+
+    def set_channel(self, **parameters):
+        self.control("POST", "channels", **parameters)
 
     def post(self, **arguments):
         """Posts a message as the app, and returns it as people see it."""
@@ -67,16 +91,3 @@ class LocalChat:
         response = json.loads(content)
         assert response["ok"], response
         return next(message for message in self.messages() if message["ts"] == response["ts"])
-
-    def journal(self):
-        """All calls of the Web API."""
-        return self.control("GET", "journal")
-
-    def set_channel(self, **parameters):
-        self.control("POST", "channels", **parameters)
-
-    def plan_fault(self, **fault):
-        self.control("POST", "faults", **fault)
-
-    def clear_faults(self):
-        self.control("DELETE", "faults")

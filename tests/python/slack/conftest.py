@@ -8,12 +8,12 @@ import os
 import pytest
 from slack_sdk import WebClient
 
-from shared.local_chat import BOT_TOKEN, LocalChat
+from shared.local_chat import BOT_TOKEN, LocalSlack
 
 
 @pytest.fixture(scope="session")
 def chat(tmp_path_factory):
-    chat = LocalChat(os.environ["LOCAL_CHAT"], tmp_path_factory.mktemp("local-chat"))
+    chat = LocalSlack(os.environ["LOCAL_CHAT"], tmp_path_factory.mktemp("local-chat"))
     yield chat
     chat.stop()
 
