@@ -208,7 +208,8 @@ async fn request_that_is_no_call_is_refused() {
     let url = format!("{}{CREATE}", feishu.url());
     let issued = token(&feishu, APP_ID, APP_SECRET).await["tenant_access_token"].clone();
     let line = format!("authorization: Bearer {}", issued.as_str().unwrap());
-    let response = http("POST", &url, &[&line], "{}").await.unwrap();
+    let form = "content-type: application/x-www-form-urlencoded";
+    let response = http("POST", &url, &[&line, form], "{}").await.unwrap();
     assert_eq!((response.status, response.json()["code"].as_u64()), (400, Some(9499)));
 }
 
