@@ -1,5 +1,6 @@
-//! The time to process 10,000 requests, compared with the lower bound from quotas and locks: `cargo bench --bench
-//! scale`.
+//! The time to process 10,000 requests, compared with the lower bound from quotas and locks, alone and beside sweeps;
+//! and the time from a detach to its event (`confirmation`): `cargo bench --bench scale`, or only parts of it:
+//! `-- queue sweep confirmation`.
 //!
 //! 2,000 endpoints with five groups to detach from each, one Alibaba Cloud account, one region, the documented quotas.
 //! The clock is virtual and the code is the worker's: twenty minutes pass in seconds, and the same seed gives the same
@@ -24,13 +25,17 @@
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a benchmark stops at an error")]
 
+mod confirmation;
+
 use std::collections::BTreeMap;
+use std::env;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::thread;
 use std::time::Duration;
 
-use detach_simulation::{Pace, REGION, Sandbox, World, mapping};
+use detach_simulation::history::{PlannedSweep, Sweeps};
+use detach_simulation::{Pace, Plan, REGION, Sandbox, SweeperSandbox, World, mapping};
 use privatelink_simulator::{Action, Endpoint, Quota, Seed, documented_quotas};
 use serde_json::json;
 
@@ -53,6 +58,9 @@ const MEMORY_GB: f64 = 0.125;
 /// Longer than any run, because requests end soon after their deadline.
 const RUN_TIME_MAX: Duration = Duration::from_hours(12);
 
+/// Sweeps beside a run read as many endpoints as their pace allows in 25 minutes, longer than most runs last.
+const SWEPT: usize = 25 * 1_000;
+
 /// The parameters of one run, which empties the queue.
 #[derive(Clone, Copy)]
 struct Run {
@@ -63,6 +71,8 @@ struct Run {
     /// The number of endpoints, with an equal number of requests each.
     endpoints: usize,
     arrival: Arrival,
+    /// Whether sweeps of all endpoints, one after the other, run beside it.
+    has_sweeps: bool,
     seed: u64,
 }
 
@@ -99,11 +109,29 @@ struct Results {
 }
 
 fn main() {
+    // Cargo adds an option of its own.
+    let parts: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let is_chosen = |part: &str| parts.is_empty() || parts.iter().any(|chosen| chosen == part);
+    if is_chosen("confirmation") {
+        confirmation::measure();
+    }
+    if is_chosen("queue") {
+        println!("\n# A long queue");
+        queues(false);
+    }
+    if is_chosen("sweep") {
+        println!("\n# A long queue, and sweeps");
+        queues(true);
+    }
+}
+
+fn queues(has_sweeps: bool) {
     let base = Run {
         concurrency: TUNED,
         takes: Duration::from_secs(3),
         endpoints: REQUESTS / 5,
         arrival: Arrival::ByEndpoint,
+        has_sweeps,
         seed: 1,
     };
     let limits = |limits: &[u16], base: Run| -> Vec<Run> {
@@ -141,19 +169,17 @@ fn table(title: &str, runs: Vec<Run>) {
 
 impl Run {
     fn run(self) -> Results {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.expect("a runtime").block_on(self.drain())
+        on_virtual_clock(self.drain())
     }
 
     async fn drain(self) -> Results {
-        let round_trip = Duration::from_millis(40)..=Duration::from_millis(150);
-        let bound = self.bound(*round_trip.start());
-        let pace = Pace { alibaba: round_trip, aws: Duration::from_millis(5)..=Duration::from_millis(15) };
-        let world = World::new(self.cloud(), pace, self.seed);
+        let bound = self.bound(*pace().alibaba.start());
+        let world = World::new(self.cloud(), pace(), self.seed);
         let began = world.now();
         let concurrency = NonZeroU16::new(self.concurrency).expect("a worker at least");
         let mut sandboxes = Sandbox::several(&world, concurrency, self.seed);
-        let drain = mapping::drain(&world, &mut sandboxes, RUN_TIME_MAX);
+        let mut sweepers = SweeperSandbox::of_plan(&self.sweeps(), &world);
+        let drain = mapping::drain_with_sweeps(&world, &mut sandboxes, &mut sweepers, RUN_TIME_MAX);
         match self.arrival {
             Arrival::ByEndpoint | Arrival::ByGroup => {
                 self.requests().for_each(|request| world.send(&request));
@@ -164,8 +190,36 @@ impl Run {
                 drained.expect("an empty queue");
             }
         }
-        let took = world.now().duration_since(began).unwrap();
+        // Sweeps may last longer than the queue.
+        let ended = world
+            .events
+            .borrow()
+            .iter()
+            .filter(|event| !is_of_sweep(&event.detail))
+            .map(|event| event.at)
+            .max();
+        let took = ended.unwrap().duration_since(began).unwrap();
         self.results(&world, took, bound)
+    }
+
+    /// The sweeps beside the run, one after the other.
+    fn sweeps(&self) -> Plan {
+        let sweep = |n| PlannedSweep {
+            at: Duration::ZERO,
+            sandbox: 0,
+            body: json!({ "security_group_ids": ["sg-0"], "region_ids": [REGION], "scope": "all" })
+                .to_string(),
+            is_invalid: false,
+            sweep_id: Some(format!("sweep-{n}")),
+            groups: vec!["sg-0".to_owned()],
+            regions: vec![REGION.to_owned()],
+            scope: json!("all"),
+            is_apply: false,
+            max_detaches: None,
+        };
+        let sweeps = if self.has_sweeps { SWEPT.div_ceil(self.endpoints) } else { 0 };
+        let sweeps = Sweeps { planned: (0..sweeps).map(sweep).collect(), ..Sweeps::default() };
+        Plan { sweeps, ..Plan::quiet(self.seed) }
     }
 
     /// The endpoints, each with the groups to detach and one more.
@@ -229,7 +283,7 @@ impl Run {
         let mut events_of: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
         let (mut receives_max, mut latencies) = (0, Vec::new());
-        for event in world.events.borrow().iter() {
+        for event in world.events.borrow().iter().filter(|event| !is_of_sweep(&event.detail)) {
             let text = |field: &str| event.detail[field].as_str().unwrap().to_owned();
             *events_of.entry((text("endpoint_id"), text("security_group_id"))).or_default() += 1;
             *outcomes.entry(text("outcome")).or_default() += 1;
@@ -256,6 +310,21 @@ impl Run {
             latencies,
         }
     }
+}
+
+fn is_of_sweep(detail: &serde_json::Value) -> bool {
+    detail.get("endpoint_id").is_none()
+}
+
+/// The time of calls: those to Alibaba Cloud leave AWS.
+fn pace() -> Pace {
+    let ms = Duration::from_millis;
+    Pace { alibaba: ms(40)..=ms(150), aws: ms(5)..=ms(15) }
+}
+
+fn on_virtual_clock<F: Future>(work: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(work)
 }
 
 impl fmt::Display for Results {
