@@ -86,7 +86,8 @@ pub struct Detach {
     unlisted_reads: u32,
     write_errors: u32,
     read_errors: u32,
-    polls: u32,
+    /// The lanes of all workers in this region.
+    lanes: u32,
     has_seen_endpoint: bool,
     evidence: Evidence,
 }
@@ -137,7 +138,7 @@ impl Detach {
             unlisted_reads: 0,
             write_errors: 0,
             read_errors: 0,
-            polls: 0,
+            lanes: 1,
             has_seen_endpoint: false,
             evidence: Evidence::default(),
         }
@@ -184,6 +185,11 @@ impl Detach {
     pub fn move_deadline(&mut self, deadline: Instant, now: Instant) {
         self.deadline = deadline;
         self.is_last_read &= now >= deadline;
+    }
+
+    /// Polls as one of this many lanes of all workers from now on: they divide the region's quota among them.
+    pub fn set_lanes(&mut self, lanes: u32) {
+        self.lanes = lanes;
     }
 
     /// Whether the read at the deadline is under way: after it there is no other step.

@@ -8,6 +8,7 @@
 mod attempt;
 pub mod cloud;
 pub mod deadline;
+mod lanes;
 pub mod observer;
 pub mod pace;
 pub mod sweep;
@@ -59,6 +60,7 @@ pub async fn drive<T: Transport>(
     };
     let (token_prefix, jitter) = (cloud.token_prefix(), cloud.delivery_jitter());
     let mut detach = Detach::new(request, is_first_delivery, deadline, limits, token_prefix, jitter);
+    let in_flight = cloud.enter(&request.region_id);
     let mut step = detach.start(run.clock.now());
     let mut not_before = None;
     loop {
@@ -91,6 +93,7 @@ pub async fn drive<T: Transport>(
         // The response may have corrected the clock.
         deadline = cloud.moment_of(&attempt.deadline, &run.clock);
         detach.move_deadline(deadline, now);
+        detach.set_lanes(in_flight.lanes());
         let response = result.result.as_ref().map(Response::kind).map_err(CallError::clone);
         let api_request_id = result.api_request_id.clone();
         step = detach.next(result, now);

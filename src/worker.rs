@@ -53,7 +53,8 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     /// `random` determines jitter and client tokens, and must be a different source in every process.
     pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, random: impl Into<Random>) -> Self {
         let share = QuotaShare::of(settings.concurrency);
-        Self { cloud: Cloud::new(client, random), queue, bus, settings, share, observer: Box::new(Log) }
+        let cloud = Cloud::new(client, random).one_of(settings.concurrency);
+        Self { cloud, queue, bus, settings, share, observer: Box::new(Log) }
     }
 
     /// The same worker with another observer than the log.

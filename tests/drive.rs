@@ -75,7 +75,7 @@ async fn detach(dry_run: bool, secret: &str, deadline: Duration) -> (Ended, Vec<
     let clock = Clock::start();
     let short = Duration::from_millis(20);
     let limits = Limits {
-        poll_first: short,
+        poll_min: short,
         poll_max: short,
         backoff: Backoff { min: short, base: short, ..Backoff::default() },
         ..Limits::default()

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::{DEFAULT, on_virtual_clock, pace};
 
-/// The number of detaches of a row.
-const DETACHES: u32 = 200;
+/// The number of batches of a row.
+const BATCHES: u32 = 200;
 
 /// A row of the table: detaches with times that are spread evenly.
 #[derive(Clone, Copy)]
@@ -58,11 +58,10 @@ pub(crate) fn measure() {
 
 impl Row {
     fn print(&self) {
-        let runs = DETACHES / self.lanes;
         let [shortest, longest] = self.takes.map(|seconds| Duration::from_secs(seconds.into()));
-        let takes = |n| shortest + (longest - shortest) * n / (runs - 1);
+        let takes = |n| shortest + longest.saturating_sub(shortest) * n / (BATCHES - 1);
         let mut detached: Vec<Detached> =
-            (0..runs).flat_map(|n| on_virtual_clock(self.run(takes(n), u64::from(n)))).collect();
+            (0..BATCHES).flat_map(|n| on_virtual_clock(self.run(takes(n), u64::from(n)))).collect();
         detached.sort_by_key(|detached| detached.lag);
         let lags: Vec<f64> = detached.iter().map(|detached| detached.lag.as_secs_f64()).collect();
         println!(
@@ -70,7 +69,7 @@ impl Row {
             self.name,
             self.concurrency,
             lags[lags.len() / 2],
-            lags.iter().sum::<f64>() / f64::from(DETACHES),
+            lags.iter().sum::<f64>() / f64::from(BATCHES * self.lanes),
             lags[lags.len() - 1],
             detached.iter().map(|detached| detached.calls).max().unwrap(),
         );

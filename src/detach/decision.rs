@@ -153,7 +153,7 @@ impl Detach {
                 now.saturating_duration_since(accepted.since) >= self.limits.no_effect_after
             };
             if !is_lost {
-                return self.poll(now);
+                return if accepted.has_begun { self.read_twice(now) } else { self.poll(now) };
             }
             self.accepted = None;
         }
@@ -194,7 +194,6 @@ impl Detach {
         self.wrong_states = 0;
         self.unlisted_writes = 0;
         self.write_errors = 0;
-        self.polls = 0;
         self.poll(now)
     }
 

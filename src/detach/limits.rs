@@ -7,11 +7,16 @@ use crate::backoff::Backoff;
 /// Every wait of a detach. Only tests use other values than the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The first poll after a detach was accepted: a detach takes some seconds.
-    pub poll_first: Duration,
-    /// The longest poll interval: the event then follows the detach by about 1.5 s, at 20 of the 3000 reads a minute that
-    /// a region allows.
+    /// The time from one poll to the next of all lanes of all workers in a region together: 1,500 lists of groups a minute.
+    /// That is half of the quota; the rest is for the first and last reads, for sweeps and for other callers.
+    pub poll_spacing: Duration,
+    /// The shortest poll interval, of a lane alone.
+    pub poll_min: Duration,
+    /// The longest poll interval, however many lanes there are: an event then follows its detach by about 1.5 s.
     pub poll_max: Duration,
+    /// The shortest wait before a read that must show the same as the one before it, so that two responses that were made
+    /// at the same time do not confirm each other.
+    pub second_read_min: Duration,
     /// The back-off after an error.
     pub backoff: Backoff,
     /// The shortest back-off after a code that the table does not know: a condition of the gateway or the account may pass.
@@ -25,8 +30,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            poll_first: Duration::from_secs(1),
+            poll_spacing: Duration::from_millis(40),
+            poll_min: Duration::from_millis(500),
             poll_max: Duration::from_secs(3),
+            second_read_min: Duration::from_secs(1),
             backoff: Backoff::default(),
             unlisted_backoff_min: Duration::from_secs(5),
             empty_list_for: Duration::from_secs(10),
@@ -35,19 +42,19 @@ impl Default for Limits {
     }
 }
 
-/// Jitter of a poll, in both directions, as a share of it: lanes that started together drift apart.
+/// Jitter of a poll, as a share of it: lanes that started together drift apart.
 const POLL_JITTER: f64 = 0.15;
 
-/// Growth from poll to poll: 1 s, 1.5 s, 2.25 s, then [`Limits::poll_max`].
-const POLL_GROWTH: f64 = 1.5;
-
 impl Limits {
-    /// The wait before a poll that follows `polls` others.
-    pub(super) fn poll(&self, polls: u32, rng: &mut fastrand::Rng) -> Duration {
-        let exponent = i32::try_from(polls).unwrap_or(i32::MAX);
-        let grown = self.poll_first.as_secs_f64() * POLL_GROWTH.powi(exponent);
-        let jitter = 1.0 + POLL_JITTER * (2.0 * rng.f64() - 1.0);
-        Duration::from_secs_f64(grown.min(self.poll_max.as_secs_f64()) * jitter)
+    /// The wait before a poll while this many lanes of all workers poll in the region.
+    ///
+    /// Jitter lengthens an interval, so that the lanes do not poll more often than planned. It never lengthens one beyond
+    /// the ceiling: there it shortens it instead, because lanes with equal intervals would poll together.
+    pub(super) fn poll(&self, lanes: u32, rng: &mut fastrand::Rng) -> Duration {
+        let planned = self.poll_spacing.saturating_mul(lanes).clamp(self.poll_min, self.poll_max);
+        let longest = planned.mul_f64(1.0 + POLL_JITTER).min(self.poll_max);
+        let shortest = 1.0 / (1.0 + POLL_JITTER);
+        longest.mul_f64(shortest + (1.0 - shortest) * rng.f64())
     }
 }
 
@@ -56,13 +63,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn polls_grow_from_about_one_second_to_about_three() {
+    fn polls_follow_the_number_of_lanes() {
         let (limits, mut rng) = (Limits::default(), fastrand::Rng::with_seed(1));
-        for (polls, center) in [(0, 1.0), (1, 1.5), (2, 2.25), (3, 3.0), (99, 3.0), (u32::MAX, 3.0)] {
-            for _ in 0..100 {
-                let wait = limits.poll(polls, &mut rng).as_secs_f64();
-                assert!((center * 0.85..=center * 1.15).contains(&wait), "{polls}: {wait}");
-            }
+        for (lanes, shortest, longest) in [
+            // One lane of one worker, and of one of 10, the default.
+            (1, 0.5, 0.575),
+            (10, 0.5, 0.575),
+            (12, 0.5, 0.575),
+            (13, 0.52, 0.598),
+            // Two lanes of one of 10 and of 24 workers.
+            (20, 0.8, 0.92),
+            (48, 1.92, 2.208),
+            (65, 2.6, 2.99),
+            // Ten lanes of one of 10 workers and of 1000.
+            (100, 3.0 / 1.15, 3.0),
+            (10_000, 3.0 / 1.15, 3.0),
+            (u32::MAX, 3.0 / 1.15, 3.0),
+        ] {
+            let waits: Vec<f64> = (0..500).map(|_| limits.poll(lanes, &mut rng).as_secs_f64()).collect();
+            let range = shortest - 1e-6..=longest + 1e-6;
+            assert!(waits.iter().all(|wait| range.contains(wait)), "{lanes}: {waits:?}");
+            let width = longest - shortest;
+            assert!(waits.iter().any(|wait| *wait < shortest + 0.1 * width), "{lanes}: not its lower end");
+            assert!(waits.iter().any(|wait| *wait > longest - 0.1 * width), "{lanes}: not its upper end");
         }
     }
 }

@@ -385,7 +385,7 @@ fn walk(mut checker: Checker, step: &Step, outcomes: &mut HashSet<&'static str>)
 fn every_response_at_every_step_keeps_the_rules() {
     // Back-off as long as the deadline: a read, a write and the last read, with every response to each.
     let four = Duration::from_secs(4);
-    let limits = Limits { poll_first: four * 2, poll_max: four * 2, ..coarse() };
+    let limits = Limits { poll_min: four * 2, poll_max: four * 2, ..coarse() };
     let mut outcomes = HashSet::new();
     for (dry_run, client_token) in [(false, None), (false, Some("mine")), (true, None)] {
         let (checker, step) = start(dry_run, client_token, four, limits, 1);
@@ -401,8 +401,10 @@ fn every_response_at_every_step_keeps_the_rules() {
 fn coarse() -> Limits {
     let four = Duration::from_secs(4);
     Limits {
-        poll_first: four,
+        poll_spacing: four,
+        poll_min: four,
         poll_max: four,
+        second_read_min: four,
         backoff: Backoff { min: four, base: four, max: four },
         unlisted_backoff_min: four,
         empty_list_for: four,
@@ -462,6 +464,7 @@ fn long_random_histories_keep_the_rules() {
         let token = random.bool().then_some("mine");
         let deadline = Duration::from_secs(random.u64(30..300));
         let (mut checker, mut step) = start(random.u8(..) < 32, token, deadline, Limits::default(), seed);
+        checker.detach.set_lanes(random.u32(1..=200));
         while let Some(call) = checker.take(&step) {
             checker.now += Duration::from_millis(random.u64(1..400));
             let responses = responses(call.action());
@@ -554,7 +557,7 @@ fn detach_without_errors_makes_no_extra_call() {
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     scenario.respond(Ok(Response::Accepted));
     let first_poll = scenario.respond(groups(&pair(GroupStatus::Detaching)));
-    assert!((0.85..=1.15).contains(&first_poll.as_secs_f64()));
+    assert!((0.5..=0.575).contains(&first_poll.as_secs_f64()), "{first_poll:?}");
     scenario.read(&other(), endpoint("Active"));
     let evidence = scenario.checker.detach.evidence().clone();
     assert_eq!(scenario.end(), Outcome::Detached);
@@ -1055,7 +1058,7 @@ fn call_that_was_not_sent_is_not_counted() {
 
 #[test]
 fn last_read_of_a_changing_group_reads_the_record_too() {
-    let mut scenario = Scenario::with(false, None, Duration::from_secs(2));
+    let mut scenario = Scenario::with(false, None, Duration::from_secs(1));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     scenario.respond(Ok(Response::Accepted));
     scenario.respond(groups(&pair(GroupStatus::Detaching)));
@@ -1214,18 +1217,41 @@ fn dry_run_code_to_a_real_detach_is_retried() {
 }
 
 #[test]
-fn waits_between_reads_grow() {
+fn waits_after_errors_grow() {
     let mut failing = Scenario::new(false);
     let waits: Vec<_> = (0..20).map(|_| failing.respond(timeout(Action::ListSecurityGroups))).collect();
     assert!(waits.iter().max() > Some(&Duration::from_secs(10)), "{waits:?}");
+}
 
-    let mut polling = Scenario::new(false);
-    let read = |scenario: &mut Scenario| scenario.read(&pair(GroupStatus::Attaching), endpoint("Active"));
-    read(&mut polling);
-    polling.respond(groups(&pair(GroupStatus::Attaching)));
-    for _ in 0..4 {
-        polling.respond(groups(&pair(GroupStatus::Attaching)));
+#[test]
+fn each_poll_follows_the_lanes_at_that_moment() {
+    let mut scenario = Scenario::new(false);
+    scenario.read(&pair(GroupStatus::Attaching), endpoint("Active"));
+    for (lanes, interval) in [(100, 2.6..=3.0), (20, 0.8..=0.92), (1, 0.5..=0.575), (20, 0.8..=0.92)] {
+        scenario.checker.detach.set_lanes(lanes);
+        // Its wait was chosen before.
+        scenario.respond(groups(&pair(GroupStatus::Attaching)));
+        let wait = scenario.respond(groups(&pair(GroupStatus::Attaching)));
+        assert!(interval.contains(&wait.as_secs_f64()), "{lanes} lanes: {wait:?}");
     }
-    let wait = polling.respond(groups(&pair(GroupStatus::Attaching)));
-    assert!(wait > Duration::from_secs(2), "{wait:?}");
+}
+
+#[test]
+fn read_that_confirms_another_one_comes_a_second_later() {
+    let mut returned = Scenario::new(false);
+    returned.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    returned.respond(Ok(Response::Accepted));
+    returned.respond(groups(&pair(GroupStatus::Detaching)));
+    returned.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    let wait = returned.read(&pair(GroupStatus::Attached), endpoint("Active"));
+    assert!(wait >= Duration::from_secs(1), "{wait:?}");
+
+    let odd = [group("sg-one", GroupStatus::Attached), group("sg-two", GroupStatus::Attached)];
+    let odd =
+        || Ok(Response::SecurityGroups(Page { items: odd.to_vec(), next_token: None, total_count: Some(1) }));
+    let mut repeated = Scenario::new(false);
+    repeated.respond(odd());
+    repeated.respond(endpoints(&[endpoint("Active")]));
+    let wait = repeated.respond(odd());
+    assert!(wait >= Duration::from_secs(1), "{wait:?}");
 }

@@ -36,16 +36,25 @@ impl Detach {
     }
 
     pub(super) fn poll(&mut self, now: Instant) -> Step {
-        let after = self.limits.poll(self.polls, &mut self.rng);
-        self.polls += 1;
+        let after = self.limits.poll(self.lanes, &mut self.rng);
         self.read_again(after, false, now)
+    }
+
+    /// A second read must show the same before it counts.
+    pub(super) fn read_twice(&mut self, now: Instant) -> Step {
+        let after = self.second_read_after();
+        self.read_again(after, false, now)
+    }
+
+    /// The wait before a read that confirms another one, also if polls are closer together.
+    fn second_read_after(&mut self) -> Duration {
+        self.limits.poll(self.lanes, &mut self.rng).max(self.limits.second_read_min)
     }
 
     /// The list may be incomplete: read it again, an empty one when it could be settled.
     pub(super) fn repeat(&mut self, now: Instant) -> Step {
         let settles_in = self.settling.settles_in(self.limits.empty_list_for, now);
-        let after = self.limits.poll(self.polls, &mut self.rng).max(settles_in);
-        self.polls += 1;
+        let after = self.second_read_after().max(settles_in);
         self.read_again(after, true, now)
     }
 

@@ -5,11 +5,13 @@
 //! or refused credentials.
 
 use std::cell::RefCell;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
+use super::lanes::{InFlight, Lanes};
 use super::observer::{Alert, Event, Observer};
 use super::pace::{Departures, Pace};
 use super::throttled_regions::ThrottledRegions;
@@ -30,12 +32,13 @@ use crate::transport::Transport;
 /// maximum jitter after a throttle.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 
-/// The client and the throttled regions of a process.
+/// The client, the throttled regions and the lanes of a process.
 #[derive(Debug)]
 pub struct Cloud<T> {
     client: Client<T>,
     throttled: ThrottledRegions,
     departures: Departures,
+    lanes: Lanes,
     random: Random,
     jitter: RefCell<fastrand::Rng>,
 }
@@ -51,12 +54,20 @@ pub(super) enum Wait {
 }
 
 impl<T: Transport> Cloud<T> {
-    /// `random` determines jitter and client tokens, and must be a different source in every process.
+    /// `random` determines jitter and client tokens, and must be a different source in every process. The process is
+    /// assumed to be the only one that detaches.
     pub fn new(client: Client<T>, random: impl Into<Random>) -> Self {
         let random = random.into();
         let jitter = RefCell::new(random.generator());
         let (throttled, departures) = (ThrottledRegions::default(), Departures::default());
-        Self { client, throttled, departures, random, jitter }
+        let lanes = Lanes::of(NonZeroU16::MIN);
+        Self { client, throttled, departures, lanes, random, jitter }
+    }
+
+    /// The same, in one of this many processes that may detach at once.
+    #[must_use]
+    pub fn one_of(self, workers: NonZeroU16) -> Self {
+        Self { lanes: Lanes::of(workers), ..self }
     }
 
     /// The client, for calls that are no part of a detach.
@@ -94,6 +105,11 @@ impl<T: Transport> Cloud<T> {
     /// The prefix of one delivery's client tokens. It leaves the process, so it does not come from the generator of jitter.
     pub(super) fn token_prefix(&self) -> u128 {
         self.random.u128()
+    }
+
+    /// Counts a detach in this region as in flight until the result is dropped.
+    pub(super) fn enter(&self, region: &RegionId) -> InFlight<'_> {
+        self.lanes.enter(region)
     }
 
     /// The generator of one delivery's jitter.

@@ -108,8 +108,10 @@ impl TestSettings {
 /// The production limits in milliseconds instead of seconds, in the same proportions.
 pub(crate) fn short_limits() -> Limits {
     Limits {
-        poll_first: Duration::from_millis(20),
+        poll_spacing: Duration::from_micros(800),
+        poll_min: Duration::from_millis(10),
         poll_max: Duration::from_millis(60),
+        second_read_min: Duration::from_millis(20),
         backoff: Backoff {
             min: Duration::from_millis(10),
             base: Duration::from_millis(20),

@@ -16,16 +16,16 @@ use crate::world::{QueueKind, VISIBILITY_TIMEOUT};
 /// minute holds about ten.
 pub const DETACHES_MAX: usize = 30;
 
-/// The maximum number of reads of one message in one delivery, each of them one list of groups. A minute holds about 25
-/// polls.
-pub const READS_MAX: usize = 60;
+/// The maximum number of reads of one message in one delivery, each of them one list of groups. A minute holds at most 120
+/// polls; a few more reads precede and follow a write.
+pub const READS_MAX: usize = 125;
 
 /// The maximum number of calls of a read besides its first: a page for each of an endpoint's ten groups, and its
 /// record; both may repeat once.
 const CALLS_PER_READ_MAX: usize = 12;
 
 /// One poll interval and its call.
-const POLL: Duration = Duration::from_millis(3_450 + 10_000);
+const POLL: Duration = Duration::from_secs(3 + 10);
 
 /// The longest visibility timeout of a return to the queue: the two minutes that the service may request, and the
 /// jitter.
