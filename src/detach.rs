@@ -180,6 +180,11 @@ impl Detach {
         }
     }
 
+    /// The step after the caller has waited: what was read before is outdated.
+    pub fn resumed(&mut self, now: Instant) -> Step {
+        self.read_again(Duration::ZERO, true, now)
+    }
+
     /// Judges by this deadline from now on: a response has corrected the clock. A read that seemed to be the last is an
     /// ordinary one if the deadline has not passed.
     pub fn move_deadline(&mut self, deadline: Instant, now: Instant) {

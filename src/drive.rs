@@ -22,10 +22,13 @@ use std::time::{Duration, Instant};
 
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::{Action, Target};
+use crate::alibaba::records::GroupStatus;
 use crate::alibaba::response::Response;
+use crate::detach::assessment::Presence;
 use crate::detach::{Detach, Evidence, Limits, Outcome, Step};
 use crate::transport::Transport;
 use cloud::{Cloud, Wait};
+use lanes::InFlight;
 use observer::Event;
 use time_budget::Run;
 
@@ -51,68 +54,140 @@ pub async fn drive<T: Transport>(
     limits: Limits,
     run: &Run,
 ) -> Ended {
-    let Attempt { request, request_id, observer, is_first_delivery, .. } = *attempt;
-    let mut deadline = cloud.moment_of(&attempt.deadline, &run.clock);
-    let target = Target {
-        region_id: request.region_id.clone(),
-        endpoint_id: request.endpoint_id.clone(),
-        security_group_id: request.security_group_id.clone(),
-    };
-    let (token_prefix, jitter) = (cloud.token_prefix(), cloud.delivery_jitter());
-    let mut detach = Detach::new(request, is_first_delivery, deadline, limits, token_prefix, jitter);
-    let in_flight = cloud.enter(&request.region_id);
-    let mut step = detach.start(run.clock.now());
-    let mut not_before = None;
-    loop {
-        let (after, call) = match step {
-            Step::Call { call, .. } if call.action() == Action::Detach && !run.admits_writes() => {
-                return Ended::Unfinished { not_before, evidence: detach.evidence().clone() };
-            }
-            Step::Call { after, call } => (after, call),
-            Step::Finish(outcome) => return Ended::Finished(outcome, detach.evidence().clone()),
+    Driven::new(cloud, attempt, limits, run).finish().await
+}
+
+/// One detach in flight.
+#[derive(Debug)]
+pub struct Driven<'a, T> {
+    cloud: &'a Cloud<T>,
+    attempt: Attempt<'a>,
+    run: &'a Run,
+    target: Target,
+    detach: Detach,
+    deadline: Instant,
+    step: Step,
+    not_before: Option<Instant>,
+    in_flight: InFlight<'a>,
+}
+
+impl<'a, T: Transport> Driven<'a, T> {
+    /// A detach that begins now.
+    pub fn new(cloud: &'a Cloud<T>, attempt: &Attempt<'a>, limits: Limits, run: &'a Run) -> Self {
+        let Attempt { request, is_first_delivery, .. } = *attempt;
+        let deadline = cloud.moment_of(&attempt.deadline, &run.clock);
+        let target = Target {
+            region_id: request.region_id.clone(),
+            endpoint_id: request.endpoint_id.clone(),
+            security_group_id: request.security_group_id.clone(),
         };
-        let is_overdue = detach.is_last_read() && deadline <= run.clock.now();
-        let waited = cloud.wait(after, is_overdue, attempt, run).await;
+        let (token_prefix, jitter) = (cloud.token_prefix(), cloud.delivery_jitter());
+        let mut detach = Detach::new(request, is_first_delivery, deadline, limits, token_prefix, jitter);
+        let step = detach.start(run.clock.now());
+        let in_flight = cloud.enter(&request.region_id);
+        Self { cloud, attempt: *attempt, run, target, detach, deadline, step, not_before: None, in_flight }
+    }
+
+    /// Carries out steps until the detach ends, the time budget is used up, or a list shows that a write may be due;
+    /// `None` then.
+    pub async fn confirm(&mut self) -> Option<Ended> {
+        while !self.may_write_next() {
+            if let Some(ended) = self.advance().await {
+                return Some(ended);
+            }
+        }
+        // The caller waits, so what was read is outdated.
+        self.step = self.detach.resumed(self.run.clock.now());
+        None
+    }
+
+    /// Carries out steps until the detach ends or the time budget is used up.
+    pub async fn finish(mut self) -> Ended {
+        loop {
+            if let Some(ended) = self.advance().await {
+                return ended;
+            }
+        }
+    }
+
+    /// Whether the next call is a write, or the last one before a write. The record of an endpoint whose list shows the
+    /// group attached is read for a write; its quota is that of the writes.
+    fn may_write_next(&self) -> bool {
+        let Step::Call { call, .. } = &self.step else { return false };
+        let is_due = match call.action() {
+            Action::Detach => true,
+            Action::ListEndpoints => match self.detach.evidence().group {
+                Some(
+                    Presence::Listed(GroupStatus::Attaching | GroupStatus::Detaching) | Presence::Absent,
+                )
+                | None => false,
+                Some(Presence::Listed(_)) => true,
+            },
+            Action::ListSecurityGroups => false,
+        };
+        is_due && !self.detach.is_last_read()
+    }
+
+    fn unfinished(&self) -> Ended {
+        Ended::Unfinished { not_before: self.not_before, evidence: self.detach.evidence().clone() }
+    }
+
+    /// Carries out the next step. Returns how the detach ended, if it did.
+    async fn advance(&mut self) -> Option<Ended> {
+        let Self { cloud, attempt, run, .. } = *self;
+        let (after, call) = match &self.step {
+            Step::Call { call, .. } if call.action() == Action::Detach && !run.admits_writes() => {
+                return Some(self.unfinished());
+            }
+            Step::Call { after, call } => (*after, call.clone()),
+            Step::Finish(outcome) => {
+                return Some(Ended::Finished(outcome.clone(), self.detach.evidence().clone()));
+            }
+        };
+        let is_overdue = self.detach.is_last_read() && self.deadline <= run.clock.now();
+        let waited = cloud.wait(after, is_overdue, &attempt, run).await;
         // A write must not leave after the deadline, however long its connection takes to open.
         let time_left = match call.action() {
-            Action::Detach => run.clock.left(deadline),
+            Action::Detach => run.clock.left(self.deadline),
             Action::ListSecurityGroups | Action::ListEndpoints => Duration::MAX,
         };
         let timeout = match waited {
             Wait::Due { timeout } if !time_left.is_zero() => timeout.min(time_left),
             Wait::Late { timeout } if call.action() != Action::Detach => timeout,
             Wait::Due { .. } | Wait::Late { .. } => {
-                step = detach.postponed(call, run.clock.now());
-                continue;
+                self.step = self.detach.postponed(call, run.clock.now());
+                return None;
             }
-            Wait::OutOfTime => return Ended::Unfinished { not_before, evidence: detach.evidence().clone() },
+            Wait::OutOfTime => return Some(self.unfinished()),
         };
         let began = run.clock.now();
-        let result = cloud.call(&target, &call, attempt, run, timeout).await;
+        let result = cloud.call(&self.target, &call, &attempt, run, timeout).await;
         let now = run.clock.now();
         // The response may have corrected the clock.
-        deadline = cloud.moment_of(&attempt.deadline, &run.clock);
-        detach.move_deadline(deadline, now);
-        detach.set_lanes(in_flight.lanes());
+        self.deadline = cloud.moment_of(&attempt.deadline, &run.clock);
+        self.detach.move_deadline(self.deadline, now);
+        self.detach.set_lanes(self.in_flight.lanes());
         let response = result.result.as_ref().map(Response::kind).map_err(CallError::clone);
         let api_request_id = result.api_request_id.clone();
-        step = detach.next(result, now);
-        let wait = match &step {
+        self.step = self.detach.next(result, now);
+        let wait = match &self.step {
             Step::Call { after, .. } => Some(*after),
             Step::Finish(_) => None,
         };
+        let (request_id, observer) = (attempt.request_id, attempt.observer);
         let api_request_id = api_request_id.as_deref();
         match response {
             Ok(response) => {
-                not_before = None;
-                let event = observer::succeeded(response, api_request_id, detach.evidence(), wait);
+                self.not_before = None;
+                let event = observer::succeeded(response, api_request_id, self.detach.evidence(), wait);
                 observer.observe(request_id, &event);
             }
             Err(error) => {
-                not_before = error.retry_after.map(|hint| now + hint);
+                self.not_before = error.retry_after.map(|hint| now + hint);
                 observer.observe(request_id, &Event::CallFailed { error: &error, api_request_id, wait });
-                cloud.on_error(&error, &step, began, attempt, run);
+                cloud.on_error(&error, &self.step, began, &attempt, run);
             }
         }
+        None
     }
 }

@@ -46,6 +46,7 @@ pub struct Worker<T, Q, B> {
     bus: B,
     settings: Settings,
     share: QuotaShare,
+    redelivery_share: QuotaShare,
     observer: Box<dyn Observer>,
 }
 
@@ -53,8 +54,9 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     /// `random` determines jitter and client tokens, and must be a different source in every process.
     pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, random: impl Into<Random>) -> Self {
         let share = QuotaShare::of(settings.concurrency);
+        let redelivery_share = QuotaShare::of_redeliveries(settings.concurrency);
         let cloud = Cloud::new(client, random).one_of(settings.concurrency);
-        Self { cloud, queue, bus, settings, share, observer: Box::new(Log) }
+        Self { cloud, queue, bus, settings, share, redelivery_share, observer: Box::new(Log) }
     }
 
     /// The same worker with another observer than the log.

@@ -19,6 +19,11 @@ const REQUESTS_MAX: usize = 480;
 /// than 48 workers the shares together exceed the quota, and a long queue is throttled sometimes.
 const REQUESTS_MIN: usize = 10;
 
+/// Maximum number of redelivered requests that all workers together begin by reading, in a region in any [`WINDOW`],
+/// before they have a share. Each reads one list of groups; the polls, a sweep and the first reads of the other requests
+/// leave little more of that quota. A worker may begin [`REQUESTS_MIN`] at least.
+const REDELIVERIES_MAX: usize = 240;
+
 /// The length of a quota's window. Where a window begins is unknown, so no period of this length may have more requests.
 const WINDOW: Duration = Duration::from_mins(1);
 
@@ -32,8 +37,26 @@ pub(super) struct QuotaShare {
 impl QuotaShare {
     /// The share of one of this many workers.
     pub(super) fn of(workers: NonZeroU16) -> Self {
-        let requests_max = (REQUESTS_MAX / usize::from(workers.get())).max(REQUESTS_MIN);
+        Self::divided(REQUESTS_MAX, workers)
+    }
+
+    /// The share of one of this many workers in the redelivered requests that begin by reading.
+    pub(super) fn of_redeliveries(workers: NonZeroU16) -> Self {
+        Self::divided(REDELIVERIES_MAX, workers)
+    }
+
+    fn divided(requests: usize, workers: NonZeroU16) -> Self {
+        let requests_max = (requests / usize::from(workers.get())).max(REQUESTS_MIN);
         Self { requests_max, begun: RefCell::default() }
+    }
+
+    /// Takes a part of the share, if one is left now.
+    pub(super) fn take_now(&self, region: &RegionId, now: Instant) -> bool {
+        let is_open = self.opens(region, now) <= now;
+        if is_open {
+            self.take(region, now, now);
+        }
+        is_open
     }
 
     /// When the next request may begin in this region: `now`, or later.

@@ -21,7 +21,7 @@ use crate::detach::{Evidence, Ground, Outcome};
 use crate::drive::deadline::correction;
 use crate::drive::observer::Event;
 use crate::drive::time_budget::Run;
-use crate::drive::{Attempt, Deadline, Ended, drive};
+use crate::drive::{Attempt, Deadline, Driven, Ended};
 use crate::request::{DetachRequest, RegionId, RequestId};
 use crate::telemetry;
 use crate::transport::Transport;
@@ -119,15 +119,29 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
     ) -> Result<(Outcome, Evidence), Deferral> {
         let run = &context.run;
         let request_id = received.request_id();
-        let ends = self.cloud.moment_of(deadline, &run.clock);
-        self.wait_for_share(&request.region_id, &request_id, ends, context).await.map_err(|opens| {
-            self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
-        })?;
         let is_first_delivery = received.delivery.receive_count == 1;
         let observer = &*self.observer;
         let deadline = *deadline;
         let attempt = Attempt { request, request_id: &request_id, observer, is_first_delivery, deadline };
-        match drive(&self.cloud, &attempt, self.settings.limits, run).await {
+        let begin = || Driven::new(&self.cloud, &attempt, self.settings.limits, run);
+        // An earlier delivery may have detached the group. Its write had a share, which includes the confirmation.
+        let mut reading = None;
+        let may_read_first = || self.redelivery_share.take_now(&request.region_id, run.clock.now());
+        let confirmed = if !is_first_delivery && may_read_first() {
+            reading.insert(begin()).confirm().await
+        } else {
+            None
+        };
+        let ended = if let Some(ended) = confirmed {
+            ended
+        } else {
+            let ends = self.cloud.moment_of(&deadline, &run.clock);
+            self.wait_for_share(&request.region_id, &request_id, ends, context).await.map_err(|opens| {
+                self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
+            })?;
+            reading.unwrap_or_else(begin).finish().await
+        };
+        match ended {
             Ended::Finished(outcome, evidence) => Ok((outcome, evidence)),
             Ended::Unfinished { not_before, .. } => {
                 Err(self.defer(received, not_before, "not finished in this invocation", context))

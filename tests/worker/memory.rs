@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use detach_simulation::record::Operation;
 use detach_simulation::{
-    AwsEffect, Ending, Faults, Interruption, Pace, PlannedEffect, QueueKind, REGION, Sandbox, World, mapping,
+    AwsEffect, Ending, Faults, Interruption, Pace, PlannedEffect, QueueKind, REGION, Sandbox,
+    VISIBILITY_TIMEOUT, World, mapping,
 };
 use privatelink_detach::clock::Clock;
 use privatelink_detach::lambda::Invocation;
@@ -347,6 +348,35 @@ async fn worker_starts_at_most_its_quota_share_per_minute() {
     let minutes: Vec<u64> =
         writes.map(|call| call.at.duration_since(began).unwrap().as_secs() / 60).collect();
     assert_eq!(minutes, [vec![0; 10], vec![1; 10], vec![2; 2]].concat());
+}
+
+/// When a request's event was published, after its redelivery to a worker whose share was used up a moment before. A kill
+/// at its `polls`th wait ended the first delivery.
+async fn redelivered_without_a_share(polls: u32) -> Duration {
+    let world = world(endpoints(11), Duration::from_secs(3));
+    world.send(&request("ep-10", "sg-a"));
+    let kill = Some(Interruption::Kill { polls });
+    mapping::deliver(&world, &mut one_of_many(&world), kill).await;
+    // Just before the visibility timeout ends.
+    tokio::time::sleep(VISIBILITY_TIMEOUT.saturating_sub(Duration::from_secs(10))).await;
+    for n in 0..10 {
+        world.send(&request(&format!("ep-{n}"), "sg-a"));
+    }
+    let began = world.now();
+    run(&world, one_of_many(&world)).await;
+    let events = world.events.borrow();
+    let event = events.iter().find(|event| event.detail["endpoint_id"] == "ep-10").unwrap();
+    assert!(event.detail["effort"]["deliveries"].as_u64() > Some(1), "{:#}", event.detail);
+    assert_eq!(events.len(), 11);
+    event.at.duration_since(began).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn redelivery_waits_for_the_quota_share_only_before_a_write() {
+    let accepted = Box::pin(redelivered_without_a_share(12)).await;
+    assert!(accepted < Duration::from_secs(15), "only confirmed: {accepted:?}");
+    let unwritten = Box::pin(redelivered_without_a_share(0)).await;
+    assert!(unwritten >= Duration::from_mins(1), "detached: {unwritten:?}");
 }
 
 #[tokio::test(start_paused = true)]
