@@ -185,7 +185,7 @@ impl Driver {
         assert_eq!(response.body["detail"], "The call is not authenticated.");
     }
 
-    /// Asserts that the person reads this text, and nobody else anything: in the response, or in the only notice.
+    /// Asserts that this person, and no other, reads this text: in the response, or in the only notice.
     #[track_caller]
     pub(crate) fn assert_told(&self, deployment: &Deployment, response: &Response, answer: &Answer) {
         let text = answer.text(Language::En, self.command_name);

@@ -17,8 +17,8 @@ use crate::json::Object;
 /// The bot in texts: a person types `@` and chooses its name.
 const BOT: &str = "@bot";
 
-/// The kind of a conversation of a person with the bot alone, in which nobody is mentioned. Every other kind is a group:
-/// `group`, or `topic_group`.
+/// The kind of a conversation of a person with the bot alone, in which no mention is needed. Every other kind is a
+/// group: `group`, or `topic_group`.
 const ALONE: &str = "p2p";
 
 /// The check of the address.
