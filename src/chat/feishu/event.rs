@@ -183,8 +183,8 @@ impl Event {
 }
 
 impl Message {
-    /// The words without those that begin with `@`: a mention is a word such as `@_user_1`. Empty for a message of another
-    /// type, such as an image.
+    /// The words without those that begin with `@`: a mention is a word such as `@_user_1`. Empty for a message of
+    /// another type, such as an image.
     fn text(&self) -> Option<String> {
         if self.message_type != "text" {
             return Some(String::new());
