@@ -5,6 +5,7 @@
 
 pub mod bus;
 mod error;
+mod lazy_client;
 pub mod notice_queue;
 pub mod request_queue;
 pub mod secret;
@@ -12,6 +13,7 @@ pub mod sqs;
 pub mod sqs_event;
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -34,6 +36,7 @@ use crate::loopback;
 
 pub use error::AwsError;
 pub(crate) use error::shown_code;
+pub use lazy_client::LazyClient;
 
 /// Timeout of one operation with all attempts of the SDK, which is the only layer of retries. Three operations
 /// (publish, delete, return to the queue) fit into the reserve of an invocation.
@@ -65,19 +68,10 @@ pub struct AwsUnavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 pub fn config(
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> Result<SdkConfig, AwsUnavailable> {
-    let tls = TlsContext::builder()
-        .with_trust_store(TrustStore::empty().with_pem_certificate(ROOTS))
-        .build()
-        .map_err(|error| AwsUnavailable(error.into()))?;
-    let connector = Connector::builder()
-        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
-        .proxy_config(proxy(&environment)?)
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls)
-        .build();
-    // One connector for all clients, built at start. The crate's own HTTP client builds one per client, drops it, and
-    // builds another during the first call; each of them parses the root certificates again.
-    let connector = SharedHttpConnector::new(connector);
+    let proxy = proxy(&environment)?;
+    // One connector for all clients, built by the first call. The crate's own HTTP client builds one per client, drops it,
+    // and builds another during the first call; each of them parses the root certificates again.
+    let connector = LazyLock::new(move || connector(proxy));
     let timeouts = TimeoutConfig::builder()
         .operation_timeout(OPERATION_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -111,6 +105,21 @@ pub fn with_attempt_timeout(config: &SdkConfig, attempt_timeout: Duration) -> Sd
         .operation_attempt_timeout(attempt_timeout)
         .build();
     config.to_builder().timeout_config(timeouts).build()
+}
+
+#[expect(clippy::expect_used, reason = "the root certificates are constants")]
+fn connector(proxy: ProxyConfig) -> SharedHttpConnector {
+    let tls = TlsContext::builder()
+        .with_trust_store(TrustStore::empty().with_pem_certificate(ROOTS))
+        .build()
+        .expect("valid root certificates");
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build())
+        .proxy_config(proxy)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls)
+        .build();
+    SharedHttpConnector::new(connector)
 }
 
 /// The proxy of the environment. The first of two spellings applies even if it is empty, as in the client for Alibaba Cloud.

@@ -24,12 +24,14 @@ use std::time::{Duration, Instant};
 
 use aws_types::SdkConfig;
 use futures_util::FutureExt;
+use futures_util::future::join3;
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::{error, error_span, info, warn};
 
+use crate::aws::LazyClient;
 use crate::aws::request_queue::{Message, RequestQueue, Sender};
 use crate::aws::secret::{Secret, SecretUnavailable};
 use crate::clock::Clock;
@@ -116,7 +118,8 @@ impl Intake {
     pub fn new(config: IntakeConfig, aws: &SdkConfig) -> Self {
         let secrets =
             config.webhook_secrets_arn.map(|arn| Secret::new(aws_sdk_secretsmanager::Client::new(aws), arn));
-        let queue = Sender::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url.clone());
+        let queue =
+            Sender::new(LazyClient::new(aws, aws_sdk_sqs::Client::new), config.request_queue_url.clone());
         let chat =
             config.chat.map(|chat| Chat::new(chat, config.rules.clone(), config.request_queue_url, aws));
         Self { rules: config.rules, secrets, event_sources: config.request_event_sources, queue, chat }
@@ -135,7 +138,9 @@ impl Intake {
                 chat.prepare(clock).await;
             }
         };
-        tokio::join!(webhooks, chat);
+        // Last, while the other two wait for the network.
+        let queue = async { self.queue.prepare() };
+        join3(webhooks, chat, queue).await;
     }
 
     /// Handles one invocation. An HTTP call always gets a response; an event of which any request is not accepted fails.

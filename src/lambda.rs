@@ -1,8 +1,10 @@
 //! A Lambda function's process and its invocations, the same for every function of this project.
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -62,6 +64,13 @@ where
     }
 }
 
+/// Runs what a function does before it requests an invocation, so that the first one need not do it. A panic is logged and has
+/// no other effect, like an error: an invocation does itself what it needs.
+pub fn prepare<'a>(preparation: impl Future<Output = ()> + 'a) -> impl Future<Output = ()> + 'a {
+    // Boxed, and so without its type: the futures of the SDK are too deep for the compiler.
+    AssertUnwindSafe(preparation.boxed_local()).catch_unwind().map(drop)
+}
+
 /// Passes every invocation to `handle`, one at a time, for as long as the process lives.
 pub async fn serve<E, H>(handle: impl Fn(Box<RawValue>, Invocation) -> H) -> Result<(), lambda_runtime::Error>
 where
@@ -75,7 +84,8 @@ where
             lambda_request_id: event.context.request_id,
             xray_trace_id: event.context.xray_trace_id,
         };
-        handle(event.payload, invocation)
+        // Boxed: otherwise the future of the function would be too deep for the compiler.
+        Box::pin(handle(event.payload, invocation))
     };
     Runtime::new(service_fn(handle)).run().await
 }
@@ -93,4 +103,14 @@ pub async fn traced<T, E: std::error::Error>(
     );
     let result = work.instrument(span.clone()).await;
     result.inspect_err(|error| span.in_scope(|| error!("the invocation failed: {}", telemetry::cause(error))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_of_the_preparation_does_not_stop_the_function() {
+        prepare(async { panic!("a planned panic") }).await;
+    }
 }

@@ -17,11 +17,13 @@ use std::cell::RefCell;
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use aws_types::SdkConfig;
+use futures_util::future::join3;
 use lambda_runtime::Diagnostic;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::aws::LazyClient;
 use crate::aws::secret::Secret;
 use crate::aws::sqs_event::{self, BatchError};
 use crate::chat::access::AccessTokens;
@@ -78,7 +80,7 @@ impl<T: Transport> Messenger<T> {
     #[must_use]
     pub fn new(config: MessengerConfig, aws: &SdkConfig, transport: T, random: &Random) -> Self {
         let secrets = aws_sdk_secretsmanager::Client::new(aws);
-        let sqs = aws_sdk_sqs::Client::new(aws);
+        let sqs = LazyClient::new(aws, aws_sdk_sqs::Client::new);
         Self {
             transport,
             queue: NoticeQueue::new(sqs, config.notice_queue_url, config.dead_letter_queue_url),
@@ -94,7 +96,9 @@ impl<T: Transport> Messenger<T> {
     /// Reads both secrets before the first notice needs them. A failure is logged and does not prevent the start: notices
     /// wait in the queue until the secrets can be read.
     pub async fn prepare(&self, clock: &Clock) {
-        let _ = tokio::join!(self.keys.current(clock), self.tokens.current(clock));
+        // Last, while the other two wait for the network.
+        let queue = async { self.queue.prepare() };
+        let _ = join3(self.keys.current(clock), self.tokens.current(clock), queue).await;
     }
 
     /// Processes the batch of an invocation, one message after the other: platforms limit the rate of calls.

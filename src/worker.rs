@@ -19,7 +19,7 @@ mod settlement;
 
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::join3;
 
 use crate::alibaba::client::Client;
 use crate::aws::bus::Bus;
@@ -31,6 +31,7 @@ use crate::lambda::Invocation;
 use crate::random::Random;
 use crate::transport::Transport;
 use context::Context;
+use queue::Queue;
 use quota_share::QuotaShare;
 
 pub use settings::{DeferralLimits, Settings};
@@ -70,6 +71,7 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
     /// its own connection.
     pub async fn prepare(&self, clock: &Clock)
     where
+        Q: Queue,
         B: Bus,
     {
         // With several allowed regions, the region of the first request is unknown.
@@ -77,7 +79,9 @@ impl<T: Transport, Q, B> Worker<T, Q, B> {
         let only_region = regions.first().filter(|_| regions.len() == 1);
         let cloud = self.cloud.prepare(only_region, CONNECT_TIME_MAX, clock, &*self.observer);
         let bus = clock.by(clock.now() + CONNECT_TIME_MAX, self.bus.prepare());
-        join(cloud, bus).await;
+        // Last, while the other two wait for the network.
+        let queue = async { self.queue.prepare() };
+        join3(cloud, bus, queue).await;
     }
 
     fn context<'a>(&self, invocation: &'a Invocation) -> Context<'a> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tracing::warn;
 
-use super::{AwsError, shown_code};
+use super::{AwsError, LazyClient, shown_code};
 use crate::clock::Clock;
 use crate::completion::SOURCE;
 use crate::telemetry;
@@ -82,7 +82,7 @@ const DESCRIBED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// Amazon EventBridge.
 #[derive(Debug, Clone)]
 pub struct EventBridge {
-    client: aws_sdk_eventbridge::Client,
+    client: LazyClient<aws_sdk_eventbridge::Client>,
     bus_name: String,
     clock: Clock,
     /// When the bus is to be described, before the next event; `None` if it need not be.
@@ -91,10 +91,10 @@ pub struct EventBridge {
 
 impl EventBridge {
     #[must_use]
-    pub fn new(client: aws_sdk_eventbridge::Client, bus_name: String) -> Self {
+    pub fn new(client: impl Into<LazyClient<aws_sdk_eventbridge::Client>>, bus_name: String) -> Self {
         let clock = Clock::start();
         let check_due = Cell::new((bus_name != DEFAULT_BUS).then(|| clock.now()));
-        Self { client, bus_name, clock, check_due }
+        Self { client: client.into(), bus_name, clock, check_due }
     }
 
     /// `PutEvents` accepts events for a bus that does not exist and drops them, so the bus is described until it is

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use super::LazyClient;
 use super::sqs::{QueueError, SEND, check_sent};
 
 /// Sends to the queue of notices.
 #[derive(Debug, Clone)]
 pub struct NoticeSender {
-    client: aws_sdk_sqs::Client,
+    client: LazyClient<aws_sdk_sqs::Client>,
     queue_url: String,
 }
 
 impl NoticeSender {
     #[must_use]
-    pub fn new(client: aws_sdk_sqs::Client, queue_url: String) -> Self {
-        Self { client, queue_url }
+    pub fn new(client: impl Into<LazyClient<aws_sdk_sqs::Client>>, queue_url: String) -> Self {
+        Self { client: client.into(), queue_url }
     }
 
     /// Sends one notice, which the queue delivers after this time in whole seconds. `Ok` only if the queue returned a receipt for it.

@@ -11,8 +11,8 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use thiserror::Error;
 use tracing::warn;
 
-use super::shown_code;
 use super::sqs::{BATCH_ENTRIES_MAX, NoReceipt, QueueError, check_receipt};
+use super::{LazyClient, shown_code};
 use crate::clock::Clock;
 use crate::request::Trigger;
 use crate::telemetry;
@@ -81,15 +81,20 @@ pub trait RequestQueue {
 /// Sends to the request queue, a FIFO queue.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    client: aws_sdk_sqs::Client,
+    client: LazyClient<aws_sdk_sqs::Client>,
     queue_url: String,
 }
 
 impl Sender {
     /// Sends to the queue with this URL.
     #[must_use]
-    pub fn new(client: aws_sdk_sqs::Client, queue_url: String) -> Self {
-        Self { client, queue_url }
+    pub fn new(client: impl Into<LazyClient<aws_sdk_sqs::Client>>, queue_url: String) -> Self {
+        Self { client: client.into(), queue_url }
+    }
+
+    /// Prepares what the first message needs and takes processor time, in time that the function waits.
+    pub(crate) fn prepare(&self) {
+        self.client.build();
     }
 
     async fn send_batch(

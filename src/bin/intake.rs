@@ -15,7 +15,7 @@ async fn serve(config: IntakeConfig) -> Result<(), lambda_runtime::Error> {
     let aws = aws::config(config::environment)?;
     let intake = Intake::new(config, &aws);
     // Lambda gives a starting process more processor time than an invocation, and no sender waits for it yet.
-    intake.prepare(&Clock::start()).await;
+    lambda::prepare(intake.prepare(&Clock::start())).await;
     let intake = &intake;
     lambda::serve(|payload, invocation| async move { intake.handle(&payload, &invocation).await }).await
 }

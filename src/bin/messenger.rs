@@ -18,7 +18,7 @@ async fn serve(config: MessengerConfig) -> Result<(), lambda_runtime::Error> {
     let https = Https::new(config.has_loopback())?;
     let messenger = Messenger::new(config, &aws, https, &Random::System);
     // Lambda gives a starting process more processor time than an invocation, and no notice waits for it yet.
-    messenger.prepare(&Clock::start()).await;
+    lambda::prepare(messenger.prepare(&Clock::start())).await;
     let messenger = &messenger;
     lambda::serve(|payload, invocation| async move { messenger.handle(&payload, &invocation).await }).await
 }

@@ -17,7 +17,7 @@ async fn serve(config: WorkerConfig) -> Result<(), lambda_runtime::Error> {
     let aws = aws::config(config::environment)?;
     let worker = assemble::worker(config, &aws, Limits::default(), TimeLimits::default())?;
     // Lambda gives a starting process more processor time than an invocation, and no request waits for it yet.
-    worker.prepare(&Clock::start()).await;
+    lambda::prepare(worker.prepare(&Clock::start())).await;
     let worker = &worker;
     lambda::serve(|payload, invocation| async move { handler::handle(worker, &payload, &invocation).await })
         .await

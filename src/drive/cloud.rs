@@ -89,7 +89,8 @@ impl<T: Transport> Cloud<T> {
                 self.client.connect(region, connect_time).await;
             }
         };
-        let (credentials, ()) = futures_util::future::join(self.client.prepare(clock), connected).await;
+        // The connection first: this round trip is the longest.
+        let ((), credentials) = futures_util::future::join(connected, self.client.prepare(clock)).await;
         if let Err(error) = credentials
             && let Some(problem) = self.client.credential_problem()
         {

@@ -20,10 +20,10 @@ use super::http::{HttpCall, HttpResponse};
 use super::response::HttpError;
 use super::submission::Submission;
 use super::{Enqueued, Intake, enqueue};
-use crate::aws;
 use crate::aws::notice_queue::NoticeSender;
 use crate::aws::request_queue::Sender;
 use crate::aws::secret::{Secret, SecretUnavailable};
+use crate::aws::{self, LazyClient};
 use crate::chat::call::{self, COMMAND_DEFAULT, ChatCall, Unopened, VerificationSecrets};
 use crate::chat::identity::Platform;
 use crate::chat::policy::Policy;
@@ -137,7 +137,7 @@ impl Chat {
     pub(super) fn new(config: ChatConfig, rules: Rules, request_queue_url: String, aws: &SdkConfig) -> Self {
         let aws = aws::with_attempt_timeout(aws, ATTEMPT_TIMEOUT);
         let secrets = aws_sdk_secretsmanager::Client::new(&aws);
-        let queues = aws_sdk_sqs::Client::new(&aws);
+        let queues = LazyClient::new(&aws, aws_sdk_sqs::Client::new);
         Self {
             policy: config.policy,
             rules,

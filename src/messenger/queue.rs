@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageAttributeValue;
 
+use crate::aws::LazyClient;
 use crate::aws::sqs::{QueueError, SEND, attribute_text, check_sent, visibility_seconds};
 use crate::aws::sqs_event::Delivery;
 
@@ -31,14 +32,23 @@ const JITTER: f64 = 0.2;
 /// Amazon SQS.
 #[derive(Debug, Clone)]
 pub(super) struct NoticeQueue {
-    client: aws_sdk_sqs::Client,
+    client: LazyClient<aws_sdk_sqs::Client>,
     queue_url: String,
     dead_letter_queue_url: String,
 }
 
 impl NoticeQueue {
-    pub(super) fn new(client: aws_sdk_sqs::Client, queue_url: String, dead_letter_queue_url: String) -> Self {
+    pub(super) fn new(
+        client: LazyClient<aws_sdk_sqs::Client>,
+        queue_url: String,
+        dead_letter_queue_url: String,
+    ) -> Self {
         Self { client, queue_url, dead_letter_queue_url }
+    }
+
+    /// Prepares what the first call needs and takes processor time. It makes no call.
+    pub(super) fn prepare(&self) {
+        self.client.build();
     }
 
     /// Returns a message to the queue, which delivers it again after `visibility`.

@@ -4,6 +4,7 @@ use aws_types::SdkConfig;
 
 use crate::alibaba::client::Client;
 use crate::alibaba::credentials::{CredentialsSource, Permissions};
+use crate::aws::LazyClient;
 use crate::aws::bus::EventBridge;
 use crate::config::WorkerConfig;
 use crate::detach::Limits;
@@ -26,9 +27,9 @@ pub fn worker(
     time: TimeLimits,
 ) -> Result<LiveWorker, HttpsUnavailable> {
     let transport = Https::new(config.has_loopback())?;
-    let queue =
-        Sqs::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url, config.dead_letter_queue_url);
-    let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
+    let sqs = LazyClient::new(aws, aws_sdk_sqs::Client::new);
+    let queue = Sqs::new(sqs, config.request_queue_url, config.dead_letter_queue_url);
+    let bus = EventBridge::new(LazyClient::new(aws, aws_sdk_eventbridge::Client::new), config.bus_name);
     let (permissions, regions) = (Permissions::Detach, &config.rules.allowed_regions);
     let credentials =
         CredentialsSource::new(config.credentials, permissions, regions, aws, transport.clone());

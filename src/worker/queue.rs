@@ -5,9 +5,9 @@ use std::time::Duration;
 use aws_sdk_sqs::operation::change_message_visibility_batch::ChangeMessageVisibilityBatchOutput;
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, MessageAttributeValue};
 
-use crate::aws::shown_code;
 use crate::aws::sqs::{BATCH_ENTRIES_MAX, QueueError, SEND, attribute_text, check_sent, visibility_seconds};
 use crate::aws::sqs_event::Delivery;
+use crate::aws::{LazyClient, shown_code};
 use crate::request::RequestId;
 
 const CHANGE_VISIBILITY: &str = "ChangeMessageVisibilityBatch";
@@ -58,6 +58,9 @@ impl DeadLetter<'_> {
 ///
 /// A seam: production calls SQS, a simulation on a virtual clock keeps the queue in memory.
 pub trait Queue {
+    /// Prepares what the first call needs and takes processor time. It makes no call.
+    fn prepare(&self) {}
+
     /// Deletes a finished message.
     fn delete(&self, delivery: &Delivery) -> impl Future<Output = Result<(), QueueError>>;
 
@@ -75,7 +78,7 @@ pub trait Queue {
 /// Amazon SQS.
 #[derive(Debug, Clone)]
 pub struct Sqs {
-    client: aws_sdk_sqs::Client,
+    client: LazyClient<aws_sdk_sqs::Client>,
     request_queue_url: String,
     dead_letter_queue_url: String,
 }
@@ -83,15 +86,19 @@ pub struct Sqs {
 impl Sqs {
     #[must_use]
     pub fn new(
-        client: aws_sdk_sqs::Client,
+        client: impl Into<LazyClient<aws_sdk_sqs::Client>>,
         request_queue_url: String,
         dead_letter_queue_url: String,
     ) -> Self {
-        Self { client, request_queue_url, dead_letter_queue_url }
+        Self { client: client.into(), request_queue_url, dead_letter_queue_url }
     }
 }
 
 impl Queue for Sqs {
+    fn prepare(&self) {
+        self.client.build();
+    }
+
     async fn delete(&self, delivery: &Delivery) -> Result<(), QueueError> {
         let request = self.client.delete_message().queue_url(&self.request_queue_url);
         let sent = request.receipt_handle(&delivery.receipt_handle).send().await;
@@ -170,9 +177,25 @@ pub fn check_returned(response: &ChangeMessageVisibilityBatchOutput, of: usize) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use aws_sdk_sqs::types::{BatchResultErrorEntry, ChangeMessageVisibilityBatchResultEntry};
 
     use super::*;
+    use crate::aws;
+
+    #[test]
+    fn client_is_built_by_the_preparation_and_not_with_the_queue() {
+        static BUILDS: AtomicU32 = AtomicU32::new(0);
+        let client = LazyClient::new(&aws::config(|_| None).unwrap(), |config| {
+            BUILDS.fetch_add(1, Ordering::Relaxed);
+            aws_sdk_sqs::Client::new(config)
+        });
+        let queue = Sqs::new(client, String::new(), String::new());
+        assert_eq!(BUILDS.load(Ordering::Relaxed), 0);
+        queue.prepare();
+        assert_eq!(BUILDS.load(Ordering::Relaxed), 1);
+    }
 
     #[test]
     fn entry_that_the_response_does_not_name_as_changed_is_not() {

@@ -7,11 +7,12 @@ use super::advice;
 use super::error::{CredentialError, UnusableSecret};
 use super::refresh::Cached;
 use crate::alibaba::access_key::Credentials;
+use crate::aws::LazyClient;
 use crate::json::{Object, without_byte_order_mark};
 
 #[derive(Debug)]
 pub(super) struct Secret {
-    client: Client,
+    client: LazyClient<Client>,
     arn: String,
 }
 
@@ -24,7 +25,7 @@ struct Text {
 }
 
 impl Secret {
-    pub(super) fn new(client: Client, arn: String) -> Self {
+    pub(super) fn new(client: LazyClient<Client>, arn: String) -> Self {
         Self { client, arn }
     }
 

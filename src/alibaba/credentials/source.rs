@@ -17,6 +17,7 @@ use super::refresh::{Cached, Refresh};
 use super::secret::Secret;
 use crate::alibaba::access_key::Credentials;
 use crate::alibaba::service_clock::ServiceClock;
+use crate::aws::LazyClient;
 use crate::clock::Clock;
 use crate::request::RegionId;
 use crate::telemetry;
@@ -101,7 +102,8 @@ impl<T: Transport> CredentialsSource<T> {
         let origin = match config {
             CredentialsConfig::Environment(credentials) => return Self::Fixed(Rc::new(credentials)),
             CredentialsConfig::SecretsManager { secret_arn } => {
-                Origin::Secret(Secret::new(aws_sdk_secretsmanager::Client::new(aws), secret_arn))
+                let client = LazyClient::new(aws, aws_sdk_secretsmanager::Client::new);
+                Origin::Secret(Secret::new(client, secret_arn))
             }
             CredentialsConfig::Oidc(config) => {
                 let aws = aws_sdk_sts::Client::new(aws);

@@ -31,9 +31,11 @@ fn calls(code: &str) -> (BTreeSet<Call>, usize, usize) {
     let mut calls = BTreeSet::new();
     let mut count = 0;
     // The fields that hold a client, whether its type is written in full or imported.
-    let types = services.iter().map(|service| format!(":aws_sdk_{service}::Client,"));
+    let clients = services.iter().map(|service| format!("aws_sdk_{service}::Client"));
+    let types = clients.chain(["Client".to_owned()]);
+    let types = types.flat_map(|client| [format!(":{client},"), format!(":LazyClient<{client}>,")]);
     let mut fields = BTreeSet::new();
-    for field_type in types.chain([":Client,".to_owned()]) {
+    for field_type in types {
         let before: Vec<_> = code.split(&field_type).map(word_before).collect();
         fields.extend(before[..before.len() - 1].to_vec());
     }
@@ -43,6 +45,10 @@ fn calls(code: &str) -> (BTreeSet<Call>, usize, usize) {
         assert_eq!(services.len(), 1, "more than one service in a file: {services:?}");
         for call in code.split(&format!("self.{field}.")).skip(1) {
             let operation = word(call);
+            // A `LazyClient` is built in advance, without a call.
+            if call.starts_with("build();") || call.starts_with("build()}") {
+                continue;
+            }
             // The first setting identifies the resource: a queue URL, a secret's ARN, a bus name.
             let resource =
                 call[operation.len()..].strip_prefix("().").expect("an operation without arguments");
