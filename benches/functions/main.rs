@@ -54,7 +54,7 @@ async fn main() -> io::Result<()> {
             "share" => first::measure_with_limit(&mut targets).await?,
             "memory" => memory::measure(&mut targets).await?,
             "detach" => detach::measure().await?,
-            "webhook" => webhook::measure().await?,
+            "webhook" => webhook::measure(&mut targets).await?,
             _ => chat::measure(&mut targets).await?,
         }
         println!("\n({part}: {} s)\n", began.elapsed().as_secs());

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::account::{Account, SECRET};
 use crate::process::{Process, Program};
+use crate::targets::Targets;
 use crate::times::{Values, digits};
 use crate::work::check;
 
@@ -31,6 +32,10 @@ const TURNS_WITH_PAUSES: usize = 1000;
 /// The pause before each call. Four programs run in turn, so each is idle for two periods of its CPU limit, and calls
 /// do not affect each other.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Longest p50 of the intake, as a multiple of the bare function's, without the time of the queue: the intake's time is at
+/// most this multiple of the bare function's and the queue's own time.
+const OWN_TIME_MAX: f64 = 1.5;
 
 /// An event of a function URL. Each call gets a new id and signature.
 const SAMPLE: &str = include_str!("../../events/webhook-single.json");
@@ -59,7 +64,7 @@ struct QueueSender(mpsc::UnboundedSender<(Message, oneshot::Sender<Sent>)>);
 type Sent = Result<Duration, SendError>;
 
 /// Prints the times without and with pauses, and with the CPU limit of a small function if this machine supports it.
-pub(crate) async fn measure() -> io::Result<()> {
+pub(crate) async fn measure(targets: &mut Targets) -> io::Result<()> {
     let (mut unlimited, mut limited) = (Setup::start().await?, Setup::start().await?);
     for _ in 0..WARM_UP {
         unlimited.turn(Duration::ZERO).await?;
@@ -73,7 +78,9 @@ pub(crate) async fn measure() -> io::Result<()> {
     for _ in 0..TURNS {
         turns.push(unlimited.turn(Duration::ZERO).await?);
     }
-    report("one call after the other", &turns);
+    let [intake, queue, bare] = report("one call after the other", &turns);
+    let what = "webhook, p50 of one call after the other: (intake - the queue's part) / bare";
+    targets.at_most(OWN_TIME_MAX, what, (intake - queue) / bare);
     let limit = limited.intake.limit().and_then(|()| limited.bare.limit());
     let (mut unlimited_turns, mut limited_turns) = (Vec::new(), Vec::new());
     for _ in 0..TURNS_WITH_PAUSES {
@@ -82,7 +89,9 @@ pub(crate) async fn measure() -> io::Result<()> {
     }
     report("a pause before each call", &unlimited_turns);
     match limit {
-        Ok(()) => report("a pause, and 128/1769 of a CPU for each program", &limited_turns),
+        Ok(()) => {
+            report("a pause, and 128/1769 of a CPU for each program", &limited_turns);
+        }
         Err(error) => {
             println!("\nNot measured with 128/1769 of a CPU: a control group cannot be created ({error})");
         }
@@ -194,20 +203,22 @@ pub(crate) async fn wait(pause: Duration) {
     }
 }
 
-/// Prints a line for each program and one for the queue.
-fn report(conditions: &str, turns: &[Turn]) {
+/// Prints a line for each program and one for the queue. Returns the p50 of the intake, the queue and the bare runtime.
+fn report(conditions: &str, turns: &[Turn]) -> [f64; 3] {
     let times = |of: fn(&Turn) -> Duration| {
         let times = Values::times(&turns.iter().map(of).collect::<Vec<_>>());
         [times.percentile(50), times.percentile(99)]
     };
     let (intake, bare) = (times(|turn| turn.intake), times(|turn| turn.bare));
+    let queue = times(|turn| turn.queue);
     println!("| *{} of each in turn, {conditions}* | | |", turns.len());
     for (name, [median, p99]) in [
         ("intake", intake),
-        ("sending to the queue, separately", times(|turn| turn.queue)),
+        ("sending to the queue, separately", queue),
         ("bare, with the same payload", bare),
         ("intake to bare", [0, 1].map(|which| intake[which] / bare[which])),
     ] {
         println!("| {name} | {} | {} |", digits(median), digits(p99));
     }
+    [intake, queue, bare].map(|[median, _]| median)
 }
