@@ -76,6 +76,9 @@ pub struct Detach {
     /// Whether the last read was repeated because it was refused for our clock.
     has_repeated_last_read: bool,
     accepted: Option<AcceptedDetach>,
+    /// Whether a Detach may have been carried out although its response does not say so. A read that shows the group
+    /// attached refutes it.
+    has_unknown_write: bool,
     /// The error of the latest Detach and its time, until a Detach is accepted.
     objection: Option<(CallError, Instant)>,
     /// Refusals for the endpoint's state since it last changed.
@@ -132,6 +135,7 @@ impl Detach {
             is_last_read: false,
             has_repeated_last_read: false,
             accepted: None,
+            has_unknown_write: false,
             objection: None,
             wrong_states: 0,
             unlisted_writes: 0,
@@ -201,6 +205,12 @@ impl Detach {
     #[must_use]
     pub fn is_last_read(&self) -> bool {
         self.is_last_read
+    }
+
+    /// Whether a Detach was accepted, or may have been, and no read has confirmed or refuted its effect yet.
+    #[must_use]
+    pub fn is_write_under_way(&self) -> bool {
+        self.accepted.is_some() || self.has_unknown_write
     }
 
     /// What was read and done so far.

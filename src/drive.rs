@@ -35,15 +35,33 @@ use time_budget::Run;
 pub use attempt::Attempt;
 pub use deadline::Deadline;
 
+/// The longest time until the next read of the credentials that a request waits for inside an invocation: the pause after
+/// one failed read. A timeout of Secrets Manager or STS that the next read fixes then costs a second of computing time,
+/// instead of a return to the queue for at least 5 s. Later pauses are longer, and cost more than a return.
+const RENEWAL_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// How a delivery of a request ended.
 #[derive(Debug)]
 pub enum Ended {
     Finished(Outcome, Evidence),
-    /// The time budget is used up, the run is stopped, or it is read-only and a write is due.
     Unfinished {
+        why: Unfinished,
         /// The end of the wait that the service requested.
         not_before: Option<Instant>,
         evidence: Evidence,
+    },
+}
+
+/// Why a delivery ended before its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The time budget is used up, the run is stopped, or it is read-only and a write is due.
+    OutOfTime,
+    /// There are no usable credentials for the next call, and no write is under way. Only a [returnable](Driven::returnable)
+    /// detach ends so.
+    NoCredentials {
+        /// When the credentials are read again; `None` if they never are.
+        renewal: Option<Instant>,
     },
 }
 
@@ -68,6 +86,7 @@ pub struct Driven<'a, T> {
     deadline: Instant,
     step: Step,
     not_before: Option<Instant>,
+    is_returnable: bool,
     in_flight: InFlight<'a>,
 }
 
@@ -85,7 +104,15 @@ impl<'a, T: Transport> Driven<'a, T> {
         let mut detach = Detach::new(request, is_first_delivery, deadline, limits, token_prefix, jitter);
         let step = detach.start(run.clock.now());
         let in_flight = cloud.enter(&request.region_id);
-        Self { cloud, attempt: *attempt, run, target, detach, deadline, step, not_before: None, in_flight }
+        let (attempt, not_before, is_returnable) = (*attempt, None, false);
+        Self { cloud, attempt, run, target, detach, deadline, step, not_before, is_returnable, in_flight }
+    }
+
+    /// The same detach, of a message that can return to its queue: it does not wait for usable credentials, unless a
+    /// write is under way.
+    #[must_use]
+    pub fn returnable(self) -> Self {
+        Self { is_returnable: true, ..self }
     }
 
     /// Carries out steps until the detach ends, the time budget is used up, or a list shows that a write may be due;
@@ -128,8 +155,27 @@ impl<'a, T: Transport> Driven<'a, T> {
         is_due && !self.detach.is_last_read()
     }
 
-    fn unfinished(&self) -> Ended {
-        Ended::Unfinished { not_before: self.not_before, evidence: self.detach.evidence().clone() }
+    fn unfinished(&self, why: Unfinished) -> Ended {
+        let evidence = self.detach.evidence().clone();
+        Ended::Unfinished { why, not_before: self.not_before, evidence }
+    }
+
+    /// Why the detach does not continue after this error, if it does not: it would only wait for credentials. After a write,
+    /// the next read shows whether they are usable.
+    fn lacks_credentials(&self, error: &CallError) -> Option<Unfinished> {
+        let is_waiting = self.is_returnable
+            && error.kind.is_about_credentials()
+            && error.action != Action::Detach
+            && matches!(self.step, Step::Call { .. })
+            && !self.detach.is_last_read()
+            && !self.detach.is_write_under_way();
+        if !is_waiting {
+            return None;
+        }
+        let clock = &self.run.clock;
+        let renewal = self.cloud.credential_renewal(clock);
+        let is_soon = renewal.is_some_and(|wait| wait <= RENEWAL_WAIT_MAX);
+        (!is_soon).then(|| Unfinished::NoCredentials { renewal: renewal.map(|wait| clock.now() + wait) })
     }
 
     /// Carries out the next step. Returns how the detach ended, if it did.
@@ -137,7 +183,7 @@ impl<'a, T: Transport> Driven<'a, T> {
         let Self { cloud, attempt, run, .. } = *self;
         let (after, call) = match &self.step {
             Step::Call { call, .. } if call.action() == Action::Detach && !run.admits_writes() => {
-                return Some(self.unfinished());
+                return Some(self.unfinished(Unfinished::OutOfTime));
             }
             Step::Call { after, call } => (*after, call.clone()),
             Step::Finish(outcome) => {
@@ -158,7 +204,7 @@ impl<'a, T: Transport> Driven<'a, T> {
                 self.step = self.detach.postponed(call, run.clock.now());
                 return None;
             }
-            Wait::OutOfTime => return Some(self.unfinished()),
+            Wait::OutOfTime => return Some(self.unfinished(Unfinished::OutOfTime)),
         };
         let began = run.clock.now();
         let result = cloud.call(&self.target, &call, &attempt, run, timeout).await;
@@ -184,8 +230,11 @@ impl<'a, T: Transport> Driven<'a, T> {
             }
             Err(error) => {
                 self.not_before = error.retry_after.map(|hint| now + hint);
+                let unfinished = self.lacks_credentials(&error);
+                let wait = wait.filter(|_| unfinished.is_none());
                 observer.observe(request_id, &Event::CallFailed { error: &error, api_request_id, wait });
                 cloud.on_error(&error, &self.step, began, &attempt, run);
+                return unfinished.map(|why| self.unfinished(why));
             }
         }
         None

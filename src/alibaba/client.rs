@@ -76,6 +76,12 @@ impl<T: Transport> Client<T> {
         self.credentials.problem()
     }
 
+    /// The time until a read may succeed, after one that failed for its credentials; `None` if there will be no others.
+    #[must_use]
+    pub fn credential_renewal(&self, clock: &Clock) -> Option<Duration> {
+        self.credentials.renewal(clock.wall())
+    }
+
     /// Alibaba Cloud's clock, as its responses show it.
     #[must_use]
     pub fn service_clock(&self) -> &ServiceClock {

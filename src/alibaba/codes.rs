@@ -90,6 +90,12 @@ pub const CHECK_ENDPOINT: &str =
     "Check in Alibaba Cloud's console which operation or lock blocks the endpoint.";
 
 impl ErrorKind {
+    /// Whether the call failed because there are no credentials, or because they are wrong or expired.
+    #[must_use]
+    pub const fn is_about_credentials(self) -> bool {
+        matches!(self, Self::Credentials | Self::CredentialsExpired | Self::NoCredentials)
+    }
+
     /// What to do about a request that was not confirmed before its deadline, if this was its last error.
     #[must_use]
     pub const fn advice(self) -> &'static str {

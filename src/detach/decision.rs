@@ -180,6 +180,7 @@ impl Detach {
         if self.is_last_read || now >= self.deadline {
             return self.read_again(Duration::ZERO, true, now);
         }
+        self.has_unknown_write = false;
         call_now(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
     }
 
@@ -190,6 +191,7 @@ impl Detach {
             return refuse(Refusal::by_check(ReasonCode::DryRunIgnored, Some(Action::Detach)));
         }
         self.accepted = Some(AcceptedDetach { since: now, has_begun: false, returns: 0 });
+        self.has_unknown_write = false;
         self.objection = None;
         self.wrong_states = 0;
         self.unlisted_writes = 0;
@@ -210,6 +212,9 @@ impl Detach {
         }
         if !error.keeps_token {
             self.tokens.renew();
+        }
+        if error.keeps_token && error.kind != ErrorKind::NoCredentials && !self.dry_run {
+            self.has_unknown_write = true;
         }
         self.evidence.add_error(&error.code, error.kind, true);
         let mut after = self.limits.backoff.after(self.write_errors, &mut self.rng);

@@ -216,6 +216,11 @@ impl<T: Transport> Cloud<T> {
         self.client.credential_problem()
     }
 
+    /// The time until a read may succeed, after one that failed for its credentials; `None` if there will be no others.
+    pub(super) fn credential_renewal(&self, clock: &Clock) -> Option<Duration> {
+        self.client.credential_renewal(clock)
+    }
+
     /// The credentials for another service's calls; `None` if there are none.
     pub(super) async fn credentials(&self, clock: &Clock) -> Option<Rc<Credentials>> {
         self.client.credentials(clock).await.ok()

@@ -70,14 +70,24 @@ impl QuotaShare {
         }
     }
 
-    /// A request begins in this region at that moment, which is `now` or later.
-    pub(super) fn take(&self, region: &RegionId, at: Instant, now: Instant) {
+    /// A request begins in this region at that moment, which is `now` or later. Returns when it counts as begun.
+    pub(super) fn take(&self, region: &RegionId, at: Instant, now: Instant) -> Instant {
         self.forget(now);
         let mut begun = self.begun.borrow_mut();
         let begun = begun.entry(region.clone()).or_default();
         // The moments stay in order, although a request that cannot wait may begin before others that do.
         let at = begun.back().map_or(at, |last| at.max(*last));
         begun.push_back(at);
+        at
+    }
+
+    /// The request that counts as begun at that moment used none of the quota.
+    pub(super) fn give_back(&self, region: &RegionId, at: Instant) {
+        if let Some(begun) = self.begun.borrow_mut().get_mut(region)
+            && let Some(index) = begun.iter().rposition(|begins| *begins == at)
+        {
+            begun.remove(index);
+        }
     }
 
     /// Forgets requests that began more than a window ago.
@@ -123,6 +133,21 @@ mod tests {
         assert_eq!(begin(&share, &elsewhere, later, 1), seconds(&[(1, 0)]));
         let much_later = now + Duration::from_hours(1);
         assert_eq!(begin(&share, &region, much_later, 21), seconds(&[(20, 0), (1, 60)]));
+    }
+
+    #[test]
+    fn part_that_is_given_back_is_that_of_another_request() {
+        let (share, region, now) = (share(48), RegionId::parse("eu-west-1").unwrap(), Clock::start().now());
+        let taken: Vec<_> = (0..10).map(|n| share.take(&region, now + Duration::from_secs(n), now)).collect();
+        let later = now + Duration::from_secs(10);
+        assert_eq!(share.opens(&region, later), now + Duration::from_mins(1));
+        share.give_back(&region, taken[3]);
+        assert_eq!(share.opens(&region, later), later);
+        share.take(&region, later, later);
+        assert_eq!(share.opens(&region, later), now + Duration::from_mins(1), "the first request counts");
+        share.give_back(&RegionId::parse("us-east-1").unwrap(), now);
+        share.give_back(&region, now + Duration::from_hours(1));
+        assert_eq!(share.opens(&region, later), now + Duration::from_mins(1));
     }
 
     #[test]

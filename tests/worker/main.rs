@@ -29,3 +29,4 @@ mod schemas;
 mod settlement;
 mod switches;
 mod template;
+mod without_credentials;

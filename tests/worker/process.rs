@@ -345,7 +345,8 @@ async fn log_lines_name_their_request_and_contain_no_secret() {
         message: Some(format!("server string: x-acs-security-token:{} {}", SECRETS[1], SECRETS[0])),
         headers: http::HeaderMap::new(),
     };
-    env.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, quoting_error).nth(1));
+    // The second record is read after the write, so that the request waits for its credentials.
+    env.cloud.cloud().inject(Fault::on(Action::ListVpcEndpoints, quoting_error).nth(2));
     let mut body = request("ep-a", "sg-a");
     body["metadata"] = json!({ "note": "body-t3xt" });
     env.send(&body);

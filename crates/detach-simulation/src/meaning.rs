@@ -58,6 +58,22 @@ const TRANSIENT: [&str; 30] = [
     "MissingAccessKeyId",
 ];
 
+/// The transient codes that concern the worker's credentials.
+const CREDENTIALS: [&str; 12] = [
+    "InvalidSecurityToken.Expired",
+    "InvalidSecurityToken.Malformed",
+    "InvalidSecurityToken.MismatchWithAccessKey",
+    "InvalidAccessKeyId.NotFound",
+    "InvalidAccessKeyId.Inactive",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "MissingSecurityToken",
+    "InvalidSecurityToken",
+    "InvalidAccessKeyId",
+    "InvalidAccessKeySecret",
+    "MissingAccessKeyId",
+];
+
 /// Permanent refusals by their exact code.
 const PERMANENT: [&str; 5] = [
     "EndpointMustContainSecurityGroup",
@@ -81,6 +97,15 @@ fn is_of_a_parameter(code: &str) -> bool {
         })
     };
     starts("InvalidParameter") || starts("MissingParameter") || names_one("Invalid") || names_one("Missing")
+}
+
+/// Whether a code with an HTTP status says that the worker's credentials are wrong or expired.
+pub(crate) fn concerns_credentials(code: &str, status: u16) -> bool {
+    let is_listed = CREDENTIALS.contains(&code)
+        || code.starts_with("InvalidSecurityToken.")
+        || code.starts_with("InvalidAccessKeyId.");
+    let is_unlisted = status == 401 && of_code(code, 400) == Meaning::Unlisted(code.to_owned());
+    (is_listed || is_unlisted) && (400..500).contains(&status) && status != 429
 }
 
 /// The meaning of a code with an HTTP status.

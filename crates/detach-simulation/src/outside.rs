@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use local_aws::NewMessage;
 use privatelink_simulator::{AccessKey, Action, Endpoint, Fault, SecurityGroup, Settings, Task, Work};
 
+use crate::secret::SecretState;
 use crate::world::World;
 
 /// One action from outside.
@@ -50,6 +51,8 @@ pub enum Outside {
     Fault(Box<Fault>),
     /// Disables the worker's access key, or enables it again.
     Key { is_disabled: bool },
+    /// Changes what a read of the secret with the workers' access key results in.
+    Secret(SecretState),
     /// Removes permissions, or restores them.
     Permissions {
         /// The denied actions.
@@ -80,6 +83,7 @@ impl Outside {
             Self::Send(_)
             | Self::Fault(_)
             | Self::Key { .. }
+            | Self::Secret(_)
             | Self::Permissions { .. }
             | Self::Redrive
             | Self::FaultsEnd => None,
@@ -132,6 +136,7 @@ impl Outside {
             Self::Key { is_disabled } => {
                 cloud.set_access_key(AccessKey { inactive: *is_disabled, ..world.key() });
             }
+            Self::Secret(state) => world.secret.set(*state),
             Self::Permissions { denied } => {
                 let denied_actions = denied.iter().copied().collect();
                 cloud.set_access_key(AccessKey { denied_actions, ..world.key() });
@@ -177,6 +182,7 @@ fn detach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime, fails: bool
 /// Ends all faults; tasks that are running continue, but end soon.
 fn end_faults(world: &World) {
     world.injector.borrow_mut().end();
+    world.secret.set(SecretState::Readable);
     let now = world.now();
     let mut cloud = world.cloud.borrow_mut();
     cloud.clear_faults();

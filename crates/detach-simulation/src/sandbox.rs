@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use local_aws::mapping;
 use local_aws::queues::ReceivedMessage;
 use privatelink_detach::alibaba::client::Client;
-use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
+use privatelink_detach::alibaba::credentials::CredentialsSource;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::clock::Clock;
 use privatelink_detach::completion::reason::RunbookUrl;
@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 
 use crate::record::{BatchMessage, EntryKind};
 use crate::seam::Seam;
+use crate::secret::Secret;
 use crate::world::{Invoked, World};
 
 /// The template's timeout of the function.
@@ -33,6 +34,15 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How long a failed start takes.
 const START_FAILURE: Duration = Duration::from_millis(500);
+
+/// Where the worker has its access key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CredentialsPlace {
+    #[default]
+    Environment,
+    /// In a secret, which a process reads when it needs it.
+    Secret,
+}
 
 /// The worker's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +52,7 @@ pub struct Deployment {
     pub rules: Rules,
     /// The deadline of a request that names none.
     pub deadline: Duration,
+    pub credentials: CredentialsPlace,
     /// How far the clock of every other sandbox is ahead of the actual time, from the first on; negative if it is behind.
     pub clock_ahead_seconds: i64,
 }
@@ -53,6 +64,7 @@ impl Default for Deployment {
             concurrency: WorkerConfig::CONCURRENCY_DEFAULT,
             rules: Rules::default(),
             deadline: Duration::from_hours(1),
+            credentials: CredentialsPlace::default(),
             clock_ahead_seconds: 0,
         }
     }
@@ -252,10 +264,10 @@ fn worker(
     invocation: &Rc<Cell<u32>>,
     random: u64,
 ) -> Worker<Seam, Seam, Seam> {
-    let key = world.key();
-    let credentials =
-        Credentials::new(key.access_key_id.to_string(), key.access_key_secret, key.security_token);
-    let source = CredentialsSource::Fixed(Rc::new(credentials));
+    let source = match deployment.credentials {
+        CredentialsPlace::Environment => CredentialsSource::Fixed(Rc::new(world.credentials())),
+        CredentialsPlace::Secret => CredentialsSource::refreshed_by(Box::new(Secret::new(world))),
+    };
     let seam = || Seam { world: Rc::clone(world), invocation: Rc::clone(invocation) };
     let client = Client::new(seam(), source, ServiceUrl::Regional, random);
     let settings = Settings {

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use local_aws::queues::{DeduplicationScope, Message};
 use local_aws::{NewMessage, QueueSettings, Queues};
+use privatelink_detach::alibaba::credentials::Credentials;
 use privatelink_simulator::{AccessKey, Cloud, Seed};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -17,6 +18,7 @@ use tokio::sync::Notify;
 use crate::faults::{FaultInjector, Faults};
 use crate::pace::Pace;
 use crate::record::{CallNumber, Entry, EntryKind, InvocationNumber};
+use crate::secret::SecretState;
 use crate::time::VirtualTime;
 pub(crate) use schedule::ScheduledAction;
 
@@ -83,6 +85,10 @@ pub struct World {
     pub invocations: RefCell<Vec<Invoked>>,
     /// An endpoint whose calls make the worker panic.
     pub panicking_endpoint: Cell<&'static str>,
+    /// What a read of the secret with the workers' access key results in.
+    pub secret: Cell<SecretState>,
+    /// How often workers have read it.
+    pub secret_reads: Cell<u64>,
     pub record: RefCell<Vec<Entry>>,
     pub kind: QueueKind,
     pub(crate) time: VirtualTime,
@@ -152,6 +158,8 @@ impl World {
             events: RefCell::default(),
             invocations: RefCell::default(),
             panicking_endpoint: Cell::new("ep-cursed"),
+            secret: Cell::default(),
+            secret_reads: Cell::new(0),
             record: RefCell::default(),
             kind,
             time: VirtualTime::starting_at(began),
@@ -185,6 +193,12 @@ impl World {
     #[must_use]
     pub fn key(&self) -> AccessKey {
         self.key.clone()
+    }
+
+    /// The same, as a worker has it.
+    pub(crate) fn credentials(&self) -> Credentials {
+        let AccessKey { access_key_id, access_key_secret, security_token, .. } = self.key();
+        Credentials::new(access_key_id.to_string(), access_key_secret, security_token)
     }
 
     /// Sends a request to the queue, in the message group of its endpoint, with a unique deduplication id.

@@ -169,7 +169,13 @@ impl Refresh {
             .current
             .as_ref()
             .is_none_or(|(cached, standing)| standing.needs_replacement() || cached.is_aging(now));
-        is_stale && self.read_at.is_none_or(|at| is_past(at, self.streak.pause(), now))
+        is_stale && self.pause_left(now).is_zero()
+    }
+
+    /// The rest of the pause after the last read; zero if the clock was set back.
+    pub(super) fn pause_left(&self, now: SystemTime) -> Duration {
+        let passed = self.read_at.and_then(|at| now.duration_since(at).ok());
+        passed.map_or(Duration::ZERO, |passed| self.streak.pause().saturating_sub(passed))
     }
 
     /// The credentials, if they have not expired and the last response did not refuse them.
@@ -336,6 +342,21 @@ mod tests {
         refuse(&mut refresh, now);
         assert!(refresh.is_due(at(now)), "a success ends the streak");
         assert_eq!(Streak { length: u32::MAX, error: None }.pause(), PAUSE_MAX);
+    }
+
+    #[test]
+    fn pause_after_a_read_is_at_most_30_s_and_ends_when_the_clock_was_set_back() {
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.pause_left(at(0)), Duration::ZERO);
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            refresh.record(Err(failure(false)), at(100));
+            assert_eq!(refresh.pause_left(at(100)), Duration::from_secs(pause));
+        }
+        assert_eq!(refresh.pause_left(at(129)), Duration::from_secs(1));
+        assert_eq!(
+            (refresh.pause_left(at(130)), refresh.pause_left(at(99))),
+            (Duration::ZERO, Duration::ZERO)
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_types::SdkConfig;
 use futures_util::future::LocalBoxFuture;
@@ -195,6 +195,16 @@ impl<T: Transport> CredentialsSource<T> {
         if let Self::Refreshed(source) = self {
             source.refresh.borrow_mut().mark_refused(credentials, now);
         }
+    }
+
+    /// The time until a read may succeed, after one that failed for its credentials: zero if there are others by now,
+    /// otherwise until the next read of the source is due. `None` if the source is never read again.
+    #[must_use]
+    pub fn renewal(&self, now: SystemTime) -> Option<Duration> {
+        let Self::Refreshed(source) = self else { return None };
+        let refresh = source.refresh.borrow();
+        let is_usable = refresh.unrefused(now).is_some();
+        Some(if is_usable { Duration::ZERO } else { refresh.pause_left(now) })
     }
 
     /// What an operator must fix, after a call that failed for its credentials; `None` if the next call may succeed.

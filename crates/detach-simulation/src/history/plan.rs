@@ -15,7 +15,7 @@ use privatelink_simulator::{Endpoint, Seed};
 use crate::faults::Faults;
 use crate::outside::Outside;
 use crate::pace::Pace;
-use crate::sandbox::Deployment;
+use crate::sandbox::{CredentialsPlace, Deployment};
 use crate::world::{QueueKind, REGION};
 
 pub use requests::{ParsedRequest, Request};
@@ -99,12 +99,16 @@ impl Plan {
         } else if random.chance(0.2) {
             plan.faults.misconfigurations.push(faults::short_time(faults_end_at, &mut random));
         }
-        // Drawn last: it changes nothing else in the history of a seed.
+        // Drawn last: what follows changes nothing else in the history of a seed.
         if random.chance(0.03) {
             plan.deployment.rules.dry_run_only = true;
             for parsed in plan.requests.iter_mut().filter_map(|request| request.parsed.as_mut()) {
                 parsed.dry_run = true;
             }
+        }
+        if random.chance(0.15) {
+            plan.deployment.credentials = CredentialsPlace::Secret;
+            faults::draw_credentials(faults_end_at, &mut plan.outside, &mut random);
         }
         plan.cloud = cloud;
         plan.outside.sort_by_key(|(at, _)| *at);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use privatelink_simulator::Action;
 
-use super::facts::{Call, Facts, Publication};
+use super::facts::{Call, Facts, Publication, Run};
 use super::{Breach, Guarantee, breach};
 use crate::faults::{Breaks, Faults, Misconfiguration};
 use crate::record::InvocationNumber;
@@ -36,6 +36,11 @@ const INVOCATION_MAX: Duration = Duration::from_secs(90);
 
 /// The longest time that an invocation works: the last call begins within a minute, and the calls to AWS follow.
 const WORK_MAX: Duration = Duration::from_secs(60 + 10 + 12);
+
+/// The longest time that an invocation works after Alibaba Cloud refused the credentials of its first call, or without
+/// credentials: a few reads of the secret of up to 4 s, a few calls of up to 2 s, the back-offs between them, and the
+/// return to the queue. It does not wait until the credentials are repaired.
+const WORK_WITHOUT_CREDENTIALS_MAX: Duration = Duration::from_secs(25);
 
 /// The shortest function timeout with which the worker can make calls: a little longer than the reserve.
 const TIMEOUT_MIN: Duration = Duration::from_secs(11);
@@ -80,6 +85,7 @@ fn invocations(facts: &Facts<'_>) -> Result<(), Breach> {
         return Ok(());
     }
     for (invocation, run) in &facts.runs {
+        without_credentials(facts, *invocation, run)?;
         let time = run.ends.duration_since(run.began).unwrap_or_default();
         let Some((at, ending)) = run.ended else { continue };
         let took = at.duration_since(run.began).unwrap_or_default();
@@ -98,6 +104,29 @@ fn invocations(facts: &Facts<'_>) -> Result<(), Breach> {
             let how = format!("invocation {invocation} {end} after {took:?} of its {time:?}");
             return breach(Guarantee::BoundedCalls, how);
         }
+    }
+    Ok(())
+}
+
+/// An invocation all of whose calls are refused for their credentials, or that has no credentials for any call, returns its
+/// messages without waiting for others.
+fn without_credentials(facts: &Facts<'_>, invocation: InvocationNumber, run: &Run<'_>) -> Result<(), Breach> {
+    let Some((ended_at, _)) = run.ended else { return Ok(()) };
+    let mut calls = facts.calls.iter().filter(|call| call.invocation == invocation).peekable();
+    let since = match calls.peek() {
+        Some(first) => first.returned.map(|(at, _)| at),
+        None => facts.is_secret_unreadable(run.began..=ended_at).then_some(run.began),
+    };
+    let is_refused = |call: &Call<'_>| {
+        let response = call.response().filter(|served| !served.is_fault);
+        let code = response.and_then(|served| served.code.as_deref());
+        code.is_some_and(|code| code.starts_with("InvalidAccessKeyId"))
+    };
+    let Some(since) = since.filter(|_| calls.all(is_refused)) else { return Ok(()) };
+    let took = ended_at.duration_since(since).unwrap_or_default();
+    if took > WORK_WITHOUT_CREDENTIALS_MAX {
+        let how = format!("invocation {invocation} waited {took:?} for credentials");
+        return breach(Guarantee::BoundedCalls, how);
     }
     Ok(())
 }

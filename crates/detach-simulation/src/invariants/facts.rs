@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use crate::history::{History, Request};
 use crate::outside::Outside;
 use crate::record::{BatchMessage, CallNumber, Change, EntryKind, InvocationNumber, Operation};
+use crate::secret::SecretState;
 
 use entries::DeadLetterCopy;
 pub use entries::{Call, Publication, Run};
@@ -18,6 +19,9 @@ pub use sweeps::SweepRun;
 
 /// The age of a `Date`, and the longest call.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(2 + 10);
+
+/// The longest pause between two reads of the secret, and the longest read.
+const SECRET_PAUSE_MAX: Duration = Duration::from_secs(30 + 4);
 
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -284,6 +288,40 @@ impl<'a> Facts<'a> {
             });
             is_before && is_of_service && process(call.invocation) == process(invocation)
         })
+    }
+
+    /// Whether a worker may have no key at that time: the secret was not readable a moment before, which is when the
+    /// worker last tried to read it.
+    #[must_use]
+    pub fn may_lack_key(&self, at: SystemTime) -> bool {
+        let (mut state, mut until) = (SecretState::Readable, None);
+        for (changed_at, outside) in self.outside.iter().filter(|(changed_at, _)| *changed_at <= at) {
+            let next = match outside {
+                Outside::Secret(next) => *next,
+                Outside::FaultsEnd => SecretState::Readable,
+                _ => continue,
+            };
+            if state != SecretState::Readable {
+                until = Some(*changed_at);
+            }
+            state = next;
+        }
+        state != SecretState::Readable || until.is_some_and(|until| at <= until + SECRET_PAUSE_MAX)
+    }
+
+    /// Whether the secret could not be read in all of this time.
+    #[must_use]
+    pub fn is_secret_unreadable(&self, times: RangeInclusive<SystemTime>) -> bool {
+        let changes = self.outside.iter().filter_map(|(at, outside)| match outside {
+            Outside::Secret(state) => Some((*at, *state != SecretState::Readable)),
+            Outside::FaultsEnd => Some((*at, false)),
+            _ => None,
+        });
+        let mut is_unreadable = false;
+        for (at, next) in changes.filter(|(at, _)| at <= times.end()) {
+            is_unreadable = next && (is_unreadable || at <= *times.start());
+        }
+        is_unreadable
     }
 
     /// Whether reads may show an earlier state in this history.

@@ -6,7 +6,7 @@ use privatelink_simulator::{Effect, codes};
 
 use super::reference::Place;
 use super::{Attempt, Case, DETACH, Moment};
-use crate::meaning::{Meaning, of_code};
+use crate::meaning::{Meaning, concerns_credentials, of_code};
 
 /// The expected end of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,12 @@ pub(super) fn meaning(effect: &Effect) -> Meaning {
             of_code(code, status.unwrap_or_else(|| codes::status_of(code)).as_u16())
         }
     }
+}
+
+/// Whether the response says that the worker's credentials are wrong or expired.
+fn is_about_credentials(effect: &Effect) -> bool {
+    let Effect::Code { code, status, .. } = effect else { return false };
+    concerns_credentials(code, status.unwrap_or_else(|| codes::status_of(code)).as_u16())
 }
 
 /// The expected end of a case.
@@ -102,6 +108,15 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
             if is_lasting && !is_executed =>
         {
             unconfirmed(format!("last error: {name}"))
+        }
+        // The key in the environment is refused, and no write of this delivery is under way: it ends. The retry is the next
+        // delivery, whose event counts its own only.
+        Meaning::Transient(_)
+            if !is_write
+                && is_about_credentials(&case.fault.effect)
+                && (!place.is_after_acceptance || case.moment == Moment::AfterResponse) =>
+        {
+            completes(case, is_accepted, None)
         }
         Meaning::Transient(name)
         | Meaning::WrongState(name)

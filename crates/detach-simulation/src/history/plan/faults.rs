@@ -9,6 +9,7 @@ use super::Random;
 use crate::faults::{Breaks, Faults, Misconfiguration};
 use crate::outside::Outside;
 use crate::record::Operation;
+use crate::secret::SecretState;
 use crate::world::QueueKind;
 
 /// The calls that the worker makes.
@@ -82,6 +83,27 @@ pub(super) fn draw(
         let denied = vec![random.one_of(&ACTIONS)];
         outside.push((from, Outside::Permissions { denied }));
         outside.push((until, Outside::Permissions { denied: Vec::new() }));
+    }
+}
+
+/// A secret that cannot be read for a time, and a key that is refused for a time.
+pub(super) fn draw_credentials(
+    faults_end_at: Duration,
+    outside: &mut Vec<(Duration, Outside)>,
+    random: &mut Random,
+) {
+    if random.chance(0.6) {
+        // Often from the start: later, most processes have the key.
+        let (from, until) = window(faults_end_at, random);
+        let from = if random.chance(0.6) { Duration::ZERO } else { from };
+        let state = random.one_of(&[SecretState::Unusable, SecretState::Unusable, SecretState::Silent]);
+        outside.push((from, Outside::Secret(state)));
+        outside.push((until, Outside::Secret(SecretState::Readable)));
+    }
+    if random.chance(0.5) {
+        let (from, until) = window(faults_end_at, random);
+        outside.push((from, Outside::Key { is_disabled: true }));
+        outside.push((until, Outside::Key { is_disabled: false }));
     }
 }
 
