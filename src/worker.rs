@@ -17,6 +17,7 @@ mod received;
 mod settings;
 mod settlement;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use futures_util::future::join3;
@@ -48,16 +49,22 @@ pub struct Worker<T, Q, B> {
     settings: Settings,
     share: QuotaShare,
     redelivery_share: QuotaShare,
+    /// Whether a request returned to the queue without usable credentials, and none has ended since. Then requests read before
+    /// they wait for a share: most of them would wait for nothing.
+    lacks_credentials: Cell<bool>,
     observer: Box<dyn Observer>,
 }
 
 impl<T: Transport, Q, B> Worker<T, Q, B> {
     /// `random` determines jitter and client tokens, and must be a different source in every process.
     pub fn new(client: Client<T>, queue: Q, bus: B, settings: Settings, random: impl Into<Random>) -> Self {
-        let share = QuotaShare::of(settings.concurrency);
-        let redelivery_share = QuotaShare::of_redeliveries(settings.concurrency);
+        let random = random.into();
+        let mut shares = random.generator();
+        let share = QuotaShare::of(settings.concurrency, &mut shares);
+        let redelivery_share = QuotaShare::of_redeliveries(settings.concurrency, &mut shares);
         let cloud = Cloud::new(client, random).one_of(settings.concurrency);
-        Self { cloud, queue, bus, settings, share, redelivery_share, observer: Box::new(Log) }
+        let (lacks_credentials, observer) = (Cell::new(false), Box::new(Log));
+        Self { cloud, queue, bus, settings, share, redelivery_share, lacks_credentials, observer }
     }
 
     /// The same worker with another observer than the log.

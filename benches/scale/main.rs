@@ -48,8 +48,8 @@ const RECORDS: Action = Action::ListVpcEndpoints;
 /// The template's default of `WorkerMaximumConcurrency`.
 const DEFAULT: u16 = 10;
 
-/// The value that stays closest to the bound for all arrivals. The quota share of a worker is then 20 requests per
-/// minute, slightly less than a batch of two lanes can use: no call is throttled, and few requests wait.
+/// The recommended value for a long queue. The quota share of a worker is then 20.5 requests per minute, less than a batch
+/// of two lanes can use, also if detaches take a little longer.
 const TUNED: u16 = 24;
 
 /// The worker's memory in the template, in GB. Lambda bills GB-seconds.

@@ -37,8 +37,8 @@ async fn run_lane<T: Transport, Q: Queue, B: Bus>(
 ) -> Vec<String> {
     for (index, received) in lane.iter().enumerate() {
         let span = received.span(context);
-        // State that outlives a message is a region's throttle, the used share of the quota and a random number: none of them
-        // is left half-changed by a panic.
+        // State that outlives a message is a region's throttle, the used share of the quota, whether there are credentials, and
+        // a random number: none of them is left half-changed by a panic.
         let handled = AssertUnwindSafe(worker.handle(received, context)).catch_unwind();
         let deferral = match handled.instrument(span.clone()).await {
             Ok(Ok(())) => continue,

@@ -125,9 +125,10 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         let attempt = Attempt { request, request_id: &request_id, observer, is_first_delivery, deadline };
         let begin = || Driven::new(&self.cloud, &attempt, self.settings.limits, run).returnable();
         // An earlier delivery may have detached the group. Its write had a share, which includes the confirmation.
-        let (region, mut reading, mut taken) = (&request.region_id, None, None);
+        let (region, mut reading) = (&request.region_id, None);
+        let lacks_credentials = self.lacks_credentials.get();
         let may_read_first = || self.redelivery_share.take_now(region, run.clock.now());
-        let confirmed = if !is_first_delivery && may_read_first() {
+        let confirmed = if lacks_credentials || (!is_first_delivery && may_read_first()) {
             reading.insert(begin()).confirm().await
         } else {
             None
@@ -136,49 +137,52 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             ended
         } else {
             let ends = self.cloud.moment_of(&deadline, &run.clock);
-            let begins = self.wait_for_share(region, &request_id, ends, context).await.map_err(|opens| {
+            self.wait_for_share(region, &request_id, ends, context).await.map_err(|opens| {
                 self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
             })?;
-            taken = Some(begins);
             reading.unwrap_or_else(begin).finish().await
         };
         match ended {
-            Ended::Finished(outcome, evidence) => Ok((outcome, evidence)),
+            Ended::Finished(outcome, evidence) => {
+                if !matches!(outcome, Outcome::Unconfirmed(_)) {
+                    self.lacks_credentials.set(false);
+                }
+                Ok((outcome, evidence))
+            }
             Ended::Unfinished { why: Unfinished::OutOfTime, not_before, .. } => {
                 Err(self.defer(received, not_before, "not finished in this invocation", context))
             }
-            Ended::Unfinished { why: Unfinished::NoCredentials { renewal }, not_before, evidence } => {
-                // A share is for writes: without one, the next request may begin in its place.
-                if let Some(begins) = taken.filter(|_| evidence.detach_calls == 0) {
-                    self.share.give_back(region, begins);
-                }
+            Ended::Unfinished { why: Unfinished::NoCredentials { renewal }, not_before, .. } => {
+                self.lacks_credentials.set(true);
                 Err(self.defer(received, not_before.max(renewal), "no usable credentials", context))
             }
         }
     }
 
-    /// Waits until this worker's share of the quota lets one more request begin. Returns when it counts as begun. Fails with
-    /// that time if it is beyond the invocation.
+    /// Waits until this worker's share of the quota lets one more request begin. Fails with that time if it is
+    /// beyond the invocation.
     async fn wait_for_share(
         &self,
         region: &RegionId,
         request_id: &RequestId,
         deadline: Instant,
         context: &Context<'_>,
-    ) -> Result<Instant, Instant> {
+    ) -> Result<(), Instant> {
         let clock = &context.run.clock;
         let now = clock.now();
         let opens = self.share.opens(region, now);
         // A share is an estimate: a request whose deadline would pass while it waits is better started, at the risk of a
-        // throttle.
-        if opens <= now || opens + DETACH_TIME > deadline {
-            return Ok(self.share.take(region, now, now));
+        // throttle. One that is past its deadline needs only its last read, which can wait.
+        let would_expire = now < deadline && deadline < opens + DETACH_TIME;
+        if opens <= now || would_expire {
+            self.share.take(region, now, now);
+            return Ok(());
         }
         context.run.call_may_last_until(opens + DETACH_TIME, false).ok_or(opens)?;
-        let begins = self.share.take(region, opens, now);
+        self.share.take(region, opens, now);
         self.observer.observe(request_id, &Event::ShareUsedUp { wait: opens - now });
         clock.sleep_until(opens).await;
-        Ok(begins)
+        Ok(())
     }
 
     /// Copy, event, delete. A copy or an event that fails leaves the message in the queue until its deadline.

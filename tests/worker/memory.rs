@@ -3,7 +3,7 @@
 
 use std::num::NonZeroU16;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use detach_simulation::record::Operation;
 use detach_simulation::{
@@ -329,9 +329,9 @@ async fn redelivery_after_a_kill_at_any_await_completes_the_request() {
     assert!(kills > 15, "only {kills} kills");
 }
 
-/// One of 48 workers: its quota share is ten requests per minute.
+/// One of 50 workers: it begins ten requests in the first minute, and then nine or ten in each.
 fn one_of_many(world: &Rc<World>) -> Sandbox {
-    Sandbox::one_of(NonZeroU16::new(48).unwrap(), world, 1)
+    Sandbox::one_of(NonZeroU16::new(50).unwrap(), world, 1)
 }
 
 #[tokio::test(start_paused = true)]
@@ -343,11 +343,37 @@ async fn worker_starts_at_most_its_quota_share_per_minute() {
     }
     run(&world, one_of_many(&world)).await;
     assert_eq!(world.outcomes(), vec!["detached"; 22]);
+    let writes = per_minute(&world, began, DETACH);
+    assert!(matches!(writes[..], [10, 9 | 10, 2 | 3]), "{writes:?}");
+}
+
+/// The number of calls of an action in each minute.
+fn per_minute(world: &World, began: SystemTime, action: Action) -> Vec<usize> {
     let cloud = world.cloud.borrow();
-    let writes = cloud.journal().iter().filter(|call| call.action.as_deref() == Some(DETACH.name()));
-    let minutes: Vec<u64> =
-        writes.map(|call| call.at.duration_since(began).unwrap().as_secs() / 60).collect();
-    assert_eq!(minutes, [vec![0; 10], vec![1; 10], vec![2; 2]].concat());
+    let calls = cloud.journal().iter().filter(|call| call.action.as_deref() == Some(action.name()));
+    let mut minutes = Vec::new();
+    for call in calls {
+        let minute = call.at.duration_since(began).unwrap().as_secs() / 60;
+        minutes.resize(minutes.len().max(usize::try_from(minute).unwrap() + 1), 0);
+        *minutes.last_mut().unwrap() += 1;
+    }
+    minutes
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_read_past_the_deadline_waits_for_the_quota_share() {
+    let world = world(endpoints(22), Duration::from_secs(3));
+    for n in 0..22 {
+        let mut body = request(&format!("ep-{n}"), "sg-a");
+        body["deadline_seconds"] = 30.into();
+        world.send(&body);
+    }
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let began = world.now();
+    run(&world, one_of_many(&world)).await;
+    assert_eq!(world.outcomes(), vec!["unconfirmed"; 22]);
+    // The others were returned to the queue. A redelivered request may read before it has a share.
+    assert_eq!(per_minute(&world, began, Action::ListVpcEndpointSecurityGroups), [10, 12]);
 }
 
 /// When a request's event was published, after its redelivery to a worker whose share was used up a moment before. A kill

@@ -36,9 +36,9 @@ const ALL: [Broken; 4] =
 /// The longest visibility timeout of a message that returns: 60 s and a jitter of 20 %.
 const VISIBILITY_MAX: Duration = Duration::from_secs(72);
 
-/// Long enough for a wait that begins without credentials: three attempts in a second each, or two reads of a secret that
-/// does not respond.
-const INVOCATION_MAX: Duration = Duration::from_secs(10);
+/// Long enough for a wait that begins without credentials: three attempts with their back-offs, or two reads of a secret
+/// that does not respond. The lanes of a batch share the reads, so a lane can meet several short pauses.
+const INVOCATION_MAX: Duration = Duration::from_secs(15);
 
 impl Broken {
     fn place(self) -> CredentialsPlace {
