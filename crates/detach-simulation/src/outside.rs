@@ -160,7 +160,7 @@ fn attach(endpoint: &mut Endpoint, group: &str, ends_at: SystemTime) {
     }
     "Pending".clone_into(&mut endpoint.endpoint_status);
     endpoint.security_groups.push(SecurityGroup { id: group.into(), status: "Attaching".to_owned() });
-    let work = Work::Attach { security_group_id: group.into() };
+    let work = Work::Attach { security_group_id: group.into(), fails: false };
     endpoint.task = Some(Task { work, ends_at, free_at: ends_at });
 }
 

@@ -67,6 +67,9 @@ codes! {
     ENDPOINT_SERVICE_DELETED "EndpointServiceDeleted" 400 "The endpoint's service was deleted.";
     SECURITY_GROUP_ALREADY_ATTACHED "SecurityGroupAlreadyAttached" 400 "The security group is already attached to the endpoint.";
     SECURITY_GROUPS_PER_ENDPOINT_EXCEEDED "QuotaExceeded.SecurityGroupsPerEndpoint" 400 "The endpoint already has the maximum number of security groups.";
+    ADD_SECURITY_GROUP_NOT_SUPPORT_WHEN_HAVE_NO_SG "AddSecurityGroupNotSupportWhenHaveNoSg" 400 "An endpoint that was created without a security group does not accept one.";
+    SECURITY_GROUP_VPC_MISMATCH "SecurityGroupVpcMismatch" 400 "The security group is not in the endpoint's VPC.";
+    SECURITY_GROUP_TYPE_MISMATCH "SecurityGroupTypeMismatch" 400 "The security group is not of the type of the endpoint's other groups.";
     // Calls in general.
     DRY_RUN_OPERATION "DryRunOperation" 400 "The request would have succeeded; it was not executed because it is a dry run.";
     IDEMPOTENCE_PROCESSING "IdempotenceProcessing" 400 "The first call with this client token is still running.";

@@ -183,9 +183,9 @@ pub enum Effect {
     },
     /// HTTP 200 with the actual fields and `"Success": false`.
     Unsuccessful,
-    /// A detach that is accepted and has no effect.
+    /// A write that is accepted and has no effect.
     AcceptedWithoutEffect,
-    /// A detach that is accepted and then fails.
+    /// A write that is accepted and then fails.
     AcceptedThenFails,
 }
 

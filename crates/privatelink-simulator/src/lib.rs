@@ -43,10 +43,12 @@ pub use quota::{Quota, documented as documented_quotas};
 pub use response::{SimulatedResponse, Transmission};
 pub use seed::{
     AccessKey, Endpoint, GROUPS_PER_ENDPOINT_MAX, OWNER, OidcProvider, ProviderState, REGIONS, Role,
-    SecurityGroup, Seed, SeedError, Session, Task, Work,
+    SecurityGroup, SecurityGroupRecord, SecurityGroupType, Seed, SeedError, Session, Task, Work,
 };
 pub use server::Server;
-pub use settings::{AbsentGroup, DenialCode, DetachEffect, ErrorFormat, LockCode, Settings, ThrottleHint};
+pub use settings::{
+    AbsentGroup, AttachEffect, DenialCode, DetachEffect, ErrorFormat, LockCode, Settings, ThrottleHint,
+};
 pub use signature::{ALGORITHM, sign};
 pub use sts::{JwksError, SessionPolicy};
 pub use wire_time::DURATION_MAX;

@@ -4,6 +4,7 @@
 mod access_key;
 mod endpoint;
 mod federation;
+mod group;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ pub use access_key::{AccessKey, OWNER, Session};
 pub use endpoint::{Endpoint, SecurityGroup, Task, Work};
 pub use federation::{OidcProvider, ProviderState, Role};
 pub(crate) use federation::{SESSION_SECONDS_MAX, SESSION_SECONDS_MIN, check as check_federation};
+pub use group::{SecurityGroupRecord, SecurityGroupType};
 
 /// The maximum number of groups of one endpoint, by the product's quota.
 pub const GROUPS_PER_ENDPOINT_MAX: usize = 10;
@@ -54,6 +56,9 @@ pub struct Seed {
     /// Groups that exist without being attached, in every region. Attached groups always exist, in the regions of their
     /// endpoints.
     pub security_groups: BTreeSet<SecurityGroupId>,
+    /// VPC and type of some of the groups that exist. A group without a record is basic, and is in the VPC of each endpoint.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub security_group_records: BTreeMap<SecurityGroupId, SecurityGroupRecord>,
     pub endpoints: Vec<Endpoint>,
     /// The quotas per action and region. An action without an entry has no quota.
     pub quotas: BTreeMap<Action, Quota>,
@@ -70,6 +75,7 @@ impl Default for Seed {
             oidc_providers: Vec::new(),
             roles: Vec::new(),
             security_groups: BTreeSet::new(),
+            security_group_records: BTreeMap::new(),
             endpoints: Vec::new(),
             quotas: BTreeMap::new(),
             faults: Vec::new(),
@@ -115,11 +121,26 @@ impl Seed {
                 return Err(SeedError::EndpointTwice(endpoint.endpoint_id.clone()));
             }
         }
+        self.check_records()?;
         check_federation(&self.oidc_providers, &self.roles)?;
         if let Some((action, _)) = self.quotas.iter().find(|(_, quota)| quota.window.is_zero()) {
             return Err(SeedError::QuotaWindow(*action));
         }
         self.faults.iter().try_for_each(check_fault)
+    }
+
+    /// Checks that every record is of a group that exists, and names a VPC or none.
+    fn check_records(&self) -> Result<(), SeedError> {
+        let attached = || self.endpoints.iter().flat_map(|endpoint| &endpoint.security_groups);
+        for (group, record) in &self.security_group_records {
+            if !self.security_groups.contains(group) && attached().all(|attached| attached.id != *group) {
+                return Err(SeedError::UnknownSecurityGroup(group.clone()));
+            }
+            if let Some(vpc) = record.vpc_id.as_ref().filter(|vpc| !is_id(vpc, "vpc-")) {
+                return Err(SeedError::Vpc { group: group.clone(), vpc: vpc.clone() });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -191,6 +212,12 @@ pub enum SeedError {
     EndpointId(EndpointId),
     #[error("{id:?} is not a security group id: expected sg- and 1 to 61 of 0-9 A-Z a-z _ -", id = .0.as_str())]
     SecurityGroup(SecurityGroupId),
+    /// A record of a group that does not exist.
+    #[error("the record of {0} is of no group in security_groups or on an endpoint")]
+    UnknownSecurityGroup(SecurityGroupId),
+    /// A record whose VPC is not one.
+    #[error("{vpc:?} of {group} is not a VPC id: expected vpc- and 1 to 61 of 0-9 A-Z a-z _ -")]
+    Vpc { group: SecurityGroupId, vpc: String },
     /// One group listed twice on one endpoint.
     #[error("endpoint {endpoint} lists group {group} twice")]
     GroupTwice { endpoint: EndpointId, group: SecurityGroupId },
@@ -261,6 +288,22 @@ mod tests {
             (
                 r#"{"endpoints": [{"region_id": "eu-west-1", "endpoint_id": "ep-1", "security_groups": ["sg-a", "sg-a"]}]}"#,
                 "lists group sg-a twice",
+            ),
+            (
+                r#"{"security_groups": ["sg-a"], "security_group_records": {"sg-b": {}}}"#,
+                "the record of sg-b is of no group",
+            ),
+            (
+                r#"{"security_groups": ["sg-a"], "security_group_records": {"sg-a": {"vpc_id": "a"}}}"#,
+                "\"a\" of sg-a is not a VPC id",
+            ),
+            (
+                r#"{"security_groups": ["sg-a"], "security_group_records": {"sg-a": {"vpc": "vpc-a"}}}"#,
+                "unknown field `vpc`",
+            ),
+            (
+                r#"{"security_groups": ["sg-a"], "security_group_records": {"sg-a": {"security_group_type": "basic"}}}"#,
+                "unknown variant `basic`",
             ),
             (r#"{"settings": {"page_size_max": 0}}"#, "page_size_max"),
             (r#"{"settings": {"detach_takes_ms": 99999999999}}"#, "too long"),

@@ -40,6 +40,11 @@ pub struct Settings {
     pub record_lag: Duration,
     /// The effect of an accepted detach.
     pub detach_effect: DetachEffect,
+    /// The effect of an accepted attach.
+    pub attach_effect: AttachEffect,
+    /// Whether a detach of an endpoint's last group is refused, as the API does. If false, the detach is carried out,
+    /// so that a test shows what a client does without the refusal.
+    pub refuse_last_group: bool,
     /// The code returned to a call while another operation holds the endpoint's lock.
     pub lock_code: LockCode,
     /// The code returned to a call that RAM denies.
@@ -77,6 +82,8 @@ impl Default for Settings {
             read_lag: Duration::ZERO,
             record_lag: Duration::ZERO,
             detach_effect: DetachEffect::Done,
+            attach_effect: AttachEffect::Done,
+            refuse_last_group: true,
             lock_code: LockCode::EndpointLocked,
             denial_code: DenialCode::NoPermission,
             absent_group: AbsentGroup::NotFound,
@@ -102,6 +109,19 @@ pub enum DetachEffect {
     /// The call is accepted, and nothing changes.
     Nothing,
     /// The group is `Detaching` for `detach_takes`, then `Attached` again.
+    FailsLater,
+}
+
+/// The effect of an accepted attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachEffect {
+    /// The group is attached after `attach_takes`.
+    #[default]
+    Done,
+    /// The call is accepted, and nothing changes.
+    Nothing,
+    /// The group is `Attaching` for `attach_takes`, then absent again.
     FailsLater,
 }
 

@@ -20,6 +20,8 @@ const STATES_MAX: usize = 64;
 pub(crate) struct Tracked {
     current: Option<Endpoint>,
     absent: BTreeMap<SecurityGroupId, SystemTime>,
+    /// When the endpoint last lost its last group.
+    emptied_at: Option<SystemTime>,
     /// Each state with the time from which it applied, oldest first; never empty.
     states: VecDeque<(SystemTime, Option<Endpoint>)>,
 }
@@ -28,7 +30,7 @@ impl Tracked {
     /// Tracks an endpoint that has always existed, or (`None`) one that does not exist yet.
     pub(crate) fn new(current: Option<Endpoint>) -> Self {
         let states = VecDeque::from([(SystemTime::UNIX_EPOCH, current.clone())]);
-        Self { current, absent: BTreeMap::new(), states }
+        Self { current, absent: BTreeMap::new(), emptied_at: None, states }
     }
 
     /// The current state, as of the last [`Self::advance`].
@@ -47,6 +49,11 @@ impl Tracked {
         self.absent.get(group).copied()
     }
 
+    /// When the endpoint, while it existed, last lost its last group; `None` if it never did.
+    pub(crate) fn emptied_at(&self) -> Option<SystemTime> {
+        self.emptied_at
+    }
+
     /// Whether the endpoint cannot change by the passage of time: no task runs, and no read returns an older state.
     pub(crate) fn is_stable(&self) -> bool {
         self.states.len() == 1 && self.current.as_ref().is_none_or(|endpoint| endpoint.task.is_none())
@@ -58,6 +65,10 @@ impl Tracked {
         change(&mut self.current);
         for group in groups(self.current.as_ref()) {
             self.absent.remove(&group.id);
+        }
+        let is_empty = self.current.as_ref().is_some_and(|endpoint| endpoint.security_groups.is_empty());
+        if is_empty && !before.is_empty() {
+            self.emptied_at = Some(at);
         }
         for id in before {
             if !groups(self.current.as_ref()).any(|group| group.id == id) {
@@ -96,7 +107,7 @@ impl Tracked {
 pub(crate) fn start(endpoint: &mut Endpoint, task: Task) {
     "Pending".clone_into(&mut endpoint.endpoint_status);
     match &task.work {
-        Work::Attach { security_group_id } => {
+        Work::Attach { security_group_id, .. } => {
             let group = SecurityGroup { id: security_group_id.clone(), status: "Attaching".to_owned() };
             endpoint.security_groups.push(group);
         }
@@ -109,10 +120,12 @@ pub(crate) fn start(endpoint: &mut Endpoint, task: Task) {
 fn finish(endpoint: Option<&mut Endpoint>, task: &Task) {
     let Some(endpoint) = endpoint else { return };
     match &task.work {
-        Work::Attach { security_group_id } | Work::Detach { security_group_id, fails: true } => {
+        Work::Attach { security_group_id, fails: false }
+        | Work::Detach { security_group_id, fails: true } => {
             set_status(endpoint, security_group_id, "Attached");
         }
-        Work::Detach { security_group_id, fails: false } => {
+        Work::Attach { security_group_id, fails: true }
+        | Work::Detach { security_group_id, fails: false } => {
             endpoint.security_groups.retain(|group| group.id != *security_group_id);
         }
         Work::Hold {} => {}

@@ -11,6 +11,7 @@ use crate::{
     ids::{RegionId, SecurityGroupId},
     paging::{PageLimits, page},
     response::{Outcome, Refusal},
+    seed::SecurityGroupRecord,
 };
 
 /// The maximum number of ids in one call.
@@ -24,7 +25,7 @@ impl Cloud {
             .groups_of(region)
             .into_iter()
             .filter(|(id, _)| requested.as_ref().is_none_or(|requested| requested.contains(id)))
-            .map(|(id, vpc_id)| (id.to_string(), record(&id, vpc_id)))
+            .map(|(id, vpc_id)| (id.to_string(), record(&id, vpc_id, self.security_group_records.get(&id))))
             .collect();
         let limits = PageLimits { results: 1..=100, default: 10, server_max: self.settings.page_size_max };
         let mut page = page(&items, "SecurityGroup", call, &limits, effect)?;
@@ -70,11 +71,14 @@ fn requested(call: &Call) -> Result<Option<BTreeSet<SecurityGroupId>>, Refusal> 
     Ok(Some(ids))
 }
 
-fn record(id: &SecurityGroupId, vpc_id: Option<&str>) -> Value {
+/// The group as ECS lists it. `vpc_id` is that of an endpoint that uses it; its own record comes first.
+fn record(id: &SecurityGroupId, vpc_id: Option<&str>, record: Option<&SecurityGroupRecord>) -> Value {
+    let vpc_id = record.and_then(|record| record.vpc_id.as_deref()).or(vpc_id);
+    let security_group_type = record.map(|record| record.security_group_type).unwrap_or_default();
     json!({
         "SecurityGroupId": id,
         "SecurityGroupName": "",
-        "SecurityGroupType": "normal",
+        "SecurityGroupType": security_group_type,
         "Description": "",
         "VpcId": vpc_id.unwrap_or_default(),
         "ServiceManaged": false,

@@ -39,6 +39,12 @@ impl Cloud {
         self.endpoints.get(&endpoint.into())?.absent_since(&group.into())
     }
 
+    /// When the endpoint, while it existed, last lost its last group, as of `now`. `None` if it never did.
+    pub fn emptied_at(&mut self, endpoint: impl Into<EndpointId>, now: SystemTime) -> Option<SystemTime> {
+        self.advance(now);
+        self.endpoints.get(&endpoint.into())?.emptied_at()
+    }
+
     /// Adds an endpoint, or replaces the one with the same id.
     pub fn set_endpoint(&mut self, endpoint: Endpoint, now: SystemTime) -> Result<(), SeedError> {
         endpoint.check(&self.regions)?;

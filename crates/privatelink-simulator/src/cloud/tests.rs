@@ -1,5 +1,6 @@
 //! The behavior of the service, with synthetic times and without signatures, which have their own tests.
 
+mod attach;
 mod groups;
 
 use std::time::{Duration, SystemTime};
@@ -141,6 +142,17 @@ fn missing_or_unknown_parameter_has_its_code() {
     }
     let none = cloud.read(0, ENDPOINTS, "EndpointId=ep-z");
     assert_eq!((&none["Endpoints"], &none["TotalCount"]), (&json!([]), &json!(0)));
+}
+
+#[test]
+fn lost_last_group_is_noticed() {
+    let mut cloud = cloud(|settings| settings.refuse_last_group = false);
+    assert_eq!(cloud.code(0, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-1"), None);
+    assert_eq!(cloud.0.emptied_at("ep-a", at(3)), None);
+    assert_eq!(cloud.code(3, DETACH, "EndpointId=ep-a&SecurityGroupId=sg-2"), None);
+    assert_eq!(cloud.groups(6), json!([]));
+    cloud.0.attach_now("ep-a", "sg-1", at(7));
+    assert_eq!(cloud.0.emptied_at("ep-a", at(9)), Some(at(6)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     journal::EndpointCounts,
     response::{Outcome, Refusal},
     seed::{Endpoint, GROUPS_PER_ENDPOINT_MAX, Task, Work},
-    settings::{AbsentGroup, DetachEffect},
+    settings::{AbsentGroup, AttachEffect, DetachEffect, Settings},
     tokens::Lookup,
     wire_time::later,
 };
@@ -65,7 +65,6 @@ impl Cloud {
         if write == Write::Detach && !target.dry_run {
             self.count_in_flight(&target.endpoint);
         }
-        let absent = self.settings.absent_group;
         let endpoint = self.check_state(target)?;
         if endpoint.task.is_some() || endpoint.endpoint_status == "Pending" {
             self.count(&target.endpoint, |counts| counts.lock_rejections += 1);
@@ -73,10 +72,13 @@ impl Cloud {
         }
         let has_work = match write {
             Write::Attach => check_attach(endpoint, target)?,
-            Write::Detach => check_detach(endpoint, target, absent)?,
+            Write::Detach => check_detach(endpoint, target, &self.settings)?,
         };
         if !self.security_groups.contains(&target.group) {
             return Err(codes::SECURITY_GROUP_NOT_FOUND.into());
+        }
+        if write == Write::Attach {
+            self.check_records(endpoint, &target.group)?;
         }
         if target.dry_run {
             return Err(codes::DRY_RUN_OPERATION.into());
@@ -91,23 +93,13 @@ impl Cloud {
         Ok(json!({ "RequestId": context.request_id }))
     }
 
-    /// Starts the task of an accepted write, unless the detach has no effect.
+    /// Starts the task of an accepted write, unless the write has no effect.
     fn start_task(&mut self, write: Write, target: &Target, context: CallContext<'_>) {
-        let detach_effect = match context.effect {
-            Some(Effect::AcceptedWithoutEffect) => DetachEffect::Nothing,
-            Some(Effect::AcceptedThenFails) => DetachEffect::FailsLater,
-            _ => self.settings.detach_effect,
-        };
+        let Some(fails) = self.fails(write, context.effect) else { return };
         let security_group_id = target.group.clone();
-        let (work, takes) = match (write, detach_effect) {
-            (Write::Attach, _) => (Work::Attach { security_group_id }, self.settings.attach_takes),
-            (Write::Detach, DetachEffect::Nothing) => return,
-            (Write::Detach, DetachEffect::Done) => {
-                (Work::Detach { security_group_id, fails: false }, self.settings.detach_takes)
-            }
-            (Write::Detach, DetachEffect::FailsLater) => {
-                (Work::Detach { security_group_id, fails: true }, self.settings.detach_takes)
-            }
+        let (work, takes) = match write {
+            Write::Attach => (Work::Attach { security_group_id, fails }, self.settings.attach_takes),
+            Write::Detach => (Work::Detach { security_group_id, fails }, self.settings.detach_takes),
         };
         let ends_at = later(context.now, takes);
         let task = Task { work, ends_at, free_at: later(ends_at, self.settings.pending_after) };
@@ -119,6 +111,37 @@ impl Cloud {
                 }
             });
         }
+    }
+
+    /// Whether the task of an accepted write fails; `None` if the write has no effect.
+    fn fails(&self, write: Write, effect: Option<&Effect>) -> Option<bool> {
+        match (effect, write, self.settings.attach_effect, self.settings.detach_effect) {
+            (Some(Effect::AcceptedWithoutEffect), ..)
+            | (_, Write::Attach, AttachEffect::Nothing, _)
+            | (_, Write::Detach, _, DetachEffect::Nothing) => None,
+            (Some(Effect::AcceptedThenFails), ..)
+            | (_, Write::Attach, AttachEffect::FailsLater, _)
+            | (_, Write::Detach, _, DetachEffect::FailsLater) => Some(true),
+            (_, Write::Attach, AttachEffect::Done, _) | (_, Write::Detach, _, DetachEffect::Done) => {
+                Some(false)
+            }
+        }
+    }
+
+    /// Checks that a group to attach is in the endpoint's VPC and of the type of its other groups, as far as the records
+    /// of groups say.
+    fn check_records(&self, endpoint: &Endpoint, group: &SecurityGroupId) -> Result<(), Refusal> {
+        let record = |group| self.security_group_records.get(group);
+        let vpc_id = record(group).and_then(|record| record.vpc_id.as_ref());
+        if endpoint.vpc_id.is_some() && vpc_id.is_some_and(|vpc_id| endpoint.vpc_id.as_ref() != Some(vpc_id))
+        {
+            return Err(codes::SECURITY_GROUP_VPC_MISMATCH.into());
+        }
+        let type_of = |group| record(group).map(|record| record.security_group_type).unwrap_or_default();
+        if endpoint.security_groups.iter().any(|other| type_of(&other.id) != type_of(group)) {
+            return Err(codes::SECURITY_GROUP_TYPE_MISMATCH.into());
+        }
+        Ok(())
     }
 
     /// Returns the endpoint if its state permits writes.
@@ -162,14 +185,14 @@ impl Cloud {
 }
 
 /// Checks a detach. Returns whether there is a group to detach.
-fn check_detach(endpoint: &Endpoint, target: &Target, absent: AbsentGroup) -> Result<bool, Refusal> {
+fn check_detach(endpoint: &Endpoint, target: &Target, settings: &Settings) -> Result<bool, Refusal> {
     if endpoint.group(&target.group).is_none() {
-        return match absent {
+        return match settings.absent_group {
             AbsentGroup::NotFound => Err(codes::SECURITY_GROUP_NOT_FOUND.into()),
             AbsentGroup::Accepted => Ok(false),
         };
     }
-    if endpoint.security_groups.len() == 1 {
+    if endpoint.security_groups.len() == 1 && settings.refuse_last_group {
         return Err(codes::ENDPOINT_MUST_CONTAIN_SECURITY_GROUP.into());
     }
     Ok(true)
@@ -179,6 +202,10 @@ fn check_detach(endpoint: &Endpoint, target: &Target, absent: AbsentGroup) -> Re
 fn check_attach(endpoint: &Endpoint, target: &Target) -> Result<bool, Refusal> {
     if endpoint.group(&target.group).is_some() {
         return Err(codes::SECURITY_GROUP_ALREADY_ATTACHED.into());
+    }
+    // An endpoint keeps its last group, so one without groups was created without any.
+    if endpoint.security_groups.is_empty() {
+        return Err(codes::ADD_SECURITY_GROUP_NOT_SUPPORT_WHEN_HAVE_NO_SG.into());
     }
     if endpoint.security_groups.len() >= GROUPS_PER_ENDPOINT_MAX {
         return Err(codes::SECURITY_GROUPS_PER_ENDPOINT_EXCEEDED.into());

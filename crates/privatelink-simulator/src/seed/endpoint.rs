@@ -164,7 +164,12 @@ pub struct Task {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Work {
     /// Attaches a group.
-    Attach { security_group_id: SecurityGroupId },
+    Attach {
+        security_group_id: SecurityGroupId,
+        /// Whether the work fails, so that the group is absent again.
+        #[serde(default)]
+        fails: bool,
+    },
     /// Detaches a group.
     Detach {
         security_group_id: SecurityGroupId,

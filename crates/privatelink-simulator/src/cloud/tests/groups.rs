@@ -1,6 +1,7 @@
 //! The security groups of a region, as ECS lists them.
 
 use super::*;
+use crate::seed::{SecurityGroupRecord, SecurityGroupType};
 
 const DESCRIBE: Action = Action::DescribeSecurityGroups;
 
@@ -34,6 +35,18 @@ fn requested_groups_are_listed_with_their_fields() {
             "SecurityGroups": { "SecurityGroup": [group] },
         })
     );
+}
+
+#[test]
+fn record_of_a_group_has_its_vpc_and_type() {
+    let record = SecurityGroupRecord {
+        vpc_id: Some("vpc-a".to_owned()),
+        security_group_type: SecurityGroupType::Enterprise,
+    };
+    let mut cloud = groups_cloud(|seed| seed.security_group_records = [("sg-9".into(), record)].into());
+    let listed = cloud.read(0, DESCRIBE, "RegionId=cn-beijing");
+    let group = &listed["SecurityGroups"]["SecurityGroup"][0];
+    assert_eq!((&group["VpcId"], &group["SecurityGroupType"]), (&json!("vpc-a"), &json!("enterprise")));
 }
 
 #[test]
