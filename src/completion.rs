@@ -91,6 +91,8 @@ pub struct EvidenceDetail {
     pub security_groups_before: Option<Vec<String>>,
     pub security_groups_after: Option<Vec<String>>,
     pub security_group_seen: Option<bool>,
+    /// The configured replacement of the endpoint's last group, if it was attached or found.
+    pub replacement_security_group_id: Option<SecurityGroupId>,
     pub endpoint_status: Option<String>,
     pub confirmed_at: Option<String>,
 }
@@ -152,6 +154,7 @@ impl Completion {
                 security_groups_before: evidence.security_groups_before.clone(),
                 security_groups_after: evidence.security_groups_after.clone(),
                 security_group_seen: evidence.security_group_seen,
+                replacement_security_group_id: evidence.replacement_security_group_id.clone(),
                 endpoint_status: evidence.endpoint_status.as_ref().map(|status| status.as_str().to_owned()),
                 confirmed_at: circumstances.confirmed_at.map(date),
             },

@@ -8,7 +8,8 @@
 //! inconclusive read never ends a request: the next read follows, until the deadline.
 //!
 //! This file has the state of one delivery and its steps; [`assessment`] decides what one complete read means by
-//! itself, `decision` when to wait, write and end, and `waiting` how long.
+//! itself, `decision` when to wait, write and end, `replacement` which group is attached before the last one is
+//! detached, and `waiting` how long.
 
 pub mod assessment;
 mod decision;
@@ -16,6 +17,7 @@ mod evidence;
 mod limits;
 mod outcome;
 mod reading;
+mod replacement;
 mod tokens;
 mod waiting;
 
@@ -24,11 +26,11 @@ use std::time::{Duration, Instant};
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::CallError;
 use crate::alibaba::pages::{List, Page, Turn};
-use crate::alibaba::privatelink::{Action, Call};
+use crate::alibaba::privatelink::{Action, Call, Write};
 use crate::alibaba::records::{Endpoint, GroupStatus, SecurityGroup};
 use crate::alibaba::response::{CallResult, Response};
 use crate::alibaba::settling::Settling;
-use crate::request::{DetachRequest, EndpointId, RegionId, SecurityGroupId};
+use crate::request::{DetachRequest, EndpointId, RegionId, Replacements, SecurityGroupId};
 use assessment::{GroupList, Observation, Presence};
 use reading::{Reading, lookalike};
 use tokens::Tokens;
@@ -66,6 +68,7 @@ pub struct Detach {
     dry_run: bool,
     /// Whether an absent group refuses the request, if this delivery never read it on the endpoint.
     expects_attached: bool,
+    replacements: Replacements,
     deadline: Instant,
     limits: Limits,
     tokens: Tokens,
@@ -75,15 +78,19 @@ pub struct Detach {
     is_last_read: bool,
     /// Whether the last read was repeated because it was refused for our clock.
     has_repeated_last_read: bool,
-    accepted: Option<AcceptedDetach>,
-    /// Whether a Detach may have been carried out although its response does not say so. A read that shows the group
-    /// attached refutes it.
+    /// The replacement for the VPC in the endpoint's record, as last read.
+    replacement: Option<SecurityGroupId>,
+    /// Whether this delivery called Attach, and no list has shown the replacement attached since.
+    is_replacement_new: bool,
+    accepted: Option<AcceptedWrite>,
+    /// Whether a write may have been carried out although its response does not say so. A read that leads to another write
+    /// refutes it.
     has_unknown_write: bool,
-    /// The error of the latest Detach and its time, until a Detach is accepted.
+    /// The error of the latest write and its time, until a write is accepted.
     objection: Option<(CallError, Instant)>,
     /// Refusals for the endpoint's state since it last changed.
     wrong_states: u32,
-    /// Detaches that failed with a code that the table does not know, since one was accepted.
+    /// Writes that failed with a code that the table does not know, since one was accepted.
     unlisted_writes: u32,
     /// Reads that failed with such a code, since one was complete.
     unlisted_reads: u32,
@@ -95,16 +102,18 @@ pub struct Detach {
     evidence: Evidence,
 }
 
-/// An accepted detach whose effect is not confirmed yet.
+/// An accepted write whose effect is not confirmed yet.
 #[derive(Debug, Clone, Copy)]
-struct AcceptedDetach {
+struct AcceptedWrite {
+    write: Write,
     since: Instant,
     has_begun: bool,
     returns: u32,
 }
 
 impl Detach {
-    /// A detach of `request` that must end by `deadline`.
+    /// A detach of `request` that must end by `deadline`. If the requested group is the endpoint's last one, the group
+    /// that `replacements` names for the endpoint's VPC is attached first.
     ///
     /// `is_first_delivery` decides whether the sender's own client token is used and whether its expectation counts. Our own
     /// tokens begin with `token_prefix`, which must differ from delivery to delivery and must not reveal the state of
@@ -112,6 +121,7 @@ impl Detach {
     #[must_use]
     pub fn new(
         request: &DetachRequest,
+        replacements: &Replacements,
         is_first_delivery: bool,
         deadline: Instant,
         limits: Limits,
@@ -126,6 +136,7 @@ impl Detach {
             dry_run: request.dry_run,
             // Later deliveries do not know whether an earlier one detached the group.
             expects_attached: request.expect_attached && is_first_delivery,
+            replacements: replacements.clone(),
             deadline,
             limits,
             tokens: Tokens::new(token_prefix, senders),
@@ -134,6 +145,8 @@ impl Detach {
             settling: Settling::default(),
             is_last_read: false,
             has_repeated_last_read: false,
+            replacement: None,
+            is_replacement_new: false,
             accepted: None,
             has_unknown_write: false,
             objection: None,
@@ -165,11 +178,16 @@ impl Detach {
         match result {
             Ok(Response::SecurityGroups(page)) => self.on_groups(page, now),
             Ok(Response::Endpoints(page)) => self.on_endpoints(page, now),
-            Ok(Response::Accepted) => self.on_accepted(now),
-            Ok(Response::DryRunPassed) if self.dry_run => Step::Finish(Outcome::DryRunPassed),
-            Ok(Response::DryRunPassed) => self.contradicted(now),
-            Err(error) if error.action == Action::Detach => self.on_detach_error(error, now),
-            Err(error) => self.on_read_error(error, now),
+            Ok(Response::Accepted(write)) => self.on_accepted(write, now),
+            Ok(Response::DryRunPassed(write)) if self.dry_run => {
+                self.note_attach(write);
+                Step::Finish(Outcome::DryRunPassed)
+            }
+            Ok(Response::DryRunPassed(_)) => self.contradicted(now),
+            Err(error) => match error.action.write() {
+                Some(write) => self.on_write_error(write, error, now),
+                None => self.on_read_error(error, now),
+            },
         }
     }
 
@@ -179,7 +197,7 @@ impl Detach {
     /// read is not outdated.
     pub fn postponed(&mut self, call: Call, now: Instant) -> Step {
         match call {
-            Call::Detach { .. } => self.read_again(Duration::ZERO, true, now),
+            Call::Detach { .. } | Call::Attach { .. } => self.read_again(Duration::ZERO, true, now),
             Call::ListSecurityGroups { .. } | Call::ListEndpoints { .. } => call_now(call),
         }
     }
@@ -207,7 +225,7 @@ impl Detach {
         self.is_last_read
     }
 
-    /// Whether a Detach was accepted, or may have been, and no read has confirmed or refuted its effect yet.
+    /// Whether a write was accepted, or may have been, and no read has confirmed or refuted its effect yet.
     #[must_use]
     pub fn is_write_under_way(&self) -> bool {
         self.accepted.is_some() || self.has_unknown_write

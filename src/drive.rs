@@ -21,11 +21,12 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use crate::alibaba::error::CallError;
-use crate::alibaba::privatelink::{Action, Target};
+use crate::alibaba::privatelink::{Action, Call, Target};
 use crate::alibaba::records::GroupStatus;
 use crate::alibaba::response::Response;
 use crate::detach::assessment::Presence;
 use crate::detach::{Detach, Evidence, Limits, Outcome, Step};
+use crate::request::SecurityGroupId;
 use crate::transport::Transport;
 use cloud::{Cloud, Wait};
 use lanes::InFlight;
@@ -35,8 +36,8 @@ use time_budget::Run;
 pub use attempt::Attempt;
 pub use deadline::Deadline;
 
-/// The longest time until the next read of the credentials that a request waits for inside an invocation: the pause after
-/// one failed read. A timeout of Secrets Manager or STS that the next read fixes then costs a second of computing time,
+/// Maximum time that a request waits for the next read of the credentials inside an invocation: the pause after one
+/// failed read. A timeout of Secrets Manager or STS that the next read fixes then costs a second of computing time,
 /// instead of a return to the queue for at least 5 s. Later pauses are longer, and cost more than a return.
 const RENEWAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -49,6 +50,8 @@ pub enum Ended {
         /// The end of the wait that the service requested.
         not_before: Option<Instant>,
         evidence: Evidence,
+        /// The replacement of a last group, if its attach is the next call.
+        attach_due: Option<SecurityGroupId>,
     },
 }
 
@@ -57,8 +60,8 @@ pub enum Ended {
 pub enum Unfinished {
     /// The time budget is used up, the run is stopped, or it is read-only and a write is due.
     OutOfTime,
-    /// There are no usable credentials for the next call, and no write is under way. Only a [returnable](Driven::returnable)
-    /// detach ends so.
+    /// There are no usable credentials for the next call, and no write is under way. Only a
+    /// [returnable](Driven::returnable) detach ends for this reason.
     NoCredentials {
         /// When the credentials are read again; `None` if they never are.
         renewal: Option<Instant>,
@@ -93,7 +96,7 @@ pub struct Driven<'a, T> {
 impl<'a, T: Transport> Driven<'a, T> {
     /// A detach that begins now.
     pub fn new(cloud: &'a Cloud<T>, attempt: &Attempt<'a>, limits: Limits, run: &'a Run) -> Self {
-        let Attempt { request, is_first_delivery, .. } = *attempt;
+        let Attempt { request, replacements, is_first_delivery, .. } = *attempt;
         let deadline = cloud.moment_of(&attempt.deadline, &run.clock);
         let target = Target {
             region_id: request.region_id.clone(),
@@ -101,7 +104,8 @@ impl<'a, T: Transport> Driven<'a, T> {
             security_group_id: request.security_group_id.clone(),
         };
         let (token_prefix, jitter) = (cloud.token_prefix(), cloud.delivery_jitter());
-        let mut detach = Detach::new(request, is_first_delivery, deadline, limits, token_prefix, jitter);
+        let mut detach =
+            Detach::new(request, replacements, is_first_delivery, deadline, limits, token_prefix, jitter);
         let step = detach.start(run.clock.now());
         let in_flight = cloud.enter(&request.region_id);
         let (attempt, not_before, is_returnable) = (*attempt, None, false);
@@ -142,7 +146,7 @@ impl<'a, T: Transport> Driven<'a, T> {
     fn may_write_next(&self) -> bool {
         let Step::Call { call, .. } = &self.step else { return false };
         let is_due = match call.action() {
-            Action::Detach => true,
+            Action::Detach | Action::Attach => true,
             Action::ListEndpoints => match self.detach.evidence().group {
                 Some(
                     Presence::Listed(GroupStatus::Attaching | GroupStatus::Detaching) | Presence::Absent,
@@ -156,16 +160,22 @@ impl<'a, T: Transport> Driven<'a, T> {
     }
 
     fn unfinished(&self, why: Unfinished) -> Ended {
-        let evidence = self.detach.evidence().clone();
-        Ended::Unfinished { why, not_before: self.not_before, evidence }
+        let attach_due = match &self.step {
+            Step::Call { call: Call::Attach { security_group_id, .. }, .. } => {
+                Some(security_group_id.clone())
+            }
+            Step::Call { .. } | Step::Finish(_) => None,
+        };
+        let (not_before, evidence) = (self.not_before, self.detach.evidence().clone());
+        Ended::Unfinished { why, not_before, evidence, attach_due }
     }
 
-    /// Why the detach does not continue after this error, if it does not: it would only wait for credentials. After a write,
-    /// the next read shows whether they are usable.
+    /// Why the detach ends after this error, if it would only wait for credentials; `None` if it continues. After a
+    /// write, the next read shows whether they are usable.
     fn lacks_credentials(&self, error: &CallError) -> Option<Unfinished> {
         let is_waiting = self.is_returnable
             && error.kind.is_about_credentials()
-            && error.action != Action::Detach
+            && error.action.write().is_none()
             && matches!(self.step, Step::Call { .. })
             && !self.detach.is_last_read()
             && !self.detach.is_write_under_way();
@@ -182,7 +192,7 @@ impl<'a, T: Transport> Driven<'a, T> {
     async fn advance(&mut self) -> Option<Ended> {
         let Self { cloud, attempt, run, .. } = *self;
         let (after, call) = match &self.step {
-            Step::Call { call, .. } if call.action() == Action::Detach && !run.admits_writes() => {
+            Step::Call { call, .. } if call.action().write().is_some() && !run.admits_writes() => {
                 return Some(self.unfinished(Unfinished::OutOfTime));
             }
             Step::Call { after, call } => (*after, call.clone()),
@@ -193,13 +203,11 @@ impl<'a, T: Transport> Driven<'a, T> {
         let is_overdue = self.detach.is_last_read() && self.deadline <= run.clock.now();
         let waited = cloud.wait(after, is_overdue, &attempt, run).await;
         // A write must not leave after the deadline, however long its connection takes to open.
-        let time_left = match call.action() {
-            Action::Detach => run.clock.left(self.deadline),
-            Action::ListSecurityGroups | Action::ListEndpoints => Duration::MAX,
-        };
+        let is_write = call.action().write().is_some();
+        let time_left = if is_write { run.clock.left(self.deadline) } else { Duration::MAX };
         let timeout = match waited {
             Wait::Due { timeout } if !time_left.is_zero() => timeout.min(time_left),
-            Wait::Late { timeout } if call.action() != Action::Detach => timeout,
+            Wait::Late { timeout } if !is_write => timeout,
             Wait::Due { .. } | Wait::Late { .. } => {
                 self.step = self.detach.postponed(call, run.clock.now());
                 return None;

@@ -64,10 +64,10 @@ where
     }
 }
 
-/// Runs what a function does before it requests an invocation, so that the first one need not do it. A panic is logged and has
-/// no other effect, like an error: an invocation does itself what it needs.
+/// Prepares a function before it requests an invocation, so that the first invocation is faster. A panic is logged and
+/// has no other effect, like an error: the invocation then does this work itself.
 pub fn prepare<'a>(preparation: impl Future<Output = ()> + 'a) -> impl Future<Output = ()> + 'a {
-    // Boxed, and so without its type: the futures of the SDK are too deep for the compiler.
+    // Boxed, which hides its type: the SDK's futures are nested too deeply for the compiler.
     AssertUnwindSafe(preparation.boxed_local()).catch_unwind().map(drop)
 }
 
@@ -84,7 +84,7 @@ where
             lambda_request_id: event.context.request_id,
             xray_trace_id: event.context.xray_trace_id,
         };
-        // Boxed: otherwise the future of the function would be too deep for the compiler.
+        // Boxed: otherwise the function's future would be nested too deeply for the compiler.
         Box::pin(handle(event.payload, invocation))
     };
     Runtime::new(service_fn(handle)).run().await

@@ -6,6 +6,7 @@ mod body;
 mod draft;
 mod ids;
 mod metadata;
+mod replacements;
 mod scalar;
 mod trigger;
 
@@ -17,8 +18,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId};
+pub use ids::{ClientToken, EndpointId, RegionId, RequestId, SecurityGroupId, VpcId};
 pub(crate) use metadata::read_metadata;
+pub use replacements::Replacements;
 pub use trigger::Trigger;
 
 /// Shortest and longest `deadline_seconds`. A shorter one leaves no time for one retry; a longer one comes near SQS's limit
@@ -56,6 +58,8 @@ pub struct Rules {
     pub protected_security_groups: BTreeSet<SecurityGroupId>,
     /// Endpoints that are never changed.
     pub protected_endpoints: BTreeSet<EndpointId>,
+    /// The groups that may be attached in place of an endpoint's last one.
+    pub replacements: Replacements,
     /// Whether every request is carried out as a dry run, also one that asks for a detach.
     pub dry_run_only: bool,
 }

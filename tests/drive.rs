@@ -18,7 +18,7 @@ use privatelink_detach::drive::cloud::Cloud;
 use privatelink_detach::drive::observer::{Alert, Event, Observer};
 use privatelink_detach::drive::time_budget::{Run, TimeLimits};
 use privatelink_detach::drive::{Attempt, Deadline, Ended, drive};
-use privatelink_detach::request::{self, RequestId, Rules};
+use privatelink_detach::request::{self, Replacements, RequestId, Rules};
 use privatelink_detach::transport::BaseUrl;
 use privatelink_detach::transport::Https;
 use privatelink_simulator::{AccessKey, Endpoint, Seed, Server};
@@ -35,7 +35,7 @@ impl Observer for Recorder {
         assert_eq!(request_id.as_str(), "CHG1");
         self.0.lock().unwrap().push(match event {
             Event::Read { .. } => "read",
-            Event::DetachAccepted { .. } => "accepted",
+            Event::Accepted { .. } => "accepted",
             Event::DryRunPassed { .. } => "dry run passed",
             Event::CallFailed { .. } => "failed",
             other => panic!("the loop alone has no such event: {other:?}"),
@@ -84,6 +84,7 @@ async fn detach(dry_run: bool, secret: &str, deadline: Duration) -> (Ended, Vec<
     let recorder = Recorder::default();
     let attempt = Attempt {
         request: &request,
+        replacements: &Replacements::default(),
         request_id: &RequestId::parse("CHG1").unwrap(),
         observer: &recorder,
         is_first_delivery: true,

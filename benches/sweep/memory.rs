@@ -116,7 +116,7 @@ fn sweeper() -> Sweeper<Https, Sender, EventBridge> {
     let transport = Https::new(config.has_loopback()).unwrap().for_sweeps();
     let regions = &config.rules.allowed_regions;
     let credentials =
-        CredentialsSource::new(config.credentials, Permissions::ListOnly, regions, &sdk, transport.clone());
+        CredentialsSource::new(config.credentials, &Permissions::ListOnly, regions, &sdk, transport.clone());
     let client = Client::new(transport, credentials, config.service_url, Random::System);
     let settings = Settings {
         rules: config.rules,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use privatelink_detach::alibaba::privatelink::Action;
+use privatelink_detach::alibaba::privatelink::{Action, Write};
 use privatelink_detach::drive::observer::{Alert, Event, Log, Observer};
 use privatelink_detach::request::RequestId;
 use privatelink_detach::telemetry;
@@ -92,7 +92,10 @@ fn change(event: &Event<'_>) -> Change {
                 .filter(|_| *action == Action::ListEndpoints)
                 .map(|status| status.as_str().to_owned()),
         },
-        Event::DetachAccepted { .. } => Change::Accepted,
+        Event::Accepted { write: Write::Detach, .. } => Change::Accepted,
+        Event::Accepted { write: Write::Attach, .. } => {
+            Change::Other("attach of the replacement accepted".to_owned())
+        }
         Event::DryRunPassed { .. } => Change::Other("dry run passed".to_owned()),
         Event::CallFailed { error, wait, .. } => Change::CallFailed {
             is_detach: error.action == Action::Detach,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::codes::ErrorKind;
 use super::credentials::{CredentialError, CredentialProblem, Credentials, CredentialsSource};
 use super::error::{CallError, ErrorCode};
-use super::privatelink::{self, Action, Request};
+use super::privatelink::{self, Request};
 use super::response::CallResult;
 use super::service_clock::ServiceClock;
 use super::service_url::ServiceUrl;
@@ -76,7 +76,8 @@ impl<T: Transport> Client<T> {
         self.credentials.problem()
     }
 
-    /// The time until a read may succeed, after one that failed for its credentials; `None` if there will be no others.
+    /// The time until a read may succeed, after a read that failed because of its credentials; `None` if there will be
+    /// no other credentials.
     #[must_use]
     pub fn credential_renewal(&self, clock: &Clock) -> Option<Duration> {
         self.credentials.renewal(clock.wall())
@@ -92,13 +93,12 @@ impl<T: Transport> Client<T> {
     pub async fn call(&self, request: &Request<'_>, clock: &Clock, timeout: Duration) -> CallResult {
         let action = request.action;
         let until = clock.now() + timeout;
-        let credentials = match action {
+        let credentials = if action.write().is_some() {
             // A write depends on the read just before it, so it uses that read's credentials and waits for no others.
-            Action::Detach => self.credentials.unrefused(clock.wall()),
-            Action::ListSecurityGroups | Action::ListEndpoints => {
-                let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
-                self.credentials_by(until, clock).await.ok()
-            }
+            self.credentials.unrefused(clock.wall())
+        } else {
+            let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
+            self.credentials_by(until, clock).await.ok()
         };
         let Some(credentials) = credentials else {
             return CallError::not_sent(action).into();

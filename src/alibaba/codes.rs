@@ -174,7 +174,7 @@ impl Row {
 }
 
 /// Codes that are matched whole.
-pub const CODES: [Row; 37] = [
+pub const CODES: [Row; 38] = [
     // The endpoint is in use or not ready.
     retried(
         "EndpointLocked",
@@ -278,8 +278,17 @@ pub const CODES: [Row; 37] = [
         ErrorKind::Refused,
         "endpointmustcontainsecuritygroup",
         "The group is the endpoint's last one, and an endpoint must keep at least one",
-        "Attach the group that should stay, then repeat the request (a webhook with a new webhook-id, a queue \
-         message with a new deduplication id).",
+        "Attach the group that should stay, or name one for the endpoint's VPC in REPLACEMENT_SECURITY_GROUPS, then \
+         repeat the request (a webhook with a new webhook-id, a queue message with a new deduplication id).",
+    ),
+    // Only the attach of a replacement gets this code.
+    refusal(
+        "AddSecurityGroupNotSupportWhenHaveNoSg",
+        ErrorKind::Refused,
+        "replacementnotattached",
+        "The endpoint was created without a security group, and such an endpoint accepts none",
+        "Check the endpoint's groups in the console. If Alibaba Cloud keeps refusing the replacement, create the \
+         endpoint again with a security group.",
     ),
     refusal(
         "GatewayLoadBalancerNotSupportSecurityGroup",

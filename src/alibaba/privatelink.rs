@@ -1,4 +1,4 @@
-//! PrivateLink 2020-04-15: the three operations of a detach and their parameters. Pure: nothing is sent here.
+//! PrivateLink 2020-04-15: the operations of a detach and their parameters. Pure: nothing is sent here.
 
 use std::borrow::Cow;
 
@@ -23,8 +23,8 @@ pub const TAGS_MAX: usize = 20;
 /// The operations that the worker calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Asynchronous: success means that the task was accepted.
     Detach,
+    Attach,
     /// Lists the groups of one endpoint, with their status.
     ListSecurityGroups,
     /// Lists endpoints; here the record of one.
@@ -32,15 +32,43 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 3] = [Self::Detach, Self::ListSecurityGroups, Self::ListEndpoints];
+    pub const ALL: [Self; 4] = [Self::Detach, Self::Attach, Self::ListSecurityGroups, Self::ListEndpoints];
 
     /// Alibaba's name of the operation.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Detach => "DetachSecurityGroupFromVpcEndpoint",
+            Self::Attach => "AttachSecurityGroupToVpcEndpoint",
             Self::ListSecurityGroups => "ListVpcEndpointSecurityGroups",
             Self::ListEndpoints => "ListVpcEndpoints",
+        }
+    }
+
+    /// The write that this operation is; `None` for a read.
+    #[must_use]
+    pub fn write(self) -> Option<Write> {
+        match self {
+            Self::Detach => Some(Write::Detach),
+            Self::Attach => Some(Write::Attach),
+            Self::ListSecurityGroups | Self::ListEndpoints => None,
+        }
+    }
+}
+
+/// The operations that change an endpoint. Both are asynchronous: success means that the task was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Write {
+    Detach,
+    Attach,
+}
+
+impl Write {
+    #[must_use]
+    pub fn action(self) -> Action {
+        match self {
+            Self::Detach => Action::Detach,
+            Self::Attach => Action::Attach,
         }
     }
 }
@@ -66,8 +94,15 @@ pub enum Call {
         /// The token of the previous page; absent for the first.
         next_token: Option<String>,
     },
-    /// The write.
+    /// Detaches the target's group.
     Detach {
+        /// Makes a repetition of this call have no effect.
+        client_token: ClientToken,
+        dry_run: bool,
+    },
+    /// Attaches the replacement of the target's group.
+    Attach {
+        security_group_id: SecurityGroupId,
         /// Makes a repetition of this call have no effect.
         client_token: ClientToken,
         dry_run: bool,
@@ -81,6 +116,7 @@ impl Call {
             Self::ListSecurityGroups { .. } => Action::ListSecurityGroups,
             Self::ListEndpoints { .. } => Action::ListEndpoints,
             Self::Detach { .. } => Action::Detach,
+            Self::Attach { .. } => Action::Attach,
         }
     }
 
@@ -94,11 +130,10 @@ impl Call {
                 request.add_page(PAGE_SIZE, next_token.as_deref());
             }
             Self::Detach { client_token, dry_run } => {
-                request.add("SecurityGroupId", target.security_group_id.as_str());
-                request.add("ClientToken", client_token.as_str());
-                request.add("DryRun", if *dry_run { "true" } else { "false" });
-                request.client_token = Some(client_token);
-                request.is_dry_run = *dry_run;
+                request.add_write(&target.security_group_id, client_token, *dry_run);
+            }
+            Self::Attach { security_group_id, client_token, dry_run } => {
+                request.add_write(security_group_id, client_token, *dry_run);
             }
         }
         request
@@ -186,6 +221,19 @@ impl<'a> Request<'a> {
 
     fn add(&mut self, name: impl Into<Cow<'static, str>>, value: &'a str) {
         self.parameters.push((name.into(), value));
+    }
+
+    fn add_write(
+        &mut self,
+        security_group_id: &'a SecurityGroupId,
+        client_token: &'a ClientToken,
+        dry_run: bool,
+    ) {
+        self.add("SecurityGroupId", security_group_id.as_str());
+        self.add("ClientToken", client_token.as_str());
+        self.add("DryRun", if dry_run { "true" } else { "false" });
+        self.client_token = Some(client_token);
+        self.is_dry_run = dry_run;
     }
 
     fn add_page(&mut self, size: &'a str, next_token: Option<&'a str>) {

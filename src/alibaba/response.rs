@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::codes::ErrorKind;
 use super::error::CallError;
 use super::pages::Page;
-use super::privatelink::{Action, Request};
+use super::privatelink::{Action, Request, Write};
 use super::records::{
     BusinessStatus, ConnectionStatus, Endpoint, EndpointStatus, EndpointType, GroupStatus, SecurityGroup, Tag,
 };
@@ -65,10 +65,11 @@ impl CallResult {
         let (error, api_request_id) =
             CallError::read(action, status, body, retry_after(headers), redact, request.client_token);
         // A passing dry run comes as HTTP 400 with a code of its own.
-        let result = if request.is_dry_run && error.kind == ErrorKind::DryRunOperation {
-            Ok(Response::DryRunPassed)
-        } else {
-            Err(error)
+        let result = match action.write() {
+            Some(write) if request.is_dry_run && error.kind == ErrorKind::DryRunOperation => {
+                Ok(Response::DryRunPassed(write))
+            }
+            _ => Err(error),
         };
         Self { api_request_id: api_request_id.map(shown_request_id), result }
     }
@@ -88,10 +89,10 @@ pub enum Response {
     SecurityGroups(Page<SecurityGroup>),
     /// One page of endpoint records.
     Endpoints(Page<Endpoint>),
-    /// The detach was accepted as a task; it is not done.
-    Accepted,
-    /// Alibaba Cloud would accept the detach.
-    DryRunPassed,
+    /// Alibaba Cloud accepted the write as a task, which is not done yet.
+    Accepted(Write),
+    /// Alibaba Cloud would accept the write.
+    DryRunPassed(Write),
 }
 
 /// Which response a call got, without its content.
@@ -99,8 +100,8 @@ pub enum Response {
 pub enum ResponseKind {
     SecurityGroups,
     Endpoints,
-    Accepted,
-    DryRunPassed,
+    Accepted(Write),
+    DryRunPassed(Write),
 }
 
 impl Response {
@@ -109,8 +110,8 @@ impl Response {
         match self {
             Self::SecurityGroups(_) => ResponseKind::SecurityGroups,
             Self::Endpoints(_) => ResponseKind::Endpoints,
-            Self::Accepted => ResponseKind::Accepted,
-            Self::DryRunPassed => ResponseKind::DryRunPassed,
+            Self::Accepted(write) => ResponseKind::Accepted(*write),
+            Self::DryRunPassed(write) => ResponseKind::DryRunPassed(*write),
         }
     }
 
@@ -120,7 +121,7 @@ impl Response {
         match self {
             Self::SecurityGroups(_) => Action::ListSecurityGroups,
             Self::Endpoints(_) => Action::ListEndpoints,
-            Self::Accepted | Self::DryRunPassed => Action::Detach,
+            Self::Accepted(write) | Self::DryRunPassed(write) => write.action(),
         }
     }
 }
@@ -134,11 +135,13 @@ pub fn read(action: Action, body: &[u8]) -> Option<(Response, String)> {
     if !verdict.is_success() {
         return None;
     }
+    let accepted = |write| {
+        let Object(body): Object<AcceptedBody> = serde_json::from_slice(body).ok()?;
+        Some((Response::Accepted(write), body.request_id))
+    };
     let (response, request_id) = match action {
-        Action::Detach => {
-            let Object(body): Object<AcceptedBody> = serde_json::from_slice(body).ok()?;
-            (Response::Accepted, body.request_id)
-        }
+        Action::Detach => accepted(Write::Detach)?,
+        Action::Attach => accepted(Write::Attach)?,
         Action::ListSecurityGroups => {
             let Object(body): Object<SecurityGroupsBody> = serde_json::from_slice(body).ok()?;
             let items =
@@ -374,7 +377,7 @@ mod tests {
     #[test]
     fn byte_order_mark_before_a_response_is_skipped() {
         let body = b"\xef\xbb\xbf{\"RequestId\":\"R\"}";
-        assert_eq!(read(Action::Detach, body), Some((Response::Accepted, "R".to_owned())));
+        assert_eq!(read(Action::Detach, body), Some((Response::Accepted(Write::Detach), "R".to_owned())));
     }
 
     #[test]
@@ -415,7 +418,7 @@ mod tests {
         let passed = read(&detach(true), 400);
         assert_eq!(
             (passed.result, passed.api_request_id.as_deref()),
-            (Ok(Response::DryRunPassed), Some("(unreadable)"))
+            (Ok(Response::DryRunPassed(Write::Detach)), Some("(unreadable)"))
         );
         for call in [detach(false), Call::ListEndpoints { next_token: None }] {
             assert_eq!(read(&call, 400).result.unwrap_err().kind, ErrorKind::DryRunOperation, "{call:?}");
@@ -433,7 +436,7 @@ mod tests {
         );
         assert_eq!(
             accepted.result,
-            Ok(Response::Accepted),
+            Ok(Response::Accepted(Write::Detach)),
             "only the code says that nothing was carried out"
         );
     }

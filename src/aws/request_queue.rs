@@ -92,7 +92,7 @@ impl Sender {
         Self { client: client.into(), queue_url }
     }
 
-    /// Prepares what the first message needs and takes processor time, in time that the function waits.
+    /// Does the CPU-bound preparation for the first message, while the function waits for the network.
     pub(crate) fn prepare(&self) {
         self.client.build();
     }

@@ -50,6 +50,9 @@ pub struct ChatCompletion {
     pub groups_before: Option<Vec<String>>,
     /// The endpoint's groups, as last read.
     pub groups_after: Option<Vec<String>>,
+    /// The configured replacement of the endpoint's last group, if it was attached or found, or if a dry run showed that it can
+    /// be attached.
+    pub replacement: Option<SecurityGroupId>,
     /// When the detach was confirmed, in the form of RFC 3339.
     pub confirmed_at: Option<String>,
     /// From accepted to completed.
@@ -88,6 +91,7 @@ struct Detail {
 struct Evidence {
     security_groups_before: Option<Vec<String>>,
     security_groups_after: Option<Vec<String>>,
+    replacement_security_group_id: Option<String>,
     confirmed_at: Option<String>,
 }
 
@@ -104,6 +108,10 @@ impl ChatCompletion {
         if detail.trigger != "chat" {
             return None;
         }
+        let replacement = match detail.evidence.replacement_security_group_id {
+            None => None,
+            Some(id) => Some(SecurityGroupId::parse(&id)?),
+        };
         Some(Self {
             request_id: RequestId::parse(&detail.request_id)?,
             outcome: detail.outcome,
@@ -114,12 +122,32 @@ impl ChatCompletion {
             reason: detail.reason,
             groups_before: detail.evidence.security_groups_before,
             groups_after: detail.evidence.security_groups_after,
+            replacement,
             confirmed_at: detail.evidence.confirmed_at,
             duration: Duration::from_millis(detail.duration_ms),
             deliveries: detail.effort.deliveries,
             metadata: detail.metadata,
         })
     }
+
+    /// The replacement that would be attached before the detach, because a dry run showed the requested group to be the
+    /// endpoint's last one.
+    #[must_use]
+    pub fn replacement_due(&self) -> Option<&SecurityGroupId> {
+        let is_passed = self.dry_run && self.outcome == OutcomeName::DryRunPassed;
+        self.replacement.as_ref().filter(|id| is_passed && !has(self.groups_after.as_ref(), id))
+    }
+
+    /// The replacement, if it was attached between the first and the last list.
+    #[must_use]
+    pub fn replacement_attached(&self) -> Option<&SecurityGroupId> {
+        let [before, after] = [&self.groups_before, &self.groups_after].map(Option::as_ref);
+        self.replacement.as_ref().filter(|id| before.is_some() && !has(before, id) && has(after, id))
+    }
+}
+
+fn has(groups: Option<&Vec<String>>, id: &SecurityGroupId) -> bool {
+    groups.into_iter().flatten().any(|group| group == id.as_str())
 }
 
 #[cfg(test)]
@@ -137,6 +165,7 @@ mod tests {
             action: None,
             message: None,
             ground: Ground::Rule,
+            alibaba_code: None,
             lookalike: None,
         };
         let error = FieldError {
@@ -191,6 +220,7 @@ mod tests {
         let mut evidence = Evidence::default();
         evidence.security_groups_before = Some(vec!["sg-a".to_owned(), "sg-b".to_owned()]);
         evidence.security_groups_after = Some(vec!["sg-b".to_owned()]);
+        evidence.replacement_security_group_id = SecurityGroupId::parse("sg-b");
         for (outcome, name) in outcomes() {
             let detail = detail(&outcome, &evidence, Trigger::Chat);
             let parsed = parse(&detail).unwrap();
@@ -210,6 +240,7 @@ mod tests {
                 reason,
                 groups_before: evidence.security_groups_before.clone(),
                 groups_after: evidence.security_groups_after.clone(),
+                replacement: SecurityGroupId::parse("sg-b"),
                 confirmed_at: Some("2026-11-22T07:00:12.000Z".to_owned()),
                 duration: Duration::from_secs(13),
                 deliveries: 2,
@@ -225,7 +256,43 @@ mod tests {
     #[test]
     fn event_without_evidence_is_parsed() {
         let parsed = parse(&detail(&Outcome::Detached, &Evidence::default(), Trigger::Chat)).unwrap();
-        assert_eq!((parsed.groups_before, parsed.groups_after), (None, None));
+        assert_eq!((parsed.groups_before, parsed.groups_after, parsed.replacement), (None, None, None));
+    }
+
+    #[test]
+    fn event_of_a_worker_without_replacements_is_parsed() {
+        let mut detail = detail(&Outcome::Detached, &Evidence::default(), Trigger::Chat);
+        let field = "replacement_security_group_id";
+        assert!(detail["evidence"].as_object_mut().unwrap().remove(field).is_some());
+        assert_eq!(parse(&detail).unwrap().replacement, None);
+        detail["evidence"][field] = "<!channel>".into();
+        assert_eq!(parse(&detail), None, "it is no group");
+    }
+
+    #[test]
+    fn replacement_is_due_after_a_dry_run_and_attached_after_a_detach() {
+        let completion = |outcome: &Outcome, dry_run: bool, before: &[&str], after: &[&str]| {
+            let mut evidence = Evidence::default();
+            let groups = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect());
+            (evidence.security_groups_before, evidence.security_groups_after) =
+                (groups(before), groups(after));
+            evidence.replacement_security_group_id = SecurityGroupId::parse("sg-s");
+            let completion = parse(&detail(outcome, &evidence, Trigger::Chat)).unwrap();
+            let completion = ChatCompletion { dry_run, ..completion };
+            (completion.replacement_due().is_some(), completion.replacement_attached().is_some())
+        };
+        let (passed, detached) = (Outcome::DryRunPassed, Outcome::Detached);
+        assert_eq!(completion(&passed, true, &["sg-a"], &["sg-a"]), (true, false));
+        assert_eq!(completion(&passed, false, &["sg-a"], &["sg-a"]), (false, false), "it was no dry run");
+        assert_eq!(
+            completion(&passed, true, &["sg-a", "sg-s"], &["sg-a", "sg-s"]),
+            (false, false),
+            "not the last"
+        );
+        assert_eq!(completion(&detached, false, &["sg-a"], &["sg-s"]), (false, true));
+        assert_eq!(completion(&detached, false, &["sg-a", "sg-s"], &["sg-s"]), (false, false), "found");
+        let unconfirmed = Outcome::Unconfirmed(TimeExpired::Deadline);
+        assert_eq!(completion(&unconfirmed, false, &["sg-a"], &["sg-a", "sg-s"]), (false, true));
     }
 
     #[test]

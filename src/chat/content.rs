@@ -16,6 +16,7 @@ use super::request::{ChatRequest, PREVIEW_DEADLINE};
 use super::texts::notices::{self, Headline};
 use super::texts::{Language, Piece, Text, duration, reasons};
 use crate::detach::ReasonCode;
+use crate::request::SecurityGroupId;
 use crate::text::visible;
 use rows::Rows;
 
@@ -146,25 +147,35 @@ fn approval_request(
 ) -> Content {
     let now = completion.groups_after.as_ref().or(completion.groups_before.as_ref());
     let then = now.map(|groups| without(groups, request));
-    let rows = Rows::new(language)
-        .subject(request)
-        .groups(notices::GROUPS_NOW, now)
-        .groups(notices::GROUPS_THEN, then.as_ref())
+    let replacement = completion.replacement_due();
+    let rows = Rows::new(language).subject(request).groups(notices::GROUPS_NOW, now);
+    let rows = match replacement {
+        None => rows.groups(notices::GROUPS_THEN, then.as_ref()),
+        Some(id) => rows.row(notices::GROUPS_THEN, line(notices::REPLACE_BY, &[group(id)], language)),
+    };
+    let rows = rows
         .requester(request)
         .ticket(request)
         .deadline(request)
         .row(notices::EXPIRY, vec![Span::Time(request.expires_at)])
         .id(&request.request_id());
-    let values = [("requester", Span::Person(request.requester.clone()))];
+    let requester = ("requester", Span::Person(request.requester.clone()));
+    let values: Vec<_> = replacement.map(group).into_iter().chain([requester]).collect();
+    let (headline, confirm) = match replacement {
+        None => (notices::APPROVAL_REQUEST, notices::CONFIRM),
+        Some(_) => (notices::APPROVAL_REQUEST_REPLACE, notices::CONFIRM_REPLACE),
+    };
+    let replacement = replacement.map(|id| ("replacement", id.as_str()));
+    let confirmed: Vec<_> = subject(request).into_iter().chain(replacement).collect();
     let buttons = Buttons {
         value: button.to_owned(),
         approve: notices::APPROVE.of(language),
         decline: notices::DECLINE.of(language),
         confirm_title: notices::CONFIRM_TITLE.of(language),
-        confirm: notices::CONFIRM.fill(language, &subject(request)),
+        confirm: confirm.fill(language, &confirmed),
         cancel: notices::CANCEL.of(language),
     };
-    let content = Content::new(notices::APPROVAL_REQUEST, &values, rows.0, request, language);
+    let content = Content::new(headline, &values, rows.0, request, language);
     Content { buttons: Some(buttons), ..content }
 }
 
@@ -178,7 +189,9 @@ fn preview(request: &ChatRequest, completion: &ChatCompletion, language: Languag
         .id(&request.request_id());
     let time = duration(language, PREVIEW_DEADLINE);
     let headline = preview_headline(completion);
-    let content = Content::new(headline, &[("time", Span::Words(time))], rows.0, request, language);
+    let replacement = completion.replacement_due().map(group);
+    let values: Vec<_> = replacement.into_iter().chain([("time", Span::Words(time))]).collect();
+    let content = Content::new(headline, &values, rows.0, request, language);
     match completion.outcome {
         // Its lead says what a dry run without a result means.
         OutcomeName::Unconfirmed if completion.dry_run => content.with_details(completion, language),
@@ -191,6 +204,7 @@ fn preview_headline(completion: &ChatCompletion) -> Headline {
     match &completion.reason {
         _ if !completion.dry_run => notices::CHANGED_IN_QUEUE,
         Some(reason) if is_ignored(reason) => notices::DRY_RUN_IGNORED,
+        None if completion.replacement_due().is_some() => notices::PREVIEW_REPLACE,
         _ => notices::preview(completion.outcome),
     }
 }
@@ -202,6 +216,11 @@ fn outcome(request: &ChatRequest, completion: &ChatCompletion, language: Languag
         .subject(request)
         .groups(notices::GROUPS_BEFORE, completion.groups_before.as_ref())
         .groups(last, completion.groups_after.as_ref());
+    let is_detached = completion.outcome == OutcomeName::Detached;
+    let replacement = completion.replacement_attached();
+    if let Some(id) = replacement.filter(|_| !is_detached) {
+        rows = rows.row(notices::REPLACEMENT, vec![group(id).1]);
+    }
     if let Some(confirmed_at) = &completion.confirmed_at {
         rows = rows.row(notices::CONFIRMED_AT, vec![Span::Code(confirmed_at.clone())]);
     }
@@ -212,8 +231,12 @@ fn outcome(request: &ChatRequest, completion: &ChatCompletion, language: Languag
         .approver(request)
         .ticket(request)
         .id(&request.request_id());
-    let headline = notices::outcome(completion.outcome, completion.deliveries);
-    Content::new(headline, &[], rows.0, request, language).with_explanation(completion, language)
+    let headline = match replacement {
+        Some(_) if is_detached => notices::REPLACED,
+        _ => notices::outcome(completion.outcome, completion.deliveries),
+    };
+    let values: Vec<_> = replacement.map(group).into_iter().collect();
+    Content::new(headline, &values, rows.0, request, language).with_explanation(completion, language)
 }
 
 fn of_click(click: &ClickNotice, language: Language) -> Content {
@@ -274,6 +297,11 @@ fn subject(request: &ChatRequest) -> [(&str, &str); 3] {
         ("endpoint", request.endpoint_id.as_str()),
         ("region", request.region_id.as_str()),
     ]
+}
+
+/// The value of a replacement in a text.
+fn group(replacement: &SecurityGroupId) -> (&'static str, Span) {
+    ("replacement", Span::Code(replacement.to_string()))
 }
 
 /// The groups that remain.

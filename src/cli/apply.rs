@@ -24,7 +24,7 @@ use super::scope::Scope;
 use super::session::Session;
 use crate::alibaba::records::SecurityGroup;
 use crate::clock::shifted;
-use crate::request::{EndpointId, RegionId, RequestId, SecurityGroupId};
+use crate::request::{EndpointId, RegionId, RequestId, Rules, SecurityGroupId};
 use crate::sweep::{Plan, Reference};
 use crate::text::UNREADABLE;
 
@@ -61,13 +61,15 @@ pub(super) async fn apply(arguments: &Apply) -> Result<Exit, Failure> {
     check_limit(due.len(), plan.max_detaches)?;
     show(&comparison, dry_run, &terminal);
     if !due.is_empty() && !dry_run && !yes {
-        match confirmation::ask("Detach?", &mut interruption).await {
+        let replacements: Vec<_> =
+            due.iter().filter_map(|reference| reference.replacement_security_group_id.as_ref()).collect();
+        match confirmation::ask(&confirmation::question(&replacements), &mut interruption).await {
             Answer::Yes => {}
             Answer::No => return Err(Failure::Declined),
             Answer::Interrupted => return Err(Failure::Interrupted),
         }
     }
-    let requests = requests(due, dry_run, &session);
+    let requests = requests(due, &now, dry_run, &session);
     let lanes = Lanes { session: &session, terminal: &terminal, timeout };
     let carried = lanes.carry_out(&requests, &mut interruption).await;
     print(&carried, &comparison, arguments.output.output, &terminal)?;
@@ -119,13 +121,25 @@ async fn read(scope: &Scope, session: &Session, terminal: &Terminal) -> Result<P
 }
 
 /// The requests for some references.
-fn requests(due: &[&Reference], dry_run: bool, session: &Session) -> Vec<Named> {
+fn requests(due: &[&Reference], plan: &Plan, dry_run: bool, session: &Session) -> Vec<Named> {
     let source = random_id();
     let requests = (1..).zip(due).map(|(number, reference)| {
         let id = RequestId::numbered(source.as_str(), number);
-        Named::new(&reference.target(), dry_run, id, &session.config.rules)
+        let rules = &session.config.rules;
+        Named::new(&reference.target(), dry_run, id, rules).limited_to(replacement(reference, plan, rules))
     });
     requests.collect()
+}
+
+/// The replacement that the operator was shown: it is attached first, or the endpoint has it already. A group that the plan
+/// detaches replaces none.
+fn replacement<'a>(reference: &'a Reference, plan: &Plan, rules: &'a Rules) -> Option<&'a SecurityGroupId> {
+    let Reference { vpc_id, security_group_id, security_groups, .. } = reference;
+    let is_on_endpoint = |id: &&SecurityGroupId| security_groups.iter().any(|group| group.id == id.as_str());
+    let configured = rules.replacements.of(vpc_id.as_deref(), security_group_id);
+    let is_kept = |id: &&SecurityGroupId| !plan.security_group_ids.contains(id);
+    let found = configured.filter(is_on_endpoint).filter(is_kept);
+    reference.replacement_security_group_id.as_ref().or(found)
 }
 
 /// Shows what will be detached, and what is left and why.
@@ -148,8 +162,12 @@ fn show(comparison: &Comparison<'_>, dry_run: bool, terminal: &Terminal) {
         [("blocked, not detached", blocked), ("new, not detached", new), ("no longer attached", vanished)]
     {
         for reference in references {
-            let Reference { region_id, endpoint_id, security_group_id, blocked_by, .. } = reference;
-            let why = blocked_by.as_ref().map_or(String::new(), |code| format!(" ({code})"));
+            let Reference { region_id, endpoint_id, security_group_id, .. } = reference;
+            let why = match (&reference.blocked_by, &reference.replacement_security_group_id) {
+                (Some(code), _) => format!(" ({code})"),
+                (None, Some(id)) => format!(" (replace by {id})"),
+                (None, None) => String::new(),
+            };
             let text = format!("{what}{why}: {region_id} {endpoint_id} {security_group_id}");
             streams::note(columns::paragraph(&text, width));
         }
@@ -174,7 +192,8 @@ fn change(references: &[&Reference]) -> [String; 4] {
     };
     let now: Vec<String> = security_groups.iter().map(status).collect();
     let after: Vec<String> = security_groups.iter().filter(|group| !is_due(group)).map(id).collect();
-    [region_id.to_string(), endpoint_id.to_string(), now.join(", "), results::shown(&after)]
+    let replacement = references.iter().find_map(|one| one.replacement_security_group_id.as_ref());
+    [region_id.to_string(), endpoint_id.to_string(), now.join(", "), results::after(after, replacement)]
 }
 
 /// A group's id, if it looks like one.

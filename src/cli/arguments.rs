@@ -11,9 +11,23 @@ use crate::alibaba::privatelink::EndpointFilter;
 use crate::alibaba::records::Tag;
 use crate::request::{DEADLINE_SECONDS, EndpointId, RegionId, SecurityGroupId};
 
+/// The variables that limit what every command may do, for the help.
+const VARIABLES: &str = "\
+Environment variables, which apply as in a deployment (lists with commas):
+  ALLOWED_REGIONS              The only regions that may be named [default: all]
+  PROTECTED_SECURITY_GROUPS    Groups that are never detached
+  PROTECTED_ENDPOINTS          Endpoints that are never changed
+  REPLACEMENT_SECURITY_GROUPS  vpc-…=sg-…: the group that is attached before an endpoint's last one is detached";
+
 /// Finds the Alibaba Cloud PrivateLink VPC endpoints that use a security group, detaches the group from them, and proves it.
 #[derive(Debug, Parser)]
-#[command(name = super::NAME, version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = super::NAME,
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = VARIABLES
+)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,

@@ -12,7 +12,8 @@ pub(super) struct Comparison<'a> {
     pub(super) due: Vec<&'a Reference>,
     /// References of the plan that may not be detached now.
     pub(super) blocked: Vec<&'a Reference>,
-    /// References that the plan does not contain, or that were blocked in it: no operator has approved their detach.
+    /// References that the plan does not contain, that were blocked in it, or whose replacement differs from the
+    /// plan's: no operator has approved their detach.
     pub(super) new: Vec<&'a Reference>,
     /// References of the plan that no longer exist.
     pub(super) vanished: Vec<&'a Reference>,
@@ -31,7 +32,9 @@ pub(super) fn compare<'a>(plan: &'a Plan, now: &'a Plan) -> Comparison<'a> {
         let list = match planned.get(&key(reference)) {
             None => &mut comparison.new,
             Some(_) if reference.blocked_by.is_some() => &mut comparison.blocked,
-            Some(planned) if planned.blocked_by.is_some() => &mut comparison.new,
+            Some(planned) if planned.blocked_by.is_some() || attaches_another(planned, reference) => {
+                &mut comparison.new
+            }
             Some(_) => &mut comparison.due,
         };
         list.push(reference);
@@ -40,6 +43,13 @@ pub(super) fn compare<'a>(plan: &'a Plan, now: &'a Plan) -> Comparison<'a> {
     comparison.vanished =
         plan.references.iter().filter(|reference| !present.contains(&key(reference))).collect();
     comparison
+}
+
+/// Whether a detach would attach a group that the plan does not name for it. A group that is no longer its endpoint's last
+/// one needs no replacement: an earlier run may have attached it.
+fn attaches_another(planned: &Reference, now: &Reference) -> bool {
+    let replacement = &now.replacement_security_group_id;
+    replacement.is_some() && *replacement != planned.replacement_security_group_id
 }
 
 fn key(reference: &Reference) -> Key<'_> {
@@ -67,11 +77,20 @@ mod tests {
             region_id: RegionId::parse(region).unwrap(),
             endpoint_id: EndpointId::parse(endpoint.trim_start_matches('!')).unwrap(),
             endpoint_name: None,
+            vpc_id: None,
             security_group_id: SecurityGroupId::parse(group).unwrap(),
             status: GroupStatus::Attached,
             security_groups: Vec::new(),
             blocked_by,
+            replacement_security_group_id: None,
         }
+    }
+
+    /// A plan with one reference, which this group replaces.
+    fn replaced_by(group: Option<&str>) -> Plan {
+        let mut plan = plan(&["ep-a"]);
+        plan.references[0].replacement_security_group_id = group.and_then(SecurityGroupId::parse);
+        plan
     }
 
     fn ids(references: &[&Reference]) -> String {
@@ -87,6 +106,24 @@ mod tests {
         assert_eq!(ids(&compared.blocked), "ep-locked ep-still");
         assert_eq!(ids(&compared.new), "ep-free ep-new ep-other");
         assert_eq!(ids(&compared.vanished), "ep-gone ep-left");
+    }
+
+    #[test]
+    fn only_the_replacement_of_the_plan_is_approved() {
+        for (before, after, is_due) in [
+            (Some("sg-s"), Some("sg-s"), true),
+            (Some("sg-s"), Some("sg-t"), false),
+            (Some("sg-s"), Some("sg-S"), false),
+            (None, Some("sg-s"), false),
+            (Some("sg-s"), None, true),
+        ] {
+            let (before, after) = (replaced_by(before), replaced_by(after));
+            let compared = compare(&before, &after);
+            let counts = (compared.due.len(), compared.new.len(), compared.vanished.len());
+            assert_eq!(counts, if is_due { (1, 0, 0) } else { (0, 1, 0) });
+        }
+        let (before, after) = (replaced_by(Some("sg-s")), plan(&["!ep-a"]));
+        assert_eq!(ids(&compare(&before, &after).blocked), "ep-a", "no replacement is configured any more");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::interruption::Interruption;
 use super::output::streams;
 use super::output::terminal::Terminal;
+use crate::request::SecurityGroupId;
 
 /// The operator's answer to the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,15 @@ pub(super) fn check_possible(is_confirmed: bool, terminal: &Terminal) -> Result<
     }
     let problem = "a detach needs a confirmation, and there is no terminal to ask on: confirm with --yes, or check with --dry-run";
     Err(Failure::Usage(problem.to_owned()))
+}
+
+/// The question before some detaches. It names the group of an attach, because an attach opens access.
+pub(super) fn question(replacements: &[&SecurityGroupId]) -> String {
+    match replacements {
+        [] => "Detach?".to_owned(),
+        [one, rest @ ..] if rest.iter().all(|other| other == one) => format!("Attach {one}, then detach?"),
+        several => format!("Attach the {} replacements, then detach?", several.len()),
+    }
 }
 
 /// Asks on the terminal. Only `y` and `yes` mean yes.
@@ -57,6 +67,14 @@ fn answer(line: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn question_names_what_is_attached() {
+        let [a, b] = ["sg-a", "sg-b"].map(|id| SecurityGroupId::parse(id).unwrap());
+        assert_eq!(question(&[]), "Detach?");
+        assert_eq!(question(&[&a, &a]), "Attach sg-a, then detach?");
+        assert_eq!(question(&[&a, &b, &a]), "Attach the 3 replacements, then detach?");
+    }
 
     #[test]
     fn only_yes_means_yes() {

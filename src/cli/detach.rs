@@ -15,6 +15,7 @@ use super::session::Session;
 use crate::alibaba::privatelink::Target;
 use crate::alibaba::sts::CallerIdentity;
 use crate::detach::Evidence;
+use crate::request::SecurityGroupId;
 
 /// Carries out the command.
 pub(super) async fn detach(arguments: &Detach) -> Result<Exit, Failure> {
@@ -37,14 +38,18 @@ pub(super) async fn detach(arguments: &Detach) -> Result<Exit, Failure> {
         let account = interruption.unless(session.account()).await.ok_or(Failure::Interrupted)??;
         streams::note(columns::text(credentials(&session, &account), terminal.stderr_width));
     }
-    match lanes.look(&named, &mut interruption).await? {
+    let (evidence, replacement) = match lanes.look(&named, &mut interruption).await? {
         Look::Finished(finished) => return print(&finished, format, &terminal),
-        Look::WriteDue(evidence) => {
-            streams::note(columns::text(change(&target, &evidence), terminal.stderr_width));
-        }
-    }
+        Look::WriteDue { evidence, replacement } => (evidence, replacement),
+    };
+    let changes = change(&target, &evidence, replacement.as_ref());
+    streams::note(columns::text(changes, terminal.stderr_width));
+    // Only the group that was shown may be attached, even if the requested group becomes the last one while the
+    // operator decides.
+    let named = named.limited_to(replacement.as_ref());
     if !dry_run && !yes {
-        match confirmation::ask("Detach?", &mut interruption).await {
+        let question = confirmation::question(replacement.as_ref().as_slice());
+        match confirmation::ask(&question, &mut interruption).await {
             Answer::Yes => {}
             Answer::No => return Err(Failure::Declined),
             Answer::Interrupted => return Err(Failure::Interrupted),
@@ -76,7 +81,7 @@ pub(super) fn credentials(session: &Session, account: &CallerIdentity) -> Vec<[S
 }
 
 /// The endpoint, and its groups before and after the detach.
-fn change(target: &Target, evidence: &Evidence) -> Vec<[String; 2]> {
+fn change(target: &Target, evidence: &Evidence, replacement: Option<&SecurityGroupId>) -> Vec<[String; 2]> {
     let Target { region_id, endpoint_id, security_group_id } = target;
     let ids = evidence.security_groups_after.as_deref().unwrap_or_default();
     let now =
@@ -87,7 +92,7 @@ fn change(target: &Target, evidence: &Evidence) -> Vec<[String; 2]> {
         ["endpoint".to_owned(), format!("{endpoint_id} ({status})")],
         ["region".to_owned(), region_id.to_string()],
         ["groups now".to_owned(), now.collect::<Vec<_>>().join(", ")],
-        ["groups after".to_owned(), results::shown(&after)],
+        ["groups after".to_owned(), results::after(after, replacement)],
     ]
 }
 

@@ -3,19 +3,24 @@
 use std::time::Instant;
 
 use super::exit::Exit;
+use super::output::results;
 use super::session::Session;
 use crate::alibaba::privatelink::Target;
 use crate::clock::shifted;
 use crate::completion::{Circumstances, Completion, Detail};
 use crate::detach::{Evidence, Outcome};
 use crate::random::Random;
-use crate::request::{self, DetachRequest, Parsed, Rejection, RequestId, Rules, Trigger};
+use crate::request::{
+    self, DetachRequest, Parsed, Rejection, Replacements, RequestId, Rules, SecurityGroupId, Trigger,
+};
 
 /// A request with its id.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) id: RequestId,
     pub(super) parsed: Parsed,
+    /// The groups that it may attach in place of an endpoint's last one.
+    pub(super) replacements: Replacements,
 }
 
 impl Named {
@@ -27,7 +32,14 @@ impl Named {
             "security_group_id": target.security_group_id,
             "dry_run": dry_run,
         });
-        Self { id, parsed: request::parse(&body.to_string(), rules) }
+        let (parsed, replacements) = (request::parse(&body.to_string(), rules), rules.replacements.clone());
+        Self { id, parsed, replacements }
+    }
+
+    /// The same request, limited to the replacement that the operator was shown.
+    pub(super) fn limited_to(self, replacement: Option<&SecurityGroupId>) -> Self {
+        let replacements = self.replacements.only(replacement);
+        Self { replacements, ..self }
     }
 
     /// What is known about a request that was begun and did not end: its evidence, unless a call was still in flight.
@@ -37,8 +49,14 @@ impl Named {
             Some(evidence) if evidence.detach_calls > 0 => {
                 "detach requested; it is not known whether it was accepted"
             }
+            Some(evidence) if evidence.attach_accepted > 0 => {
+                "the replacement was attached, or is attaching; no detach requested yet"
+            }
+            Some(evidence) if evidence.attach_calls > 0 => {
+                "the attach of the replacement was requested; it is not known whether it was accepted; no detach requested yet"
+            }
             Some(_) => "read; no detach requested yet",
-            None => "a call got no response, so the detach may have been accepted",
+            None => "a call got no response, so it may have been accepted",
         };
         let label = self.parsed.result.as_ref().map(label).unwrap_or_default();
         format!("{label}: {state}; run the command again to continue")
@@ -98,11 +116,12 @@ impl Finished {
         Exit::from(&self.outcome)
     }
 
-    /// The outcome, and the code of a failure.
+    /// The outcome, the code of a failure, and the group that was attached.
     pub(super) fn shown(&self) -> String {
-        match &self.detail.reason {
-            None => self.detail.outcome.to_owned(),
-            Some(reason) => format!("{} ({})", self.detail.outcome, reason.code),
-        }
+        let Detail { outcome, reason, .. } = &*self.detail;
+        let reason = reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.code));
+        let replacement =
+            results::replacement(&self.detail).map_or(String::new(), |text| format!(", {text}"));
+        format!("{outcome}{reason}{replacement}")
     }
 }

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::detach::{Evidence, Limits, Outcome, TimeExpired};
 use crate::drive::time_budget::{Run, TimeLimits};
 use crate::drive::{Attempt, Deadline, Ended, drive};
-use crate::request::{DetachRequest, EndpointId, RegionId};
+use crate::request::{DetachRequest, EndpointId, RegionId, SecurityGroupId};
 
 /// How many endpoints of a region are changed at the same time.
 ///
@@ -69,8 +69,13 @@ pub(super) struct CarriedOut {
 pub(super) enum Look {
     /// The request ends without a write.
     Finished(Finished),
-    /// A write is due. What was read.
-    WriteDue(Evidence),
+    /// A write is due.
+    WriteDue {
+        /// What was read.
+        evidence: Evidence,
+        /// The replacement, which is attached first; `None` if the requested group is not the endpoint's last one.
+        replacement: Option<SecurityGroupId>,
+    },
 }
 
 /// How requests are carried out.
@@ -118,7 +123,9 @@ impl Lanes<'_> {
             return Err(Stopped::Credentials(problem));
         }
         match ended {
-            Ended::Unfinished { evidence, .. } if evidence.group.is_some() => Ok(Look::WriteDue(evidence)),
+            Ended::Unfinished { evidence, attach_due, .. } if evidence.group.is_some() => {
+                Ok(Look::WriteDue { evidence, replacement: attach_due })
+            }
             ended => {
                 self.session.cloud.end(&run, &watch);
                 let (outcome, evidence) = outcome(ended);
@@ -192,6 +199,7 @@ impl Lanes<'_> {
     async fn drive(&self, named: &Named, request: &DetachRequest, run: &Run, watch: &Watch<'_>) -> Ended {
         let attempt = Attempt {
             request,
+            replacements: &named.replacements,
             request_id: &named.id,
             observer: watch,
             is_first_delivery: true,

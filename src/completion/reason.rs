@@ -99,8 +99,12 @@ impl Reason {
         if let Some(theirs) = &refusal.message {
             message = format!("{message}. Alibaba Cloud says: {}", theirs.trim_end_matches('.'));
         }
-        if evidence.detach_accepted > 0 && refusal.code != ReasonCode::DryRunIgnored {
-            message.push_str(". An earlier detach was accepted, so the group may be detached nevertheless");
+        if refusal.code != ReasonCode::DryRunIgnored {
+            if evidence.detach_accepted > 0 {
+                message
+                    .push_str(". An earlier detach was accepted, so the group may be detached nevertheless");
+            }
+            message.push_str(&replacement_that_stays(evidence));
         }
         Self { code: refusal.code.clone(), message, advice, section }
     }
@@ -136,8 +140,9 @@ impl Reason {
             },
         );
         let message = format!(
-            "{meaning}. In the last delivery: group {group}, endpoint {endpoint}; detaches accepted: {}; last error: {error}",
-            evidence.detach_accepted
+            "{meaning}. In the last delivery: group {group}, endpoint {endpoint}; detaches accepted: {}; last error: {error}{}",
+            evidence.detach_accepted,
+            replacement_that_stays(evidence)
         );
         let advice = evidence.error_last.as_ref().map_or(codes::CHECK_ENDPOINT, |(_, kind)| kind.advice());
         Self::new(code, message, format!("{advice} {next}"))
@@ -151,7 +156,7 @@ impl Reason {
             "The outcome is {outcome}{why}, but its event could not be published before the deadline"
         );
         let advice = if reason == Some(&ReasonCode::DryRunIgnored) {
-            "Check the endpoint's groups at once. Do not redrive: Alibaba Cloud carries out dry runs as real detaches."
+            "Check the endpoint's groups at once. Do not redrive: Alibaba Cloud carries out dry runs as real calls."
         } else {
             "Check the event bus and the worker's permission events:PutEvents on it, then redrive the dead-letter \
              queue: the worker reads the endpoint again and publishes the event."
@@ -184,6 +189,22 @@ fn explain(refusal: &Refusal) -> (String, String, String) {
              left to do; otherwise send the correct request."
                 .to_owned(),
         ),
+        ReasonCode::ReplacementNotAttached => {
+            let theirs = refusal.alibaba_code.as_deref().unwrap_or_default();
+            let row = codes::row(theirs);
+            let message = format!(
+                "The group is the endpoint's last one, and Alibaba Cloud refuses to attach its replacement: {theirs}"
+            );
+            (section, message, advice_about_a_replacement(refusal.ground, row))
+        }
+        ReasonCode::DryRunIgnored if refusal.action == Some(Action::Attach) => (
+            section,
+            "Alibaba Cloud responded to a dry run as to a real attach, so the replacement may be attached now"
+                .to_owned(),
+            "Check the endpoint's groups at once and detach the replacement again if it should not stay. Report this \
+             event's api_request_ids to Alibaba Cloud."
+                .to_owned(),
+        ),
         ReasonCode::DryRunIgnored => (
             section,
             "Alibaba Cloud responded to a dry run as to a real detach, so the group may be detached now".to_owned(),
@@ -210,6 +231,40 @@ fn explain(refusal: &Refusal) -> (String, String, String) {
     }
 }
 
+/// What to do about the refusal to attach a replacement, with the row of Alibaba's code.
+fn advice_about_a_replacement(ground: Ground, row: &codes::Row) -> String {
+    const CHECK: &str = "Check the group that REPLACEMENT_SECURITY_GROUPS names for the endpoint's VPC: it must exist, be \
+        in this VPC, and be of a type (basic or advanced) that the endpoint accepts.";
+    match ground {
+        Ground::Denial => codes::DENIAL.advice.replace("{grant}", grant(Some(Action::Attach))),
+        Ground::UnlistedCode => format!(
+            "{CHECK} Then repeat the request (a webhook with a new webhook-id, a queue message with a new deduplication \
+             id); a request from the queue is in the dead-letter queue and can be redriven."
+        ),
+        // These codes are about the group or a parameter; the other rows are about the endpoint, as for a detach.
+        Ground::Rule if matches!(row.runbook, "securitygroupnotfound" | "any-other-code") => format!(
+            "{CHECK} Then repeat the request (a webhook with a new webhook-id, a queue message with a new deduplication id)."
+        ),
+        Ground::Rule => row.advice.to_owned(),
+    }
+}
+
+/// The end of the message of a failure that leaves the replacement on the endpoint; otherwise empty. An earlier delivery may
+/// have attached it.
+fn replacement_that_stays(evidence: &Evidence) -> String {
+    let Some(replacement) = &evidence.replacement_security_group_id else { return String::new() };
+    let mut listed = evidence.security_groups_after.iter().flatten();
+    if evidence.attach_accepted > 0 {
+        format!(". The attach of the replacement {replacement} was accepted and is not undone")
+    } else if listed.any(|id| id == replacement.as_str()) {
+        format!(
+            ". The endpoint also has the replacement {replacement}, which an earlier delivery or another caller attached"
+        )
+    } else {
+        String::new()
+    }
+}
+
 /// The RAM action that a call needs, and on which resources.
 fn grant(action: Option<Action>) -> &'static str {
     match action {
@@ -224,5 +279,13 @@ fn grant(action: Option<Action>) -> &'static str {
              acs:privatelink:{region}:{account}:vpcendpoint/{endpoint} and \
              acs:ecs:{region}:{account}:securitygroup/{group}"
         }
+        Some(Action::Attach) => {
+            "privatelink:AttachSecurityGroupToVpcEndpoint on \
+             acs:privatelink:{region}:{account}:vpcendpoint/{endpoint} and \
+             acs:ecs:{region}:{account}:securitygroup/{replacement}"
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

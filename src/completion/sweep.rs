@@ -153,6 +153,7 @@ struct ReferenceDetail {
     status: &'static str,
     requested: bool,
     blocked_by: Option<String>,
+    replacement_security_group_id: Option<SecurityGroupId>,
 }
 
 impl Detail {
@@ -218,6 +219,7 @@ impl ReferenceDetail {
             status: reference.status.as_str(),
             requested: requested.contains(&reference.target()),
             blocked_by: reference.blocked_by.as_ref().map(ToString::to_string),
+            replacement_security_group_id: reference.replacement_security_group_id.clone(),
         }
     }
 }

@@ -49,7 +49,10 @@ impl CliConfig {
         let sts_url = sts_url.or(simulator);
         let ecs_url = service_url.of_another_product();
         let config = Self {
-            rules: reader.rules(),
+            rules: Rules {
+                replacements: reader.replacements("REPLACEMENT_SECURITY_GROUPS"),
+                ..reader.rules()
+            },
             runbook_url: reader.runbook_url("RUNBOOK_URL"),
             service_url,
             sts_url,
@@ -68,6 +71,8 @@ impl CliConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -96,9 +101,17 @@ mod tests {
 
     #[test]
     fn every_error_is_reported_by_the_name_of_its_option_or_variable() {
-        let environment = |name: &str| (name == "PROTECTED_ENDPOINTS").then(|| "vpc-1".to_owned());
+        let environment = |name: &str| name.ends_with('S').then(|| "vpc-1".to_owned());
         let errors = CliConfig::read(environment, Some("http://gateway.internal"), Some("x")).unwrap_err();
-        let names: Vec<_> = errors.iter().map(|error| error.variable).collect();
-        assert_eq!(names, ["--endpoint-url", "--sts-endpoint-url", "PROTECTED_ENDPOINTS"]);
+        let names: BTreeSet<_> = errors.iter().map(|error| error.variable).collect();
+        let expected = [
+            "--endpoint-url",
+            "--sts-endpoint-url",
+            "ALLOWED_REGIONS",
+            "PROTECTED_SECURITY_GROUPS",
+            "PROTECTED_ENDPOINTS",
+            "REPLACEMENT_SECURITY_GROUPS",
+        ];
+        assert_eq!(names, expected.into());
     }
 }

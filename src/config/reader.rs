@@ -9,7 +9,7 @@ use crate::alibaba::service_url::ServiceUrl;
 use crate::chat::texts::{Language, LanguageSetting};
 use crate::completion::reason::RunbookUrl;
 use crate::loopback::is_loopback;
-use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::request::{EndpointId, RegionId, Replacements, Rules, SecurityGroupId, VpcId};
 use crate::transport::BaseUrl;
 
 /// Default of `COMPLETION_BUS_NAME`: the bus that exists in every account.
@@ -200,6 +200,22 @@ impl<'a> Reader<'a> {
             protected_endpoints: self.list("PROTECTED_ENDPOINTS", EndpointId::parse, EndpointId::RULE),
             ..Rules::default()
         }
+    }
+
+    /// The groups that may be attached in place of an endpoint's last one.
+    pub(super) fn replacements(&mut self, variable: &'static str) -> Replacements {
+        let entry = |text: &str| {
+            let (vpc_id, security_group_id) = text.split_once('=')?;
+            Some((VpcId::parse(vpc_id.trim())?, SecurityGroupId::parse(security_group_id.trim())?))
+        };
+        let mut replacements = Replacements::default();
+        let rule = "must be a VPC id, = and a security group id, such as vpc-a=sg-b";
+        for (vpc_id, security_group_id) in self.list(variable, entry, rule) {
+            if !replacements.insert(vpc_id, security_group_id) {
+                self.report(variable, "names more than one security group for a VPC");
+            }
+        }
+        replacements
     }
 
     /// The entries of a comma-separated list; empty if the variable is not set.

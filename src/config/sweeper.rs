@@ -15,7 +15,7 @@ pub struct SweeperConfig {
     pub request_queue_url: String,
     /// `COMPLETION_BUS_NAME`
     pub bus_name: String,
-    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`, `DRY_RUN_ONLY`
+    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`, `REPLACEMENT_SECURITY_GROUPS`, `DRY_RUN_ONLY`
     pub rules: Rules,
     /// `SWEEP_APPLY_ALLOWED`: whether a sweep may request detaches. Without it, a sweep in mode `apply` only reports.
     pub is_apply_allowed: bool,
@@ -34,7 +34,11 @@ impl SweeperConfig {
         let config = Self {
             request_queue_url: reader.fifo_queue_url("DETACH_QUEUE_URL"),
             bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
-            rules: Rules { dry_run_only: reader.switch("DRY_RUN_ONLY", true), ..reader.rules() },
+            rules: Rules {
+                dry_run_only: reader.switch("DRY_RUN_ONLY", true),
+                replacements: reader.replacements("REPLACEMENT_SECURITY_GROUPS"),
+                ..reader.rules()
+            },
             is_apply_allowed: reader.switch("SWEEP_APPLY_ALLOWED", false),
             runbook_url: reader.runbook_url("RUNBOOK_URL"),
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),

@@ -23,7 +23,7 @@ pub struct WorkerConfig {
     pub deadline: Duration,
     /// `WORKER_MAXIMUM_CONCURRENCY`: the maximum number of concurrent workers.
     pub concurrency: NonZeroU16,
-    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`, `DRY_RUN_ONLY`
+    /// `ALLOWED_REGIONS`, `PROTECTED_SECURITY_GROUPS`, `PROTECTED_ENDPOINTS`, `REPLACEMENT_SECURITY_GROUPS`, `DRY_RUN_ONLY`
     pub rules: Rules,
     /// `RUNBOOK_URL`: where the operators find the runbook.
     pub runbook_url: RunbookUrl,
@@ -53,7 +53,11 @@ impl WorkerConfig {
             bus_name: reader.bus_name("COMPLETION_BUS_NAME"),
             deadline: reader.deadline("DETACH_DEADLINE_SECONDS"),
             concurrency: reader.concurrency("WORKER_MAXIMUM_CONCURRENCY"),
-            rules: Rules { dry_run_only: reader.switch("DRY_RUN_ONLY", true), ..reader.rules() },
+            rules: Rules {
+                dry_run_only: reader.switch("DRY_RUN_ONLY", true),
+                replacements: reader.replacements("REPLACEMENT_SECURITY_GROUPS"),
+                ..reader.rules()
+            },
             runbook_url: reader.runbook_url("RUNBOOK_URL"),
             service_url: reader.service_url("PRIVATELINK_ENDPOINT_URL"),
             credentials: reader.credentials(),
@@ -217,6 +221,47 @@ mod tests {
         );
         let rules = read(&[("PROTECTED_SECURITY_GROUPS", " sg-a , sg-b,")]).unwrap().rules;
         assert_eq!(rules.protected_security_groups.len(), 2);
+    }
+
+    #[test]
+    fn each_vpc_has_at_most_one_replacement() {
+        const REPLACEMENTS: &str = "REPLACEMENT_SECURITY_GROUPS";
+        let pairs = |value: &str| -> Vec<(String, String)> {
+            let replacements = read(&[(REPLACEMENTS, value)]).unwrap().rules.replacements;
+            replacements.iter().map(|(vpc, group)| (vpc.to_string(), group.to_string())).collect()
+        };
+        let pair = |vpc: &str, group: &str| (vpc.to_owned(), group.to_owned());
+        assert_eq!(pairs(""), []);
+        let two = [pair("vpc-a", "sg-a"), pair("vpc-b", "sg-a")];
+        assert_eq!(pairs("vpc-b=sg-a,vpc-a=sg-a"), two);
+        assert_eq!(pairs(" vpc-a = sg-a , vpc-b=sg-a,"), two);
+        assert_eq!(pairs("vpc-a=sg-a,vpc-a=sg-a"), two[..1], "the same entry twice");
+
+        let errors = |value: &str| {
+            let errors = read(&[(REPLACEMENTS, value)]).unwrap_err();
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let invalid = |number| {
+            format!(
+                "{REPLACEMENTS} has an invalid entry, number {number}: it must be a VPC id, = and a security group id, such as vpc-a=sg-b"
+            )
+        };
+        for value in [
+            "vpc-a",
+            "sg-a=vpc-a",
+            "vpc-a=sg_a",
+            "vpc-a=sg-a=sg-b",
+            "vpc-a:sg-a",
+            "=sg-a",
+            "vpc-a=",
+            "s3cret",
+        ] {
+            assert_eq!(errors(value), [invalid(1)], "{value}");
+        }
+        assert_eq!(errors("vpc-a=sg-a, vpc-b=sg-s3cret!,vpc-c"), [invalid(2), invalid(3)]);
+        let second = format!("{REPLACEMENTS} names more than one security group for a VPC");
+        assert_eq!(errors("vpc-a=sg-a,vpc-a=sg-b"), [second]);
+        assert_eq!(errors(" , "), [format!("{REPLACEMENTS} is set but has no entries")]);
     }
 
     #[test]

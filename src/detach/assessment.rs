@@ -105,9 +105,9 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether an accepted detach causes this state.
+    /// Whether an accepted write causes this state.
     #[must_use]
-    pub fn is_of_a_detach(self) -> bool {
+    pub fn is_of_a_write(self) -> bool {
         match self {
             Self::AbsentWhilePending | Self::Detaching | Self::AttachedWhilePending => true,
             Self::AbsentWhileCreating | Self::Attaching | Self::AttachedWhileCreatingOrDeleting => false,

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use super::assessment::{
     Assessment, Change, Contradiction, GroupList, Observation, Others, Presence, assess,
 };
-use super::{AcceptedDetach, Detach, Outcome, ReasonCode, Refusal, Step, UNLISTED_MAX, call_now, refuse};
+use super::{AcceptedWrite, Detach, Outcome, ReasonCode, Refusal, Step, UNLISTED_MAX, call_now, refuse};
 use crate::alibaba::codes::{self, ErrorKind};
 use crate::alibaba::error::{CallError, ErrorCode};
-use crate::alibaba::privatelink::{Action, Call};
+use crate::alibaba::privatelink::{Action, Call, Write};
 use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, GroupStatus};
 
-/// How often Alibaba Cloud must refuse the detach because of the endpoint's state, while the endpoint is stable, before
-/// the refusal counts as permanent.
+/// How often Alibaba Cloud must refuse a write because of the endpoint's state, while the endpoint is stable, before the
+/// refusal counts as permanent.
 const WRONG_STATES_MAX: u32 = 2;
 
-/// Consecutive reads that must show our group attached again after an accepted detach had begun, before it is detached
-/// again.
+/// Consecutive reads that must show the groups as they were before an accepted write that had begun, before the write
+/// is made again.
 const RETURNS_MAX: u32 = 2;
 
 impl Detach {
@@ -30,6 +30,7 @@ impl Detach {
                 self.wrong_states = 0;
             }
         }
+        self.note_replacement(observation);
         let assessment = assess(observation);
         match assessment {
             Assessment::Inconclusive(Contradiction::NotFoundButRecorded) => {
@@ -60,7 +61,7 @@ impl Detach {
                 return Step::Finish(if is_ours { Outcome::Detached } else { Outcome::AlreadyDetached });
             }
             Assessment::Changing(Change::AbsentWhilePending) if self.dry_run => {
-                return self.detach(observation, now);
+                return self.write(observation, now);
             }
             Assessment::Changing(_)
             | Assessment::LastGroup
@@ -73,10 +74,10 @@ impl Detach {
         }
         match assessment {
             Assessment::Changing(change @ (Change::AbsentWhileCreating | Change::AbsentWhilePending)) => {
-                self.wait_for_change(change.is_of_a_detach(), now)
+                self.wait_for_change(change.is_of_a_write(), now)
             }
-            _ if self.dry_run => self.detach(observation, now),
-            Assessment::Changing(change) => self.wait_for_change(change.is_of_a_detach(), now),
+            _ if self.dry_run => self.write(observation, now),
+            Assessment::Changing(change) => self.wait_for_change(change.is_of_a_write(), now),
             _ => self.on_attached(observation, assessment, now),
         }
     }
@@ -97,13 +98,16 @@ impl Detach {
         })
     }
 
-    /// The refusal that follows from the latest error of a Detach, if the endpoint's record shows that waiting does not
+    /// The refusal that follows from the latest error of a write, if the endpoint's record shows that waiting does not
     /// help.
     fn permanent_objection(&self, observation: &Observation, now: Instant) -> Option<Refusal> {
         let (objection, since) = self.objection.as_ref()?;
         let record = observation.record.as_ref()?;
         let attached = Presence::Listed(GroupStatus::Attached);
-        if !matches!(&observation.groups, GroupList::Complete { ours, .. } if *ours == attached) {
+        let GroupList::Complete { ours, others } = observation.groups else { return None };
+        // Beside another group, the detach follows: what refused the attach does not matter to it.
+        let is_outdated = objection.action == Action::Attach && others != Others::None;
+        if ours != attached || is_outdated {
             return None;
         }
         let is_stable = !matches!(
@@ -119,6 +123,12 @@ impl Detach {
                 Some(ConnectionStatus::ServiceDeleted | ConnectionStatus::Deleting)
             ),
             ErrorKind::WrongState => is_stable && self.wrong_states >= WRONG_STATES_MAX,
+            // Refused as the detach of a last group, although the list shows another group and is no longer outdated.
+            ErrorKind::Refused => {
+                others == Others::Attached
+                    && self.wrong_states >= WRONG_STATES_MAX
+                    && (self.dry_run || self.is_past_lag(*since, now))
+            }
             // A list that lags shows the group for a while after it was detached.
             ErrorKind::SecurityGroupNotFound => {
                 is_stable
@@ -134,17 +144,20 @@ impl Detach {
         now.saturating_duration_since(since) >= self.limits.no_effect_after
     }
 
-    /// The endpoint is changing, by our detach or another caller: wait and read.
-    pub(super) fn wait_for_change(&mut self, is_of_a_detach: bool, now: Instant) -> Step {
+    /// The endpoint is changing, because of this program's write or another caller's: wait and read.
+    pub(super) fn wait_for_change(&mut self, is_of_a_write: bool, now: Instant) -> Step {
         if let Some(accepted) = &mut self.accepted {
-            accepted.has_begun |= is_of_a_detach;
+            accepted.has_begun |= is_of_a_write;
             accepted.returns = 0;
         }
         self.poll(now)
     }
 
-    /// Attached to a stable endpoint: detach, unless an accepted detach still has time to show its effect.
+    /// Attached to a stable endpoint: write, unless an accepted write still has time to show its effect.
     fn on_attached(&mut self, observation: &Observation, assessment: Assessment, now: Instant) -> Step {
+        if let Some(step) = self.await_replacement(now) {
+            return step;
+        }
         if let Some(accepted) = &mut self.accepted {
             accepted.returns += 1;
             let is_lost = if accepted.has_begun {
@@ -158,40 +171,66 @@ impl Detach {
             self.accepted = None;
         }
         if let Some((objection, since)) = &self.objection
-            && objection.kind == ErrorKind::SecurityGroupNotFound
             && !self.is_past_lag(*since, now)
         {
-            return self.poll(now);
+            // The list may lag: the group, or the last of the others, may be detached already.
+            let may_lag = match objection.kind {
+                ErrorKind::SecurityGroupNotFound => true,
+                ErrorKind::Refused => assessment == Assessment::Attached,
+                _ => false,
+            };
+            if may_lag {
+                return self.poll(now);
+            }
         }
         match assessment {
             Assessment::OthersChanging => self.poll(now),
-            _ => self.detach(observation, now),
+            _ => self.write(observation, now),
         }
     }
 
-    fn detach(&mut self, observation: &Observation, now: Instant) -> Step {
+    /// Detaches the group, or attaches the replacement if the group is the endpoint's last one.
+    fn write(&mut self, observation: &Observation, now: Instant) -> Step {
         let is_last_group = matches!(
             observation.groups,
             GroupList::Complete { ours: Presence::Listed(_), others: Others::None }
         );
-        if is_last_group {
+        let replacement = self.replacement.clone().filter(|_| is_last_group);
+        if is_last_group && replacement.is_none() {
+            if self.lacks_vpc(observation) {
+                return self.contradicted(now);
+            }
             return refuse(Refusal::by_check(ReasonCode::EndpointMustContainSecurityGroup, None));
         }
         if self.is_last_read || now >= self.deadline {
             return self.read_again(Duration::ZERO, true, now);
         }
         self.has_unknown_write = false;
-        call_now(Call::Detach { client_token: self.tokens.current(), dry_run: self.dry_run })
+        let (dry_run, action) =
+            (self.dry_run, if replacement.is_some() { Action::Attach } else { Action::Detach });
+        if self.objection.as_ref().is_some_and(|(objection, _)| objection.action != action) {
+            // The errors of one write say nothing about the other.
+            (self.objection, self.wrong_states, self.unlisted_writes) = (None, 0, 0);
+        }
+        call_now(match replacement {
+            Some(security_group_id) => {
+                let client_token = self.tokens.current(Write::Attach);
+                Call::Attach { security_group_id, client_token, dry_run }
+            }
+            None => Call::Detach { client_token: self.tokens.current(Write::Detach), dry_run },
+        })
     }
 
-    pub(super) fn on_accepted(&mut self, now: Instant) -> Step {
-        self.evidence.detach_accepted += 1;
-        self.tokens.renew();
+    pub(super) fn on_accepted(&mut self, write: Write, now: Instant) -> Step {
+        self.evidence.add_accepted(write);
+        self.tokens.renew(write);
+        self.note_attach(write);
         if self.dry_run {
-            return refuse(Refusal::by_check(ReasonCode::DryRunIgnored, Some(Action::Detach)));
+            return refuse(Refusal::by_check(ReasonCode::DryRunIgnored, Some(write.action())));
         }
-        self.accepted = Some(AcceptedDetach { since: now, has_begun: false, returns: 0 });
+        self.accepted = Some(AcceptedWrite { write, since: now, has_begun: false, returns: 0 });
         self.has_unknown_write = false;
+        self.is_replacement_new = write == Write::Attach;
         self.objection = None;
         self.wrong_states = 0;
         self.unlisted_writes = 0;
@@ -199,10 +238,18 @@ impl Detach {
         self.poll(now)
     }
 
-    pub(super) fn on_detach_error(&mut self, error: CallError, now: Instant) -> Step {
+    pub(super) fn on_write_error(&mut self, write: Write, error: CallError, now: Instant) -> Step {
+        // The attach may have been accepted: its response was lost, or an earlier call still runs.
+        self.is_replacement_new |= write == Write::Attach;
         match error.kind {
+            // Another caller has detached the other groups since the read.
+            ErrorKind::Refused if write == Write::Detach && self.can_replace(&error) => {
+                self.wrong_states += 1;
+            }
             ErrorKind::Denied | ErrorKind::Refused => return refuse(error.into()),
-            ErrorKind::TokenMismatch if self.tokens.is_senders() => return refuse(error.into()),
+            // The replacement does not exist: the configuration is wrong.
+            ErrorKind::SecurityGroupNotFound if write == Write::Attach => return refuse(error.into()),
+            ErrorKind::TokenMismatch if self.tokens.is_senders(write) => return refuse(error.into()),
             ErrorKind::WrongState => self.wrong_states += 1,
             ErrorKind::Unlisted => self.unlisted_writes += 1,
             _ => {}
@@ -211,7 +258,7 @@ impl Detach {
             return refuse(error.into());
         }
         if !error.keeps_token {
-            self.tokens.renew();
+            self.tokens.renew(write);
         }
         if error.keeps_token && error.kind != ErrorKind::NoCredentials && !self.dry_run {
             self.has_unknown_write = true;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::ErrorCode;
-use crate::alibaba::privatelink::Action;
+use crate::alibaba::privatelink::{Action, Write};
 use crate::alibaba::records::{EndpointStatus, GroupStatus, SecurityGroup};
 use crate::request::SecurityGroupId;
 use crate::text::UNREADABLE;
@@ -28,6 +28,9 @@ pub struct Evidence {
     pub group: Option<Presence>,
     /// Whether any complete list had our group.
     pub security_group_seen: Option<bool>,
+    /// The configured replacement for the endpoint's VPC, if a list had it, or if it was attached or a dry run showed that it
+    /// can be.
+    pub replacement_security_group_id: Option<SecurityGroupId>,
     /// The status of the endpoint's record, as last read.
     pub endpoint_status: Option<EndpointStatus>,
     /// When the detach was confirmed.
@@ -36,22 +39,26 @@ pub struct Evidence {
     pub detach_calls: u32,
     /// How many of them were accepted.
     pub detach_accepted: u32,
+    /// HTTP calls of Attach.
+    pub attach_calls: u32,
+    /// How many of them were accepted.
+    pub attach_accepted: u32,
     /// HTTP calls that read, every page.
     pub read_calls: u32,
     /// Errors that were followed by another attempt, by code.
     pub retries: BTreeMap<String, u32>,
     /// The latest error.
     pub error_last: Option<(ErrorCode, ErrorKind)>,
-    detach_request_ids: Vec<String>,
+    write_request_ids: Vec<String>,
     read_request_ids: Vec<String>,
 }
 
 impl Evidence {
-    /// Alibaba's ids of the Detach calls and, once the detach is confirmed, of the reads that confirmed it: the newest 20.
+    /// Alibaba's ids of the writes and, once the detach is confirmed, of the reads that confirmed it: the newest 20.
     pub fn api_request_ids(&self) -> impl Iterator<Item = &str> {
         let confirming: &[String] = if self.confirmed_at.is_some() { &self.read_request_ids } else { &[] };
-        let surplus = (self.detach_request_ids.len() + confirming.len()).saturating_sub(API_REQUEST_IDS_MAX);
-        self.detach_request_ids.iter().chain(confirming).skip(surplus).map(String::as_str)
+        let surplus = (self.write_request_ids.len() + confirming.len()).saturating_sub(API_REQUEST_IDS_MAX);
+        self.write_request_ids.iter().chain(confirming).skip(surplus).map(String::as_str)
     }
 
     /// Records a complete list, and where our group stands in it.
@@ -73,7 +80,11 @@ impl Evidence {
         let ids = match action {
             Action::Detach => {
                 self.detach_calls += 1;
-                &mut self.detach_request_ids
+                &mut self.write_request_ids
+            }
+            Action::Attach => {
+                self.attach_calls += 1;
+                &mut self.write_request_ids
             }
             Action::ListSecurityGroups | Action::ListEndpoints => {
                 self.read_calls += 1;
@@ -86,6 +97,20 @@ impl Evidence {
             }
             ids.push(id);
         }
+    }
+
+    pub(super) fn add_accepted(&mut self, write: Write) {
+        match write {
+            Write::Detach => self.detach_accepted += 1,
+            Write::Attach => self.attach_accepted += 1,
+        }
+    }
+
+    /// The status of this group in the latest complete list; `None` if the list does not contain it.
+    #[must_use]
+    pub fn status_of(&self, group: &SecurityGroupId) -> Option<GroupStatus> {
+        let mut listed = self.security_groups_after.iter().flatten().zip(&self.statuses_after);
+        listed.find(|(id, _)| *id == group.as_str()).map(|(_, status)| *status)
     }
 
     pub(super) fn add_error(&mut self, code: &ErrorCode, kind: ErrorKind, is_retried: bool) {

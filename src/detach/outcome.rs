@@ -36,6 +36,8 @@ pub struct Refusal {
     /// Alibaba's own message, shortened and without credentials.
     pub message: Option<String>,
     pub ground: Ground,
+    /// Alibaba's code, if `code` is this project's.
+    pub alibaba_code: Option<String>,
     /// The endpoint's group whose id differs from the request's only in letter case, if that is why.
     pub lookalike: Option<String>,
 }
@@ -55,21 +57,30 @@ pub enum Ground {
 impl Refusal {
     /// A refusal by our own check, after the endpoint was read.
     pub(super) fn by_check(code: ReasonCode, action: Option<Action>) -> Self {
-        Self { code, action, message: None, ground: Ground::Rule, lookalike: None }
+        let (message, alibaba_code, lookalike) = (None, None, None);
+        Self { code, action, message, ground: Ground::Rule, alibaba_code, lookalike }
     }
 }
 
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Self {
+        let theirs = error.code.name();
+        let (code, alibaba_code) = match error.action {
+            Action::Attach => (ReasonCode::ReplacementNotAttached, Some(theirs.into_owned())),
+            Action::Detach | Action::ListSecurityGroups | Action::ListEndpoints => {
+                (ReasonCode::from_alibaba(&theirs), None)
+            }
+        };
         Self {
             ground: match error.kind {
                 ErrorKind::Denied => Ground::Denial,
                 ErrorKind::Unlisted => Ground::UnlistedCode,
                 _ => Ground::Rule,
             },
-            code: ReasonCode::from_alibaba(&error.code.name()),
+            code,
             action: Some(error.action),
             message: error.message,
+            alibaba_code,
             lookalike: None,
         }
     }
@@ -97,7 +108,9 @@ pub enum ReasonCode {
     EndpointMustContainSecurityGroup,
     /// The endpoint is locked because a payment is overdue.
     FinancialLocked,
-    /// Alibaba Cloud carried out a dry run as a real detach.
+    /// Alibaba Cloud refuses to attach the configured replacement of the endpoint's last group.
+    ReplacementNotAttached,
+    /// Alibaba Cloud carried out a dry run as a real call.
     DryRunIgnored,
     /// The deadline passed before the detach was confirmed.
     DeadlineExceeded,
@@ -130,6 +143,7 @@ impl ReasonCode {
             Self::SecurityGroupNotAttached => "SecurityGroupNotAttached",
             Self::EndpointMustContainSecurityGroup => "EndpointMustContainSecurityGroup",
             Self::FinancialLocked => "FinancialLocked",
+            Self::ReplacementNotAttached => "ReplacementNotAttached",
             Self::DryRunIgnored => "DryRunIgnored",
             Self::DeadlineExceeded => "DeadlineExceeded",
             Self::CompletionNotPublished => "CompletionNotPublished",

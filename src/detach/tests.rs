@@ -1,20 +1,26 @@
 //! The rules, checked against every response that the API could send, and one scenario for each rule.
 
+mod replacement;
+
 use std::collections::HashSet;
 
 use super::*;
 use crate::alibaba::records::{BusinessStatus, ConnectionStatus, EndpointStatus, EndpointType};
 use crate::backoff::Backoff;
-use crate::request::{self, Rules};
+use crate::request::{self, Rules, VpcId};
 use crate::transport::NoResponse;
 
 const OURS: &str = "sg-ours";
+
+/// The group that replaces a last one, where replacements are configured.
+const SPARE: &str = "sg-spare";
 
 /// A list of groups as it was sent.
 type List = Vec<(String, GroupStatus)>;
 
 /// Checks the rules of a detach on one path, independently of the state of [`Detach`].
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
 struct Checker {
     detach: Detach,
     dry_run: bool,
@@ -35,10 +41,23 @@ struct Checker {
     /// Whether the latest complete list counts.
     is_settled: bool,
     tokens_spent: HashSet<String>,
-    token_kept: Option<String>,
-    token_last: Option<String>,
-    detached_at: Option<Instant>,
+    token_of_detach: TokenUse,
+    token_of_attach: TokenUse,
+    written_at: Option<Instant>,
+    has_replacement: bool,
+    /// Since the latest attach, accepted or not: the reads of a stable endpoint that show the replacement attached.
+    replacement_reads: Option<u32>,
+    /// Whether any read showed the replacement, or an attach was accepted or, in a dry run, passed.
+    has_seen_replacement: bool,
     steps: u32,
+}
+
+/// How the tokens of one write were used.
+#[derive(Clone, Default)]
+struct TokenUse {
+    /// The token whose outcome is unknown.
+    kept: Option<String>,
+    last: Option<String>,
 }
 
 fn group(id: &str, status: GroupStatus) -> SecurityGroup {
@@ -54,6 +73,7 @@ fn endpoint(status: &str) -> Endpoint {
     Endpoint {
         id: "ep-a".to_owned(),
         status: Some(EndpointStatus::read(status.to_owned())),
+        vpc_id: Some("vpc-a".to_owned()),
         ..Endpoint::default()
     }
 }
@@ -101,13 +121,27 @@ const CODES: [(&str, u16); 18] = [
     ("OperationConflict", 400),
 ];
 
-/// Every response that matters to a call.
-fn responses(action: Action) -> Vec<Result<Response, CallError>> {
+/// The codes that a write or the read after it treats differently from one another.
+const DISTINCT_CODES: [(&str, u16); 8] = [
+    ("EndpointLocked", 400),
+    ("EndpointConnectionOperationDenied", 400),
+    ("EndpointOperationDenied", 400),
+    ("SecurityGroupNotFound", 400),
+    ("EndpointNotFound", 400),
+    ("IdempotentParameterMismatch", 400),
+    ("DryRunOperation", 400),
+    ("EndpointMustContainSecurityGroup", 400),
+];
+
+/// Every response that matters to a call. With a replacement there are more lists, and fewer codes: each path is longer.
+fn responses(action: Action, has_replacement: bool) -> Vec<Result<Response, CallError>> {
     use GroupStatus::{Attached, Attaching, Detaching};
-    let coded = CODES.iter().map(|(code, status)| error(action, *status, code));
+    let sent: &[_] = if has_replacement { &DISTINCT_CODES } else { &CODES };
+    let coded = sent.iter().map(|(code, status)| error(action, *status, code));
     let mut responses: Vec<_> = coded.chain([timeout(action)]).collect();
     match action {
-        Action::Detach => responses.push(Ok(Response::Accepted)),
+        Action::Detach => responses.push(Ok(Response::Accepted(Write::Detach))),
+        Action::Attach => responses.push(Ok(Response::Accepted(Write::Attach))),
         Action::ListSecurityGroups => {
             let other = group("sg-other", Attached);
             responses.extend([
@@ -134,6 +168,10 @@ fn responses(action: Action) -> Vec<Result<Response, CallError>> {
                     total_count: Some(1),
                 })),
             ]);
+            if has_replacement {
+                let spare = |status| groups(&[group(OURS, Attached), group(SPARE, status)]);
+                responses.extend([spare(Attaching), spare(Attached)]);
+            }
         }
         Action::ListEndpoints => {
             let states = ["Active", "Pending", "Creating", "Deleting", "Resting"];
@@ -167,8 +205,28 @@ fn request(dry_run: bool, client_token: Option<&str>) -> DetachRequest {
     request::parse(&body.to_string(), &Rules::default()).result.unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "any moment can be the zero of a synthetic time line")]
+/// The replacement of the endpoint's VPC, if there is one.
+fn replacements(has_replacement: bool) -> Replacements {
+    let mut replacements = Replacements::default();
+    if has_replacement {
+        replacements.insert(VpcId::parse("vpc-a").unwrap(), SecurityGroupId::parse(SPARE).unwrap());
+    }
+    replacements
+}
+
 fn start(
+    dry_run: bool,
+    client_token: Option<&str>,
+    deadline: Duration,
+    limits: Limits,
+    seed: u64,
+) -> (Checker, Step) {
+    start_with(false, dry_run, client_token, deadline, limits, seed)
+}
+
+#[expect(clippy::disallowed_methods, reason = "any moment can be the zero of a synthetic time line")]
+fn start_with(
+    has_replacement: bool,
     dry_run: bool,
     client_token: Option<&str>,
     deadline: Duration,
@@ -178,7 +236,8 @@ fn start(
     let now = Instant::now();
     let request = request(dry_run, client_token);
     let (token_prefix, jitter) = (u128::from(seed), fastrand::Rng::with_seed(seed));
-    let mut detach = Detach::new(&request, true, now + deadline, limits, token_prefix, jitter);
+    let replacements = replacements(has_replacement);
+    let mut detach = Detach::new(&request, &replacements, true, now + deadline, limits, token_prefix, jitter);
     let step = detach.start(now);
     let checker = Checker {
         detach,
@@ -194,9 +253,12 @@ fn start(
         empty_list_for: limits.empty_list_for,
         is_settled: false,
         tokens_spent: HashSet::new(),
-        token_kept: None,
-        token_last: None,
-        detached_at: None,
+        token_of_detach: TokenUse::default(),
+        token_of_attach: TokenUse::default(),
+        written_at: None,
+        has_replacement,
+        replacement_reads: None,
+        has_seen_replacement: false,
         steps: 0,
     };
     (checker, step)
@@ -223,30 +285,60 @@ impl Checker {
                 }
             }
             Call::ListEndpoints { .. } => {}
-            Call::Detach { client_token, dry_run } => self.check_write(client_token.as_str(), *dry_run),
+            Call::Detach { client_token, dry_run } => {
+                let list = self.check_write(Write::Detach, client_token.as_str(), *dry_run);
+                assert!(list.iter().any(|(id, _)| id != OURS) || list.is_empty(), "never the last group");
+                let is_other = |(id, status): &(String, GroupStatus)| {
+                    id != OURS && id != SPARE && *status == GroupStatus::Attached
+                };
+                if !dry_run && !list.iter().any(is_other) {
+                    assert_ne!(self.replacement_reads, Some(1), "the replacement is read once more");
+                }
+            }
+            Call::Attach { security_group_id, client_token, dry_run } => {
+                assert!(
+                    self.has_replacement && security_group_id.as_str() == SPARE,
+                    "only what is configured"
+                );
+                let list = self.check_write(Write::Attach, client_token.as_str(), *dry_run);
+                assert!(
+                    matches!(&list[..], [(id, _)] if id == OURS),
+                    "only beside the requested group alone"
+                );
+            }
         }
         Some(call.clone())
     }
 
-    fn check_write(&mut self, token: &str, dry_run: bool) {
+    /// Checks the rules of every write; returns the list that was read before it.
+    fn check_write(&mut self, write: Write, token: &str, dry_run: bool) -> List {
         assert_eq!(dry_run, self.dry_run);
         assert!(self.now < self.deadline, "no write at the deadline or after it");
         let (list, record) = self.read.take().expect("a read precedes every write");
         let record = record.expect("the endpoint exists");
         assert!(self.is_settled, "a list that may be incomplete decides nothing");
-        assert!(list.iter().any(|(id, _)| id != OURS) || list.is_empty(), "never the last group");
         if !dry_run {
-            assert!(list.contains(&(OURS.to_owned(), GroupStatus::Attached)), "only what is attached");
+            assert!(list.contains(&(OURS.to_owned(), GroupStatus::Attached)), "only while it is attached");
             assert_eq!(record.status, Some(EndpointStatus::Active));
         }
-        if let Some(before) = self.detached_at.replace(self.now) {
+        if let Some(before) = self.written_at.replace(self.now) {
             assert!(self.now - before >= Duration::from_millis(500), "writes are at least 0.5 s apart");
         }
         assert!(!self.tokens_spent.contains(token), "a definite response ends the token's use");
-        if let Some(kept) = &self.token_kept {
+        let tokens = self.tokens_of(write);
+        if let Some(kept) = &tokens.kept {
             assert_eq!(kept, token, "an unknown outcome keeps the token");
         }
-        self.token_last = Some(token.to_owned());
+        tokens.last = Some(token.to_owned());
+        assert_ne!(self.token_of_detach.last, self.token_of_attach.last, "each write has its own token");
+        list
+    }
+
+    fn tokens_of(&mut self, write: Write) -> &mut TokenUse {
+        match write {
+            Write::Detach => &mut self.token_of_detach,
+            Write::Attach => &mut self.token_of_attach,
+        }
     }
 
     fn check_end(&self, outcome: &Outcome) {
@@ -273,23 +365,32 @@ impl Checker {
             }
             other => panic!("not an outcome of a detach: {other:?}"),
         }
+        let evidence = self.detach.evidence();
         if !matches!(outcome, Outcome::Detached | Outcome::AlreadyDetached) {
-            assert_eq!(self.detach.evidence().confirmed_at, None);
+            assert_eq!(evidence.confirmed_at, None);
         }
+        let named = evidence.replacement_security_group_id.as_ref().map(SecurityGroupId::as_str);
+        assert_eq!(
+            named,
+            self.has_seen_replacement.then_some(SPARE),
+            "what was or would be attached, or found"
+        );
     }
 
     fn receive(&mut self, result: Result<Response, CallError>) -> Step {
         // As `CallResult::read` has it.
         let result = match result {
-            Err(error)
-                if self.dry_run
-                    && error.action == Action::Detach
-                    && error.kind == ErrorKind::DryRunOperation =>
-            {
-                Ok(Response::DryRunPassed)
-            }
-            result => result,
+            Err(error) => match error.action.write() {
+                Some(write) if self.dry_run && error.kind == ErrorKind::DryRunOperation => {
+                    Ok(Response::DryRunPassed(write))
+                }
+                _ => Err(error),
+            },
+            Ok(response) => Ok(response),
         };
+        if self.dry_run && matches!(result, Ok(Response::DryRunPassed(Write::Attach))) {
+            self.has_seen_replacement = true;
+        }
         match &result {
             Ok(Response::SecurityGroups(page)) => {
                 let list = self.listed.get_or_insert_default();
@@ -315,20 +416,48 @@ impl Checker {
                     return self.continue_with(result);
                 }
                 self.read = self.listed.clone().map(|list| (list, ours));
+                self.look_for_replacement();
             }
             Err(error) if error.kind == ErrorKind::EndpointNotFound => match error.action {
                 Action::ListSecurityGroups => self.listed = Some(Vec::new()),
                 Action::ListEndpoints => self.read = self.listed.clone().map(|list| (list, None)),
-                Action::Detach => self.definite(),
+                Action::Detach => self.definite(Write::Detach),
+                Action::Attach => self.definite(Write::Attach),
             },
-            Err(error) if error.action == Action::Detach && error.keeps_token => {
-                self.token_kept = self.token_last.clone();
+            Ok(Response::Accepted(write) | Response::DryRunPassed(write)) => self.definite(*write),
+            Err(error) => match error.action.write() {
+                Some(write) if error.keeps_token => {
+                    let tokens = self.tokens_of(write);
+                    tokens.kept.clone_from(&tokens.last);
+                }
+                Some(write) => self.definite(write),
+                None => {}
+            },
+            Ok(Response::Endpoints(_)) => {}
+        }
+        match &result {
+            Ok(Response::Accepted(Write::Attach)) => {
+                (self.replacement_reads, self.has_seen_replacement) = (Some(0), true);
             }
-            Ok(Response::Accepted | Response::DryRunPassed) => self.definite(),
-            Err(error) if error.action == Action::Detach => self.definite(),
-            Ok(Response::Endpoints(_)) | Err(_) => {}
+            // It may have been carried out.
+            Err(error) if error.action == Action::Attach => self.replacement_reads = Some(0),
+            Ok(Response::Accepted(Write::Detach)) => self.replacement_reads = None,
+            _ => {}
         }
         self.continue_with(result)
+    }
+
+    /// Looks for the replacement in what was just read.
+    fn look_for_replacement(&mut self) {
+        let Some((list, Some(record))) = &self.read else { return };
+        let listed = list.iter().find(|(id, _)| self.has_replacement && id == SPARE);
+        let is_attached = listed.is_some_and(|(_, status)| *status == GroupStatus::Attached);
+        self.has_seen_replacement |= listed.is_some();
+        if let Some(reads) = &mut self.replacement_reads {
+            let is_confirmed =
+                is_attached && self.is_settled && record.status == Some(EndpointStatus::Active);
+            *reads = if is_confirmed { *reads + 1 } else { *reads };
+        }
     }
 
     fn continue_with(&mut self, result: Result<Response, CallError>) -> Step {
@@ -351,9 +480,11 @@ impl Checker {
         self.same_since = Some((list, since.unwrap_or(self.now)));
     }
 
-    fn definite(&mut self) {
-        self.tokens_spent.extend(self.token_last.take());
-        self.token_kept = None;
+    fn definite(&mut self, write: Write) {
+        let tokens = self.tokens_of(write);
+        let spent = tokens.last.take();
+        tokens.kept = None;
+        self.tokens_spent.extend(spent);
     }
 }
 
@@ -366,14 +497,14 @@ fn walk(mut checker: Checker, step: &Step, outcomes: &mut HashSet<&'static str>)
         return 1;
     };
     let mut ends = 0;
-    if matches!(call, Call::Detach { .. }) {
+    if call.action().write().is_some() {
         // The region is throttled until the read is outdated.
         let mut late = checker.clone();
         late.now += Duration::from_secs(4);
         let step = late.detach.postponed(call.clone(), late.now);
         ends += walk(late, &step, outcomes);
     }
-    for response in responses(call.action()) {
+    for response in responses(call.action(), checker.has_replacement) {
         let mut next = checker.clone();
         let step = next.receive(response);
         ends += walk(next, &step, outcomes);
@@ -387,8 +518,14 @@ fn every_response_at_every_step_keeps_the_rules() {
     let four = Duration::from_secs(4);
     let limits = Limits { poll_min: four * 2, poll_max: four * 2, ..coarse() };
     let mut outcomes = HashSet::new();
-    for (dry_run, client_token) in [(false, None), (false, Some("mine")), (true, None)] {
-        let (checker, step) = start(dry_run, client_token, four, limits, 1);
+    for (has_replacement, dry_run, client_token) in [
+        (false, false, None),
+        (false, false, Some("mine")),
+        (false, true, None),
+        (true, false, Some("mine")),
+        (true, true, None),
+    ] {
+        let (checker, step) = start_with(has_replacement, dry_run, client_token, four, limits, 1);
         let ends = walk(checker, &step, &mut outcomes);
         assert!(ends > 10_000, "{ends} paths");
     }
@@ -412,12 +549,34 @@ fn coarse() -> Limits {
     }
 }
 
+/// Follows every response after these. One more wait fits: a read with every response, perhaps a write, and the last read.
+fn walk_after(
+    beginning: &[Result<Response, CallError>],
+    has_replacement: bool,
+    outcomes: &mut HashSet<&'static str>,
+) -> u64 {
+    let begin = |deadline| {
+        let (mut checker, mut step) = start_with(has_replacement, false, None, deadline, coarse(), 1);
+        for response in beginning {
+            checker.take(&step).unwrap();
+            step = checker.receive(response.clone());
+        }
+        (checker, step)
+    };
+    let hour = Duration::from_hours(1);
+    let (checker, _) = begin(hour);
+    let elapsed = hour.saturating_sub(checker.deadline - checker.now);
+    let (checker, step) = begin(elapsed + Duration::from_secs(6));
+    walk(checker, &step, outcomes)
+}
+
 #[test]
 fn every_response_in_the_middle_of_a_detach_keeps_the_rules() {
     let attached = || groups(&pair(GroupStatus::Attached));
     let stable = || endpoints(&[endpoint("Active")]);
     let refused = |code| error(Action::Detach, 400, code);
-    let accepted = || Ok(Response::Accepted);
+    let accepted = || Ok(Response::Accepted(Write::Detach));
+    let mut outcomes = HashSet::new();
     let beginnings = [
         vec![attached(), stable(), accepted()],
         vec![attached(), stable(), accepted(), groups(&pair(GroupStatus::Detaching))],
@@ -433,22 +592,8 @@ fn every_response_in_the_middle_of_a_detach_keeps_the_rules() {
             refused("EndpointLocked"),
         ],
     ];
-    let mut outcomes = HashSet::new();
     for beginning in beginnings {
-        // One more wait fits: a read with every response, perhaps a write, and the last read.
-        let (mut checker, mut step) = start(false, None, Duration::from_hours(1), coarse(), 1);
-        let began = checker.now;
-        for response in beginning.clone() {
-            checker.take(&step).unwrap();
-            step = checker.receive(response);
-        }
-        let elapsed = checker.now - began;
-        let (mut checker, mut step) = start(false, None, elapsed + Duration::from_secs(6), coarse(), 1);
-        for response in beginning {
-            checker.take(&step).unwrap();
-            step = checker.receive(response);
-        }
-        let ends = walk(checker, &step, &mut outcomes);
+        let ends = walk_after(&beginning, false, &mut outcomes);
         assert!(ends > 100, "{ends} paths");
     }
     assert!(
@@ -463,11 +608,13 @@ fn long_random_histories_keep_the_rules() {
         let mut random = fastrand::Rng::with_seed(seed);
         let token = random.bool().then_some("mine");
         let deadline = Duration::from_secs(random.u64(30..300));
-        let (mut checker, mut step) = start(random.u8(..) < 32, token, deadline, Limits::default(), seed);
+        let (has_replacement, dry_run) = (random.bool(), random.u8(..) < 32);
+        let (mut checker, mut step) =
+            start_with(has_replacement, dry_run, token, deadline, Limits::default(), seed);
         checker.detach.set_lanes(random.u32(1..=200));
         while let Some(call) = checker.take(&step) {
             checker.now += Duration::from_millis(random.u64(1..400));
-            let responses = responses(call.action());
+            let responses = responses(call.action(), has_replacement);
             // Refusals would end nearly every history at once, so they are drawn ten times less often.
             let draw = |random: &mut fastrand::Rng| responses[random.usize(..responses.len())].clone();
             let is_final = |response: &Result<Response, CallError>| matches!(response, Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::Refused));
@@ -493,6 +640,12 @@ struct Scenario {
 impl Scenario {
     fn new(dry_run: bool) -> Self {
         Self::with(dry_run, None, Duration::from_hours(1))
+    }
+
+    fn with_replacement(dry_run: bool, client_token: Option<&str>) -> Self {
+        let hour = Duration::from_hours(1);
+        let (checker, step) = start_with(true, dry_run, client_token, hour, Limits::default(), 1);
+        Self { checker, step }
     }
 
     fn with(dry_run: bool, client_token: Option<&str>, deadline: Duration) -> Self {
@@ -522,7 +675,10 @@ impl Scenario {
 
     fn token(&self) -> String {
         match &self.step {
-            Step::Call { call: Call::Detach { client_token, .. }, .. } => client_token.to_string(),
+            Step::Call {
+                call: Call::Detach { client_token, .. } | Call::Attach { client_token, .. },
+                ..
+            } => client_token.to_string(),
             other => panic!("not a write: {other:?}"),
         }
     }
@@ -555,7 +711,7 @@ fn code_of(outcome: Outcome) -> String {
 fn detach_without_errors_makes_no_extra_call() {
     let mut scenario = Scenario::new(false);
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     let first_poll = scenario.respond(groups(&pair(GroupStatus::Detaching)));
     assert!((0.5..=0.575).contains(&first_poll.as_secs_f64()), "{first_poll:?}");
     scenario.read(&other(), endpoint("Active"));
@@ -608,7 +764,7 @@ fn detach_without_effect_is_repeated_after_ten_seconds_with_a_new_token() {
     let mut scenario = Scenario::new(false);
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     let (first, requested) = (scenario.token(), scenario.checker.now);
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     while !matches!(scenario.step, Step::Call { call: Call::Detach { .. }, .. }) {
         scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     }
@@ -622,7 +778,7 @@ fn detach_that_began_and_failed_is_repeated_after_two_reads() {
     let mut scenario = Scenario::new(false);
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     let first = scenario.token();
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     scenario.respond(groups(&pair(GroupStatus::Detaching)));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     scenario.respond(groups(&pair(GroupStatus::Detaching)));
@@ -747,7 +903,7 @@ fn group_not_found_is_detached_if_absent_and_refused_if_listed() {
 fn group_not_found_after_an_accepted_detach_waits_for_the_list() {
     let mut scenario = Scenario::new(false);
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Pending"));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
@@ -809,7 +965,7 @@ fn dry_run_polls_nothing_and_does_not_wait_for_a_pending_endpoint() {
 
     let mut ignored = Scenario::new(true);
     ignored.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    ignored.respond(Ok(Response::Accepted));
+    ignored.respond(Ok(Response::Accepted(Write::Detach)));
     assert_eq!(code_of(ignored.end()), "DryRunIgnored");
 }
 
@@ -949,7 +1105,7 @@ fn empty_list_must_repeat_for_ten_seconds() {
     let mut lagging = Scenario::new(false);
     lagging.read(&[], endpoint("Active"));
     lagging.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    lagging.respond(Ok(Response::Accepted));
+    lagging.respond(Ok(Response::Accepted(Write::Detach)));
     lagging.read(&[], endpoint("Active"));
     lagging.read(&other(), endpoint("Active"));
     assert_eq!(lagging.end(), Outcome::Detached);
@@ -992,7 +1148,7 @@ fn id_in_other_letter_case_does_not_matter_beside_the_group_itself() {
     let lookalike = || group("sg-OURS", GroupStatus::Attached);
     let mut scenario = Scenario::new(false);
     scenario.read(&[group(OURS, GroupStatus::Attached), lookalike()], endpoint("Active"));
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     scenario.read(&[lookalike()], endpoint("Active"));
     assert_eq!(scenario.end(), Outcome::Detached);
 }
@@ -1006,7 +1162,8 @@ fn expected_group_that_is_absent_is_refused_in_the_first_delivery() {
         let request = DetachRequest { expect_attached: true, ..request(false, None) };
         let deadline = checker.deadline;
         let jitter = fastrand::Rng::with_seed(1);
-        checker.detach = Detach::new(&request, is_first_delivery, deadline, Limits::default(), 1, jitter);
+        let (limits, none) = (Limits::default(), Replacements::default());
+        checker.detach = Detach::new(&request, &none, is_first_delivery, deadline, limits, 1, jitter);
         let step = checker.detach.start(checker.now);
         let mut scenario = Scenario { checker, step };
         if is_seen {
@@ -1060,7 +1217,7 @@ fn call_that_was_not_sent_is_not_counted() {
 fn last_read_of_a_changing_group_reads_the_record_too() {
     let mut scenario = Scenario::with(false, None, Duration::from_secs(1));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     scenario.respond(groups(&pair(GroupStatus::Detaching)));
     scenario.read(&pair(GroupStatus::Detaching), endpoint("Pending"));
     let status = scenario.checker.detach.evidence().endpoint_status.clone();
@@ -1090,7 +1247,7 @@ fn group_that_was_detaching_and_returned_is_not_awaited() {
     let mut scenario = Scenario::new(false);
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     let (first, requested) = (scenario.token(), scenario.checker.now);
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     scenario.respond(groups(&pair(GroupStatus::Detaching)));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
@@ -1130,7 +1287,7 @@ fn refusal_names_the_call_that_was_refused() {
 
     let mut ignored = Scenario::new(true);
     ignored.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    ignored.respond(Ok(Response::Accepted));
+    ignored.respond(Ok(Response::Accepted(Write::Detach)));
     assert_eq!(refusal(ignored), (Some(Action::Detach), Ground::Rule));
 
     for (code, status, ground) in [
@@ -1210,7 +1367,7 @@ fn dry_run_code_to_a_real_detach_is_retried() {
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
     scenario.respond(error(Action::Detach, 400, "DryRunOperation"));
     scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    scenario.respond(Ok(Response::Accepted));
+    scenario.respond(Ok(Response::Accepted(Write::Detach)));
     assert_eq!(scenario.checker.detach.evidence().detach_accepted, 1);
     scenario.read(&other(), endpoint("Active"));
     assert_eq!(scenario.end(), Outcome::Detached);
@@ -1240,7 +1397,7 @@ fn each_poll_follows_the_lanes_at_that_moment() {
 fn read_that_confirms_another_one_comes_a_second_later() {
     let mut returned = Scenario::new(false);
     returned.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    returned.respond(Ok(Response::Accepted));
+    returned.respond(Ok(Response::Accepted(Write::Detach)));
     returned.respond(groups(&pair(GroupStatus::Detaching)));
     returned.read(&pair(GroupStatus::Attached), endpoint("Active"));
     let wait = returned.read(&pair(GroupStatus::Attached), endpoint("Active"));

@@ -216,7 +216,8 @@ impl<T: Transport> Cloud<T> {
         self.client.credential_problem()
     }
 
-    /// The time until a read may succeed, after one that failed for its credentials; `None` if there will be no others.
+    /// The time until a read may succeed, after a read that failed because of its credentials; `None` if there will be
+    /// no other credentials.
     pub(super) fn credential_renewal(&self, clock: &Clock) -> Option<Duration> {
         self.client.credential_renewal(clock)
     }

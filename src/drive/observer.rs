@@ -7,13 +7,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::alibaba::credentials::CredentialProblem;
 use crate::alibaba::error::CallError;
-use crate::alibaba::privatelink::Action;
+use crate::alibaba::privatelink::{Action, Write};
 use crate::alibaba::records::EndpointStatus;
 use crate::alibaba::response::ResponseKind;
 use crate::completion::Completion;
 use crate::detach::assessment::Presence;
 use crate::detach::{Evidence, Outcome, ReasonCode};
-use crate::request::{RegionId, RequestId, Subject, Trigger};
+use crate::request::{RegionId, RequestId, SecurityGroupId, Subject, Trigger};
 use crate::telemetry;
 
 /// One change of a request's state.
@@ -28,14 +28,9 @@ pub enum Event<'a> {
         trigger: Trigger,
     },
     /// The region throttles calls; the next one waits this long.
-    RegionThrottled {
-        region_id: &'a RegionId,
-        wait: Duration,
-    },
+    RegionThrottled { region_id: &'a RegionId, wait: Duration },
     /// This worker's share of the quota is used up; the request waits this long.
-    ShareUsedUp {
-        wait: Duration,
-    },
+    ShareUsedUp { wait: Duration },
     /// A list was read.
     Read {
         action: Action,
@@ -43,15 +38,16 @@ pub enum Event<'a> {
         /// Until the next call; `None` if there is none.
         wait: Option<Duration>,
     },
-    /// Alibaba Cloud accepted the detach; its effect is not confirmed yet.
-    DetachAccepted {
+    /// Alibaba Cloud accepted the write; its effect is not confirmed yet.
+    Accepted {
+        write: Write,
+        evidence: &'a Evidence,
         api_request_id: Option<&'a str>,
         /// Until the first poll; `None` if there is none.
         wait: Option<Duration>,
     },
-    DryRunPassed {
-        api_request_id: Option<&'a str>,
-    },
+    /// Alibaba Cloud would accept the write.
+    DryRunPassed { write: Write, api_request_id: Option<&'a str> },
     /// A call failed.
     CallFailed {
         error: &'a CallError,
@@ -60,15 +56,9 @@ pub enum Event<'a> {
         wait: Option<Duration>,
     },
     /// The message returns to the queue, which delivers it again after this time.
-    Deferred {
-        why: &'a str,
-        visibility: Duration,
-    },
+    Deferred { why: &'a str, visibility: Duration },
     /// The request ended, and its event was published.
-    Completed {
-        outcome: &'a Outcome,
-        completion: &'a Completion,
-    },
+    Completed { outcome: &'a Outcome, completion: &'a Completion },
 }
 
 /// An error that concerns every request; an operator must act.
@@ -134,11 +124,19 @@ impl Observer for Log {
                 read_calls = evidence.read_calls,
                 "endpoint read"
             ),
-            Event::DetachAccepted { api_request_id, .. } => {
+            Event::Accepted { write: Write::Detach, api_request_id, .. } => {
                 info!(api_request_id, "detach accepted; polling until it is confirmed");
             }
-            Event::DryRunPassed { api_request_id } => {
-                info!(action = Action::Detach.name(), api_request_id, "dry run passed");
+            Event::Accepted { write: Write::Attach, api_request_id, evidence, .. } => {
+                let replacement = evidence.replacement_security_group_id.as_ref();
+                info!(
+                    replacement_security_group_id = replacement.map(SecurityGroupId::as_str),
+                    api_request_id,
+                    "the group is the endpoint's last one; attach of its replacement accepted; polling until it is attached"
+                );
+            }
+            Event::DryRunPassed { write, api_request_id } => {
+                info!(action = write.action().name(), api_request_id, "dry run passed");
             }
             Event::CallFailed { error, api_request_id, wait } => info!(
                 action = error.action.name(),
@@ -228,8 +226,8 @@ pub(super) fn succeeded<'a>(
     match response {
         ResponseKind::SecurityGroups => Event::Read { action: Action::ListSecurityGroups, evidence, wait },
         ResponseKind::Endpoints => Event::Read { action: Action::ListEndpoints, evidence, wait },
-        ResponseKind::Accepted => Event::DetachAccepted { api_request_id, wait },
-        ResponseKind::DryRunPassed => Event::DryRunPassed { api_request_id },
+        ResponseKind::Accepted(write) => Event::Accepted { write, evidence, api_request_id, wait },
+        ResponseKind::DryRunPassed(write) => Event::DryRunPassed { write, api_request_id },
     }
 }
 

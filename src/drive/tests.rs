@@ -15,7 +15,7 @@ use crate::alibaba::client::Client;
 use crate::alibaba::credentials::{Credentials, CredentialsSource};
 use crate::alibaba::service_url::ServiceUrl;
 use crate::clock::{Clock, calendar};
-use crate::request::{self, RequestId, Rules};
+use crate::request::{self, Replacements, RequestId, Rules};
 use crate::transport::NoResponse;
 use crate::transport::SendError;
 
@@ -128,6 +128,7 @@ async fn detach_in(service: &Service, deadline: Deadline, run: &Run) -> Ended {
     let request = request::parse(body, &Rules::default()).result.unwrap();
     let attempt = Attempt {
         request: &request,
+        replacements: &Replacements::default(),
         request_id: &RequestId::parse("CHG1").unwrap(),
         observer: &Unobserved,
         is_first_delivery: true,

@@ -46,7 +46,7 @@ impl NoticeQueue {
         Self { client, queue_url, dead_letter_queue_url }
     }
 
-    /// Prepares what the first call needs and takes processor time. It makes no call.
+    /// Does the CPU-bound preparation for the first call. It makes no call.
     pub(super) fn prepare(&self) {
         self.client.build();
     }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 /// whose labels have at most 63.
 const REGION_ID_LENGTH_MAX: usize = 32;
 
-/// Maximum number of characters after `ep-` or `sg-`, so that a whole id stays within 64.
+/// Maximum number of characters after `ep-`, `sg-` or `vpc-`: a whole id has about 64.
 const RESOURCE_ID_TAIL_MAX: usize = 61;
 
 /// Longest client token and request id, in characters: Alibaba's limit for the one, this project's for the other.
@@ -86,6 +86,13 @@ id!(
     SecurityGroupId,
     |value| is_resource_id(value, "sg-"),
     "must be a security group id: sg- and 1 to 61 letters, digits, _ or -"
+);
+
+id!(
+    /// A VPC, `vpc-…`.
+    VpcId,
+    |value| is_resource_id(value, "vpc-"),
+    "must be a VPC id: vpc- and 1 to 61 letters, digits, _ or -"
 );
 
 id!(

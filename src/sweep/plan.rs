@@ -53,12 +53,17 @@ pub struct Reference {
     pub region_id: RegionId,
     pub endpoint_id: EndpointId,
     pub endpoint_name: Option<String>,
+    /// The endpoint's VPC, which a second reading without a record needs; a plan file does not name it.
+    pub vpc_id: Option<String>,
     pub security_group_id: SecurityGroupId,
     pub status: GroupStatus,
     /// Every group on the endpoint, this one included.
     pub security_groups: Vec<SecurityGroup>,
     /// Why no detach may be requested; `None` if it may be.
     pub blocked_by: Option<ReasonCode>,
+    /// The group that the worker attaches first, because this group is or will be the endpoint's last one; `None` if
+    /// the worker attaches none.
+    pub replacement_security_group_id: Option<SecurityGroupId>,
 }
 
 /// A listed id that differs from a requested one only in letter case: the requested one may be mistyped.
@@ -242,13 +247,15 @@ impl ReadEndpoint<'_> {
                 region_id: self.region_id.clone(),
                 endpoint_id: self.endpoint_id.clone(),
                 endpoint_name: self.record.name.clone(),
+                vpc_id: self.record.vpc_id.clone(),
                 security_group_id: id.clone(),
                 status,
                 security_groups: self.groups.to_vec(),
                 blocked_by: self.blocked_by(id, rules),
+                replacement_security_group_id: None,
             })
             .collect();
-        // One group must remain on the endpoint. A group that is detaching does not remain.
+        // One group must remain on the endpoint, or be attached. A group that is detaching does not remain.
         let remain = |references: &[Reference]| {
             let is_requested = |group: &SecurityGroup| {
                 let mut requested = references.iter().filter(|reference| reference.blocked_by.is_none());
@@ -262,10 +269,27 @@ impl ReadEndpoint<'_> {
             // The sort is stable, so this takes the last one that is not detaching or, if all are, the last one.
             requested.sort_by_key(|one| one.status != GroupStatus::Detaching);
             if let Some(last) = requested.pop() {
-                last.blocked_by = Some(ReasonCode::EndpointMustContainSecurityGroup);
+                last.replacement_security_group_id =
+                    self.replacement(&last.security_group_id, security_group_ids, rules).cloned();
+                if last.replacement_security_group_id.is_none() {
+                    last.blocked_by = Some(ReasonCode::EndpointMustContainSecurityGroup);
+                }
             }
         }
         references
+    }
+
+    /// The group that replaces the endpoint's last one; `None` if the endpoint's VPC has no replacement, or if the
+    /// sweep looks for the replacement itself.
+    fn replacement<'a>(
+        &self,
+        last: &SecurityGroupId,
+        security_group_ids: &[SecurityGroupId],
+        rules: &'a Rules,
+    ) -> Option<&'a SecurityGroupId> {
+        let replacement = rules.replacements.of(self.record.vpc_id.as_deref(), last)?;
+        let is_replacement = |id: &SecurityGroupId| id.as_str().eq_ignore_ascii_case(replacement.as_str());
+        (!security_group_ids.iter().any(is_replacement)).then_some(replacement)
     }
 
     /// Why this deployment or the endpoint's state allows no detach of a group.

@@ -13,7 +13,7 @@ use crate::alibaba::privatelink::{Action, EndpointFilter, Read};
 use crate::alibaba::records::{BusinessStatus, Endpoint, EndpointType, GroupStatus, SecurityGroup, Tag};
 use crate::alibaba::response::Response;
 use crate::detach::ReasonCode;
-use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId};
+use crate::request::{EndpointId, RegionId, Rules, SecurityGroupId, VpcId};
 use crate::transport::NoResponse;
 
 /// The group that the sweeps look for.
@@ -464,6 +464,99 @@ fn what_may_not_be_detached_is_listed_and_blocked() {
     ];
     assert_eq!(blocked, expected.into());
     assert_eq!(plan.verdict(Some(2)), Verdict::ReferencesFound);
+}
+
+/// The rules of a deployment in which `sg-spare` replaces the last group of an endpoint in `vpc-a`.
+fn with_replacement() -> Rules {
+    let mut rules = Rules::default();
+    rules.replacements.insert(VpcId::parse("vpc-a").unwrap(), SecurityGroupId::parse("sg-spare").unwrap());
+    rules
+}
+
+/// The group, the reason why it is blocked, and the replacement of each reference.
+fn judged(plan: &Plan) -> Vec<(&str, Option<&str>, Option<&str>)> {
+    let judged = plan.references.iter().map(|one| {
+        let blocked_by = one.blocked_by.as_ref().map(ReasonCode::as_str);
+        let replacement = one.replacement_security_group_id.as_ref().map(SecurityGroupId::as_str);
+        (one.security_group_id.as_str(), blocked_by, replacement)
+    });
+    judged.collect()
+}
+
+/// An endpoint in a VPC.
+fn in_vpc(id: &str, vpc_id: &str) -> Endpoint {
+    Endpoint { vpc_id: Some(vpc_id.to_owned()), ..record(id) }
+}
+
+#[test]
+fn last_group_is_replaced_where_its_vpc_has_a_replacement() {
+    let blocked = Some("EndpointMustContainSecurityGroup");
+    for (endpoint, wanted, expected) in [
+        (in_vpc("ep-a", "vpc-a"), WANTED, (WANTED, None, Some("sg-spare"))),
+        (in_vpc("ep-a", "vpc-b"), WANTED, (WANTED, blocked, None)),
+        (record("ep-a"), WANTED, (WANTED, blocked, None)),
+        (in_vpc("ep-a", "vpc-a"), "sg-spare", ("sg-spare", blocked, None)),
+    ] {
+        let mut service = Service::with(&[]);
+        service.add(endpoint, &[wanted]);
+        let plan = plan_of(&sweep(&service).reading, &[wanted], &with_replacement());
+        assert_eq!(judged(&plan), [expected]);
+        let limit = plan.verdict(Some(0));
+        assert_eq!(limit == Verdict::OverLimit, expected.1.is_none(), "a replaced reference counts");
+    }
+}
+
+#[test]
+fn only_the_group_that_will_be_the_last_is_replaced() {
+    let replaced = |id, replacement| (id, None, replacement);
+    let (spare, detaching) = (Some("sg-spare"), GroupStatus::Detaching);
+    let cases: [(&[&str], Option<usize>, Vec<_>); 6] = [
+        (&[WANTED, "sg-second"], None, vec![replaced(WANTED, None), replaced("sg-second", spare)]),
+        (&[WANTED, "sg-second"], Some(1), vec![replaced(WANTED, spare), replaced("sg-second", None)]),
+        (&[WANTED, "sg-x"], None, vec![replaced(WANTED, None)]),
+        (&[WANTED, "sg-x"], Some(1), vec![replaced(WANTED, spare)]),
+        (&[WANTED, "sg-spare"], None, vec![replaced(WANTED, None)]),
+        (&[WANTED, "sg-spare"], Some(1), vec![replaced(WANTED, spare)]),
+    ];
+    for (groups, leaving, expected) in cases {
+        let mut service = Service::with(&[]);
+        service.add(in_vpc("ep-a", "vpc-a"), groups);
+        if let Some(leaving) = leaving {
+            service.endpoints.get_mut("ep-a").unwrap().1[leaving].status = detaching;
+        }
+        let plan = plan_of(&sweep(&service).reading, &[WANTED, "sg-second"], &with_replacement());
+        assert_eq!(judged(&plan), expected, "{groups:?} {leaving:?}");
+    }
+}
+
+#[test]
+fn replacement_that_the_sweep_looks_for_replaces_no_group() {
+    let blocked = Some("EndpointMustContainSecurityGroup");
+    for groups in [&[WANTED][..], &[WANTED, "sg-spare"]] {
+        let mut service = Service::with(&[]);
+        service.add(in_vpc("ep-a", "vpc-a"), groups);
+        for spare in ["sg-spare", "sg-SPARE"] {
+            let plan = plan_of(&sweep(&service).reading, &[WANTED, spare], &with_replacement());
+            let last = plan.references.iter().filter(|one| one.blocked_by.is_some()).count();
+            let is_mistyped = spare == "sg-SPARE" && groups.len() == 2;
+            assert_eq!(last, usize::from(!is_mistyped), "{groups:?} {spare}");
+            assert!(
+                judged(&plan).iter().all(|(_, _, replacement)| replacement.is_none()),
+                "{groups:?} {spare}"
+            );
+        }
+        let plan = plan_of(&sweep(&service).reading, &["sg-spare", WANTED], &with_replacement());
+        assert_eq!(judged(&plan).last(), Some(&(WANTED, blocked, None)));
+    }
+}
+
+#[test]
+fn what_is_blocked_for_another_reason_is_not_replaced() {
+    let mut service = Service::with(&[]);
+    let business_status = Some(BusinessStatus::FinancialLocked);
+    service.add(Endpoint { business_status, ..in_vpc("ep-a", "vpc-a") }, &[WANTED]);
+    let plan = plan_of(&sweep(&service).reading, &[WANTED], &with_replacement());
+    assert_eq!(judged(&plan), [(WANTED, Some("FinancialLocked"), None)]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn sweeper(
     let queue = Sender::new(aws_sdk_sqs::Client::new(aws), config.request_queue_url);
     let bus = EventBridge::new(aws_sdk_eventbridge::Client::new(aws), config.bus_name);
     let ecs_url = config.service_url.of_another_product();
-    let (permissions, regions) = (Permissions::ListOnly, &config.rules.allowed_regions);
+    let (permissions, regions) = (&Permissions::ListOnly, &config.rules.allowed_regions);
     let credentials =
         CredentialsSource::new(config.credentials, permissions, regions, aws, transport.clone());
     let services = Services::new(transport.clone(), BaseUrl::sts(), ecs_url, Random::System);

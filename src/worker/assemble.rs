@@ -30,9 +30,10 @@ pub fn worker(
     let sqs = LazyClient::new(aws, aws_sdk_sqs::Client::new);
     let queue = Sqs::new(sqs, config.request_queue_url, config.dead_letter_queue_url);
     let bus = EventBridge::new(LazyClient::new(aws, aws_sdk_eventbridge::Client::new), config.bus_name);
-    let (permissions, regions) = (Permissions::Detach, &config.rules.allowed_regions);
+    let permissions = Permissions::of_detaches(&config.rules.replacements);
+    let regions = &config.rules.allowed_regions;
     let credentials =
-        CredentialsSource::new(config.credentials, permissions, regions, aws, transport.clone());
+        CredentialsSource::new(config.credentials, &permissions, regions, aws, transport.clone());
     let client = Client::new(transport, credentials, config.service_url, Random::System);
     let settings = Settings {
         rules: config.rules,

@@ -92,7 +92,9 @@ impl<T: Transport, Q, B: Bus> Worker<T, Q, B> {
         // The caller waits for the response, so the request counts in the share of the quota and does not wait for it.
         self.share.take(&request.region_id, started, started);
         let observer = &*self.observer;
-        let attempt = Attempt { request, request_id, observer, is_first_delivery: true, deadline };
+        let replacements = &self.settings.rules.replacements;
+        let attempt =
+            Attempt { request, replacements, request_id, observer, is_first_delivery: true, deadline };
         match drive(&self.cloud, &attempt, self.settings.limits, &context.run).await {
             Ended::Finished(outcome, evidence) => (outcome, evidence),
             Ended::Unfinished { evidence, .. } => (Outcome::Unconfirmed(TimeExpired::Invocation), evidence),

@@ -58,7 +58,7 @@ impl DeadLetter<'_> {
 ///
 /// A seam: production calls SQS, a simulation on a virtual clock keeps the queue in memory.
 pub trait Queue {
-    /// Prepares what the first call needs and takes processor time. It makes no call.
+    /// Does the CPU-bound preparation for the first call. It makes no call.
     fn prepare(&self) {}
 
     /// Deletes a finished message.

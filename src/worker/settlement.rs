@@ -122,7 +122,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         let is_first_delivery = received.delivery.receive_count == 1;
         let observer = &*self.observer;
         let deadline = *deadline;
-        let attempt = Attempt { request, request_id: &request_id, observer, is_first_delivery, deadline };
+        let (request_id, replacements) = (&request_id, &self.settings.rules.replacements);
+        let attempt = Attempt { request, replacements, request_id, observer, is_first_delivery, deadline };
         let begin = || Driven::new(&self.cloud, &attempt, self.settings.limits, run).returnable();
         // An earlier delivery may have detached the group. Its write had a share, which includes the confirmation.
         let (region, mut reading) = (&request.region_id, None);
@@ -137,7 +138,7 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
             ended
         } else {
             let ends = self.cloud.moment_of(&deadline, &run.clock);
-            self.wait_for_share(region, &request_id, ends, context).await.map_err(|opens| {
+            self.wait_for_share(region, request_id, ends, context).await.map_err(|opens| {
                 self.defer(received, Some(opens), "this worker's share of the quota is used up", context)
             })?;
             reading.unwrap_or_else(begin).finish().await

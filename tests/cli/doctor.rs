@@ -74,6 +74,15 @@ async fn table_has_one_line_for_each_check() {
 }
 
 #[tokio::test]
+async fn permission_to_attach_is_named_where_replacements_are_configured() {
+    let operator = Operator::new().await.with_access_key().set("REPLACEMENT_SECURITY_GROUPS", "vpc-a=sg-s");
+    let ended = json_of(&operator).await;
+    let line = check(&ended, "AttachSecurityGroupToVpcEndpoint");
+    assert_eq!((ended.status, &line["status"]), (0, &json!("not_checked")));
+    assert!(line["detail"].as_str().unwrap().ends_with("names sg-s"), "{line}");
+}
+
+#[tokio::test]
 async fn denied_permissions_fail_and_name_the_action() {
     let key = |denied: Action| AccessKey { denied_actions: [denied].into(), ..AccessKey::default() };
     let (ok, failed, not_checked) = ("ok", "failed", "not_checked");

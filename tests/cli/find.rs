@@ -77,7 +77,7 @@ fn json_is_the_event_of_the_sweep() {
         "endpoints_read": { "eu-west-1": 1 }, "endpoints_skipped": { "eu-west-1": 0 }, "endpoints_unread": {},
         "references": [{
             "region_id": "eu-west-1", "endpoint_id": "ep-a", "endpoint_name": null, "security_group_id": "sg-a",
-            "status": "Attached", "requested": false, "blocked_by": null,
+            "status": "Attached", "requested": false, "blocked_by": null, "replacement_security_group_id": null,
         }],
         "references_total": 1, "requested_count": 0, "remaining_count": 1, "reason": null,
     });

@@ -11,6 +11,7 @@ mod find;
 mod operator;
 mod plan;
 mod program;
+mod replacement;
 mod schema;
 #[path = "../shared/schema.rs"]
 mod schemas;

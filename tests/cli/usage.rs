@@ -21,6 +21,16 @@ fn command_line_that_is_not_valid_ends_with_status_2_and_calls_nothing() {
 }
 
 #[test]
+fn help_names_the_variables_that_limit_the_commands() {
+    let ended = run(&mut command(&["--help"]));
+    for name in
+        ["ALLOWED_REGIONS", "PROTECTED_SECURITY_GROUPS", "PROTECTED_ENDPOINTS", "REPLACEMENT_SECURITY_GROUPS"]
+    {
+        assert!(ended.stdout.contains(&format!("  {name} ")), "{name}: {}", ended.stdout);
+    }
+}
+
+#[test]
 fn completion_script_names_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = run(&mut command(&["completion", shell]));

@@ -142,7 +142,8 @@ fn event(request: &ChatRequest, outcome: &str, key: &str) -> Value {
             "reason": null,
             "evidence": {
                 "security_groups_before": ["sg-a", "sg-b"], "security_groups_after": ["sg-a", "sg-b"],
-                "security_group_seen": true, "endpoint_status": "Active", "confirmed_at": null,
+                "security_group_seen": true, "replacement_security_group_id": null,
+                "endpoint_status": "Active", "confirmed_at": null,
             },
             "effort": { "deliveries": 1, "detach_calls": 1, "read_calls": 2, "retries": {} },
             "accepted_at": "2027-01-15T07:59:58Z", "started_at": "2027-01-15T07:59:59Z",

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use privatelink_detach::request::{EndpointId, Rules, SecurityGroupId};
-use privatelink_simulator::{Action, Effect, Fault, Seed};
+use privatelink_detach::request::{EndpointId, Rules, SecurityGroupId, VpcId};
+use privatelink_simulator::{Action, Effect, Endpoint, Fault, Seed};
 use serde_json::{Value, json};
 
 use crate::account::{Account, apply, endpoint, endpoints, references, report, summary};
@@ -127,6 +127,55 @@ async fn blocked_references_are_listed_and_not_requested() {
     let detail = account.sweep(&apply(1)).await.unwrap();
     assert_eq!(references(&detail), [("ep-000", Some("ProtectedSecurityGroup"))]);
     assert_eq!(account.requests().len(), 0);
+}
+
+/// An account with one endpoint whose last group is wanted and has a replacement.
+fn with_replacement() -> Account {
+    let only = Endpoint { vpc_id: Some("vpc-a".to_owned()), ..endpoint("ep-a", [WANTED]) };
+    let mut account = Account::with(vec![only]);
+    let (vpc_id, spare) = (VpcId::parse("vpc-a").unwrap(), SecurityGroupId::parse("sg-spare").unwrap());
+    account.rules.replacements.insert(vpc_id, spare);
+    account
+}
+
+#[tokio::test(start_paused = true)]
+async fn last_group_with_a_replacement_is_requested_and_counted() {
+    let detail = with_replacement().sweep(&report()).await.unwrap();
+    assert_eq!(references(&detail), [("ep-a", None)]);
+    assert_eq!(detail["references"][0]["replacement_security_group_id"], "sg-spare");
+
+    let detail = with_replacement().sweep(&apply(0)).await.unwrap();
+    assert_eq!(summary(&detail), ("over_limit", 0, 1));
+
+    let account = with_replacement();
+    // The worker attaches the replacement, and then detaches the group.
+    let accepted = account.queue.clone();
+    *account.wire.interference.borrow_mut() = Some(Box::new(move |_, cloud, now| {
+        if !accepted.messages.borrow().is_empty() {
+            cloud.attach_now("ep-a", "sg-spare", now);
+            cloud.detach_now("ep-a", WANTED, now);
+        }
+    }));
+    let detail = account.sweep(&apply(1)).await.unwrap();
+    assert_eq!(summary(&detail), ("no_references", 1, 0));
+    assert_eq!(account.requests()[0].get("replacement_security_group_id"), None, "the worker decides");
+    assert_eq!(account.calls(Action::AttachSecurityGroupToVpcEndpoint), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replaced_reference_stays_one_while_the_endpoints_cannot_be_listed() {
+    let account = with_replacement();
+    let accepted = account.queue.clone();
+    *account.wire.interference.borrow_mut() = Some(Box::new(move |_, cloud, _| {
+        if !accepted.messages.borrow().is_empty() {
+            cloud.inject(Fault::on(Action::ListVpcEndpoints, Effect::code("NoPermission")));
+        }
+    }));
+    let detail = account.sweep(&apply(1)).await.unwrap();
+    assert_eq!(summary(&detail), ("references_found", 1, 1));
+    assert_eq!(references(&detail), [("ep-a", None)]);
+    assert_eq!(detail["references"][0]["replacement_security_group_id"], "sg-spare");
+    assert_eq!(detail["reason"]["code"], "NotReadAgain");
 }
 
 #[tokio::test(start_paused = true)]

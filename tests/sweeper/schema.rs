@@ -23,7 +23,7 @@ fn schema_rejects_sweep_events_that_break_the_contract() {
         "started_at": "2026-11-22T07:00:00.000Z", "completed_at": "2026-11-22T07:00:12.431Z",
         "references": [{
             "region_id": "eu-west-1", "endpoint_id": "ep-a", "endpoint_name": null, "security_group_id": "sg-a",
-            "status": "Attached", "requested": false, "blocked_by": "FinancialLocked",
+            "status": "Attached", "requested": false, "blocked_by": "FinancialLocked", "replacement_security_group_id": null,
         }],
         "references_total": 1, "requested_count": 0, "remaining_count": 1,
         "reason": { "code": "Incomplete", "message": "m", "advice": "a", "runbook": "docs/runbook.md#incomplete" },
@@ -49,6 +49,7 @@ fn schema_rejects_sweep_events_that_break_the_contract() {
         ("/references/0/requested", json!(true)),
         ("/references/0/status", json!("Detached")),
         ("/references/0/blocked_by", json!("Because")),
+        ("/references/0/replacement_security_group_id", json!("sg-b")),
         ("/requested_count", json!(1)),
         ("/reason", Value::Null),
         ("/reason/code", json!("OverLimit")),
@@ -66,7 +67,7 @@ fn only_a_sweep_that_was_carried_out_has_requests() {
         "started_at": "2026-11-22T07:00:00.000Z", "completed_at": "2026-11-22T07:14:00.000Z",
         "references": [{
             "region_id": "eu-west-1", "endpoint_id": "ep-a", "endpoint_name": null, "security_group_id": "sg-a",
-            "status": "Detaching", "requested": true, "blocked_by": null,
+            "status": "Detaching", "requested": true, "blocked_by": null, "replacement_security_group_id": null,
         }],
         "references_total": 1, "requested_count": 2, "remaining_count": 1,
         "reason": { "code": "NotRequested", "message": "m", "advice": "a", "runbook": "docs/runbook.md#notrequested" },
@@ -78,6 +79,7 @@ fn only_a_sweep_that_was_carried_out_has_requests() {
         ("/verdict", json!("over_limit")),
         ("/verdict", json!("incomplete")),
         ("/references", json!([])),
+        ("/references/0/replacement_security_group_id", json!("vpc-a")),
         ("/reason/code", json!("OverLimit")),
     ];
     check_that_it_rejects(SWEEP, &valid, &changes);

@@ -9,7 +9,7 @@ use local_aws::{Action as Aws, Fault as AwsFault, WebIdentity, wire};
 use privatelink_detach::alibaba::client::Client;
 use privatelink_detach::alibaba::codes::ErrorKind;
 use privatelink_detach::alibaba::credentials::{CredentialsConfig, CredentialsSource, Permissions};
-use privatelink_detach::alibaba::privatelink::{Call, Target};
+use privatelink_detach::alibaba::privatelink::{Call, Target, Write};
 use privatelink_detach::alibaba::response::Response;
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::aws;
@@ -365,7 +365,7 @@ async fn write_uses_the_credentials_of_the_read_before_it() {
     let config = CredentialsConfig::SecretsManager { secret_arn: wire::secret_arn(SECRET) };
     let sdk = aws::config(env.aws.environment()).unwrap();
     let https = Https::new(true).unwrap();
-    let source = CredentialsSource::new(config, Permissions::Detach, &BTreeSet::new(), &sdk, https.clone());
+    let source = CredentialsSource::new(config, &Permissions::Detach, &BTreeSet::new(), &sdk, https.clone());
     let url = env.cloud.url().parse::<http::Uri>().unwrap().into_parts();
     let url = BaseUrl { scheme: url.scheme.unwrap(), authority: url.authority.unwrap() };
     let client = Client::new(https, source, ServiceUrl::Fixed(url), 7);
@@ -382,7 +382,7 @@ async fn write_uses_the_credentials_of_the_read_before_it() {
     assert_eq!((unsent.kind, unsent.keeps_token), (ErrorKind::NoCredentials, true));
     assert_eq!((env.aws_calls().len(), env.cloud.cloud().counts().calls_total), (0, 0));
     assert!(call(Call::ListSecurityGroups { next_token: None }).await.is_ok());
-    assert_eq!(call(detach()).await, Ok(Response::Accepted));
+    assert_eq!(call(detach()).await, Ok(Response::Accepted(Write::Detach)));
 }
 
 #[tokio::test]

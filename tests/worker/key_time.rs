@@ -107,7 +107,7 @@ impl<'a> Caller<'a> {
             audience: "audience".to_owned(),
             sts_url: BaseUrl::sts(),
         });
-        let source = CredentialsSource::new(config, Permissions::Detach, &BTreeSet::new(), &aws, cloud);
+        let source = CredentialsSource::new(config, &Permissions::Detach, &BTreeSet::new(), &aws, cloud);
         let clock = Clock::starting_at(SystemTime::UNIX_EPOCH);
         Self { client: Client::new(cloud, source, ServiceUrl::Regional, 7), clock }
     }

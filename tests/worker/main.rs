@@ -22,6 +22,7 @@ mod outcomes;
 mod process;
 #[path = "../shared/process.rs"]
 mod program;
+mod replacement;
 mod scale;
 mod schema;
 #[path = "../shared/schema.rs"]

@@ -85,7 +85,7 @@ const CLIENT_TOKEN: &str = "0c593ea1-3bea-11e9-b96b-88e9fe637760";
 #[tokio::test(start_paused = true)]
 async fn requests_equal_those_of_the_official_sdk_except_for_listed_differences() {
     let recordings = recordings();
-    assert_eq!(recordings.len(), 8);
+    assert_eq!(recordings.len(), 11);
     let called: std::collections::BTreeSet<_> = recordings.iter().map(|r| r.inputs.action.as_str()).collect();
     assert_eq!(called, Action::ALL.map(Action::name).into());
     for recording in recordings {
@@ -187,7 +187,7 @@ fn expected_differences(recording: &Recording) -> Differences {
             list(&format!("parameter {name} as sent"), None, Some(value));
         }
     };
-    if inputs.action == Action::Detach.name() {
+    if [Action::Detach, Action::Attach].map(Action::name).contains(&&*inputs.action) {
         always_sent("ClientToken", CLIENT_TOKEN);
         always_sent("DryRun", "false");
     } else {
@@ -283,17 +283,21 @@ async fn call<T: Transport>(inputs: &Inputs, transport: T, url: ServiceUrl) {
     let source = CredentialsSource::Fixed(Rc::new(credentials));
     let client = Client::new(transport, source, url, inputs.seed);
     let group = inputs.security_group_id.as_deref().unwrap_or("sg-a");
+    let is_attach = inputs.action == Action::Attach.name();
     let target = Target {
         region_id: RegionId::parse(&inputs.region_id).unwrap(),
         endpoint_id: EndpointId::parse(&inputs.endpoint_id).unwrap(),
-        security_group_id: SecurityGroupId::parse(group).unwrap(),
+        // An attach is of another group than the target's.
+        security_group_id: SecurityGroupId::parse(if is_attach { "sg-a" } else { group }).unwrap(),
     };
     let next_token = inputs.next_token.clone();
+    let client_token = ClientToken::parse(inputs.client_token.as_deref().unwrap_or(CLIENT_TOKEN)).unwrap();
+    let dry_run = inputs.dry_run.unwrap_or_default();
     let call = match inputs.action.as_str() {
-        "DetachSecurityGroupFromVpcEndpoint" => Call::Detach {
-            client_token: ClientToken::parse(inputs.client_token.as_deref().unwrap_or(CLIENT_TOKEN)).unwrap(),
-            dry_run: inputs.dry_run.unwrap_or_default(),
-        },
+        "DetachSecurityGroupFromVpcEndpoint" => Call::Detach { client_token, dry_run },
+        "AttachSecurityGroupToVpcEndpoint" => {
+            Call::Attach { security_group_id: SecurityGroupId::parse(group).unwrap(), client_token, dry_run }
+        }
         "ListVpcEndpointSecurityGroups" => Call::ListSecurityGroups { next_token },
         "ListVpcEndpoints" => Call::ListEndpoints { next_token },
         other => panic!("the worker does not call {other}"),

@@ -18,7 +18,8 @@ fn schema_rejects_events_that_break_the_contract() {
         "region_id": "eu-west-1", "endpoint_id": "ep-a", "security_group_id": "sg-a", "reason": null,
         "evidence": {
             "security_groups_before": ["sg-a", "sg-b"], "security_groups_after": ["sg-b"],
-            "security_group_seen": true, "endpoint_status": "Active", "confirmed_at": "2026-11-22T07:00:12.431Z",
+            "security_group_seen": true, "replacement_security_group_id": null, "endpoint_status": "Active",
+            "confirmed_at": "2026-11-22T07:00:12.431Z",
         },
         "effort": { "deliveries": 1, "detach_calls": 1, "read_calls": 5, "retries": {} },
         "accepted_at": "2026-11-22T07:00:00.000Z", "started_at": "2026-11-22T07:00:00.000Z",
@@ -33,6 +34,7 @@ fn schema_rejects_events_that_break_the_contract() {
         ("/region_id", json!("evil.com/#")),
         ("/evidence/confirmed_at", Value::Null),
         ("/evidence/security_group_seen", Value::Null),
+        ("/evidence/replacement_security_group_id", json!("ep-a")),
         ("/evidence/endpoint_status", json!("Pending")),
         ("/evidence/security_groups_before", json!(["no id"])),
         ("/api_request_ids", json!(["LTAI5tSecret"])),

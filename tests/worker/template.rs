@@ -231,7 +231,7 @@ async fn worker_requests_exactly_the_identity_token_that_its_role_allows() {
     let clock = Clock::starting_at(aws.now());
     let source = CredentialsSource::new(
         config.credentials,
-        Permissions::Detach,
+        &Permissions::Detach,
         &config.rules.allowed_regions,
         &sdk,
         &recorder,

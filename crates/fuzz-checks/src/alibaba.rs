@@ -64,11 +64,18 @@ pub(crate) fn check(input: &[u8]) {
         endpoint_id: EndpointId::parse("ep-a").expect("an endpoint"),
         security_group_id: SecurityGroupId::parse("sg-a").expect("a group"),
     };
+    let attach = |dry_run| Call::Attach {
+        security_group_id: SecurityGroupId::parse("sg-spare").expect("a group"),
+        client_token: ClientToken::numbered(7, 3),
+        dry_run,
+    };
     let calls = [
         Call::ListSecurityGroups { next_token: None },
         Call::ListEndpoints { next_token: None },
         Call::Detach { client_token: ClientToken::numbered(7, 1), dry_run: false },
         Call::Detach { client_token: ClientToken::numbered(7, 2), dry_run: true },
+        attach(false),
+        attach(true),
     ];
     for call in calls {
         let canned = Canned::new(response.clone());
@@ -100,8 +107,10 @@ fn check_result(result: &CallResult, call: &Call, response: &http::Response<Byte
     let (status, body) = (response.status().as_u16(), response.body());
     fault::check_api_request_id(result.api_request_id.as_deref());
     match &result.result {
-        Ok(Response::DryRunPassed) => {
-            let is_dry_run = matches!(call, Call::Detach { dry_run: true, .. });
+        Ok(Response::DryRunPassed(write)) => {
+            let is_dry_run =
+                matches!(call, Call::Detach { dry_run: true, .. } | Call::Attach { dry_run: true, .. });
+            assert_eq!(write.action(), call.action());
             assert!(is_dry_run && (400..600).contains(&status), "{status}");
         }
         Ok(parsed) => {
@@ -150,7 +159,7 @@ fn check_response(response: &Response, api_request_id: Option<&str>, body: &[u8]
     }
     let list = |name: &str| body.as_ref().map(|body| body[name].as_array().expect("a list").clone());
     match response {
-        Response::Accepted | Response::DryRunPassed => {}
+        Response::Accepted(_) | Response::DryRunPassed(_) => {}
         Response::SecurityGroups(page) => {
             assert!(page.items.iter().all(|group| is_short(&group.id)), "{page:?}");
             assert!(page.next_token.as_ref().is_none_or(is_sendable), "{page:?}");

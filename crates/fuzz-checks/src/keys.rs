@@ -50,7 +50,8 @@ fn check_credentials(text: &str) {
     let aws = Aws::with_secret(text);
     let config = CredentialsConfig::SecretsManager { secret_arn: ARN.to_owned() };
     let alibaba = Canned::new(http::Response::default());
-    let source = CredentialsSource::new(config, Permissions::Detach, &BTreeSet::new(), &aws.config, &alibaba);
+    let source =
+        CredentialsSource::new(config, &Permissions::Detach, &BTreeSet::new(), &aws.config, &alibaba);
     let read = async |clock| source.current(&clock).await;
     let credentials = bounded(&MEMORY, text.len(), || virtual_time::run(read));
     assert!(alibaba.sent.borrow().is_empty(), "Alibaba Cloud is not called");

@@ -36,7 +36,7 @@ pub(crate) fn check(input: &[u8]) {
     };
     let canned = Canned::new(response);
     let config = CredentialsConfig::Oidc(config);
-    let source = CredentialsSource::new(config, Permissions::Detach, &BTreeSet::new(), &aws.config, &canned);
+    let source = CredentialsSource::new(config, &Permissions::Detach, &BTreeSet::new(), &aws.config, &canned);
     let read = async |clock| source.current(&clock).await;
     let credentials = bounded(&MEMORY, input.len(), || virtual_time::run(read));
     let sent = canned.sent.borrow();

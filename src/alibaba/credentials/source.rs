@@ -94,7 +94,7 @@ impl<T: Transport> CredentialsSource<T> {
     #[must_use]
     pub fn new(
         config: CredentialsConfig,
-        permissions: Permissions,
+        permissions: &Permissions,
         allowed_regions: &BTreeSet<RegionId>,
         aws: &SdkConfig,
         transport: T,
@@ -197,8 +197,9 @@ impl<T: Transport> CredentialsSource<T> {
         }
     }
 
-    /// The time until a read may succeed, after one that failed for its credentials: zero if there are others by now,
-    /// otherwise until the next read of the source is due. `None` if the source is never read again.
+    /// The time until a read may succeed, after a read that failed because of its credentials: zero if there are other
+    /// credentials by now, otherwise the time until the next read of the source is due. `None` if the source is never
+    /// read again.
     #[must_use]
     pub fn renewal(&self, now: SystemTime) -> Option<Duration> {
         let Self::Refreshed(source) = self else { return None };

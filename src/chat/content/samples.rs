@@ -54,10 +54,23 @@ pub(in super::super) fn completion(
         }),
         groups_before: groups(&["sg-old", "sg-new"]),
         groups_after: if is_detached { groups(&["sg-new"]) } else { groups(&["sg-old", "sg-new"]) },
+        replacement: None,
         confirmed_at: is_detached.then(|| "2026-11-22T07:00:12.431Z".to_owned()),
         duration: Duration::from_millis(12_431),
         deliveries: 1,
         metadata: [].into(),
+    }
+}
+
+/// The completion of a request for the endpoint's last group, which `sg-spare` replaces.
+pub(in super::super) fn replaced(request: &ChatRequest, outcome: OutcomeName) -> ChatCompletion {
+    let groups = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let is_detached = outcome == OutcomeName::Detached;
+    ChatCompletion {
+        groups_before: groups(&["sg-old"]),
+        groups_after: groups(if is_detached { &["sg-spare"] } else { &["sg-old"] }),
+        replacement: SecurityGroupId::parse("sg-spare"),
+        ..completion(request, outcome, None)
     }
 }
 
@@ -103,5 +116,20 @@ pub(in super::super) fn notices(language: Language) -> Vec<(&'static str, Notice
         ("declined", click(ClickResult::Declined(previewed.clone()), language)),
         ("expired", click(ClickResult::Expired(previewed.clone()), language)),
         ("not_allowed", click(ClickResult::NotAllowed(NotAllowed::Approver), language)),
+        (
+            "approval_request: last group",
+            Notice::ApprovalRequest {
+                completion: replaced(&previewed, OutcomeName::DryRunPassed),
+                request: previewed.clone(),
+                button: "the signed value".to_owned(),
+            },
+        ),
+        (
+            "outcome: last group",
+            Notice::Outcome {
+                completion: replaced(&approved, OutcomeName::Detached),
+                request: approved.clone(),
+            },
+        ),
     ]
 }

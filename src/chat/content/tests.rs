@@ -143,9 +143,77 @@ fn approval_request_has_the_groups_now_and_after_and_who_asks() {
     assert_eq!(row(&content, "Requested by:").unwrap(), "@U04REQUESTER");
     assert_eq!(row(&content, "Can be approved until:").unwrap(), "@1795334400");
     assert_eq!(content.buttons.unwrap().value, "the signed value");
-    for (name, notice) in &notices[1..] {
+    for (name, notice) in notices.iter().filter(|(name, _)| !name.starts_with("approval_request")) {
         assert_eq!(Content::of(notice).buttons, None, "{name}");
     }
+}
+
+/// What is posted about the last group of an endpoint, after a dry run or a detach.
+fn replaced(
+    phase: Phase,
+    language: Language,
+    change: impl FnOnce(&mut ChatRequest, &mut ChatCompletion),
+) -> Content {
+    let mut request = samples::request(phase, language);
+    let outcome = if phase == Phase::Preview { OutcomeName::DryRunPassed } else { OutcomeName::Detached };
+    let mut completion = samples::replaced(&request, outcome);
+    change(&mut request, &mut completion);
+    Content::of(&match phase {
+        Phase::Preview if request.dry_run => Notice::Preview { request, completion },
+        Phase::Preview => Notice::ApprovalRequest { request, completion, button: "b".to_owned() },
+        Phase::Outcome => Notice::Outcome { request, completion },
+    })
+}
+
+#[test]
+fn approver_of_a_last_group_reads_what_replaces_it() {
+    let content = replaced(Phase::Preview, Language::En, |_, _| {});
+    assert_eq!(content.title, "Approval needed: replace an endpoint's last security group");
+    assert_eq!(row(&content, "Groups now:").unwrap(), "`sg-old`");
+    assert_eq!(row(&content, "Groups after the detach:").unwrap(), "replace by `sg-spare`");
+    assert!(
+        shown(&content.lead).contains("`sg-spare` is attached first, and then the group is detached"),
+        "{:?}",
+        content.lead
+    );
+    let confirm = content.buttons.unwrap().confirm;
+    assert_eq!(confirm, "The security group sg-spare replaces sg-old on the endpoint ep-a_b in eu-west-1.");
+    let content = replaced(Phase::Preview, Language::Zh, |_, _| {});
+    assert_eq!(row(&content, "移除后的安全组：").unwrap(), "替换为 `sg-spare`");
+
+    let found = replaced(Phase::Preview, Language::En, |_, completion| {
+        completion.groups_after.as_mut().unwrap().push("sg-spare".to_owned());
+    });
+    assert_eq!(found.title, "Approval needed: detach a security group", "the endpoint has it already");
+    assert_eq!(row(&found, "Groups after the detach:").unwrap(), "`sg-spare`");
+}
+
+#[test]
+fn dry_run_alone_names_what_replaces_a_last_group() {
+    let content = replaced(Phase::Preview, Language::En, |request, _| request.dry_run = true);
+    assert_eq!((content.title, &content.buttons), ("Dry run passed", &None));
+    assert!(
+        shown(&content.lead).contains("the attach of `sg-spare`, which replaces it"),
+        "{:?}",
+        content.lead
+    );
+}
+
+#[test]
+fn outcome_says_what_was_attached() {
+    let content = replaced(Phase::Outcome, Language::En, |_, _| {});
+    assert!(shown(&content.lead).ends_with("It was the last one; `sg-spare` was attached instead."));
+    assert_eq!(row(&content, "Attached, and stays:"), None);
+    let found = replaced(Phase::Outcome, Language::En, |_, completion| {
+        completion.groups_before.as_mut().unwrap().push("sg-spare".to_owned());
+    });
+    assert!(!shown(&found.lead).contains("sg-spare"), "it was not attached by this attempt");
+    let refused = replaced(Phase::Outcome, Language::En, |_, completion| {
+        completion.outcome = OutcomeName::Refused;
+        completion.groups_after = Some(vec!["sg-old".to_owned(), "sg-spare".to_owned()]);
+    });
+    assert_eq!(row(&refused, "Attached, and stays:").unwrap(), "`sg-spare`");
+    assert_eq!(refused.title, "Detach refused");
 }
 
 #[test]

@@ -20,6 +20,21 @@ pub const APPROVAL_REQUEST: Headline = Headline {
     ),
 };
 
+/// The same for an endpoint's last group, before whose detach a replacement is attached.
+pub const APPROVAL_REQUEST_REPLACE: Headline = Headline {
+    title: Text::new(
+        "Approval needed: replace an endpoint's last security group",
+        "待审批：替换终端节点的最后一个安全组",
+    ),
+    lead: Text::new(
+        "The security group is the endpoint's last one: {replacement} is attached first, and then the group is detached. The \
+         dry run passed: Alibaba Cloud would accept the attach. Nothing changes until an approver other than {requester} \
+         approves.",
+        "这是终端节点的最后一个安全组，因此会先加入 {replacement}，再移除该安全组。预检通过，阿里云会接受加入操作。\
+         在 {requester} 以外的审批人批准之前，不会做任何更改。",
+    ),
+};
+
 pub const PREVIEW_EXPIRED: Headline = Headline {
     title: Text::new("Request expired", "请求已过期"),
     lead: Text::new(
@@ -45,6 +60,17 @@ pub const DRY_RUN_IGNORED: Headline = Headline {
     lead: Text::new(
         "Alibaba Cloud responded to the dry run as if it were a real detach. The request cannot be approved.",
         "阿里云将预检当作真正的移除操作处理。该请求无法进入审批。",
+    ),
+};
+
+/// The result of a dry run alone, for the last group of an endpoint.
+pub const PREVIEW_REPLACE: Headline = Headline {
+    title: Text::new("Dry run passed", "预检通过"),
+    lead: Text::new(
+        "The security group is the endpoint's last one. Alibaba Cloud would accept the attach of {replacement}, which \
+         replaces it. Nothing was changed. To request the detach, send the command again with detach and without dry-run.",
+        "这是终端节点的最后一个安全组，会替换为 {replacement}，阿里云会接受加入操作。未做任何更改。\
+         如需移除，请使用“移除”而不是“预检”重新发送命令。",
     ),
 };
 
@@ -180,6 +206,16 @@ pub fn outcome(outcome: OutcomeName, deliveries: u32) -> Headline {
     }
 }
 
+/// The result of an approved request that attached a replacement first.
+pub const REPLACED: Headline = Headline {
+    title: Text::new("Detached", "已移除"),
+    lead: Text::new(
+        "The worker confirmed that the security group is detached from the endpoint. It was the last one; {replacement} was \
+         attached instead.",
+        "已确认安全组从终端节点移除。该安全组是最后一个安全组，已替换为 {replacement}。",
+    ),
+};
+
 pub const APPROVED: Headline = Headline {
     title: Text::new("Approved", "已批准"),
     lead: Text::new(
@@ -266,6 +302,10 @@ pub const GROUPS_BEFORE: Text = Text::new("Groups before", "执行前的安全�
 pub const GROUPS_AFTER: Text = Text::new("Groups after", "执行后的安全组");
 /// The same without proof of a detach.
 pub const GROUPS_LAST: Text = Text::new("Groups at the last read", "最后一次读取的安全组");
+/// The text in place of the groups that remain, if no group remains.
+pub const REPLACE_BY: Text = Text::new("replace by {replacement}", "替换为 {replacement}");
+/// The label of a replacement that was attached before the detach failed.
+pub const REPLACEMENT: Text = Text::new("Attached, and stays", "已加入并保留");
 pub const NO_GROUPS: Text = Text::new("none", "无");
 pub const GROUPS_UNREAD: Text = Text::new("not read", "未读取");
 pub const GROUPS_SEPARATOR: Text = Text::new(", ", "、");
@@ -292,6 +332,12 @@ pub const CONFIRM: Text = Text::new(
     "将从终端节点 {endpoint}（{region}）移除安全组 {group}。",
 );
 
+/// The same if a replacement is attached first.
+pub const CONFIRM_REPLACE: Text = Text::new(
+    "The security group {replacement} replaces {group} on the endpoint {endpoint} in {region}.",
+    "将终端节点 {endpoint}（{region}）的最后一个安全组 {group} 替换为 {replacement}。",
+);
+
 /// Every text of this file that has words in each language.
 #[cfg(test)]
 pub(super) fn all() -> Vec<Text> {
@@ -299,6 +345,7 @@ pub(super) fn all() -> Vec<Text> {
         .into_iter()
         .flat_map(|name| [preview(name), outcome(name, 1), outcome(name, 2)])
         .chain([APPROVAL_REQUEST, PREVIEW_EXPIRED, CHANGED_IN_QUEUE, DRY_RUN_IGNORED])
+        .chain([APPROVAL_REQUEST_REPLACE, PREVIEW_REPLACE, REPLACED])
         .chain([APPROVED, DECLINED, EXPIRED]);
     let labels = [
         NOT_ALLOWED,
@@ -311,6 +358,8 @@ pub(super) fn all() -> Vec<Text> {
         GROUPS_BEFORE,
         GROUPS_AFTER,
         GROUPS_LAST,
+        REPLACE_BY,
+        REPLACEMENT,
         NO_GROUPS,
         GROUPS_UNREAD,
         GROUPS_MORE,
@@ -332,6 +381,7 @@ pub(super) fn all() -> Vec<Text> {
         CANCEL,
         CONFIRM_TITLE,
         CONFIRM,
+        CONFIRM_REPLACE,
     ];
     headlines
         .flat_map(|Headline { title, lead }| [title, lead])

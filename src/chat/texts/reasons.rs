@@ -23,7 +23,7 @@ pub fn explain(runbook: &str) -> &'static Explanation {
     EXPLANATIONS.iter().find(|row| row.section == section).unwrap_or(&OTHER)
 }
 
-const EXPLANATIONS: [Explanation; 18] = [
+const EXPLANATIONS: [Explanation; 19] = [
     // This project's own codes.
     explanation(
         "invalidrequest",
@@ -90,6 +90,17 @@ const EXPLANATIONS: [Explanation; 18] = [
         Text::new(
             "Attach the security group that should stay, then send the command again.",
             "请先将终端节点加入要保留的安全组，然后重新发送命令。",
+        ),
+    ),
+    explanation(
+        "replacementnotattached",
+        Text::new(
+            "The group is the endpoint's last one, and Alibaba Cloud refuses to attach its replacement.",
+            "这是终端节点的最后一个安全组，而阿里云拒绝将替代安全组加入该终端节点。",
+        ),
+        Text::new(
+            "Ask an operator to check the setting REPLACEMENT_SECURITY_GROUPS, then send the command again.",
+            "请运维人员检查设置 REPLACEMENT_SECURITY_GROUPS，然后重新发送命令。",
         ),
     ),
     explanation(

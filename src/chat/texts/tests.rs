@@ -79,7 +79,7 @@ fn length_of_time_has_the_units_of_the_language() {
 }
 
 /// Every code of this project's own that can reach chat. A new one does not compile until it is in the match.
-fn own_codes() -> [ReasonCode; 9] {
+fn own_codes() -> [ReasonCode; 10] {
     match ReasonCode::InvalidRequest {
         ReasonCode::InvalidRequest
         | ReasonCode::RegionNotAllowed
@@ -87,6 +87,7 @@ fn own_codes() -> [ReasonCode; 9] {
         | ReasonCode::ProtectedEndpoint
         | ReasonCode::SecurityGroupNotAttached
         | ReasonCode::EndpointMustContainSecurityGroup
+        | ReasonCode::ReplacementNotAttached
         | ReasonCode::FinancialLocked
         | ReasonCode::DryRunIgnored
         | ReasonCode::DeadlineExceeded
@@ -100,6 +101,7 @@ fn own_codes() -> [ReasonCode; 9] {
             ReasonCode::ProtectedEndpoint,
             ReasonCode::SecurityGroupNotAttached,
             ReasonCode::EndpointMustContainSecurityGroup,
+            ReasonCode::ReplacementNotAttached,
             ReasonCode::FinancialLocked,
             ReasonCode::DryRunIgnored,
             ReasonCode::DeadlineExceeded,

@@ -1,5 +1,6 @@
 //! The checks, from the credentials to the permissions. Each needs the one before it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::report::{Check, Report};
@@ -10,6 +11,7 @@ use crate::alibaba::records::Endpoint;
 use crate::alibaba::response::Response;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::scope::listed;
 use crate::cli::session::Session;
 use crate::request::{EndpointId, RegionId, SecurityGroupId};
 use crate::telemetry;
@@ -41,6 +43,21 @@ impl Checks<'_> {
                 .report
                 .rest_not_checked("no region: name one with --region, or set region_id in the profile"),
             Some(region) => self.region(region).await,
+        }
+        self.attach();
+    }
+
+    /// The permission to attach is needed only where replacements of last groups are configured.
+    fn attach(&mut self) {
+        let replacements = &self.session.config.rules.replacements;
+        if !replacements.is_empty() {
+            let groups: BTreeSet<_> = replacements.iter().map(|(_, id)| id.as_str()).collect();
+            let detail = format!(
+                "the check needs an endpoint with one group; REPLACEMENT_SECURITY_GROUPS names {}",
+                listed(groups)
+            );
+            let advice = "run `detach --dry-run` on such an endpoint, which changes nothing";
+            self.report.not_checked(Check::AttachSecurityGroupToVpcEndpoint, detail, Some(advice));
         }
     }
 

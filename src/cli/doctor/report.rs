@@ -23,9 +23,12 @@ pub(super) enum Check {
     ListVpcEndpointSecurityGroups,
     DescribeSecurityGroups,
     DetachSecurityGroupFromVpcEndpoint,
+    /// Only where replacements of last groups are configured.
+    AttachSecurityGroupToVpcEndpoint,
 }
 
 impl Check {
+    /// Those of every report.
     const ALL: [Self; 8] = [
         Self::Credentials,
         Self::Account,
@@ -47,6 +50,7 @@ impl Check {
             Self::ListVpcEndpointSecurityGroups => "ListVpcEndpointSecurityGroups",
             Self::DescribeSecurityGroups => "DescribeSecurityGroups",
             Self::DetachSecurityGroupFromVpcEndpoint => "DetachSecurityGroupFromVpcEndpoint",
+            Self::AttachSecurityGroupToVpcEndpoint => "AttachSecurityGroupToVpcEndpoint",
         }
     }
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::columns;
 use crate::cli::finished::Finished;
 use crate::completion::Detail;
-use crate::detach::ReasonCode;
+use crate::detach::{Outcome, ReasonCode};
+use crate::request::SecurityGroupId;
 use crate::sweep::Reference;
 use crate::text::shortened;
 
@@ -31,16 +32,33 @@ pub(in crate::cli) fn lines(detail: &Detail, width: Option<u16>) -> String {
         ("group", text(detail.security_group_id.as_ref())),
         ("groups before", groups(&evidence.security_groups_before)),
         ("groups after", groups(&evidence.security_groups_after)),
+    ];
+    rows.extend(replacement(detail).map(|text| ("last group", text)));
+    rows.extend([
         ("confirmed at", evidence.confirmed_at.clone().unwrap_or_else(|| "not confirmed".to_owned())),
         ("calls", calls(effort.detach_calls, effort.read_calls)),
         ("request ids", shown(&detail.api_request_ids)),
-    ];
+    ]);
     if let Some(reason) = &detail.reason {
         rows.push(("reason", format!("{}: {}", reason.code, reason.message)));
         rows.push(("advice", reason.advice.clone()));
         rows.push(("runbook", reason.runbook.clone()));
     }
     columns::text(rows.into_iter().map(|(name, value)| [name.to_owned(), value]), width)
+}
+
+/// The replacement that was attached, or in a dry run would be attached, because the requested group is the endpoint's
+/// last one; `None` if there is none.
+pub(in crate::cli) fn replacement(detail: &Detail) -> Option<String> {
+    let evidence = &detail.evidence;
+    let id = evidence.replacement_security_group_id.as_ref()?;
+    let has = |groups: &Option<Vec<String>>| groups.iter().flatten().any(|group| group == id.as_str());
+    match (has(&evidence.security_groups_before), has(&evidence.security_groups_after)) {
+        (false, true) if detail.outcome == Outcome::Detached.name() => Some(format!("replaced by {id}")),
+        (false, true) => Some(format!("{id} was attached, and stays")),
+        (false, false) if detail.outcome == Outcome::DryRunPassed.name() => Some(format!("replace by {id}")),
+        _ => None,
+    }
 }
 
 /// Several results as a table; empty without results.
@@ -53,7 +71,8 @@ pub(in crate::cli) fn table(results: &[Finished], width: Option<u16>) -> String 
             text(detail.region_id.as_ref()),
             text(detail.endpoint_id.as_ref()),
             text(detail.security_group_id.as_ref()),
-            detail.outcome.to_owned(),
+            replacement(detail)
+                .map_or_else(|| detail.outcome.to_owned(), |text| format!("{}, {text}", detail.outcome)),
             detail.reason.as_ref().map_or(String::new(), |reason| reason.code.clone()),
         ]
     };
@@ -84,7 +103,14 @@ pub(in crate::cli) fn reference(reference: &Reference) -> Value {
         "security_group_id": reference.security_group_id,
         "status": reference.status.as_str(),
         "blocked_by": reference.blocked_by.as_ref().map(ReasonCode::as_str),
+        "replacement_security_group_id": reference.replacement_security_group_id,
     })
+}
+
+/// The groups after a detach: those that stay, and the one that replaces the last.
+pub(in crate::cli) fn after(stay: Vec<String>, replacement: Option<&SecurityGroupId>) -> String {
+    let replace = replacement.map(|id| format!("replace by {id}"));
+    shown(&stay.into_iter().chain(replace).collect::<Vec<_>>())
 }
 
 /// A list of ids.

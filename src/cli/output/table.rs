@@ -12,10 +12,13 @@ const NAME_WIDTH_MIN: u16 = 12;
 const GAP: u16 = 2;
 
 /// The columns, in their order. Only names wrap: an id must not be broken, because operators copy it.
-const HEADER: [&str; 6] = ["REGION", "ENDPOINT", "NAME", "GROUP", "STATUS", "BLOCKED BY"];
+const HEADER: [&str; 7] = ["REGION", "ENDPOINT", "NAME", "GROUP", "STATUS", "BLOCKED BY", "REPLACE BY"];
 
 /// The position of the name among the columns.
 const NAME: usize = 2;
+
+/// The position of the replacement, the last column. Without replacements there is none.
+const REPLACE_BY: usize = 6;
 
 /// The references as lines of at most this many columns; without a limit, one line for each. Empty if there are none.
 pub(in crate::cli) fn references(references: &[Reference], width: Option<u16>) -> String {
@@ -34,6 +37,7 @@ pub(in crate::cli) fn references(references: &[Reference], width: Option<u16>) -
 fn row(reference: &Reference) -> [String; HEADER.len()] {
     let name = reference.endpoint_name.as_deref().map(shortened).filter(|name| !name.trim().is_empty());
     let blocked_by = reference.blocked_by.as_ref().map(ToString::to_string);
+    let replace_by = reference.replacement_security_group_id.as_ref().map(ToString::to_string);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     [
         reference.region_id.to_string(),
@@ -42,16 +46,19 @@ fn row(reference: &Reference) -> [String; HEADER.len()] {
         reference.security_group_id.to_string(),
         reference.status.as_str().to_owned(),
         or_dash(blocked_by),
+        or_dash(replace_by),
     ]
 }
 
 fn table(rows: &[[String; HEADER.len()]]) -> Table {
+    let has_replacement = rows.iter().any(|row| row[REPLACE_BY] != "-");
+    let columns = if has_replacement { HEADER.len() } else { REPLACE_BY };
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(HEADER)
-        .add_rows(rows);
+        .set_header(&HEADER[..columns])
+        .add_rows(rows.iter().map(|row| &row[..columns]));
     table.column_iter_mut().for_each(|column| {
         column.set_padding((0, GAP));
     });
@@ -76,15 +83,18 @@ fn within(mut table: Table, width: u16) -> Option<String> {
     Some(table.trim_fmt())
 }
 
-/// Three or four short lines for each reference.
+/// A few short lines for each reference.
 fn list(rows: &[[String; HEADER.len()]]) -> String {
-    let entry = |[region, endpoint, name, group, status, blocked_by]: &[String; HEADER.len()]| {
+    let entry = |[region, endpoint, name, group, status, blocked_by, replace_by]: &[String; HEADER.len()]| {
         let mut lines = vec![format!("{region}  {endpoint}"), format!("  {group}  {status}")];
         if name != "-" {
             lines.push(format!("  name: {name}"));
         }
         if blocked_by != "-" {
             lines.push(format!("  blocked by {blocked_by}"));
+        }
+        if replace_by != "-" {
+            lines.push(format!("  replace by {replace_by}"));
         }
         lines.join("\n")
     };
@@ -103,11 +113,19 @@ mod tests {
             region_id: RegionId::parse("eu-west-1").unwrap(),
             endpoint_id: EndpointId::parse("ep-hp33b2e43fays7s8abcd").unwrap(),
             endpoint_name: name.map(str::to_owned),
+            vpc_id: None,
             security_group_id: SecurityGroupId::parse("sg-hp3c8qj1tyct90ejabcd").unwrap(),
             status: GroupStatus::Attached,
             security_groups: Vec::new(),
             blocked_by,
+            replacement_security_group_id: None,
         }
+    }
+
+    /// A last group that is replaced.
+    fn replaced() -> Reference {
+        let replacement_security_group_id = SecurityGroupId::parse("sg-hp3spare");
+        Reference { replacement_security_group_id, ..reference(None, None) }
     }
 
     #[test]
@@ -127,6 +145,27 @@ eu-west-1  ep-hp33b2e43fays7s8abcd  -           sg-hp3c8qj1tyct90ejabcd  Attache
 "
         );
         assert_eq!(references(&[], None), "");
+    }
+
+    #[test]
+    fn replacement_has_a_column_of_its_own() {
+        let all = [reference(Some("web"), None), replaced()];
+        assert_eq!(
+            references(&all, None),
+            "\
+REGION     ENDPOINT                 NAME  GROUP                    STATUS    BLOCKED BY  REPLACE BY
+eu-west-1  ep-hp33b2e43fays7s8abcd  web   sg-hp3c8qj1tyct90ejabcd  Attached  -           -
+eu-west-1  ep-hp33b2e43fays7s8abcd  -     sg-hp3c8qj1tyct90ejabcd  Attached  -           sg-hp3spare
+"
+        );
+        assert_eq!(
+            references(&all[1..], Some(80)),
+            "\
+eu-west-1  ep-hp33b2e43fays7s8abcd
+  sg-hp3c8qj1tyct90ejabcd  Attached
+  replace by sg-hp3spare
+"
+        );
     }
 
     #[test]

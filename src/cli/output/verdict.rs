@@ -66,12 +66,23 @@ fn found(plan: &Plan, groups: &str) -> String {
     let uses = if endpoints.len() == 1 { "uses" } else { "use" };
     let groups_used = if plan.security_group_ids.len() == 1 { "it" } else { "at least one of them" };
     format!(
-        "Do not delete {groups} yet: {} {uses} {groups_used} ({}: {} can be detached, {blocked} blocked{}).",
+        "Do not delete {groups} yet: {} {uses} {groups_used} ({}: {} can be detached{}, {blocked} blocked{}).",
         counted(endpoints.len(), "endpoint"),
         counted(plan.references.len(), "reference"),
         plan.requestable().count(),
+        replaced(&plan.references),
         causes(&plan.references),
     )
+}
+
+/// How many of the references are detached only after another group is attached.
+fn replaced(references: &[Reference]) -> String {
+    let replaced = references.iter().filter(|one| one.replacement_security_group_id.is_some()).count();
+    match replaced {
+        0 => String::new(),
+        1 => " (1 is the last group of its endpoint, and is replaced)".to_owned(),
+        more => format!(" ({more} are the last groups of their endpoints, and are replaced)"),
+    }
 }
 
 /// The different causes of blocked references.

@@ -64,6 +64,8 @@ struct Entry<'a> {
     security_groups: Vec<Group<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replacement_security_group_id: Option<&'a SecurityGroupId>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +88,7 @@ impl<'a> Entry<'a> {
             status: reference.status.as_str(),
             security_groups: reference.security_groups.iter().map(group).collect(),
             blocked_by: reference.blocked_by.as_ref().map(ReasonCode::as_str),
+            replacement_security_group_id: reference.replacement_security_group_id.as_ref(),
         }
     }
 }
@@ -262,6 +265,7 @@ fn reference(entry: &mut Fields, plan: &Plan, is_blocked: bool) -> Result<Refere
         region_id: entry.parse("region_id", region, "must be one of region_ids")?,
         endpoint_id: entry.parse("endpoint_id", EndpointId::parse, EndpointId::RULE)?,
         endpoint_name: entry.take("endpoint_name", "must be a string or null")?,
+        vpc_id: None,
         security_group_id: entry.parse("security_group_id", group, "must be one of security_group_ids")?,
         status: status(entry)?,
         security_groups: entry
@@ -272,6 +276,7 @@ fn reference(entry: &mut Fields, plan: &Plan, is_blocked: bool) -> Result<Refere
         blocked_by: is_blocked
             .then(|| entry.parse("blocked_by", blocked, "must be a reason for which a detach is blocked"))
             .transpose()?,
+        replacement_security_group_id: if is_blocked { None } else { replacement(entry)? },
     };
     let same = |group: &&SecurityGroup| group.id == reference.security_group_id.as_str();
     if reference.security_groups.iter().find(same).map(|group| group.status) != Some(reference.status) {
@@ -279,6 +284,13 @@ fn reference(entry: &mut Fields, plan: &Plan, is_blocked: bool) -> Result<Refere
         return Err(FieldError::new(entry.path_of("security_groups"), problem));
     }
     Ok(reference)
+}
+
+/// The replacement of the entry's group; absent in an entry without a replacement, and in plans of earlier versions of
+/// this program.
+fn replacement(entry: &mut Fields) -> Result<Option<SecurityGroupId>, FieldError> {
+    const NAME: &str = "replacement_security_group_id";
+    entry.has(NAME).then(|| entry.parse(NAME, SecurityGroupId::parse, SecurityGroupId::RULE)).transpose()
 }
 
 fn status(fields: &mut Fields) -> Result<GroupStatus, FieldError> {

@@ -19,10 +19,12 @@ fn reference(endpoint_id: &str, blocked_by: Option<ReasonCode>) -> Reference {
         region_id: RegionId::parse("eu-west-1").unwrap(),
         endpoint_id: EndpointId::parse(endpoint_id).unwrap(),
         endpoint_name: Some("web".to_owned()),
+        vpc_id: None,
         security_group_id: SecurityGroupId::parse("sg-a").unwrap(),
         status: GroupStatus::Attaching,
         security_groups: vec![group("sg-a", GroupStatus::Attaching), group("sg-x", GroupStatus::Detaching)],
         blocked_by,
+        replacement_security_group_id: None,
     }
 }
 
@@ -85,6 +87,17 @@ fn plan_that_was_written_is_read_unchanged() {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
     fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn replacement_is_in_the_file_only_where_a_group_is_replaced() {
+    let mut plan = plan_file();
+    assert!(!plan.to_json().contains("replacement"), "a plan without one is as earlier versions wrote it");
+    let id = "replacement_security_group_id";
+    plan.plan.references[0].replacement_security_group_id = SecurityGroupId::parse("sg-spare");
+    let json: Value = serde_json::from_str(&plan.to_json()).unwrap();
+    assert_eq!((&json["references"][0][id], &json["blocked"][0][id]), (&json!("sg-spare"), &Value::Null));
+    assert_eq!(PlanFile::parse(&plan.to_json()).unwrap(), plan);
 }
 
 #[test]
@@ -172,6 +185,21 @@ fn every_invalid_field_is_named() {
         ("/references/0/security_groups", two_groups, "references[0].security_groups"),
         ("/references/0/security_groups/0/id", json!("sg-a"), "references[0].security_groups[0].id"),
         ("/references/0/blocked_by", Value::Null, "references[0].blocked_by is not a field"),
+        (
+            "/references/0/replacement_security_group_id",
+            json!("vpc-a"),
+            "references[0].replacement_security_group_id",
+        ),
+        (
+            "/references/0/replacement_security_group_id",
+            Value::Null,
+            "references[0].replacement_security_group_id",
+        ),
+        (
+            "/blocked/0/replacement_security_group_id",
+            json!("sg-s"),
+            "blocked[0].replacement_security_group_id is not a field",
+        ),
         ("/blocked/0/blocked_by", json!("Other"), "blocked[0].blocked_by"),
         ("/blocked/0/endpoint_id", json!("ep-a"), "blocked[0].endpoint_id is listed twice"),
         ("/comment", json!("x"), "comment is not a field"),

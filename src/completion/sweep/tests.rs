@@ -27,10 +27,12 @@ fn plan(references: usize, unread: usize) -> Plan {
         region_id: region_id("eu-west-1"),
         endpoint_id: endpoint(number),
         endpoint_name: Some("w\u{1b}eb".to_owned()),
+        vpc_id: None,
         security_group_id: group(),
         status: GroupStatus::Attached,
         security_groups: Vec::new(),
         blocked_by: None,
+        replacement_security_group_id: None,
     };
     let code = || NoResponse::Timeout.into();
     let region = Region {

@@ -20,9 +20,11 @@ pub type Endpoints = BTreeMap<RegionId, BTreeMap<EndpointId, Endpoint>>;
 pub fn endpoints_of<'a>(references: impl IntoIterator<Item = &'a Reference>) -> Endpoints {
     let mut endpoints = Endpoints::new();
     for reference in references {
-        let (id, name) = (reference.endpoint_id.to_string(), reference.endpoint_name.clone());
+        let Reference { endpoint_id, endpoint_name, vpc_id, .. } = reference.clone();
+        let record =
+            Endpoint { id: endpoint_id.to_string(), name: endpoint_name, vpc_id, ..Endpoint::default() };
         let of_region = endpoints.entry(reference.region_id.clone()).or_default();
-        of_region.insert(reference.endpoint_id.clone(), Endpoint { id, name, ..Endpoint::default() });
+        of_region.insert(endpoint_id, record);
     }
     endpoints
 }

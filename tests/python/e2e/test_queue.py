@@ -2,7 +2,7 @@
 
 from completions import FAILED
 from shared.processes import eventually
-from shared.simulator import ACCESS_KEY, DETACH, LONG_MS
+from shared.simulator import ACCESS_KEY, DETACH, LONG_MS, endpoint
 from stack import request
 
 
@@ -57,6 +57,30 @@ def test_lanes_of_a_batch_run_concurrently_and_each_request_has_one_outcome(stac
     eventually(lambda: stack.batches(ids[0])[0].get("response") == {"batchItemFailures": []}, "the response")
 
 
+def test_last_group_is_detached_after_its_replacement_is_attached(stack, alibaba, consumer):
+    stack.deploy({"ReplacementSecurityGroups": "vpc-other=sg-other,vpc-shop=sg-spare"})
+    try:
+        alibaba.start_over(
+            settings={"attach_takes_ms": 200, "detach_takes_ms": 200},
+            access_keys=[ACCESS_KEY],
+            endpoints=[endpoint("ep-replaced", ["sg-old"], vpc_id="vpc-shop")],
+            security_groups=["sg-spare"],
+        )
+        stack.send(request("ep-replaced", "sg-old", request_id="replaced"))
+        detail = consumer.wait_for("replaced")["detail"]
+        stack.wait_until_empty()
+    finally:
+        stack.deploy({"ReplacementSecurityGroups": ""})
+
+    assert (detail["outcome"], detail["reason"]) == ("detached", None)
+    evidence = detail["evidence"]
+    assert evidence["replacement_security_group_id"] == "sg-spare"
+    assert (evidence["security_groups_before"], evidence["security_groups_after"]) == (["sg-old"], ["sg-spare"])
+    assert alibaba.groups("ep-replaced") == {"sg-spare": "Attached"}
+    writes = [(call["action"], call["security_group_id"]) for call in alibaba.journal() if call["security_group_id"]]
+    assert writes == [("AttachSecurityGroupToVpcEndpoint", "sg-spare"), (DETACH, "sg-old")]
+
+
 def test_unfinished_request_returns_to_the_queue_with_the_rest_of_its_lane(stack, alibaba, consumer):
     alibaba.start_with(("ep-slow", ["sg-a", "sg-b", "sg-web"]), ("ep-done", ["sg-web"]), detach_takes_ms=LONG_MS)
     names = ["return-slow", "return-next", "return-done"]
@@ -97,6 +121,7 @@ def test_request_denied_by_ram_is_copied_to_the_dead_letter_queue_and_can_be_red
         "security_groups_before": ["sg-old", "sg-web"],
         "security_groups_after": ["sg-old", "sg-web"],
         "security_group_seen": True,
+        "replacement_security_group_id": None,
         "endpoint_status": "Active",
         "confirmed_at": None,
     }
@@ -139,6 +164,7 @@ def test_malformed_message_is_rejected_and_copied_without_a_call(stack, alibaba,
             "security_groups_before": None,
             "security_groups_after": None,
             "security_group_seen": None,
+            "replacement_security_group_id": None,
             "endpoint_status": None,
             "confirmed_at": None,
         },

@@ -49,6 +49,7 @@ def passed(detail, api_request_id):
             "security_groups_before": groups,
             "security_groups_after": groups,
             "security_group_seen": True,
+            "replacement_security_group_id": None,
             "endpoint_status": "Active",
             "confirmed_at": None,
         },
@@ -138,6 +139,7 @@ def reported(detail):
         "status": "Attached",
         "requested": False,
         "blocked_by": None,
+        "replacement_security_group_id": None,
     }
     return {
         "version": "1",

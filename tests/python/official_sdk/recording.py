@@ -52,13 +52,15 @@ SESSION = {
 REGION = "eu-west-1"
 TARGET = {"region_id": REGION, "endpoint_id": "ep-hp33b2e43fays7s8abcd"}
 GROUP = {"security_group_id": "sg-hp3c8qj1tyct90ejabcd"}
+REPLACEMENT = {"security_group_id": "sg-hp35nmx8zkq2y7vtabcd"}
 # Characters that encodings treat differently, with one of two bytes and one of four bytes in UTF-8.
 AWKWARD = "a b+c%20d*e~f'(g)/h=i&j?k;l:m@n,o$p!q\"r<s>t#u[v]w|x\\y^z`{}_.-ü𝄞"
 # A client token has at most 64 ASCII characters.
 AWKWARD_CLIENT_TOKEN = " 0c593ea1 +%20*~'()/=&?;:@,$!\"<>#[]|\\^`{}_.- "
 
-DETACH, LIST_GROUPS, LIST_ENDPOINTS = (
+DETACH, ATTACH, LIST_GROUPS, LIST_ENDPOINTS = (
     "DetachSecurityGroupFromVpcEndpoint",
+    "AttachSecurityGroupToVpcEndpoint",
     "ListVpcEndpointSecurityGroups",
     "ListVpcEndpoints",
 )
@@ -67,6 +69,7 @@ GET_CALLER_IDENTITY, ASSUME_ROLE, DESCRIBE_GROUPS = "GetCallerIdentity", "Assume
 # The SDK's client, types and method of each action.
 SDK = {
     DETACH: (Client, models, "detach_security_group_from_vpc_endpoint"),
+    ATTACH: (Client, models, "attach_security_group_to_vpc_endpoint"),
     LIST_GROUPS: (Client, models, "list_vpc_endpoint_security_groups"),
     LIST_ENDPOINTS: (Client, models, "list_vpc_endpoints"),
     GET_CALLER_IDENTITY: (Sts, sts_models, "get_caller_identity"),
@@ -123,6 +126,24 @@ CALLS = [
         "a detach, with nothing that may be left out",
         *(8, "4c8410fd03841eda19e172200481df9c", KEY, DETACH),
         {**TARGET, **GROUP},
+        {"ClientToken": "0c593ea1-3bea-11e9-b96b-88e9fe637760", "DryRun": "false"},
+    ),
+    (
+        "an attach, with a key",
+        *(9, "9d758036471cdf4d81798eb396bf6bd4", KEY, ATTACH),
+        {**TARGET, **REPLACEMENT, "client_token": "0c593ea1-3bea-11e9-b96b-88e9fe637760", "dry_run": False},
+        {},
+    ),
+    (
+        "a dry run of an attach, in a session",
+        *(10, "e41db8a4d12b78f5e6662968543ebdb8", SESSION, ATTACH),
+        {**TARGET, **REPLACEMENT, "client_token": AWKWARD_CLIENT_TOKEN, "dry_run": True},
+        {},
+    ),
+    (
+        "an attach, with nothing that may be left out",
+        *(11, "e7920b14b3fab26369fe65fbe6ddc9f1", KEY, ATTACH),
+        {**TARGET, **REPLACEMENT},
         {"ClientToken": "0c593ea1-3bea-11e9-b96b-88e9fe637760", "DryRun": "false"},
     ),
 ]

@@ -37,7 +37,8 @@ fn own_codes() -> impl Iterator<Item = ReasonCode> {
         Code::ProtectedEndpoint => Some(Code::SecurityGroupNotAttached),
         Code::SecurityGroupNotAttached => Some(Code::EndpointMustContainSecurityGroup),
         Code::EndpointMustContainSecurityGroup => Some(Code::FinancialLocked),
-        Code::FinancialLocked => Some(Code::DryRunIgnored),
+        Code::FinancialLocked => Some(Code::ReplacementNotAttached),
+        Code::ReplacementNotAttached => Some(Code::DryRunIgnored),
         Code::DryRunIgnored => Some(Code::DeadlineExceeded),
         Code::DeadlineExceeded => Some(Code::InvocationTimeout),
         Code::InvocationTimeout => Some(Code::CompletionNotPublished),
@@ -62,12 +63,14 @@ fn outcome_of(code: ReasonCode) -> Option<Outcome> {
         ReasonCode::SecurityGroupNotAttached
         | ReasonCode::EndpointMustContainSecurityGroup
         | ReasonCode::FinancialLocked
+        | ReasonCode::ReplacementNotAttached
         | ReasonCode::DryRunIgnored
         | ReasonCode::Alibaba(_) => Some(Outcome::Refused(Refusal {
             code,
             action: None,
             message: None,
             ground: Ground::Rule,
+            alibaba_code: None,
             lookalike: None,
         })),
     }
@@ -239,9 +242,9 @@ fn every_event_is_counted_by_outcome_reason_and_verdict() {
             "outcome",
             &[("detached", 3), ("already_detached", 2), ("dry_run_passed", 3), ("endpoint_gone", 1)],
         ),
-        by("failed-requests", "outcome", &[("refused", 7), ("rejected", 6), ("unconfirmed", 2)]),
+        by("failed-requests", "outcome", &[("refused", 8), ("rejected", 6), ("unconfirmed", 2)]),
         // All but the canary's and the dry run's.
-        all("failed-detaches", 13),
+        all("failed-detaches", 14),
         by(
             "failures-by-reason",
             "reason_code",
@@ -253,6 +256,7 @@ fn every_event_is_counted_by_outcome_reason_and_verdict() {
                 ("SecurityGroupNotAttached", 1),
                 ("EndpointMustContainSecurityGroup", 1),
                 ("FinancialLocked", 1),
+                ("ReplacementNotAttached", 1),
                 ("DryRunIgnored", 1),
                 ("DeadlineExceeded", 1),
                 ("InvocationTimeout", 1),
@@ -261,7 +265,7 @@ fn every_event_is_counted_by_outcome_reason_and_verdict() {
         all("failures-for-other-reasons", 3),
         all("time-to-confirmation", 12_431 + 300_000 + 300_001 + 400_000),
         all("slow-confirmations", 2),
-        all("deliveries", 24 - 1 + 7),
+        all("deliveries", 25 - 1 + 7),
         all("detach-calls", 6),
         by(
             "sweeps",

@@ -11,7 +11,9 @@ use privatelink_detach::completion::reason::RunbookUrl;
 use privatelink_detach::config::{
     self, ConfigError, EventSource, IntakeConfig, MessengerConfig, SweeperConfig, WorkerConfig,
 };
-use privatelink_detach::request::{DEADLINE_SECONDS, EndpointId, RegionId, Rules, SecurityGroupId};
+use privatelink_detach::request::{
+    DEADLINE_SECONDS, EndpointId, RegionId, Replacements, Rules, SecurityGroupId, VpcId,
+};
 
 use super::chat::with_chat;
 use super::sources;
@@ -214,7 +216,7 @@ fn sweeper_can_have_its_own_credentials() {
 }
 
 /// Values that differ from the defaults and from each other.
-const CHANGED: [(&str, &str); 13] = [
+const CHANGED: [(&str, &str); 14] = [
     ("PrivatelinkEndpointUrl", "https://privatelink.internal"),
     ("AllowedRegions", "eu-west-1,cn-hangzhou"),
     ("ProtectedSecurityGroups", "sg-protected"),
@@ -228,6 +230,7 @@ const CHANGED: [(&str, &str); 13] = [
     ("RunbookUrl", "https://git.example.com/runbook"),
     ("RequestEventSources", "com.example.offboarding,my.tool"),
     ("SweepApplyAllowed", "true"),
+    ("ReplacementSecurityGroups", "vpc-a=sg-spare,vpc-b=sg-spare"),
 ];
 
 fn worker_of(deployment: &Deployment) -> Result<WorkerConfig, Vec<ConfigError>> {
@@ -253,8 +256,12 @@ fn each_parameter_sets_its_own_setting() {
         allowed_regions: ["cn-hangzhou", "eu-west-1"].map(|id| RegionId::parse(id).unwrap()).into(),
         protected_security_groups: [SecurityGroupId::parse("sg-protected").unwrap()].into(),
         protected_endpoints: [EndpointId::parse("ep-protected").unwrap()].into(),
-        dry_run_only: false,
+        ..Rules::default()
     };
+    let mut replacements = Replacements::default();
+    for vpc in ["vpc-a", "vpc-b"] {
+        replacements.insert(VpcId::parse(vpc).unwrap(), SecurityGroupId::parse("sg-spare").unwrap());
+    }
     let sweeper = sweeper_of(&deployment).unwrap();
     assert_eq!((&sweeper.bus_name, &sweeper.service_url), (&worker.bus_name, &worker.service_url));
     assert_eq!((&sweeper.rules, &sweeper.runbook_url), (&worker.rules, &worker.runbook_url));
@@ -264,7 +271,7 @@ fn each_parameter_sets_its_own_setting() {
     assert_eq!(worker.dead_letter_queue_url, queue("dead-letter"));
     assert_eq!((worker.bus_name.as_str(), worker.deadline), ("own-bus", Duration::from_secs(777)));
     assert_eq!(format!("{:?}", worker.service_url).matches("privatelink.internal").count(), 1);
-    assert_eq!(worker.rules, Rules { dry_run_only: true, ..rules.clone() });
+    assert_eq!(worker.rules, Rules { replacements, dry_run_only: true, ..rules.clone() });
     assert_eq!(worker.runbook_url, RunbookUrl::parse("https://git.example.com/runbook").unwrap());
     assert_eq!((intake.request_queue_url, intake.rules), (worker.request_queue_url, rules));
     assert_eq!(intake.webhook_secrets_arn.as_deref(), Some(CHANGED[7].1));

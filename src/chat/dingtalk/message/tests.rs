@@ -14,6 +14,7 @@ use crate::chat::request::{ChatRequest, Phase};
 use crate::chat::samples::{KEY, keys, longest};
 use crate::chat::signed;
 use crate::chat::texts::{Answer, Language};
+use crate::request::SecurityGroupId;
 
 /// What a notice becomes: the card, what one person reads on it, or the message.
 fn rendered(notice: &Notice) -> Value {
@@ -186,6 +187,10 @@ fn largest_notices(language: Language) -> Vec<Notice> {
         let mut completion = samples::completion(request, outcome, Some((&code, "nopermission")));
         completion.groups_before = Some(vec!["&".repeat(1000); 100]);
         completion.groups_after = completion.groups_before.clone();
+        completion.replacement = SecurityGroupId::parse(&format!("sg-{}", "s".repeat(61)));
+        if request.phase == Phase::Outcome {
+            completion.groups_after = completion.replacement.iter().map(|id| Some(id.to_string())).collect();
+        }
         completion.confirmed_at = Some("<".repeat(1000));
         completion.duration = Duration::MAX;
         let reason = completion.reason.as_mut().unwrap();
@@ -261,7 +266,7 @@ fn longest_content_stays_within_the_limits_of_dingtalk() {
 fn approver_sees_every_id_of_the_longest_request_and_gets_the_whole_button() {
     for language in Language::ALL {
         let notice = largest_notices(language).remove(0);
-        let Notice::ApprovalRequest { request, button, .. } = &notice else { panic!() };
+        let Notice::ApprovalRequest { request, button, completion } = &notice else { panic!() };
         let card = &rendered(&notice)["card"];
         let body = card["body"].as_str().unwrap();
         let ids = [
@@ -270,6 +275,7 @@ fn approver_sees_every_id_of_the_longest_request_and_gets_the_whole_button() {
             request.region_id.as_str(),
             request.requester.as_str(),
             request.ticket.as_ref().unwrap().as_str(),
+            completion.replacement.as_ref().unwrap().as_str(),
         ];
         for id in ids {
             assert!(body.contains(id), "{id} in {body}");

@@ -168,6 +168,10 @@ fn largest_notices(language: Language) -> Vec<Notice> {
         let mut completion = samples::completion(request, outcome, Some((&code, "nopermission")));
         completion.groups_before = Some(vec!["&".repeat(1000); 100]);
         completion.groups_after = completion.groups_before.clone();
+        completion.replacement = SecurityGroupId::parse(&format!("sg-{}", "s".repeat(61)));
+        if request.phase == Phase::Outcome {
+            completion.groups_after = completion.replacement.iter().map(|id| Some(id.to_string())).collect();
+        }
         completion.confirmed_at = Some("<".repeat(1000));
         completion.duration = Duration::MAX;
         completion.deliveries = u32::MAX;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::alibaba::privatelink::Write;
+use crate::alibaba::records::GroupStatus;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::{columns, streams};
 use crate::detach::Evidence;
 use crate::detach::assessment::Presence;
 use crate::drive::observer::Event;
-use crate::request::RequestId;
+use crate::request::{RequestId, SecurityGroupId};
 
 /// How often the time of a line changes, at least.
 const TICK: Duration = Duration::from_millis(500);
@@ -119,7 +121,10 @@ fn style() -> ProgressStyle {
 fn state(event: &Event<'_>) -> Option<String> {
     Some(match event {
         Event::Read { evidence, .. } => read(evidence)?,
-        Event::DetachAccepted { .. } => "detach accepted; polling".to_owned(),
+        Event::Accepted { write: Write::Detach, .. } => "detach accepted; polling".to_owned(),
+        Event::Accepted { write: Write::Attach, evidence, .. } => {
+            format!("attach of {} accepted; polling", replacement(evidence))
+        }
         Event::DryRunPassed { .. } => "dry run passed".to_owned(),
         Event::CallFailed { error, wait: Some(Duration::ZERO), .. } => format!("{}; retrying", error.code),
         Event::CallFailed { error, wait: Some(wait), .. } => {
@@ -141,11 +146,25 @@ fn state(event: &Event<'_>) -> Option<String> {
 fn read(evidence: &Evidence) -> Option<String> {
     let group = evidence.group?;
     let is_accepted = evidence.detach_accepted > 0;
+    let is_attach_accepted = evidence.attach_accepted > 0;
     Some(match group {
         Presence::Absent => "group absent; confirming".to_owned(),
         Presence::Listed(status) if is_accepted => format!("detach accepted; group {}", status.as_str()),
+        Presence::Listed(_) if is_attach_accepted => {
+            let status = replacement_status(evidence).map_or("not listed yet", GroupStatus::as_str);
+            format!("attach accepted; {} {status}", replacement(evidence))
+        }
         Presence::Listed(status) => format!("group {}", status.as_str()),
     })
+}
+
+/// The replacement, which is attached first.
+fn replacement(evidence: &Evidence) -> &str {
+    evidence.replacement_security_group_id.as_ref().map_or("the replacement", SecurityGroupId::as_str)
+}
+
+fn replacement_status(evidence: &Evidence) -> Option<GroupStatus> {
+    evidence.status_of(evidence.replacement_security_group_id.as_ref()?)
 }
 
 fn seconds(wait: Duration) -> String {
@@ -157,7 +176,6 @@ mod tests {
     use super::*;
     use crate::alibaba::error::CallError;
     use crate::alibaba::privatelink::Action;
-    use crate::alibaba::records::GroupStatus;
     use crate::transport::NoResponse;
 
     #[test]
@@ -176,6 +194,16 @@ mod tests {
         assert_eq!(read(&evidence(attached, 0)).unwrap(), "group Attached");
         assert_eq!(read(&evidence(detaching, 1)).unwrap(), "detach accepted; group Detaching");
         assert_eq!(read(&evidence(Some(Presence::Absent), 1)).unwrap(), "group absent; confirming");
+        let mut attaching = evidence(attached, 0);
+        attaching.attach_accepted = 1;
+        attaching.replacement_security_group_id = SecurityGroupId::parse("sg-spare");
+        assert_eq!(read(&attaching).unwrap(), "attach accepted; sg-spare not listed yet");
+        attaching.security_groups_after = Some(vec!["sg-a".to_owned(), "sg-spare".to_owned()]);
+        attaching.statuses_after = vec![GroupStatus::Attached, GroupStatus::Attaching];
+        assert_eq!(read(&attaching).unwrap(), "attach accepted; sg-spare Attaching");
+        let accepted =
+            Event::Accepted { write: Write::Attach, evidence: &attaching, api_request_id: None, wait: None };
+        assert_eq!(state(&accepted).unwrap(), "attach of sg-spare accepted; polling");
         let error = CallError::no_response(Action::Detach, NoResponse::Timeout);
         let failed = Event::CallFailed {
             error: &error,
