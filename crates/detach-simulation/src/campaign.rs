@@ -12,7 +12,7 @@ use crate::tally::Tally;
 /// One history of this many is run twice, to check that a seed always gives the same history.
 const REPEAT_EVERY: u64 = 500;
 
-/// The minimum share of histories with a real success. The usual share is about 78 %; with a much lower one, the
+/// The minimum share of histories with a real success. The usual share is about 69 %; with a much lower one, the
 /// guarantees would hold only because the worker does nothing.
 pub const SUCCESS_SHARE_MIN: f64 = 0.5;
 

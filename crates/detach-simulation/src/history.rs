@@ -3,6 +3,7 @@
 mod plan;
 mod trace;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use local_aws::queues::Message;
@@ -15,7 +16,7 @@ use crate::sweeper::SweeperSandbox;
 use crate::world::World;
 use crate::{log, time};
 
-pub(crate) use plan::{PROTECTED_ENDPOINT, PROTECTED_GROUP};
+pub(crate) use plan::{PROTECTED_ENDPOINT, PROTECTED_GROUP, with_replacement};
 pub use plan::{ParsedRequest, Plan, PlannedSweep, Request, SWEEP_TIMEOUT, Sweeps};
 pub use trace::Trace;
 
@@ -34,6 +35,8 @@ pub struct History {
     pub dead_letters: Vec<Message>,
     /// The endpoints after all tasks on them have ended.
     pub endpoints: Vec<privatelink_simulator::Endpoint>,
+    /// When an endpoint, while it existed, lost its last group.
+    pub emptied: Vec<(String, SystemTime)>,
     pub log: String,
 }
 
@@ -93,6 +96,17 @@ impl History {
     pub fn of_world(mut plan: Plan, world: &World) -> Self {
         let record = world.record.take();
         add_requests_of_sweeps(&mut plan, &record, world.began());
+        let mut cloud = world.cloud.borrow_mut();
+        let endpoints = cloud.snapshot(world.now() + LENGTH_MAX).endpoints;
+        // The others do not exist at the end.
+        let removed = plan.cloud.endpoints.iter().map(|endpoint| &endpoint.endpoint_id);
+        let ids: BTreeSet<_> =
+            endpoints.iter().map(|endpoint| &endpoint.endpoint_id).chain(removed).collect();
+        let emptied = ids
+            .into_iter()
+            .filter_map(|id| Some((id.to_string(), cloud.emptied_at(id.clone(), world.now() + LENGTH_MAX)?)))
+            .collect();
+        drop(cloud);
         Self {
             plan,
             record,
@@ -100,7 +114,8 @@ impl History {
             ended: world.now(),
             waiting: world.requests(),
             dead_letters: world.dead_letters(),
-            endpoints: world.cloud.borrow_mut().snapshot(world.now() + LENGTH_MAX).endpoints,
+            endpoints,
+            emptied,
             log: log::written(),
         }
     }

@@ -8,6 +8,7 @@ mod facts;
 mod justified;
 mod outcomes;
 mod redeliveries;
+mod replacements;
 mod secrets;
 mod steps;
 mod sweeps;
@@ -15,9 +16,19 @@ mod tokens;
 
 use std::fmt;
 
+use privatelink_simulator::Action;
+
 use crate::history::History;
-pub use bounds::{DETACHES_MAX, READS_MAX};
+pub use bounds::{READS_MAX, WRITES_MAX};
 pub use facts::{Call, Facts, Publication, Run, SweepRun};
+
+const ATTACH: Option<Action> = Some(Action::AttachSecurityGroupToVpcEndpoint);
+const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
+
+/// Whether the action changes an endpoint.
+fn is_write(action: Option<Action>) -> bool {
+    action == ATTACH || action == DETACH
+}
 
 /// A guarantee that the checks verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,11 +39,11 @@ pub enum Guarantee {
     /// I2: every accepted request ends in exactly one outcome, or its message is in a queue. The opposite outcome
     /// follows only after a second delivery and a change. No message is deleted without its event or copy.
     OneOutcome,
-    /// I3: never two Detach calls on one endpoint within a lane while a process waits for the response to the first.
+    /// I3: never two writes on one endpoint within a lane while a process waits for the response to the first.
     OneWrite,
     /// I4: never a Detach of the last group if the latest read showed that it is the last.
     LastGroup,
-    /// I5: no call about a pair of endpoint and group that no request of the batch names; no real Detach for a dry run or
+    /// I5: no call about a pair of endpoint and group that no request of the batch names; no real write for a dry run or
     /// in a deployment that makes dry runs only; every event says how its request was carried out.
     RequestedOnly,
     /// I6: for the head of a lane, while AWS works, an outcome no later than deadline, one poll and one visibility
@@ -45,7 +56,7 @@ pub enum Guarantee {
     /// I9: every other outcome is based on what was served: no `refused` without a definite error, no `unconfirmed`
     /// before the deadline.
     Justified,
-    /// I10: every Detach directly follows a complete read, before its deadline by a correct clock.
+    /// I10: every write directly follows a complete read, before its deadline by a correct clock.
     ReadFirst,
     /// I11: one client token while the outcome of a call is unknown, then a new one; the caller's own first, and once.
     Tokens,
@@ -54,6 +65,17 @@ pub enum Guarantee {
     Pauses,
     /// I13: in a lane of a FIFO queue no request ends before one that was sent earlier.
     Order,
+    /// R1: no group is attached but the configured replacement of the endpoint's VPC, and never the requested group.
+    ReplacementConfigured,
+    /// R2: an Attach only after a complete list of the same delivery that shows the requested group alone; a Detach
+    /// that leaves only the replacement comes after a list that shows the replacement attached, or two such lists if
+    /// this delivery called Attach.
+    ReplacementNeeded,
+    /// R3: no endpoint is without a group at any moment, even where the service does not refuse to detach the last one.
+    NeverEmpty,
+    /// R4: an event names the replacement if and only if its delivery read it on the endpoint, had its Attach accepted
+    /// or had the dry run of one passed.
+    ReplacementReported,
     /// S1: a sweep requests every reference that is not blocked, or nothing; never more than `max_detaches`, and nothing in
     /// mode `report`, in a deployment of dry runs, or where apply is not allowed.
     SweepLimit,
@@ -91,6 +113,10 @@ impl fmt::Display for Guarantee {
             Self::Tokens => "I11 tokens",
             Self::Pauses => "I12 pauses",
             Self::Order => "I13 order",
+            Self::ReplacementConfigured => "R1 configured only",
+            Self::ReplacementNeeded => "R2 last group only",
+            Self::NeverEmpty => "R3 never without a group",
+            Self::ReplacementReported => "R4 replacement reported",
             Self::SweepLimit => "S1 limit of a sweep",
             Self::SweepScope => "S2 scope of a sweep",
             Self::SweepComplete => "S3 complete sweep",
@@ -122,6 +148,7 @@ pub(crate) fn check(history: &History) -> Result<(), Breach> {
     let facts = Facts::of(history);
     // First: what a sweep does wrong is better named by its own checks than by those of its requests.
     sweeps::check(&facts)?;
+    replacements::check(&facts)?;
     confirmed::check(&facts)?;
     outcomes::check(&facts)?;
     calls::check(&facts)?;

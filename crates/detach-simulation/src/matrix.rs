@@ -35,11 +35,16 @@ const GROUPS: [&str; 4] = ["sg-a", "sg-b", "sg-c", "sg-d"];
 const GROUP: &str = "sg-a";
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
+const ATTACH: Action = Action::AttachSecurityGroupToVpcEndpoint;
 const LIST: Action = Action::ListVpcEndpointSecurityGroups;
 const RECORD: Action = Action::ListVpcEndpoints;
 
 /// The calls that the worker makes.
-const ACTIONS: [Action; 3] = [DETACH, LIST, RECORD];
+const ACTIONS: [Action; 4] = [DETACH, LIST, RECORD, ATTACH];
+
+/// In the cases of an attach, the VPC of the endpoint and its replacement; the group to detach is the only one.
+const VPC: &str = "vpc-a";
+const REPLACEMENT: &str = "sg-spare";
 
 /// The deadline of a request whose fault never ends, and of one whose first delivery is killed before.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -96,9 +101,13 @@ impl fmt::Display for Case<'_> {
 }
 
 impl Case<'_> {
+    fn is_of_write(&self) -> bool {
+        matches!(self.action, DETACH | ATTACH)
+    }
+
     /// Why there is nothing to test, if so.
     fn reason_to_omit(&self) -> Option<&'static str> {
-        let (is_write, effect) = (self.action == DETACH, &self.fault.effect);
+        let (is_write, effect) = (self.is_of_write(), &self.fault.effect);
         let is_of_pages = matches!(
             effect,
             Effect::RepeatNextToken
@@ -131,7 +140,7 @@ impl Case<'_> {
     }
 
     fn plan(&self, reference: &Reference, place: Place) -> Plan {
-        let mut plan = reference.plan.clone();
+        let mut plan = reference.plan(self.action).clone();
         plan.cloud.settings.error_format = self.fault.format;
         let fault = Fault::on(self.action, self.fault.effect.clone());
         let is_lasting = self.attempt == Attempt::Every;
@@ -245,7 +254,7 @@ fn one(case: &Case<'_>, reference: &Reference) -> Result<String, Failure> {
     let name = case.to_string();
     let history = case::run_plan(&name, case.plan(reference, place))?;
     let expected = expected::end(case, place);
-    if let Some(difference) = difference(&history, &expected) {
+    if let Some(difference) = difference(case.action, &history, &expected) {
         return Err(failure(&name, format!("unexpected end: {difference}"), &history));
     }
     case::check_guarantees(&name, &history)?;
@@ -253,7 +262,7 @@ fn one(case: &Case<'_>, reference: &Reference) -> Result<String, Failure> {
 }
 
 /// How a history's end differs from the expected one, if it does.
-fn difference(history: &History, expected: &End) -> Option<String> {
+fn difference(action: Action, history: &History, expected: &End) -> Option<String> {
     let facts = Facts::of(history);
     let mut kinds = history.record.iter().map(|entry| &entry.kind);
     if !kinds.any(|kind| matches!(kind, EntryKind::Served { served, .. } if served.is_fault)) {
@@ -297,7 +306,13 @@ fn difference(history: &History, expected: &End) -> Option<String> {
     if !history.waiting.is_empty() {
         return Some("the queue is not empty".to_owned());
     }
-    let left: &[&str] = if expected.is_detached { &GROUPS[1..] } else { &GROUPS };
+    let left: &[&str] = match (action, expected.is_detached, expected.is_replaced) {
+        (ATTACH, true, _) => &[REPLACEMENT],
+        (ATTACH, false, true) => &[GROUP, REPLACEMENT],
+        (ATTACH, false, false) => &[GROUP],
+        (_, true, _) => &GROUPS[1..],
+        (_, false, _) => &GROUPS,
+    };
     let left = left.iter().map(|group| (*group, "Attached")).collect();
     let actual = case::actual_state(history);
     (actual != BTreeMap::from([(ENDPOINT, left)]))

@@ -75,7 +75,8 @@ const CREDENTIALS: [&str; 12] = [
 ];
 
 /// Permanent refusals by their exact code.
-const PERMANENT: [&str; 5] = [
+const PERMANENT: [&str; 6] = [
+    "AddSecurityGroupNotSupportWhenHaveNoSg",
     "EndpointMustContainSecurityGroup",
     "EndpointServiceDeleted",
     "GatewayLoadBalancerNotSupportSecurityGroup",

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::num::NonZeroU16;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -177,7 +177,7 @@ impl Sandbox {
             world.time.sleep(START_FAILURE).await;
             Ending::Failed("the function did not start".to_owned())
         } else {
-            self.run(batch, timeout, interruption).await
+            Box::pin(self.run(batch, timeout, interruption)).await
         };
         world.note(EntryKind::Ended { invocation, ending: ending.clone() });
         let took = world.now().duration_since(began).unwrap_or_default();
@@ -211,8 +211,8 @@ impl Sandbox {
             lambda_request_id: format!("lambda-{}", self.invocation.get()),
             xray_trace_id: None,
         };
-        let handled = pin!(handler::handle(&self.worker, &event, &invocation));
-        let handled = interrupted(&self.world, handled, interruption);
+        let mut handled = Box::pin(handler::handle(&self.worker, &event, &invocation));
+        let handled = interrupted(&self.world, handled.as_mut(), interruption);
         match self.world.time.sleep_or(ends, handled).await.flatten() {
             Some(Ok(response)) => Ending::Returned(response.to_string()),
             Some(Err(error)) => Ending::Failed(error.to_string()),

@@ -41,8 +41,12 @@ pub struct Tally {
     pub aws_faults: u64,
     /// Actions from outside on endpoints, access keys and queues.
     pub outside: u64,
-    /// The maximum number of Detach calls in one invocation about one endpoint.
-    pub detaches_most: usize,
+    /// Accepted calls that attach a replacement, without dry runs.
+    pub attaches: u64,
+    /// Histories in which a group was detached after a replacement had been attached for it.
+    pub with_replacement: u64,
+    /// The maximum number of writes in one invocation about one endpoint.
+    pub writes_most: usize,
     /// The maximum number of reads in one invocation about one endpoint.
     pub reads_most: usize,
 }
@@ -82,8 +86,15 @@ impl Tally {
                 _ => {}
             }
         }
-        let (detaches, reads) = facts.most_calls();
-        self.detaches_most = self.detaches_most.max(detaches);
+        let attaches = facts.accepted_attaches();
+        self.attaches += count(attaches);
+        let is_replaced = facts.publications.iter().any(|event| {
+            event.outcome() == "detached"
+                && event.detail["evidence"]["replacement_security_group_id"].is_string()
+        });
+        self.with_replacement += u64::from(attaches > 0 && is_replaced);
+        let (writes, reads) = facts.most_calls();
+        self.writes_most = self.writes_most.max(writes);
         self.reads_most = self.reads_most.max(reads);
     }
 
@@ -108,7 +119,9 @@ impl Tally {
         self.faults += other.faults;
         self.aws_faults += other.aws_faults;
         self.outside += other.outside;
-        self.detaches_most = self.detaches_most.max(other.detaches_most);
+        self.attaches += other.attaches;
+        self.with_replacement += other.with_replacement;
+        self.writes_most = self.writes_most.max(other.writes_most);
         self.reads_most = self.reads_most.max(other.reads_most);
     }
 
@@ -116,6 +129,12 @@ impl Tally {
     #[must_use]
     pub fn success_share(&self) -> f64 {
         share(self.with_success, self.histories)
+    }
+
+    /// The share of histories in which a last group was replaced, from 0 to 1.
+    #[must_use]
+    pub fn replaced_share(&self) -> f64 {
+        share(self.with_replacement, self.histories)
     }
 
     /// The share of histories in which a sweep did its whole work, from 0 to 1.
@@ -128,7 +147,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { histories, requests, entries, invocations, killed, suspended, calls, .. } = self;
-        let Self { faults, aws_faults, outside, detaches_most, reads_most, .. } = self;
+        let Self { faults, aws_faults, outside, writes_most, reads_most, .. } = self;
         let hours = self.simulated.as_secs() / 3600;
         writeln!(formatter, "{histories} histories, {requests} requests, {entries} events")?;
         writeln!(formatter, "  {hours} hours of virtual time")?;
@@ -143,7 +162,7 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             formatter,
-            "  at most {detaches_most} Detach calls and {reads_most} reads in one invocation about one endpoint"
+            "  at most {writes_most} writes and {reads_most} reads in one invocation about one endpoint"
         )?;
         for (outcome, count) in &self.outcomes {
             writeln!(formatter, "  {outcome}: {count}")?;
@@ -157,6 +176,14 @@ impl fmt::Display for Tally {
                 formatter,
                 "  a sweep requested detaches and then read that no references are left in {:.1} % of the histories",
                 100.0 * self.swept_share()
+            )?;
+        }
+        if self.attaches > 0 {
+            writeln!(
+                formatter,
+                "  {} replacements attached; in {:.1} % of the histories the last group was then detached",
+                self.attaches,
+                100.0 * self.replaced_share()
             )?;
         }
         write!(

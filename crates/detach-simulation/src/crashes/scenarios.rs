@@ -7,12 +7,14 @@ use privatelink_simulator::{AccessKey, Action, Effect, Endpoint, Fault, Quota, S
 use serde_json::{Value, json};
 
 use crate::faults::{Breaks, Misconfiguration};
-use crate::history::{ParsedRequest, Plan, Request};
+use crate::history::{ParsedRequest, Plan, Request, with_replacement};
 use crate::outside::Outside;
 use crate::record::Operation;
 use crate::world::{QueueKind, REGION};
 
 const DETACH: Action = Action::DetachSecurityGroupFromVpcEndpoint;
+
+const ATTACH: Action = Action::AttachSecurityGroupToVpcEndpoint;
 
 /// The deployment's deadline, and one that passes in the first invocation.
 const DEADLINE: Duration = Duration::from_hours(1);
@@ -68,6 +70,12 @@ impl Scenario {
 }
 
 pub(super) fn all() -> Vec<Scenario> {
+    let mut all = of_detaches();
+    all.extend(of_replacements());
+    all
+}
+
+fn of_detaches() -> Vec<Scenario> {
     let detached = "confirmed detached";
     vec![
         Scenario {
@@ -158,6 +166,59 @@ pub(super) fn all() -> Vec<Scenario> {
     ]
 }
 
+/// Every wait of attach, polls, second read, detach and confirmation.
+fn of_replacements() -> Vec<Scenario> {
+    let detached = "confirmed detached";
+    vec![
+        Scenario {
+            is_for_suspensions: true,
+            is_for_pairs: true,
+            ..Scenario::new("a last group that is replaced", detached, replaced)
+        },
+        Scenario::new("a replacement, locked by another client at first", detached, || {
+            with_fault(replaced(), Fault::on(ATTACH, Effect::code("EndpointLocked")).next(2))
+        })
+        .meeting("EndpointLocked"),
+        Scenario::new("an attach whose response is lost", detached, || {
+            with_fault(replaced(), Fault::on(ATTACH, Effect::Reset).next(1).after_execution())
+        }),
+        Scenario::new("an accepted attach that fails", detached, || {
+            with_fault(replaced(), Fault::on(ATTACH, Effect::AcceptedThenFails).next(1))
+        }),
+        Scenario::new("a replacement and lists that lag", detached, || {
+            let mut plan = replaced();
+            plan.cloud.settings.read_lag = Duration::from_secs(4);
+            plan
+        }),
+        Scenario::new("a replacement that another client detaches", detached, || {
+            let mut plan = replaced();
+            plan.outside.push((
+                Duration::from_secs(4),
+                Outside::Detach {
+                    endpoint: "ep-a".to_owned(),
+                    group: "sg-spare".to_owned(),
+                    takes: Duration::from_secs(1),
+                    fails: false,
+                },
+            ));
+            plan
+        }),
+        Scenario::new("a replacement that RAM denies", "refused (ReplacementNotAttached)", || {
+            let mut plan = replaced();
+            let denied_actions = [ATTACH].into();
+            plan.cloud.access_keys = vec![AccessKey { denied_actions, ..AccessKey::default() }];
+            plan
+        })
+        .meeting("NoPermission")
+        .copied(),
+        Scenario::new("a dry run of a replacement", "dry_run_passed", || {
+            let request = request(0, "ep-a", "sg-a", DEADLINE, true);
+            Plan { requests: vec![request], ..replaced() }
+        })
+        .meeting("DryRunOperation"),
+    ]
+}
+
 fn plan<const E: usize, const R: usize>(endpoints: [Endpoint; E], requests: [Request; R]) -> Plan {
     Plan {
         cloud: Seed { endpoints: endpoints.into(), ..Seed::default() },
@@ -194,6 +255,12 @@ fn plain_request() -> Request {
 
 fn plain() -> Plan {
     plan([endpoint("ep-a", &["sg-a", "sg-b"])], [plain_request()])
+}
+
+/// The group is the endpoint's only one, and the endpoint's VPC has a replacement.
+fn replaced() -> Plan {
+    let only = Endpoint { vpc_id: Some("vpc-a".to_owned()), ..endpoint("ep-a", &["sg-a"]) };
+    with_replacement(plan([only], [plain_request()]), "vpc-a", "sg-spare")
 }
 
 fn with_fault(mut plan: Plan, fault: Fault) -> Plan {

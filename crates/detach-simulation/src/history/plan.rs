@@ -2,6 +2,7 @@
 
 mod faults;
 mod other_clients;
+mod replacements;
 mod requests;
 mod settings;
 mod sweeps;
@@ -9,7 +10,7 @@ mod sweeps;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use privatelink_detach::request::{EndpointId, Rules, SecurityGroupId};
+use privatelink_detach::request::{EndpointId, Rules, SecurityGroupId, VpcId};
 use privatelink_simulator::{Endpoint, Seed};
 
 use crate::faults::Faults;
@@ -111,10 +112,23 @@ impl Plan {
             faults::draw_credentials(faults_end_at, &mut plan.outside, &mut random);
         }
         plan.cloud = cloud;
+        // Drawn last, too.
+        if random.chance(0.35) {
+            replacements::draw(&mut plan, &mut random);
+        }
         plan.outside.sort_by_key(|(at, _)| *at);
         plan.outside.push((faults_end_at, Outside::FaultsEnd));
         plan
     }
+}
+
+/// The plan, with a group that exists and replaces the last one of endpoints in this VPC.
+pub(crate) fn with_replacement(mut plan: Plan, vpc: &str, group: &str) -> Plan {
+    if let (Some(vpc), Some(group)) = (VpcId::parse(vpc), SecurityGroupId::parse(group)) {
+        plan.cloud.security_groups.insert(group.as_str().into());
+        plan.deployment.rules.replacements.insert(vpc, group);
+    }
+    plan
 }
 
 /// The template's settings, with a protected group and a protected endpoint.

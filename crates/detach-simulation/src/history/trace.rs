@@ -62,13 +62,21 @@ fn beginning(plan: &Plan, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(formatter, "  latency: {:?} to Alibaba Cloud, {:?} to AWS", pace.alibaba, pace.aws)?;
     for endpoint in &cloud.endpoints {
         let groups: Vec<&str> = endpoint.security_groups.iter().map(|group| group.id.as_str()).collect();
-        writeln!(
+        write!(
             formatter,
             "  {} is {} with {}",
             endpoint.endpoint_id,
             endpoint.endpoint_status,
             groups.join(", ")
         )?;
+        match &endpoint.vpc_id {
+            Some(vpc) => writeln!(formatter, " in {vpc}")?,
+            None => writeln!(formatter)?,
+        }
+    }
+    for (vpc, group) in plan.deployment.rules.replacements.iter() {
+        let record = cloud.security_group_records.get(group.as_str());
+        writeln!(formatter, "  {group} replaces the last group in {vpc}: {record:?}")?;
     }
     if cloud.settings != privatelink_simulator::Settings::default() {
         writeln!(formatter, "  {:?}", cloud.settings)?;

@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 use privatelink_simulator::Action;
 
 use super::facts::{Call, Facts, Publication, Run};
-use super::{Breach, Guarantee, breach};
+use super::{Breach, Guarantee, breach, is_write};
 use crate::faults::{Breaks, Faults, Misconfiguration};
 use crate::record::InvocationNumber;
 use crate::sandbox::Ending;
 use crate::world::{QueueKind, VISIBILITY_TIMEOUT};
 
-/// The maximum number of Detach calls of one message in one delivery. The back-off grows to 20 s with full jitter, so a
-/// minute holds about ten.
-pub const DETACHES_MAX: usize = 30;
+/// The maximum number of writes of one message in one delivery. The back-off grows to 20 s with full jitter, so a minute
+/// holds about ten.
+pub const WRITES_MAX: usize = 30;
 
 /// The maximum number of reads of one message in one delivery, each of them one list of groups. A minute holds at most 120
 /// polls; a few more reads precede and follow a write.
@@ -59,14 +59,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
 /// I8, for each invocation, and for each delivery of a message.
 pub(super) fn calls(facts: &Facts<'_>) -> Result<(), Breach> {
     invocations(facts)?;
-    for ((invocation, endpoint), (detaches, reads, messages)) in calls_of_deliveries(facts) {
+    for ((invocation, endpoint), (writes, reads, messages)) in calls_of_deliveries(facts) {
         let others = calls_besides(facts, invocation, endpoint);
-        if detaches > DETACHES_MAX * messages
+        if writes > WRITES_MAX * messages
             || reads > READS_MAX * messages
             || others > reads * CALLS_PER_READ_MAX
         {
             let how = format!(
-                "invocation {invocation} made {detaches} Detach calls, {reads} reads and {others} other calls for \
+                "invocation {invocation} made {writes} writes, {reads} reads and {others} other calls for \
                  {messages} message(s) about {endpoint}"
             );
             return breach(Guarantee::BoundedCalls, how);
@@ -144,16 +144,16 @@ fn calls_besides(facts: &Facts<'_>, invocation: InvocationNumber, endpoint: &str
     besides.count()
 }
 
-/// The number of Detach calls, reads and messages of each invocation and endpoint.
+/// The number of writes, reads and messages of each invocation and endpoint.
 fn calls_of_deliveries<'a>(
     facts: &Facts<'a>,
 ) -> BTreeMap<(InvocationNumber, &'a str), (usize, usize, usize)> {
     let mut deliveries: BTreeMap<(InvocationNumber, &str), (usize, usize, usize)> = BTreeMap::new();
     for call in &facts.calls {
-        let (detaches, reads, _) =
+        let (writes, reads, _) =
             deliveries.entry((call.invocation, call.requested.endpoint.as_str())).or_default();
         match call.requested.action {
-            Some(Action::DetachSecurityGroupFromVpcEndpoint) => *detaches += 1,
+            action if is_write(action) => *writes += 1,
             Some(Action::ListVpcEndpointSecurityGroups) if call.requested.next_token.is_none() => *reads += 1,
             _ => {}
         }
@@ -177,13 +177,13 @@ fn calls_of_deliveries<'a>(
 }
 
 impl Facts<'_> {
-    /// The maximum numbers of Detach calls and of reads in one invocation about one endpoint.
+    /// The maximum numbers of writes and of reads in one invocation about one endpoint.
     #[must_use]
     pub fn most_calls(&self) -> (usize, usize) {
         let deliveries = calls_of_deliveries(self);
-        let detaches = deliveries.values().map(|(detaches, _, _)| *detaches).max();
+        let writes = deliveries.values().map(|(writes, _, _)| *writes).max();
         let reads = deliveries.values().map(|(_, reads, _)| *reads).max();
-        (detaches.unwrap_or_default(), reads.unwrap_or_default())
+        (writes.unwrap_or_default(), reads.unwrap_or_default())
     }
 }
 

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use privatelink_simulator::{Action, Endpoint};
+use privatelink_simulator::Endpoint;
 
 use super::confirmed::Reads;
 use super::facts::{Call, Facts};
-use super::{Breach, Guarantee, bounds, breach};
+use super::{ATTACH, Breach, DETACH, Guarantee, bounds, breach, is_write};
 use crate::history::ParsedRequest;
 use crate::record::{EntryKind, InvocationNumber, RequestedCall};
 use crate::world::QueueKind;
-
-const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
     one_write_at_a_time(facts)?;
@@ -19,7 +17,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         requested_only(facts, call)?;
         if call.requested.action == DETACH {
             last_group(facts, call)?;
-            no_real_detach(facts, call)?;
+        }
+        if call.is_write() {
+            no_real_write(facts, call)?;
         }
     }
     events_say_how(facts)?;
@@ -32,14 +32,14 @@ fn one_write_at_a_time(facts: &Facts<'_>) -> Result<(), Breach> {
     let mut pending: BTreeMap<u32, (&RequestedCall, InvocationNumber)> = BTreeMap::new();
     for entry in &facts.history.record {
         match &entry.kind {
-            EntryKind::Called { invocation, call, requested } if requested.action == DETACH => {
+            EntryKind::Called { invocation, call, requested } if is_write(requested.action) => {
                 let is_same_lane = |(other, by): &&(&RequestedCall, InvocationNumber)| {
                     other.endpoint == requested.endpoint && (is_one_lane || by == invocation)
                 };
                 if pending.values().any(|other| is_same_lane(&other)) {
                     let at = facts.after(entry.at);
                     let how = format!(
-                        "a second Detach on {} at {at} while the first has no response",
+                        "a second write on {} at {at} while the first has no response",
                         requested.endpoint
                     );
                     return breach(Guarantee::OneWrite, how);
@@ -79,12 +79,12 @@ fn last_group(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
     Ok(())
 }
 
-/// A deployment that makes dry runs only never sends a real Detach.
-fn no_real_detach(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
+/// A deployment that makes dry runs only never sends a real write.
+fn no_real_write(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
     if call.requested.dry_run || !facts.history.plan.deployment.rules.dry_run_only {
         return Ok(());
     }
-    let how = format!("a real Detach at {} in a deployment of dry runs", facts.after(call.at));
+    let how = format!("a real write at {} in a deployment of dry runs", facts.after(call.at));
     breach(Guarantee::RequestedOnly, how)
 }
 
@@ -110,8 +110,10 @@ fn requested_only(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
         facts.request(sent.request)?.parsed.as_ref()
     });
     let is_the_call = |parsed: &ParsedRequest| {
-        let is_pair = requested.group.as_ref().is_none_or(|group| *group == parsed.group);
-        let is_as_real = requested.action != DETACH || requested.dry_run == parsed.dry_run;
+        // R1 checks which group is attached.
+        let is_pair =
+            requested.action == ATTACH || requested.group.as_ref().is_none_or(|group| *group == parsed.group);
+        let is_as_real = !call.is_write() || requested.dry_run == parsed.dry_run;
         let is_endpoint = parsed.region == requested.region && parsed.endpoint == requested.endpoint;
         is_endpoint && is_pair && is_as_real
     };

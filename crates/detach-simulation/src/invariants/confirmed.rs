@@ -45,6 +45,8 @@ pub(super) struct Reads {
     pub(super) has_served_record: bool,
     /// Whether the latest list of records did not contain the endpoint.
     pub(super) is_record_missing: bool,
+    /// Each group of a complete list, with the VPC in the record that was read after it.
+    pub(super) seen_in_vpc: BTreeSet<(String, String)>,
 }
 
 /// How long an empty list must be the response before it allows a conclusion.
@@ -185,6 +187,10 @@ impl Reads {
         let status = record.and_then(|record| record["EndpointStatus"].as_str()).unwrap_or_default();
         let is_absent = self.listed.as_ref().is_some_and(|listed| !listed.contains(group));
         self.status = Some(status.to_owned());
+        if let Some(vpc) = record.and_then(|record| record["VpcId"].as_str()).filter(|_| self.is_complete) {
+            let listed = self.listed.iter().flatten();
+            self.seen_in_vpc.extend(listed.map(|group| (vpc.to_owned(), group.clone())));
+        }
         // Only these two statuses are at rest.
         if is_absent && self.is_complete && self.is_settled && matches!(status, "Active" | "Deleting") {
             self.is_confirmed = true;

@@ -12,6 +12,7 @@ use crate::outside::Outside;
 use crate::record::{BatchMessage, CallNumber, Change, EntryKind, InvocationNumber, Operation};
 use crate::secret::SecretState;
 
+use super::ATTACH;
 use entries::DeadLetterCopy;
 pub use entries::{Call, Publication, Run};
 pub(super) use entries::{Return, Sent};
@@ -322,6 +323,32 @@ impl<'a> Facts<'a> {
             is_unreadable = next && (is_unreadable || at <= *times.start());
         }
         is_unreadable
+    }
+
+    /// The number of calls that attach a replacement, really, and whose acceptance the worker learned.
+    #[must_use]
+    pub fn accepted_attaches(&self) -> usize {
+        let is_accepted = |call: &&Call<'_>| {
+            call.requested.action == ATTACH
+                && !call.requested.dry_run
+                && call.response().is_some_and(|served| served.status == Some(200))
+        };
+        self.calls.iter().filter(is_accepted).count()
+    }
+
+    /// The endpoint's VPC, which never changes.
+    #[must_use]
+    pub fn vpc_of(&self, endpoint: &str) -> Option<&'a str> {
+        let mut endpoints = self.history.plan.cloud.endpoints.iter();
+        endpoints.find(|other| other.endpoint_id.as_str() == endpoint)?.vpc_id.as_deref()
+    }
+
+    /// The configured replacement of the endpoint's VPC, as the plan says.
+    #[must_use]
+    pub fn replacement_of(&self, endpoint: &str) -> Option<&'a str> {
+        let vpc_id = self.vpc_of(endpoint)?;
+        let mut replacements = self.history.plan.deployment.rules.replacements.iter();
+        replacements.find(|(vpc, _)| vpc.as_str() == vpc_id).map(|(_, group)| group.as_str())
     }
 
     /// Whether reads may show an earlier state in this history.

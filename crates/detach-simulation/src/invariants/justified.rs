@@ -8,13 +8,12 @@ use serde_json::Value;
 
 use super::confirmed::Reads;
 use super::facts::{Call, Facts, Publication, Sent};
-use super::{Breach, Guarantee, breach};
+use super::{ATTACH, Breach, DETACH, Guarantee, breach};
 use crate::history::ParsedRequest;
 use crate::meaning::{Meaning, of_code};
 use crate::record::Served;
 
 const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
-const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 
 /// The maximum time between a step and the next one if the next one follows directly.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -72,7 +71,9 @@ fn follows_from_responses(
             event.requested_at >= deadline
                 && (facts.may_lack_key(event.requested_at) || lists.any(|call| call.at + AT_ONCE >= deadline))
         }
-        "dry_run_passed" => parsed.dry_run && has_code(DETACH, "DryRunOperation"),
+        "dry_run_passed" => {
+            parsed.dry_run && [ATTACH, DETACH].into_iter().any(|action| has_code(action, "DryRunOperation"))
+        }
         "endpoint_gone" => {
             let is_denied = has_code(Some(Action::ListVpcEndpoints), "EndpointNotFound");
             reads.has_served_record && is_nothing_listed(&reads) && (reads.is_record_missing || is_denied)
@@ -92,7 +93,13 @@ fn follows_from_responses(
                 has_listed_group: !is_unseen,
                 has_served_record: reads.has_served_record && !is_twice,
             };
-            is_refused(event.reason(), parsed, earlier, &calls, &reads)
+            let replacement =
+                facts.replacement_of(&parsed.endpoint).filter(|replacement| *replacement != parsed.group);
+            if event.reason() == "ReplacementNotAttached" {
+                return replacement.is_some() && is_attach_refused(event, &calls);
+            }
+            let is_without = replacement.is_none();
+            is_refused(event.reason(), parsed, earlier, &calls, &reads, is_without)
         }
         _ => false,
     }
@@ -116,9 +123,12 @@ fn is_refused(
     earlier: Earlier,
     calls: &[&Call<'_>],
     reads: &Reads,
+    has_no_replacement: bool,
 ) -> bool {
     let is_served = |served: &&Served| served.code.as_deref() == Some(code);
-    let any = || responses(calls, None).filter(is_served);
+    let others: Vec<&Call<'_>> =
+        calls.iter().copied().filter(|call| call.requested.action != ATTACH).collect();
+    let any = || responses(&others, None).filter(is_served);
     let write = || responses(calls, DETACH).find(is_served);
     let record = |field: &str, values: &[&str]| {
         records(calls).any(|record| record[field].as_str().is_some_and(|value| values.contains(&value)))
@@ -126,7 +136,7 @@ fn is_refused(
     let is_only_group =
         reads.listed.as_ref().is_some_and(|ids| ids.len() == 1 && ids.contains(&parsed.group));
     match code {
-        "EndpointMustContainSecurityGroup" => is_only_group || any().next().is_some(),
+        "EndpointMustContainSecurityGroup" => (is_only_group && has_no_replacement) || any().next().is_some(),
         // The first delivery of a request that expects the group, which no list of it had.
         "SecurityGroupNotAttached" => {
             parsed.expect_attached && reads.is_confirmed && !earlier.has_listed_group
@@ -134,11 +144,13 @@ fn is_refused(
         "FinancialLocked" => {
             let codes = ["EndpointLocked", "ConcurrentCallNotSupported"];
             let is_locked = responses(calls, DETACH)
+                .chain(responses(calls, ATTACH))
                 .any(|served| served.code.as_deref().is_some_and(|code| codes.contains(&code)));
             is_locked && record("EndpointBusinessStatus", &["FinancialLocked"])
         }
         "DryRunIgnored" => {
-            parsed.dry_run && responses(calls, DETACH).any(|served| served.status == Some(200))
+            let mut responses = responses(calls, DETACH).chain(responses(calls, ATTACH));
+            parsed.dry_run && responses.any(|served| served.status == Some(200))
         }
         "EndpointNotFound" => {
             let is_denied = responses(calls, Some(Action::ListVpcEndpoints)).any(|served| is_served(&served));
@@ -162,6 +174,41 @@ fn is_refused(
             | Meaning::FalseSuccess => false,
         }),
     }
+}
+
+/// Whether the attach of the replacement was refused, with the code that the event's reason names.
+fn is_attach_refused(event: &Publication<'_>, calls: &[&Call<'_>]) -> bool {
+    let message = event.detail["reason"]["message"].as_str().unwrap_or_default();
+    let is_disconnected = || {
+        let disconnected = |record: &Value| {
+            matches!(record["ConnectionStatus"].as_str(), Some("ServiceDeleted" | "Deleting"))
+        };
+        records(calls).any(|record| disconnected(&record))
+    };
+    responses(calls, ATTACH).any(|served| {
+        let (code, status) = (served.code.as_deref().unwrap_or_default(), served.status.unwrap_or_default());
+        !code.is_empty()
+            && message.contains(code)
+            && match of_code(code, status) {
+                Meaning::Refused(_)
+                | Meaning::Denied(_)
+                | Meaning::NotAttached(_)
+                | Meaning::WrongState(_) => true,
+                Meaning::Unlisted(_) => {
+                    responses(calls, None).filter(|served| is_unlisted(served)).count() >= 2
+                }
+                Meaning::Transient(_) => code == "EndpointConnectionOperationDenied" && is_disconnected(),
+                Meaning::FalseSuccess => false,
+            }
+    })
+}
+
+/// The meaning of the latest refusal of an attach in the delivery of this event.
+pub(super) fn refused_attach(facts: &Facts<'_>, event: &Publication<'_>, endpoint: &str) -> Option<Meaning> {
+    let calls = facts.calls_of_delivery(event.invocation, endpoint, event.request, event.requested_at);
+    let refusals = calls.filter(|call| call.requested.action == ATTACH).filter_map(Call::response);
+    let latest = refusals.filter_map(|served| Some((served.code.as_deref()?, served.status?))).last();
+    latest.map(|(code, status)| of_code(code, status))
 }
 
 fn is_unlisted(served: &Served) -> bool {

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use privatelink_simulator::Action;
-
 use super::facts::{Facts, Publication};
-use super::{Breach, Guarantee, breach};
+use super::{Breach, Guarantee, breach, justified};
 use crate::meaning::{Meaning, of_code};
 use crate::outside::Outside;
 use crate::world::QueueKind;
@@ -108,6 +106,12 @@ fn failures_are_copied_before_their_event(facts: &Facts<'_>, place: usize) -> Re
     for publication in facts.publications.iter().filter(|event| event.request == Some(place)) {
         let is_to_be_copied = match publication.outcome() {
             "rejected" | "unconfirmed" => true,
+            "refused" if publication.reason() == "ReplacementNotAttached" => {
+                let parsed = facts.request(place).and_then(|request| request.parsed.as_ref());
+                let meaning =
+                    parsed.and_then(|parsed| justified::refused_attach(facts, publication, &parsed.endpoint));
+                matches!(meaning, Some(Meaning::Denied(_) | Meaning::Unlisted(_)))
+            }
             "refused" => {
                 !OWN_CODES.contains(&publication.reason())
                     && matches!(of_code(publication.reason(), 400), Meaning::Denied(_) | Meaning::Unlisted(_))
@@ -229,16 +233,15 @@ fn has_changed(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later
         || is_from_a_fault(facts, later, &parsed.endpoint)
 }
 
-/// Whether a Detach of this deployment on the same endpoint, for this request or another one, was executed.
+/// Whether a write of this deployment on the same endpoint, for this request or another one, was executed.
 fn is_changed_by_this_deployment(
     facts: &Facts<'_>,
     endpoint: &str,
     since: &std::ops::RangeInclusive<SystemTime>,
 ) -> bool {
     facts.calls.iter().any(|call| {
-        let is_write = call.requested.action == Some(Action::DetachSecurityGroupFromVpcEndpoint);
         let arrived = call.served.filter(|(at, served)| since.contains(at) && served.is_executed);
-        is_write && !call.requested.dry_run && call.requested.endpoint == endpoint && arrived.is_some()
+        call.is_write() && !call.requested.dry_run && call.requested.endpoint == endpoint && arrived.is_some()
     })
 }
 

@@ -7,11 +7,10 @@ use privatelink_simulator::Action;
 
 use super::confirmed::Reads;
 use super::facts::{Call, Facts};
-use super::{Breach, Guarantee, breach, tokens};
+use super::{ATTACH, Breach, Guarantee, breach, tokens};
 use crate::sandbox::Interruption;
 use crate::world::QueueKind;
 
-const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
 const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
 const RECORD: Option<Action> = Some(Action::ListVpcEndpoints);
 
@@ -29,7 +28,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
         for pair in calls.windows(2) {
             pause_after_error(facts, pair[0], pair[1])?;
         }
-        for (index, call) in calls.iter().enumerate().filter(|(_, call)| call.requested.action == DETACH) {
+        for (index, call) in calls.iter().enumerate().filter(|(_, call)| call.is_write()) {
             read_first(facts, call, &calls[..index])?;
             before_deadline(facts, call)?;
         }
@@ -60,10 +59,12 @@ fn read_first(facts: &Facts<'_>, call: &Call<'_>, before: &[&Call<'_>]) -> Resul
         call.requested.group.as_deref().unwrap_or_default(),
         call.at,
     );
-    let is_listed = reads
-        .listed
-        .as_ref()
-        .is_some_and(|listed| call.requested.group.as_ref().is_some_and(|group| listed.contains(group)));
+    // R2 checks what must be listed before an attach.
+    let is_listed = call.requested.action == ATTACH
+        || reads
+            .listed
+            .as_ref()
+            .is_some_and(|listed| call.requested.group.as_ref().is_some_and(|group| listed.contains(group)));
     let is_stable = reads.status.as_deref() == Some("Active");
     // A dry run needs only a complete read.
     let allows =
@@ -73,7 +74,7 @@ fn read_first(facts: &Facts<'_>, call: &Call<'_>, before: &[&Call<'_>]) -> Resul
     }
     breach(
         Guarantee::ReadFirst,
-        format!("a Detach at {} without a complete read directly before", facts.after(call.at)),
+        format!("a write at {} without a complete read directly before", facts.after(call.at)),
     )
 }
 
@@ -84,7 +85,7 @@ fn before_deadline(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
         let sent = facts.messages.get(received.message.as_str())?;
         let parsed = facts.request(sent.request)?.parsed.as_ref()?;
         let is_it = parsed.endpoint == call.requested.endpoint
-            && Some(&parsed.group) == call.requested.group.as_ref();
+            && (call.requested.action == ATTACH || Some(&parsed.group) == call.requested.group.as_ref());
         is_it.then_some(sent.at + parsed.deadline)
     });
     if deadlines.any(|deadline| call.left_at < deadline + facts.clock_tolerance())
@@ -92,7 +93,7 @@ fn before_deadline(facts: &Facts<'_>, call: &Call<'_>) -> Result<(), Breach> {
     {
         return Ok(());
     }
-    breach(Guarantee::ReadFirst, format!("a Detach at {} after its deadline", facts.after(call.left_at)))
+    breach(Guarantee::ReadFirst, format!("a write at {} after its deadline", facts.after(call.left_at)))
 }
 
 /// Between a failed call and the next one of its delivery, the back-off passes, or the time that the service requested.

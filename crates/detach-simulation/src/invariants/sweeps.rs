@@ -59,6 +59,15 @@ impl Sweep<'_> {
         matches!(self.run.interruption, Some(Interruption::Suspend { .. }))
     }
 
+    /// The group that replaces the last one of an endpoint with this record. A group that the sweep looks for is never
+    /// used as a replacement.
+    fn replacement(&self, record: &Value) -> Option<&str> {
+        let replacements = &self.facts.history.plan.deployment.rules.replacements;
+        let of_vpc = replacements.iter().find(|(vpc_id, _)| record["VpcId"] == vpc_id.as_str());
+        let is_wanted = |id: &str| self.run.planned.groups.iter().any(|group| group.eq_ignore_ascii_case(id));
+        of_vpc.map(|(_, id)| id.as_str()).filter(|id| !is_wanted(id))
+    }
+
     /// Whether it may request detaches.
     fn may_apply(&self) -> bool {
         let plan = &self.facts.history.plan;

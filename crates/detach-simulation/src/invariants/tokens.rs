@@ -1,38 +1,44 @@
-//! I11: the client tokens of the Detach calls, over all deliveries.
+//! I11: the client tokens of the writes, over all deliveries.
 
 use std::collections::BTreeMap;
 
-use privatelink_simulator::Action;
 use serde_json::Value;
 
 use super::confirmed::fields;
 use super::facts::{Call, Facts};
 use super::steps::is_request_ended_between;
-use super::{Breach, Guarantee, breach};
+use super::{ATTACH, Breach, Guarantee, breach};
 
-const DETACH: Option<Action> = Some(Action::DetachSecurityGroupFromVpcEndpoint);
+/// An invocation, and what its write is about: the same token belongs to no other one.
+type User<'a> = (u32, &'a str, &'a str, bool);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
-    let mut latest: BTreeMap<(u32, &str, &str), &Call<'_>> = BTreeMap::new();
-    let mut users: BTreeMap<&str, (u32, &str, &str)> = BTreeMap::new();
-    for call in facts.calls.iter().filter(|call| call.requested.action == DETACH) {
+    let mut latest: BTreeMap<User<'_>, &Call<'_>> = BTreeMap::new();
+    let mut users: BTreeMap<&str, User<'_>> = BTreeMap::new();
+    for call in facts.calls.iter().filter(|call| call.is_write()) {
         let token = call.requested.client_token.as_deref().unwrap_or_default();
         let at = facts.after(call.at);
         if token.is_empty() {
-            return breach(Guarantee::Tokens, format!("a Detach at {at} without a token"));
+            return breach(Guarantee::Tokens, format!("a write at {at} without a token"));
         }
         let group = call.requested.group.as_deref().unwrap_or_default();
-        let user = (call.invocation, call.requested.endpoint.as_str(), group);
+        let is_attach = call.requested.action == ATTACH;
+        let user = (call.invocation, call.requested.endpoint.as_str(), group, is_attach);
         let before = latest.insert(user, call);
         if is_callers_token(token) {
+            if is_attach {
+                let how = format!("an Attach at {at} with the sender's token, which is for the Detach");
+                return breach(Guarantee::Tokens, how);
+            }
             callers_token(facts, call, before)?;
             continue;
         }
-        if before.is_none() && must_use_callers_token(facts, call) {
+        if !is_attach && before.is_none() && must_use_callers_token(facts, call) {
             return breach(Guarantee::Tokens, format!("a Detach at {at} without the sender's token"));
         }
         if *users.entry(token).or_insert(user) != user {
-            let how = format!("a Detach at {at} with the token of another delivery, endpoint or group");
+            let how =
+                format!("a write at {at} with the token of another delivery, endpoint, group or action");
             return breach(Guarantee::Tokens, how);
         }
         let Some(before) = before else { continue };
@@ -47,7 +53,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
             } else {
                 "replaces the token of a call that may be executed"
             };
-            return breach(Guarantee::Tokens, format!("a Detach at {at} {how}"));
+            return breach(Guarantee::Tokens, format!("a write at {at} {how}"));
         }
     }
     Ok(())

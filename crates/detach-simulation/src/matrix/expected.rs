@@ -5,7 +5,7 @@ use http::StatusCode;
 use privatelink_simulator::{Effect, codes};
 
 use super::reference::Place;
-use super::{Attempt, Case, DETACH, Moment};
+use super::{ATTACH, Attempt, Case, Moment};
 use crate::meaning::{Meaning, concerns_credentials, of_code};
 
 /// The expected end of a case.
@@ -22,6 +22,8 @@ pub(super) struct End {
     pub(super) is_copied: bool,
     /// Whether the group is detached after all tasks have ended.
     pub(super) is_detached: bool,
+    /// In the cases of an attach: whether the replacement is attached then.
+    pub(super) is_replaced: bool,
 }
 
 pub(super) fn meaning(effect: &Effect) -> Meaning {
@@ -63,23 +65,26 @@ fn is_about_credentials(effect: &Effect) -> bool {
 /// The expected end of a case.
 pub(super) fn end(case: &Case<'_>, place: Place) -> End {
     let meaning = meaning(&case.fault.effect);
-    let is_write = case.action == DETACH;
+    let is_write = case.is_of_write();
     let is_lasting = case.attempt == Attempt::Every;
     // Whether the write was executed before its response was lost. False successes do not depend on it.
     let is_executed = is_write && case.moment == Moment::AfterExecution;
-    // Whether a Detach was accepted before the process was killed, or before the fault occurred.
+    // Whether the write, of reads a Detach, was accepted before the process was killed, or before the fault occurred.
     let is_accepted = match case.moment {
         Moment::AfterResponse => place.is_after_acceptance || place.is_acceptance,
         Moment::BeforeExecution => place.is_after_acceptance,
         Moment::AfterExecution => place.is_after_acceptance || (is_write && place.is_acceptance),
     };
+    let is_attach = case.action == ATTACH;
     let no = |code: String, is_copied| End {
         outcome: "refused",
-        reason: Some(code),
-        message: String::new(),
+        // Alibaba Cloud's code is in the message.
+        reason: Some(if is_attach { "ReplacementNotAttached".to_owned() } else { code.clone() }),
+        message: if is_attach { code } else { String::new() },
         retried: None,
         is_copied,
-        is_detached: is_accepted,
+        is_detached: is_accepted && !is_attach,
+        is_replaced: is_accepted && is_attach,
     };
     let is_later_page = case.attempt == Attempt::LaterPage;
     match meaning {
@@ -91,9 +96,12 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
         Meaning::Denied(code) => no(code, true),
         // The first write meets the other client's lock; the second is executed, if writes are, and is the last.
         Meaning::Unlisted(code) if is_lasting && is_write => {
-            End { is_detached: is_executed, ..no(code, true) }
+            let (is_detached, is_replaced) = (is_executed && !is_attach, is_executed && is_attach);
+            End { is_detached, is_replaced, ..no(code, true) }
         }
         Meaning::Unlisted(code) if is_lasting => no(code, true),
+        // The replacement does not exist.
+        Meaning::NotAttached(code) if is_attach => no(code, false),
         // If the write was executed, a read confirms the detach; otherwise it shows the group.
         Meaning::NotAttached(code) if is_write && !is_accepted => no(code, false),
         Meaning::WrongState(code) if is_write && is_lasting && !is_executed => no(code, false),
@@ -127,7 +135,7 @@ pub(super) fn end(case: &Case<'_>, place: Place) -> End {
 
 /// The fault is transient, and the group is detached: by this delivery, unless the killed one did it.
 fn completes(case: &Case<'_>, is_accepted: bool, retried: Option<String>) -> End {
-    let is_before = case.moment == Moment::AfterResponse && is_accepted;
+    let is_before = case.moment == Moment::AfterResponse && is_accepted && case.action != ATTACH;
     End {
         outcome: if is_before { "already_detached" } else { "detached" },
         reason: None,
@@ -135,6 +143,7 @@ fn completes(case: &Case<'_>, is_accepted: bool, retried: Option<String>) -> End
         retried,
         is_copied: false,
         is_detached: true,
+        is_replaced: case.action == ATTACH,
     }
 }
 
@@ -146,5 +155,6 @@ fn unconfirmed(message: String) -> End {
         retried: None,
         is_copied: true,
         is_detached: false,
+        is_replaced: false,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use privatelink_simulator::{Action, Endpoint, Seed, Settings};
 
 use super::case::{Failure, check_guarantees, run_plan};
-use super::{ACTIONS, Attempt, DETACH, ENDPOINT, GROUP, GROUPS, LIST};
-use crate::history::{ParsedRequest, Plan, Request};
+use super::{ACTIONS, ATTACH, Attempt, DETACH, ENDPOINT, GROUP, GROUPS, LIST, REPLACEMENT, VPC};
+use crate::history::{ParsedRequest, Plan, Request, with_replacement};
 use crate::invariants::{Call, Facts};
 use crate::outside::Outside;
 use crate::record::{CallNumber, EntryKind};
@@ -30,9 +30,9 @@ pub(super) struct Place {
     pub(super) nth: u64,
     /// How often the handler was polled when it had the response.
     pub(super) polls: u32,
-    /// Whether a Detach was accepted before this call.
+    /// Whether a write of the same kind as the call was accepted before it; for a read, a Detach.
     pub(super) is_after_acceptance: bool,
-    /// Whether it is the Detach that was accepted.
+    /// Whether it is the write that was accepted.
     pub(super) is_acceptance: bool,
 }
 
@@ -40,26 +40,23 @@ pub(super) struct Place {
 pub(super) struct Reference {
     /// The scenario without a fault: every action is called several times, because another client changes the endpoint
     /// twice, lists have several pages, and the detach takes time.
-    pub(super) plan: Plan,
+    plan: Plan,
+    /// The scenario of an attach: the group is the endpoint's only one, and another client changes the endpoint twice.
+    plan_of_attach: Plan,
     places: BTreeMap<(Action, Attempt), Place>,
 }
 
 impl Reference {
     /// Runs the scenario until the places of all its calls are known.
     pub(super) fn new() -> Result<Self, Failure> {
-        let mut plan = plan(Duration::from_hours(1));
-        for _ in 0..2 {
-            let history = run_plan("the scenario", plan.clone())?;
-            let facts = Facts::of(&history);
-            let last = facts.calls.iter().rfind(|call| call.requested.action == Some(DETACH));
-            let at = last.map_or(Duration::ZERO, |call| facts.since(call.at)) + LEAD;
-            plan.outside.push((at, Outside::Hold { endpoint: ENDPOINT.to_owned(), takes: HELD }));
-        }
-        let history = run_plan("the scenario", plan.clone())?;
-        check_guarantees("the scenario", &history)?;
-        let facts = Facts::of(&history);
+        let plan_of_attach = with_holds(plan_of_attach(), ATTACH)?;
+        let plan = with_holds(plan(Duration::from_hours(1)), DETACH)?;
         let mut places = BTreeMap::new();
         for action in ACTIONS {
+            let plan = if action == ATTACH { &plan_of_attach } else { &plan };
+            let history = run_plan("the scenario", plan.clone())?;
+            check_guarantees("the scenario", &history)?;
+            let facts = Facts::of(&history);
             // Pages after the first have a separate place.
             let calls: Vec<usize> = (0..facts.calls.len())
                 .filter(|index| {
@@ -73,14 +70,21 @@ impl Reference {
                 (Attempt::Middle, calls[calls.len() / 2]),
                 (Attempt::Last, calls[calls.len() - 1]),
             ] {
-                places.insert((action, attempt), place(&plan, &facts, index)?);
+                places.insert((action, attempt), place(plan, &facts, index)?);
+            }
+            let is_page =
+                |call: &Call<'_>| call.requested.action == Some(LIST) && call.requested.next_token.is_some();
+            if action == LIST {
+                let page = facts.calls.iter().position(is_page).expect("a list of several pages");
+                places.insert((LIST, Attempt::LaterPage), place(plan, &facts, page)?);
             }
         }
-        let is_page =
-            |call: &Call<'_>| call.requested.action == Some(LIST) && call.requested.next_token.is_some();
-        let page = facts.calls.iter().position(is_page).expect("a list of several pages");
-        places.insert((LIST, Attempt::LaterPage), place(&plan, &facts, page)?);
-        Ok(Self { plan, places })
+        Ok(Self { plan, plan_of_attach, places })
+    }
+
+    /// The scenario in which a fault hits this action.
+    pub(super) fn plan(&self, action: Action) -> &Plan {
+        if action == ATTACH { &self.plan_of_attach } else { &self.plan }
     }
 
     /// Where a fault of this attempt occurs; one that never ends begins at the first call.
@@ -88,6 +92,26 @@ impl Reference {
         let attempt = if attempt == Attempt::Every { Attempt::First } else { attempt };
         self.places[&(action, attempt)]
     }
+}
+
+/// The scenario, with another client that holds the endpoint's lock each time just before the last such write arrives.
+fn with_holds(mut plan: Plan, write: Action) -> Result<Plan, Failure> {
+    for _ in 0..2 {
+        let history = run_plan("the scenario", plan.clone())?;
+        let facts = Facts::of(&history);
+        let last = facts.calls.iter().rfind(|call| call.requested.action == Some(write));
+        let at = last.map_or(Duration::ZERO, |call| facts.since(call.at)) + LEAD;
+        plan.outside.push((at, Outside::Hold { endpoint: ENDPOINT.to_owned(), takes: HELD }));
+    }
+    Ok(plan)
+}
+
+/// The scenario of an attach without the other client.
+fn plan_of_attach() -> Plan {
+    let mut plan = plan(Duration::from_hours(1));
+    plan.cloud.endpoints =
+        vec![Endpoint { vpc_id: Some(VPC.to_owned()), ..Endpoint::new(REGION, ENDPOINT, [GROUP]) }];
+    with_replacement(plan, VPC, REPLACEMENT)
 }
 
 /// The scenario without the other client.
@@ -117,8 +141,9 @@ pub(super) fn request(deadline: Duration) -> Request {
 
 fn place(plan: &Plan, facts: &Facts<'_>, index: usize) -> Result<Place, Failure> {
     let call = &facts.calls[index];
+    let write = if call.requested.action == Some(ATTACH) { ATTACH } else { DETACH };
     let is_accepted = |call: &&Call<'_>| {
-        call.requested.action == Some(DETACH)
+        call.requested.action == Some(write)
             && call.response().is_some_and(|served| served.status == Some(200))
     };
     let before = &facts.calls[..index];

@@ -12,7 +12,7 @@ use crate::record::Operation;
 use crate::secret::SecretState;
 use crate::world::QueueKind;
 
-/// The calls that the worker makes.
+/// The calls that the worker makes if no replacement is configured.
 pub(crate) const ACTIONS: [Action; 3] = [
     Action::DetachSecurityGroupFromVpcEndpoint,
     Action::ListVpcEndpointSecurityGroups,
@@ -46,22 +46,7 @@ pub(super) fn draw(
     let mut has_empty_list = false;
     for _ in 0..random.number(1, 4) {
         let action = random.one_of(&ACTIONS);
-        let mut fault = Fault::on(action, effect(random));
-        fault = match random.number(0, 3) {
-            0 => fault.nth(random.number(1, 8)),
-            1 => fault.next(1),
-            2 => fault.next(random.number(2, 6)),
-            _ => fault.next(random.number(5, 60)),
-        };
-        if random.chance(0.3) {
-            fault = fault.for_endpoint(random.one_of(&cloud.endpoints).endpoint_id);
-        }
-        if random.chance(0.4) {
-            fault.when = When::After;
-        }
-        if random.chance(0.2) {
-            fault = fault.delayed(random.seconds(0, 15));
-        }
+        let mut fault = one(action, cloud, random);
         if fault.fault == Effect::EmptyList {
             // Two wrong lists of this kind with 10 s between them would pass for a right one.
             if has_empty_list {
@@ -105,6 +90,27 @@ pub(super) fn draw_credentials(
         outside.push((from, Outside::Key { is_disabled: true }));
         outside.push((until, Outside::Key { is_disabled: false }));
     }
+}
+
+/// A fault of some calls of an action.
+pub(super) fn one(action: Action, cloud: &Seed, random: &mut Random) -> Fault {
+    let mut fault = Fault::on(action, effect(random));
+    fault = match random.number(0, 3) {
+        0 => fault.nth(random.number(1, 8)),
+        1 => fault.next(1),
+        2 => fault.next(random.number(2, 6)),
+        _ => fault.next(random.number(5, 60)),
+    };
+    if random.chance(0.3) {
+        fault = fault.for_endpoint(random.one_of(&cloud.endpoints).endpoint_id);
+    }
+    if random.chance(0.4) {
+        fault.when = When::After;
+    }
+    if random.chance(0.2) {
+        fault = fault.delayed(random.seconds(0, 15));
+    }
+    fault
 }
 
 fn effect(random: &mut Random) -> Effect {
@@ -216,7 +222,8 @@ pub(super) fn short_time(faults_end_at: Duration, random: &mut Random) -> Miscon
     Misconfiguration { breaks: Breaks::Timeout(random.seconds(10, 45)), from, until }
 }
 
-fn window(end: Duration, random: &mut Random) -> (Duration, Duration) {
+/// A part of the time before `end`.
+pub(super) fn window(end: Duration, random: &mut Random) -> (Duration, Duration) {
     let (one, other) = (random.before(end), random.before(end));
     (one.min(other), one.max(other))
 }

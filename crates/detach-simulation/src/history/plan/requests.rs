@@ -81,6 +81,19 @@ impl Request {
         Self { at, body, lane, request_id: Some(text("request_id")), parsed: Some(parsed) }
     }
 
+    /// Names another group in it, and perhaps asks for a dry run.
+    pub(super) fn name_group(&mut self, group: &str, dry_run: bool) {
+        let Some(parsed) = &mut self.parsed else { return };
+        let mut body: Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["security_group_id"] = group.into();
+        if dry_run {
+            body["dry_run"] = true.into();
+        }
+        self.body = body.to_string();
+        group.clone_into(&mut parsed.group);
+        parsed.dry_run |= dry_run;
+    }
+
     /// Whether a sweep sent it.
     #[must_use]
     pub fn is_of_sweep(&self) -> bool {

@@ -7,7 +7,7 @@ use privatelink_simulator::{AccessKey, Action, Effect, Endpoint, Fault, Security
 use serde_json::{Value, json};
 
 use super::{GROUPS, PROTECTED_ENDPOINT, PROTECTED_GROUP, Plan, Random};
-use super::{deployment, endpoint, faults, other_clients, pace, requests, settings};
+use super::{deployment, endpoint, faults, other_clients, pace, replacements, requests, settings};
 use crate::faults::{Breaks, Misconfiguration};
 use crate::outside::Outside;
 use crate::record::Operation;
@@ -143,6 +143,9 @@ impl Plan {
             }
         }
         plan.cloud = cloud;
+        if random.chance(0.4) {
+            replacements::draw_for_sweeps(&mut plan, &mut random);
+        }
         plan.outside.sort_by_key(|(at, _)| *at);
         plan.outside.push((faults_end_at, Outside::FaultsEnd));
         plan

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use local_aws::NewMessage;
 use serde_json::Value;
 
+use crate::invariants::is_write;
 use crate::record::{BatchMessage, InvocationNumber, RequestedCall, Served};
 use crate::sandbox::{Ending, Interruption};
 
@@ -50,6 +51,11 @@ impl<'a> Call<'a> {
     pub fn response(&self) -> Option<&'a Served> {
         let (_, served) = self.served?;
         self.returned.is_some_and(|(_, has_response)| has_response).then_some(served)
+    }
+
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        is_write(self.requested.action)
     }
 
     /// Whether the worker received a response that a quota is exceeded.

@@ -81,6 +81,11 @@ fn content(sweep: &Sweep<'_>, detail: &Value) -> Result<(), Breach> {
             return sweep.breach(Guarantee::SweepReported, how);
         }
     }
+    if let Some(reference) =
+        detail["references"].as_array().into_iter().flatten().find(|one| !is_judged(sweep, one))
+    {
+        return sweep.breach(Guarantee::SweepReported, format!("it judges a reference wrongly: {reference}"));
+    }
     let (left, verdict) = (sweep.number("remaining_count"), sweep.text("verdict"));
     let is_left = match verdict {
         "no_references" | "no_endpoints" => left == Some(0),
@@ -100,6 +105,22 @@ fn content(sweep: &Sweep<'_>, detail: &Value) -> Result<(), Breach> {
         return sweep.breach(Guarantee::SweepReported, how);
     }
     patient(sweep, detail)
+}
+
+/// Whether a reference names no replacement but the configured one of its endpoint's VPC, and is blocked as the last group
+/// of its endpoint only without one.
+fn is_judged(sweep: &Sweep<'_>, reference: &Value) -> bool {
+    let text = |name: &str| reference[name].as_str();
+    let records = text("region_id").and_then(|region| sweep.reading.regions.get(region)?.latest.as_ref());
+    let record =
+        records.into_iter().flatten().find(|record| record["EndpointId"] == reference["endpoint_id"]);
+    // An incomplete sweep may not have been served the record.
+    let Some(record) = record else { return true };
+    match (text("blocked_by"), text("replacement_security_group_id")) {
+        (Some("EndpointMustContainSecurityGroup"), None) => sweep.replacement(record).is_none(),
+        (None, Some(id)) => sweep.replacement(record) == Some(id),
+        (_, replacement) => replacement.is_none(),
+    }
 }
 
 /// The bodies of the requests that the queue accepted from the sweep, or had accepted before.

@@ -62,7 +62,8 @@ fn content(sweep: &Sweep<'_>, request: &NewMessage, body: &Value) -> Result<(), 
     sweep.breach(Guarantee::SweepRequests, format!("an unexpected request: {request:?}"))
 }
 
-/// S2: only groups of the sweep, on endpoints that it was served in its scope, that use them, and that keep a group.
+/// S2: only groups of the sweep, on endpoints that it was served in its scope, that use them, and that keep a group or have
+/// a replacement.
 fn in_scope(sweep: &Sweep<'_>, place: &Place, groups: &BTreeSet<String>) -> Result<(), Breach> {
     let planned = sweep.run.planned;
     let out = |why: &str| sweep.breach(Guarantee::SweepScope, format!("{groups:?} of {place:?}: {why}"));
@@ -82,7 +83,7 @@ fn in_scope(sweep: &Sweep<'_>, place: &Place, groups: &BTreeSet<String>) -> Resu
         return out("not a group of the endpoint");
     }
     let remains = |(id, status): (&String, &String)| status != "Detaching" && !groups.contains(id);
-    if !list.statuses.iter().any(remains) {
+    if !list.statuses.iter().any(remains) && sweep.replacement(record).is_none() {
         return out("no group remains on the endpoint");
     }
     Ok(())
@@ -119,7 +120,8 @@ fn all_or_none(sweep: &Sweep<'_>, requested: &Requested) -> Result<(), Breach> {
             let remains = |(id, status): (&String, &String)| {
                 status != "Detaching" && id != group && !groups.contains(id)
             };
-            if list.statuses.contains_key(group) && list.statuses.iter().any(remains) {
+            let may_leave = list.statuses.iter().any(remains) || sweep.replacement(record).is_some();
+            if list.statuses.contains_key(group) && may_leave {
                 let how = format!("it requests other references, and not {group} of {place:?}");
                 return sweep.breach(Guarantee::SweepLimit, how);
             }

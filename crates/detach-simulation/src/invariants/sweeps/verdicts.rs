@@ -179,8 +179,10 @@ fn is_changed(sweep: &Sweep<'_>, endpoint: &str) -> bool {
     });
     is_outside
         || sweep.facts.calls.iter().any(|call| {
-            call.requested.action == Some(Action::DetachSecurityGroupFromVpcEndpoint)
-                && call.requested.endpoint == endpoint
+            matches!(
+                call.requested.action,
+                Some(Action::DetachSecurityGroupFromVpcEndpoint | Action::AttachSecurityGroupToVpcEndpoint)
+            ) && call.requested.endpoint == endpoint
                 && call.served.is_some_and(|(at, _)| (since..=until).contains(&at))
         })
 }
