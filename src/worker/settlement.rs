@@ -125,7 +125,8 @@ impl<T: Transport, Q: Queue, B: Bus> Worker<T, Q, B> {
         let (request_id, replacements) = (&request_id, &self.settings.rules.replacements);
         let attempt = Attempt { request, replacements, request_id, observer, is_first_delivery, deadline };
         let begin = || Driven::new(&self.cloud, &attempt, self.settings.limits, run).returnable();
-        // An earlier delivery may have detached the group. Its write had a share, which includes the confirmation.
+        // An earlier delivery may have detached the group. Its write had a share, which includes the confirmation. And a request
+        // that finds no usable credentials has no use for a share.
         let (region, mut reading) = (&request.region_id, None);
         let lacks_credentials = self.lacks_credentials.get();
         let may_read_first = || self.redelivery_share.take_now(region, run.clock.now());
