@@ -56,7 +56,10 @@ impl Named {
                 "the attach of the replacement was requested; it is not known whether it was accepted; no detach requested yet"
             }
             Some(_) => "read; no detach requested yet",
-            None => "a call got no response, so it may have been accepted",
+            None if self.replacements.is_empty() => {
+                "a call got no response, so the detach may have been accepted"
+            }
+            None => "a call got no response, so the attach or the detach may have been accepted",
         };
         let label = self.parsed.result.as_ref().map(label).unwrap_or_default();
         format!("{label}: {state}; run the command again to continue")
