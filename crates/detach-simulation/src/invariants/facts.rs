@@ -291,12 +291,12 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// Whether a worker may have no key at that time: the secret was not readable a moment before, which is when the
-    /// worker last tried to read it.
+    /// Whether a worker may have had no key at some of these times: the secret was not readable then or a moment before,
+    /// which is when the worker last tried to read it.
     #[must_use]
-    pub fn may_lack_key(&self, at: SystemTime) -> bool {
+    pub fn may_lack_key(&self, times: RangeInclusive<SystemTime>) -> bool {
         let (mut state, mut until) = (SecretState::Readable, None);
-        for (changed_at, outside) in self.outside.iter().filter(|(changed_at, _)| *changed_at <= at) {
+        for (changed_at, outside) in self.outside.iter().filter(|(changed_at, _)| changed_at <= times.end()) {
             let next = match outside {
                 Outside::Secret(next) => *next,
                 Outside::FaultsEnd => SecretState::Readable,
@@ -307,7 +307,8 @@ impl<'a> Facts<'a> {
             }
             state = next;
         }
-        state != SecretState::Readable || until.is_some_and(|until| at <= until + SECRET_PAUSE_MAX)
+        state != SecretState::Readable
+            || until.is_some_and(|until| *times.start() <= until + SECRET_PAUSE_MAX)
     }
 
     /// Whether the secret could not be read in all of this time.

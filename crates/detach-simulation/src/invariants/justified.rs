@@ -67,9 +67,12 @@ fn follows_from_responses(
             let early = if is_corrected { facts.clock_tolerance() } else { facts.clock_ahead() };
             let deadline = sent.at + parsed.deadline - early;
             let mut lists = calls.iter().filter(|call| call.requested.action == LIST);
-            // Without credentials the last read is not sent.
+            // Without credentials the last read is not sent. A process that was suspended has those from before.
+            let suspended = facts.runs.get(&event.invocation).filter(|run| run.is_suspended());
+            let since = suspended.map_or(event.requested_at, |run| run.began);
             event.requested_at >= deadline
-                && (facts.may_lack_key(event.requested_at) || lists.any(|call| call.at + AT_ONCE >= deadline))
+                && (facts.may_lack_key(since..=event.requested_at)
+                    || lists.any(|call| call.at + AT_ONCE >= deadline))
         }
         "dry_run_passed" => {
             parsed.dry_run && [ATTACH, DETACH].into_iter().any(|action| has_code(action, "DryRunOperation"))

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 use privatelink_simulator::Action;
 
 use super::confirmed::Reads;
-use super::facts::{Call, Facts};
+use super::facts::{Call, Facts, Run};
 use super::{ATTACH, Breach, Guarantee, breach, tokens};
-use crate::sandbox::Interruption;
 use crate::world::QueueKind;
 
 const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
@@ -40,8 +39,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
 
 /// Whether an invocation was suspended, which delays everything in it.
 pub(super) fn is_suspended(facts: &Facts<'_>, call: &Call<'_>) -> bool {
-    let run = facts.runs.get(&call.invocation);
-    run.is_some_and(|run| matches!(run.interruption, Some(Interruption::Suspend { .. })))
+    facts.runs.get(&call.invocation).is_some_and(Run::is_suspended)
 }
 
 /// The list, the record, and directly the write: no other call in between, and no unreadable response.

@@ -30,6 +30,14 @@ pub struct Run<'a> {
     pub interruption: Option<Interruption>,
 }
 
+impl Run<'_> {
+    /// Whether it was suspended, which delays everything in it.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        matches!(self.interruption, Some(Interruption::Suspend { .. }))
+    }
+}
+
 /// A call to Alibaba Cloud.
 #[derive(Debug)]
 pub struct Call<'a> {
