@@ -36,9 +36,10 @@ use time_budget::Run;
 pub use attempt::Attempt;
 pub use deadline::Deadline;
 
-/// Maximum time that a request waits for the next read of the credentials inside an invocation: the pause after one
-/// failed read. A timeout of Secrets Manager or STS that the next read fixes then costs a second of computing time,
-/// instead of a return to the queue for at least 5 s. Later pauses are longer, and cost more than a return.
+/// The longest single wait of a request without usable credentials inside an invocation: until the next read of the
+/// credentials or the end of its own back-off, whichever is later. It is the pause after one failed read: a timeout of
+/// Secrets Manager or STS that the next read fixes costs a second of computing time, instead of a return to the queue
+/// for at least 5 s. Later waits are longer, and cost more than a return.
 const RENEWAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How a delivery of a request ended.
@@ -173,10 +174,10 @@ impl<'a, T: Transport> Driven<'a, T> {
     /// Why the detach ends after this error, if it would only wait for credentials; `None` if it continues. After a
     /// write, the next read shows whether they are usable.
     fn lacks_credentials(&self, error: &CallError) -> Option<Unfinished> {
+        let Step::Call { after, .. } = &self.step else { return None };
         let is_waiting = self.is_returnable
             && error.kind.is_about_credentials()
             && error.action.write().is_none()
-            && matches!(self.step, Step::Call { .. })
             && !self.detach.is_last_read()
             && !self.detach.is_write_under_way();
         if !is_waiting {
@@ -184,7 +185,7 @@ impl<'a, T: Transport> Driven<'a, T> {
         }
         let clock = &self.run.clock;
         let renewal = self.cloud.credential_renewal(clock);
-        let is_soon = renewal.is_some_and(|wait| wait <= RENEWAL_WAIT_MAX);
+        let is_soon = renewal.map(|wait| wait.max(*after)).is_some_and(|wait| wait <= RENEWAL_WAIT_MAX);
         (!is_soon).then(|| Unfinished::NoCredentials { renewal: renewal.map(|wait| clock.now() + wait) })
     }
 

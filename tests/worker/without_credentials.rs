@@ -205,6 +205,41 @@ async fn every_lane_of_a_batch_returns_without_credentials() {
     }
 }
 
+/// The longest time from the end of a call to the next one of the same invocation, if an invocation has one lane.
+fn longest_wait_for_a_call(world: &World) -> Duration {
+    let mut longest = Duration::ZERO;
+    let mut returned_at = None;
+    for entry in world.record.borrow().iter() {
+        match &entry.kind {
+            EntryKind::Invoked { .. } => returned_at = None,
+            EntryKind::Returned { .. } => returned_at = Some(entry.at),
+            EntryKind::Called { .. } => {
+                let waited = returned_at.map(|at| entry.at.duration_since(at).unwrap());
+                longest = longest.max(waited.unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    longest
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_whose_back_off_has_grown_returns_although_the_next_read_is_due() {
+    // Each refused call takes 4 s, so the next read of the secret is due after each of the first three pauses.
+    let latency = Duration::from_secs(4);
+    log::start();
+    let endpoint = Endpoint::new(REGION, "ep-0", ["sg-a", "sg-b"]);
+    let seed = Seed { endpoints: vec![endpoint], ..Seed::default() };
+    let world = World::new(seed, Pace { alibaba: latency..=latency, ..Pace::default() }, 1);
+    let mut workers = workers(&world, CredentialsPlace::Secret, 1, 10);
+    Broken::RefusedSecret.begin(&world);
+    send(&world, 1);
+    mapping::drain(&world, &mut workers, Duration::from_hours(1)).await.unwrap_err();
+    let waited = longest_wait_for_a_call(&world);
+    // The back-off, and the read of the secret.
+    assert!((500..1_100).contains(&waited.as_millis()), "{waited:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_timeout_of_the_secret_causes_no_return() {
     let world = world(1);
