@@ -14,8 +14,8 @@ use detach_simulation::{campaign, crashes, log, matrix};
 /// The number of histories if the command names none.
 const HISTORIES: u64 = 10_000;
 
-const USAGE: &str = "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | sweeps FIRST_SEED HISTORIES | trace SEED | \
-     trace-sweeps SEED | crashes | matrix";
+const USAGE: &str = "usage: simulate all [HISTORIES] | histories FIRST_SEED HISTORIES | \
+     replacements FIRST_SEED SEEDS | sweeps FIRST_SEED HISTORIES | trace SEED | trace-sweeps SEED | crashes | matrix";
 
 /// The check that failed, in one line.
 struct Caught(String);
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         ("all", Ok([])) => all(HISTORIES),
         ("all", Ok([count])) => all(*count),
         ("histories", Ok([first, count])) => histories(Subject::Requests, *first, *count),
+        ("replacements", Ok([first, count])) => histories(Subject::Replacements, *first, *count),
         ("sweeps", Ok([first, count])) => histories(Subject::Sweeps, *first, *count),
         ("trace", Ok([seed])) => trace(Subject::Requests, *seed),
         ("trace-sweeps", Ok([seed])) => trace(Subject::Sweeps, *seed),
@@ -61,7 +62,7 @@ fn histories(subject: Subject, first: u64, count: u64) -> Result<(), Caught> {
     let tally = campaign::run(subject, seeds, threads()).map_err(|failure| {
         let seed = failure.seed;
         let command = match subject {
-            Subject::Requests => "make simulate SEED=",
+            Subject::Requests | Subject::Replacements => "make simulate SEED=",
             Subject::Sweeps => "make simulate SWEEP_SEED=",
         };
         println!("{failure}\nto repeat: {command}{seed}");
