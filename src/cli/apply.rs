@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::arguments::{Apply, Format, Write};
-use super::comparison::{Comparison, compare};
+use super::comparison::{Comparison, by_key, compare, key};
 use super::confirmation::{self, Answer};
 use super::detach::credentials;
 use super::exit::Exit;
@@ -24,7 +24,7 @@ use super::scope::Scope;
 use super::session::Session;
 use crate::alibaba::records::SecurityGroup;
 use crate::clock::shifted;
-use crate::request::{EndpointId, RegionId, RequestId, Rules, SecurityGroupId};
+use crate::request::{EndpointId, RegionId, RequestId, SecurityGroupId};
 use crate::sweep::{Plan, Reference};
 use crate::text::UNREADABLE;
 
@@ -69,7 +69,7 @@ pub(super) async fn apply(arguments: &Apply) -> Result<Exit, Failure> {
             Answer::Interrupted => return Err(Failure::Interrupted),
         }
     }
-    let requests = requests(due, &now, dry_run, &session);
+    let requests = requests(due, &plan.plan, dry_run, &session);
     let lanes = Lanes { session: &session, terminal: &terminal, timeout };
     let carried = lanes.carry_out(&requests, &mut interruption).await;
     print(&carried, &comparison, arguments.output.output, &terminal)?;
@@ -120,25 +120,29 @@ async fn read(scope: &Scope, session: &Session, terminal: &Terminal) -> Result<P
     }
 }
 
-/// The requests for some references.
+/// The requests for some references of the plan.
 fn requests(due: &[&Reference], plan: &Plan, dry_run: bool, session: &Session) -> Vec<Named> {
-    let source = random_id();
+    let (source, planned) = (random_id(), by_key(plan));
     let requests = (1..).zip(due).map(|(number, reference)| {
         let id = RequestId::numbered(source.as_str(), number);
-        let rules = &session.config.rules;
-        Named::new(&reference.target(), dry_run, id, rules).limited_to(replacement(reference, plan, rules))
+        let named = Named::new(&reference.target(), dry_run, id, &session.config.rules);
+        named.limited_to(replacement(reference, planned.get(&key(reference)).copied(), plan))
     });
     requests.collect()
 }
 
-/// The replacement that the operator was shown: it is attached first, or the endpoint has it already. A group that the plan
-/// detaches replaces none.
-fn replacement<'a>(reference: &'a Reference, plan: &Plan, rules: &'a Rules) -> Option<&'a SecurityGroupId> {
-    let Reference { vpc_id, security_group_id, security_groups, .. } = reference;
-    let is_on_endpoint = |id: &&SecurityGroupId| security_groups.iter().any(|group| group.id == id.as_str());
-    let configured = rules.replacements.of(vpc_id.as_deref(), security_group_id);
+/// The replacement that the plan names, if it is attached first, or if the endpoint has it already: an earlier run may
+/// have attached it. A group that the plan detaches replaces none.
+fn replacement<'a>(
+    reference: &'a Reference,
+    planned: Option<&'a Reference>,
+    plan: &Plan,
+) -> Option<&'a SecurityGroupId> {
+    let is_on_endpoint =
+        |id: &&SecurityGroupId| reference.security_groups.iter().any(|group| group.id == id.as_str());
     let is_kept = |id: &&SecurityGroupId| !plan.security_group_ids.contains(id);
-    let found = configured.filter(is_on_endpoint).filter(is_kept);
+    let found = planned.and_then(|planned| planned.replacement_security_group_id.as_ref());
+    let found = found.filter(is_on_endpoint).filter(is_kept);
     reference.replacement_security_group_id.as_ref().or(found)
 }
 
@@ -158,19 +162,13 @@ fn show(comparison: &Comparison<'_>, dry_run: bool, terminal: &Terminal) {
             format!("{region} {endpoint}\n{groups}")
         }));
     }
-    for (what, references) in
-        [("blocked, not detached", blocked), ("new, not detached", new), ("no longer attached", vanished)]
-    {
-        for reference in references {
-            let Reference { region_id, endpoint_id, security_group_id, .. } = reference;
-            let why = match (&reference.blocked_by, &reference.replacement_security_group_id) {
-                (Some(code), _) => format!(" ({code})"),
-                (None, Some(id)) => format!(" (replace by {id})"),
-                (None, None) => String::new(),
-            };
-            let text = format!("{what}{why}: {region_id} {endpoint_id} {security_group_id}");
-            streams::note(columns::paragraph(&text, width));
-        }
+    let blocked_lines = blocked.iter().map(|one| (format!("blocked, not detached{}", why(one)), one));
+    let new_lines = new.iter().map(|one| (format!("new, not detached{}", why(one)), one));
+    let vanished_lines = vanished.iter().map(|one| ("no longer attached".to_owned(), one));
+    for (what, reference) in blocked_lines.chain(new_lines).chain(vanished_lines) {
+        let Reference { region_id, endpoint_id, security_group_id, .. } = reference;
+        let text = format!("{what}: {region_id} {endpoint_id} {security_group_id}");
+        streams::note(columns::paragraph(&text, width));
     }
     let what = if dry_run { "dry run" } else { "detach" };
     let summary = format!(
@@ -182,6 +180,15 @@ fn show(comparison: &Comparison<'_>, dry_run: bool, terminal: &Terminal) {
         vanished.len()
     );
     streams::note(columns::paragraph(&summary, width));
+}
+
+/// Why the detach of a reference is blocked, or which group would be attached before it; empty if neither.
+fn why(reference: &Reference) -> String {
+    match (&reference.blocked_by, &reference.replacement_security_group_id) {
+        (Some(code), _) => format!(" ({code})"),
+        (None, Some(id)) => format!(" (replace by {id})"),
+        (None, None) => String::new(),
+    }
 }
 
 /// The row of one endpoint: region, endpoint, groups now and after the detaches of its references.

@@ -20,12 +20,11 @@ pub(super) struct Comparison<'a> {
 }
 
 /// What identifies a reference.
-type Key<'a> = (&'a RegionId, &'a EndpointId, &'a SecurityGroupId);
+pub(super) type Key<'a> = (&'a RegionId, &'a EndpointId, &'a SecurityGroupId);
 
 /// Compares a plan with a complete reading of the same scope.
 pub(super) fn compare<'a>(plan: &'a Plan, now: &'a Plan) -> Comparison<'a> {
-    let planned: BTreeMap<Key<'_>, &Reference> =
-        plan.references.iter().map(|reference| (key(reference), reference)).collect();
+    let planned = by_key(plan);
     let mut comparison =
         Comparison { due: Vec::new(), blocked: Vec::new(), new: Vec::new(), vanished: Vec::new() };
     for reference in &now.references {
@@ -52,7 +51,12 @@ fn attaches_another(planned: &Reference, now: &Reference) -> bool {
     replacement.is_some() && *replacement != planned.replacement_security_group_id
 }
 
-fn key(reference: &Reference) -> Key<'_> {
+/// The references of a plan.
+pub(super) fn by_key(plan: &Plan) -> BTreeMap<Key<'_>, &Reference> {
+    plan.references.iter().map(|reference| (key(reference), reference)).collect()
+}
+
+pub(super) fn key(reference: &Reference) -> Key<'_> {
     (&reference.region_id, &reference.endpoint_id, &reference.security_group_id)
 }
 

@@ -1,5 +1,6 @@
 //! A request of this program, and its result.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use super::exit::Exit;
@@ -44,22 +45,22 @@ impl Named {
 
     /// What is known about a request that was begun and did not end: its evidence, unless a call was still in flight.
     pub(super) fn unfinished(&self, evidence: Option<&Evidence>) -> String {
-        let state = match evidence {
-            Some(evidence) if evidence.detach_accepted > 0 => "detach accepted, not confirmed yet",
+        let state: Cow<'_, str> = match evidence {
+            Some(evidence) if evidence.detach_accepted > 0 => "detach accepted, not confirmed yet".into(),
             Some(evidence) if evidence.detach_calls > 0 => {
-                "detach requested; it is not known whether it was accepted"
+                "detach requested; it is not known whether it was accepted".into()
             }
-            Some(evidence) if evidence.attach_accepted > 0 => {
-                "the replacement was attached, or is attaching; no detach requested yet"
+            Some(Evidence { attach_accepted: 1.., replacement_security_group_id: Some(id), .. }) => {
+                format!("the replacement {id} was attached, or is attaching; no detach requested yet").into()
             }
             Some(evidence) if evidence.attach_calls > 0 => {
-                "the attach of the replacement was requested; it is not known whether it was accepted; no detach requested yet"
+                "the attach of the replacement was requested; it is not known whether it was accepted; no detach requested yet".into()
             }
-            Some(_) => "read; no detach requested yet",
+            Some(_) => "read; no detach requested yet".into(),
             None if self.replacements.is_empty() => {
-                "a call got no response, so the detach may have been accepted"
+                "a call got no response, so the detach may have been accepted".into()
             }
-            None => "a call got no response, so the attach or the detach may have been accepted",
+            None => "a call got no response, so the attach or the detach may have been accepted".into(),
         };
         let label = self.parsed.result.as_ref().map(label).unwrap_or_default();
         format!("{label}: {state}; run the command again to continue")

@@ -183,7 +183,7 @@ fn apply_that_was_interrupted_after_the_attach_is_completed_by_the_next_one() {
     signal(&child, "INT");
     let ended = wait(child);
     assert_eq!(ended.status, 130, "{ended:?}");
-    let state = "the replacement was attached, or is attaching; no detach requested yet";
+    let state = "the replacement sg-spare was attached, or is attaching; no detach requested yet";
     assert!(ended.stderr.contains(state), "{}", ended.stderr);
 
     let applied = apply(&simulation, &file, SPARE);
@@ -245,4 +245,35 @@ fn group_that_becomes_the_last_after_it_was_shown_is_not_replaced() {
     assert_eq!((attaches(&simulation), simulation.groups("ep-a")), (0, vec!["sg-a".to_owned()]));
     let again = run(&mut detach(&simulation, &["--yes"]));
     assert_eq!((again.status, simulation.groups("ep-a")), (0, vec!["sg-spare".to_owned()]), "{again:?}");
+}
+
+#[test]
+fn replacement_that_leaves_after_apply_has_read_it_is_attached_again_only_if_the_plan_names_it() {
+    let file = File::new("left");
+    for (is_in_plan, status, code, groups) in [
+        (true, 0, Value::Null, ["sg-spare"]),
+        (false, 1, json!("EndpointMustContainSecurityGroup"), ["sg-a"]),
+    ] {
+        let locked =
+            Fault::on(Action::DetachSecurityGroupFromVpcEndpoint, Effect::code("EndpointLocked")).next(1);
+        let seed = with_spares(vec![in_vpc("ep-a", ["sg-a"])]);
+        let simulation = Simulation::start(Seed { faults: vec![locked], ..seed });
+        let attach = |group| simulation.cloud().attach_now("ep-a", group, SystemTime::now());
+        std::fs::remove_file(file.path()).ok();
+        // A plan names the replacement only if it shows the group alone.
+        if !is_in_plan {
+            assert!(attach("sg-spare"));
+        }
+        assert_eq!(plan(&simulation, &file, SPARE).status, 0);
+        if is_in_plan {
+            assert!(attach("sg-spare"));
+        }
+        let child = spawn(&mut command(&simulation, &["apply", file.path(), "--yes", "-o", "json"], SPARE));
+        simulation.until(|cloud| cloud.counts().of(Action::DetachSecurityGroupFromVpcEndpoint) == 1);
+        assert!(simulation.cloud().detach_now("ep-a", "sg-spare", SystemTime::now()));
+        let ended = wait(child);
+        let result = ended.json()["results"][0].clone();
+        assert_eq!((ended.status, &result["reason"]["code"]), (status, &code), "{ended:?}");
+        assert_eq!(simulation.groups("ep-a"), groups);
+    }
 }
