@@ -91,7 +91,8 @@ pub struct EvidenceDetail {
     pub security_groups_before: Option<Vec<String>>,
     pub security_groups_after: Option<Vec<String>>,
     pub security_group_seen: Option<bool>,
-    /// The configured replacement of the endpoint's last group, if it was attached or found.
+    /// The configured replacement of the endpoint's last group, if it was attached or found, or if a dry run showed that
+    /// it can be attached.
     pub replacement_security_group_id: Option<SecurityGroupId>,
     pub endpoint_status: Option<String>,
     pub confirmed_at: Option<String>,

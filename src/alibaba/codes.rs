@@ -278,8 +278,9 @@ pub const CODES: [Row; 38] = [
         ErrorKind::Refused,
         "endpointmustcontainsecuritygroup",
         "The group is the endpoint's last one, and an endpoint must keep at least one",
-        "Attach the group that should stay, or name one for the endpoint's VPC in REPLACEMENT_SECURITY_GROUPS, then \
-         repeat the request (a webhook with a new webhook-id, a queue message with a new deduplication id).",
+        "Attach the group that should stay, or name another group for the endpoint's VPC in \
+         REPLACEMENT_SECURITY_GROUPS, then repeat the request (a webhook with a new webhook-id, a queue message with a \
+         new deduplication id).",
     ),
     // Only the attach of a replacement gets this code.
     refusal(

@@ -88,8 +88,9 @@ const EXPLANATIONS: [Explanation; 19] = [
             "这是终端节点的最后一个安全组，终端节点必须至少保留一个安全组。",
         ),
         Text::new(
-            "Attach the security group that should stay, then send the command again.",
-            "请先将终端节点加入要保留的安全组，然后重新发送命令。",
+            "Attach the security group that should stay, or ask an operator to configure a replacement for the endpoint's VPC, \
+             then send the command again.",
+            "请先将要保留的安全组加入终端节点，或请运维人员为终端节点的 VPC 配置替代安全组，然后重新发送命令。",
         ),
     ),
     explanation(
