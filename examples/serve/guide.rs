@@ -1,8 +1,11 @@
 //! The commands that work against the running services, ready to copy.
 
+use std::path::Display;
+
 use crate::chat::Place;
 use crate::services::{
-    COMPLETION_EVENTS, DEAD_LETTERS, PROTECTED, REQUESTS, SIGNING_SECRET, Services, of_this_project,
+    COMPLETION_EVENTS, DEAD_LETTERS, PROTECTED, REPLACEMENT, REQUESTS, SIGNING_SECRET, Services,
+    of_this_project,
 };
 
 /// Prints the addresses and the commands.
@@ -10,8 +13,10 @@ pub(crate) fn text(services: &Services, webhook_url: &str) -> String {
     let (aws, alibaba) = (services.aws.url(), services.cloud.url());
     let [requests, dead_letters, completion_events] =
         [REQUESTS, DEAD_LETTERS, COMPLETION_EVENTS].map(|name| services.aws.queue_url(name));
+    let (vpc_id, replacement) = REPLACEMENT;
     let (addresses_of_chat, commands_of_chat) = of_chat(&services.chat.places());
     let seed = services.seed.display();
+    let commands_of_simulator = of_simulator(&alibaba, &seed);
     let [direct, schedule, report, apply] = [
         "events/direct-dry-run.json",
         "events/schedule-several.json",
@@ -32,6 +37,7 @@ Nothing leaves the machine.
                    {seed}
 {addresses_of_chat}
   Protected group  {PROTECTED}
+  Replacement      {replacement}, for last groups in {vpc_id}
 
 Completion events are printed below. Ctrl-C ends everything; nothing is kept.
 The commands need curl, openssl and the AWS CLI, version 1 or 2. Copy these two
@@ -83,8 +89,8 @@ Find every endpoint of a region that uses a group, with the sweeper:
   local_aws lambda invoke --function-name sweeper \
     --payload fileb://{report} response.json && cat response.json
 
-Detach the group from the endpoints of one team, except where it is the last
-one. For another sweep, change a copy of the file:
+Detach the group from the endpoints of one team; where it is the last one, the
+replacement is attached first. For another sweep, change a copy of the file:
   local_aws lambda invoke --function-name sweeper --cli-read-timeout 910 \
     --payload fileb://{apply} response.json && cat response.json
 
@@ -100,6 +106,7 @@ Find the endpoints that use a group, with the command line program (it compiles
 at first):
   export ALIBABA_CLOUD_ACCESS_KEY_ID=LTAI5tSimulatorKey
   export ALIBABA_CLOUD_ACCESS_KEY_SECRET=SimulatorSecret
+  export REPLACEMENT_SECURITY_GROUPS={vpc_id}={replacement}
   cargo run --quiet --locked --features cli --bin privatelink-detach -- \
     find sg-hp3vendor --region eu-west-1 --endpoint-url {alibaba}
 
@@ -111,14 +118,21 @@ With jq, only the details of the events, or only the endpoints and their groups:
   curl -sS {alibaba}/_simulator/state |
     jq -c '.endpoints[] | [.endpoint_id, .security_groups[].id]'
 
-Read the whole state of the simulator, start over, or inject an error:
+{commands_of_simulator}
+"#
+    )
+}
+
+/// The commands that read and change the state of the simulated Alibaba Cloud.
+fn of_simulator(alibaba: &str, seed: &Display<'_>) -> String {
+    format!(
+        r#"Read the whole state of the simulator, start over, or inject an error:
   curl -sS {alibaba}/_simulator/state
   curl -sS {alibaba}/_simulator/state -o /dev/null \
     -X PUT --data-binary @{seed}
   curl -sS {alibaba}/_simulator/faults -d '{{
     "action": "DetachSecurityGroupFromVpcEndpoint", "call": {{ "next": 2 }},
-    "fault": {{ "kind": "code", "code": "EndpointLocked" }} }}'
-"#
+    "fault": {{ "kind": "code", "code": "EndpointLocked" }} }}'"#
     )
 }
 

@@ -32,6 +32,9 @@ pub(crate) const COMPLETION_EVENTS: &str = "completion-events";
 /// The security group that the configuration protects.
 pub(crate) const PROTECTED: &str = "sg-protected";
 
+/// A VPC, and the security group that replaces the last one of its endpoints.
+pub(crate) const REPLACEMENT: (&str, &str) = ("vpc-hp3shop", "sg-hp3isolated");
+
 /// The source of the sample events.
 const EVENT_SOURCE: &str = "com.example.offboarding";
 
@@ -119,6 +122,7 @@ impl Services {
 
     /// The variables of the other functions.
     pub(crate) fn variables(&self, log_level: &str) -> Vec<(&'static str, String)> {
+        let (vpc_id, replacement) = REPLACEMENT;
         let mut variables = self.aws_variables(log_level);
         variables.extend([
             ("DETACH_QUEUE_URL", self.aws.queue_url(REQUESTS)),
@@ -126,6 +130,7 @@ impl Services {
             ("WEBHOOK_SECRETS_ARN", wire::secret_arn(SECRETS)),
             ("REQUEST_EVENT_SOURCES", EVENT_SOURCE.to_owned()),
             ("PROTECTED_SECURITY_GROUPS", PROTECTED.to_owned()),
+            ("REPLACEMENT_SECURITY_GROUPS", format!("{vpc_id}={replacement}")),
             ("WORKER_MAXIMUM_CONCURRENCY", QUEUE_WORKERS.to_string()),
             ("SWEEP_APPLY_ALLOWED", "true".to_owned()),
             ("PRIVATELINK_ENDPOINT_URL", self.cloud.url()),
