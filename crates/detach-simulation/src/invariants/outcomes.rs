@@ -209,15 +209,15 @@ fn has_changed(facts: &Facts<'_>, place: usize, earlier: &Publication<'_>, later
     let since = began.checked_sub(CHANGE_TAKES_MAX).unwrap_or(began)..=later.at;
     let deadline = sent.at + parsed.deadline;
     let is_overdue = deadline <= later.at + facts.clock_ahead();
-    let is_changed_outside = facts.outside.iter().any(|(at, act)| {
-        since.contains(at)
-            && match act.endpoint() {
-                Some(endpoint) => endpoint == parsed.endpoint,
-                None => {
-                    matches!(act, Outside::Key { .. } | Outside::Permissions { .. } | Outside::FaultsEnd)
-                }
-            }
-    });
+    let replacement = facts.replacement_of(&parsed.endpoint);
+    let is_about_the_attach = [earlier, later].iter().any(|event| event.reason() == "ReplacementNotAttached");
+    let is_relevant = |act: &Outside| match act {
+        // A replacement that did not exist exists once another client has attached it, to any endpoint.
+        Outside::Attach { group, .. } if is_about_the_attach && replacement == Some(group.as_str()) => true,
+        Outside::Key { .. } | Outside::Permissions { .. } | Outside::FaultsEnd => true,
+        act => act.endpoint() == Some(&parsed.endpoint),
+    };
+    let is_changed_outside = facts.outside.iter().any(|(at, act)| since.contains(at) && is_relevant(act));
     // The sender's own token is used in the first delivery only: a request that was refused for it is not tried with it
     // again.
     let is_about_the_token = [earlier, later].iter().any(|event| event.reason().starts_with("Idempoten"));
