@@ -80,8 +80,10 @@ pub struct Detach {
     has_repeated_last_read: bool,
     /// The replacement for the VPC in the endpoint's record, as last read.
     replacement: Option<SecurityGroupId>,
-    /// Whether this delivery called Attach, and no list has shown the replacement attached since.
-    is_replacement_new: bool,
+    /// Whether replacements are configured, but the endpoint's record, as last read, names no VPC.
+    lacks_vpc: bool,
+    /// The group for which this delivery called Attach, until a list shows it attached.
+    attaching: Option<SecurityGroupId>,
     accepted: Option<AcceptedWrite>,
     /// Whether a write may have been carried out although its response does not say so. A read that leads to another write
     /// refutes it.
@@ -146,7 +148,8 @@ impl Detach {
             is_last_read: false,
             has_repeated_last_read: false,
             replacement: None,
-            is_replacement_new: false,
+            lacks_vpc: false,
+            attaching: None,
             accepted: None,
             has_unknown_write: false,
             objection: None,

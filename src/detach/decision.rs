@@ -197,7 +197,7 @@ impl Detach {
         );
         let replacement = self.replacement.clone().filter(|_| is_last_group);
         if is_last_group && replacement.is_none() {
-            if self.lacks_vpc(observation) {
+            if self.lacks_vpc {
                 return self.contradicted(now);
             }
             return refuse(Refusal::by_check(ReasonCode::EndpointMustContainSecurityGroup, None));
@@ -230,7 +230,7 @@ impl Detach {
         }
         self.accepted = Some(AcceptedWrite { write, since: now, has_begun: false, returns: 0 });
         self.has_unknown_write = false;
-        self.is_replacement_new = write == Write::Attach;
+        self.attaching = self.replacement.clone().filter(|_| write == Write::Attach);
         self.objection = None;
         self.wrong_states = 0;
         self.unlisted_writes = 0;
@@ -239,8 +239,10 @@ impl Detach {
     }
 
     pub(super) fn on_write_error(&mut self, write: Write, error: CallError, now: Instant) -> Step {
-        // The attach may have been accepted: its response was lost, or an earlier call still runs.
-        self.is_replacement_new |= write == Write::Attach;
+        if write == Write::Attach {
+            // It may have been accepted: its response was lost, or an earlier call still runs.
+            self.attaching.clone_from(&self.replacement);
+        }
         match error.kind {
             // Another caller has detached the other groups since the read.
             ErrorKind::Refused if write == Write::Detach && self.can_replace(&error) => {

@@ -18,7 +18,9 @@ impl Detach {
     pub(super) fn note_replacement(&mut self, observation: &Observation) {
         let vpc_id = observation.record.as_ref().and_then(|record| record.vpc_id.as_deref());
         self.replacement = self.replacements.of(vpc_id, &self.security_group_id).cloned();
-        if matches!(observation.groups, GroupList::Complete { .. }) && self.replacement_status().is_some() {
+        self.lacks_vpc = vpc_id.is_none() && !self.replacements.is_empty();
+        let is_listed = self.replacement.as_ref().is_some_and(|id| self.evidence.status_of(id).is_some());
+        if is_listed && matches!(observation.groups, GroupList::Complete { .. }) {
             self.evidence.replacement_security_group_id.clone_from(&self.replacement);
         }
     }
@@ -30,37 +32,26 @@ impl Detach {
         }
     }
 
-    /// The replacement's status in the latest complete list; `None` if the list does not contain it.
-    fn replacement_status(&self) -> Option<GroupStatus> {
-        self.evidence.status_of(self.replacement.as_ref()?)
-    }
-
-    /// Whether replacements are configured, but the record does not name the endpoint's VPC.
-    pub(super) fn lacks_vpc(&self, observation: &Observation) -> bool {
-        let has_vpc = observation.record.as_ref().is_some_and(|record| record.vpc_id.is_some());
-        !self.replacements.is_empty() && !has_vpc
-    }
-
-    /// Whether an attach can resolve the refusal to detach a last group: the endpoint's VPC has a replacement.
+    /// Whether an attach can resolve the refusal to detach a last group: the endpoint's VPC has a replacement, or may have
+    /// one.
     pub(super) fn can_replace(&self, error: &CallError) -> bool {
         let is_last_group =
             ReasonCode::from_alibaba(&error.code.name()) == ReasonCode::EndpointMustContainSecurityGroup;
-        is_last_group && self.replacement.is_some()
+        is_last_group && (self.replacement.is_some() || self.lacks_vpc)
     }
 
-    /// The step after a read of a stable endpoint that shows a replacement for which this delivery called Attach, even
-    /// if the response was lost.
+    /// The step after a read of a stable endpoint that shows a group for which this delivery called Attach, even if the
+    /// response was lost. The record of this read may name no VPC.
     ///
-    /// Once it is attached, the next read decides about the detach: a single list that showed it too early would make the
-    /// requested group the last one.
+    /// Once the group is attached, the next read decides about the detach: a single list that showed it too early would
+    /// make the requested group the last one.
     pub(super) fn await_replacement(&mut self, now: Instant) -> Option<Step> {
-        match self.replacement_status()? {
-            GroupStatus::Attached if self.is_replacement_new => {
-                self.is_replacement_new = false;
+        match self.evidence.status_of(self.attaching.as_ref()?)? {
+            GroupStatus::Attached => {
+                self.attaching = None;
                 self.accepted = None;
                 Some(self.read_twice(now))
             }
-            GroupStatus::Attached => None,
             GroupStatus::Attaching | GroupStatus::Detaching => {
                 let accepted = self.accepted.as_mut().filter(|accepted| accepted.write == Write::Attach)?;
                 accepted.has_begun = true;

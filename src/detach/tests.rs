@@ -192,9 +192,17 @@ fn responses(action: Action, has_replacement: bool) -> Vec<Result<Response, Call
                 Ok(Response::Endpoints(Page { items: vec![], next_token: None, total_count: Some(1) })),
                 odd_endpoints(&[endpoint("Active")]),
             ]);
+            if has_replacement {
+                responses.push(endpoints(&[without_vpc()]));
+            }
         }
     }
     responses
+}
+
+/// A record that does not name the endpoint's VPC.
+fn without_vpc() -> Endpoint {
+    Endpoint { vpc_id: None, ..endpoint("Active") }
 }
 
 fn request(dry_run: bool, client_token: Option<&str>) -> DetachRequest {
@@ -452,7 +460,7 @@ impl Checker {
         let Some((list, Some(record))) = &self.read else { return };
         let listed = list.iter().find(|(id, _)| self.has_replacement && id == SPARE);
         let is_attached = listed.is_some_and(|(_, status)| *status == GroupStatus::Attached);
-        self.has_seen_replacement |= listed.is_some();
+        self.has_seen_replacement |= listed.is_some() && record.vpc_id.is_some();
         if let Some(reads) = &mut self.replacement_reads {
             let is_confirmed =
                 is_attached && self.is_settled && record.status == Some(EndpointStatus::Active);

@@ -140,9 +140,22 @@ fn last_group_is_refused_where_no_replacement_is_for_it() {
 #[test]
 fn record_without_a_vpc_is_read_again() {
     let mut scenario = Scenario::with_replacement(false, None);
-    scenario.read(&alone(), Endpoint { vpc_id: None, ..endpoint("Active") });
+    scenario.read(&alone(), without_vpc());
     scenario.read(&alone(), endpoint("Active"));
     scenario.respond(accepted(Write::Attach));
+}
+
+#[test]
+fn replacement_is_read_twice_although_a_record_names_no_vpc() {
+    let mut scenario = Scenario::with_replacement(false, None);
+    scenario.read(&alone(), endpoint("Active"));
+    scenario.respond(accepted(Write::Attach));
+    scenario.read(&beside_spare(GroupStatus::Attached), without_vpc());
+    assert!(matches!(scenario.step, Step::Call { call: Call::ListSecurityGroups { .. }, .. }));
+    scenario.read(&beside_spare(GroupStatus::Attached), without_vpc());
+    scenario.respond(accepted(Write::Detach));
+    scenario.read(&spare(), without_vpc());
+    assert_eq!(scenario.end(), Outcome::Detached);
 }
 
 #[test]
@@ -262,11 +275,13 @@ fn replacement_that_disappears_is_attached_again() {
 #[test]
 fn group_that_became_the_last_one_after_the_read_is_replaced() {
     let last = || error(Action::Detach, 400, "EndpointMustContainSecurityGroup");
-    let mut scenario = Scenario::with_replacement(false, None);
-    scenario.read(&pair(GroupStatus::Attached), endpoint("Active"));
-    scenario.respond(last());
-    scenario.read(&alone(), endpoint("Active"));
-    scenario.respond(accepted(Write::Attach));
+    for record in [endpoint("Active"), without_vpc()] {
+        let mut scenario = Scenario::with_replacement(false, None);
+        scenario.read(&pair(GroupStatus::Attached), record);
+        scenario.respond(last());
+        scenario.read(&alone(), endpoint("Active"));
+        scenario.respond(accepted(Write::Attach));
+    }
 
     // A list that lags shows the other group for some seconds more: it is read, and no write is made.
     let mut lagging = Scenario::with_replacement(false, None);
