@@ -1,13 +1,15 @@
 //! I6, I8 and L1: limits of time and of calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use privatelink_simulator::Action;
+use serde_json::Value;
 
 use super::facts::{Call, Facts, Publication, Run};
 use super::{Breach, Guarantee, breach, is_write};
 use crate::faults::{Breaks, Faults, Misconfiguration};
+use crate::history::{Plan, Request};
 use crate::record::InvocationNumber;
 use crate::sandbox::Ending;
 use crate::world::{QueueKind, VISIBILITY_TIMEOUT};
@@ -43,7 +45,7 @@ const WORK_MAX: Duration = Duration::from_secs(60 + 10 + 12);
 const WORK_WITHOUT_CREDENTIALS_MAX: Duration = Duration::from_secs(25);
 
 /// The shortest function timeout with which the worker can make calls: a little longer than the reserve.
-const TIMEOUT_MIN: Duration = Duration::from_secs(11);
+pub(super) const TIMEOUT_MIN: Duration = Duration::from_secs(11);
 
 /// The time that a request needs without faults: a task or two, and the wait that an earlier fault caused.
 const REQUEST_MAX: Duration = Duration::from_mins(1);
@@ -190,8 +192,7 @@ impl Facts<'_> {
 fn on_time(facts: &Facts<'_>) -> Result<(), Breach> {
     let plan = &facts.history.plan;
     let is_healthy = plan.faults == Faults::default();
-    let lanes: std::collections::BTreeSet<&str> =
-        plan.requests.iter().map(|request| request.lane.as_str()).collect();
+    let lanes: BTreeSet<&str> = plan.requests.iter().map(|request| request.lane.as_str()).collect();
     // A lane without a sandbox waits for one.
     if !is_healthy || plan.kind != QueueKind::Fifo || plan.sandboxes < lanes.len() {
         return Ok(());
@@ -199,6 +200,9 @@ fn on_time(facts: &Facts<'_>) -> Result<(), Breach> {
     let is_throttled = facts.calls.iter().any(Call::is_throttled);
     for (message, sent) in &facts.messages {
         let Some(request) = facts.request(sent.request) else { continue };
+        if is_merged(plan, &request.lane) {
+            continue;
+        }
         let deadline = request.parsed.as_ref().map_or(Duration::ZERO, |parsed| parsed.deadline);
         let due = (sent.at + deadline + facts.clock_behind()).max(became_head(
             facts,
@@ -220,6 +224,18 @@ fn on_time(facts: &Facts<'_>) -> Result<(), Breach> {
         }
     }
     Ok(())
+}
+
+/// Whether the worker may process the lane as one with another message group, because messages of both name the same
+/// endpoint. The order in which they were received decides which message is its head then.
+fn is_merged(plan: &Plan, lane: &str) -> bool {
+    let endpoint = |request: &Request| {
+        let body: Value = serde_json::from_str(&request.body).ok()?;
+        body["endpoint_id"].as_str().map(str::to_owned)
+    };
+    let (own, others): (Vec<_>, Vec<_>) = plan.requests.iter().partition(|request| request.lane == lane);
+    let endpoints: BTreeSet<_> = own.into_iter().filter_map(endpoint).collect();
+    others.into_iter().filter_map(endpoint).any(|other| endpoints.contains(&other))
 }
 
 /// When all messages that were sent earlier into the lane had left the queue.

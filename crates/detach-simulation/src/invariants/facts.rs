@@ -40,6 +40,8 @@ pub struct Facts<'a> {
     pub failures: Vec<(SystemTime, InvocationNumber, Operation)>,
     /// When each message was deleted from the request queue.
     pub departures: Vec<(SystemTime, &'a str)>,
+    /// When a worker asked the request queue to delete a message, and which worker; also without effect.
+    pub deletes: Vec<(SystemTime, InvocationNumber)>,
     /// The invocations of the sweeper.
     pub sweeps: BTreeMap<InvocationNumber, SweepRun<'a>>,
     /// The sweepers' calls to Alibaba Cloud, in the order of sending.
@@ -63,6 +65,7 @@ impl<'a> Facts<'a> {
             returns: Vec::new(),
             failures: Vec::new(),
             departures: Vec::new(),
+            deletes: Vec::new(),
             sweeps: BTreeMap::new(),
             sweep_calls: Vec::new(),
             sweep_events: Vec::new(),
@@ -120,6 +123,10 @@ impl<'a> Facts<'a> {
                 let messages = messages.iter().map(|(message, _)| message.as_str()).collect();
                 self.returns.push(Return { invocation, requested_at, messages, visibility });
             }
+            EntryKind::Changed { by, requested_at, change: Change::Delete { message, .. }, refusal } => {
+                self.deletes.extend(by.map(|by| (*requested_at, by)));
+                self.departures.extend(refusal.is_none().then_some((at, message.as_str())));
+            }
             EntryKind::Changed { by, requested_at, change, refusal: None } => {
                 self.changed((at, *requested_at), *by, change);
             }
@@ -142,8 +149,7 @@ impl<'a> Facts<'a> {
         change: &'a Change,
     ) {
         match change {
-            Change::Delete { message, .. } => self.departures.push((at, message)),
-            Change::Defer { .. } | Change::Request { .. } => {}
+            Change::Delete { .. } | Change::Defer { .. } | Change::Request { .. } => {}
             Change::SendDeadLetter { message, copy } => {
                 self.copies.push(DeadLetterCopy { at, requested_at, by, message, copy });
             }
@@ -235,12 +241,14 @@ impl<'a> Facts<'a> {
         events.chain(copies.map(|copy| copy.requested_at)).filter(|at| *at < until).max()
     }
 
-    /// Whether an invocation published an event or made a copy that it had requested at one of these times.
+    /// Whether an invocation ended a request at one of these times: it published an event, made a copy, or, if both have no
+    /// effect, deleted a message.
     #[must_use]
     pub fn has_settled(&self, by: InvocationNumber, times: RangeInclusive<SystemTime>) -> bool {
         let mut copies = self.copies.iter().filter(|copy| copy.by == Some(by));
         self.publications.iter().any(|event| event.invocation == by && times.contains(&event.requested_at))
             || copies.any(|copy| times.contains(&copy.requested_at))
+            || self.deletes.iter().any(|(at, invocation)| *invocation == by && times.contains(at))
     }
 
     /// The time since the start, for messages.

@@ -1,11 +1,12 @@
 //! I9: every other outcome is based on what was served.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use privatelink_simulator::Action;
 use serde_json::Value;
 
+use super::bounds::TIMEOUT_MIN;
 use super::confirmed::Reads;
 use super::facts::{Call, Facts, Publication, Sent};
 use super::{ATTACH, Breach, DETACH, Guarantee, breach};
@@ -67,11 +68,8 @@ fn follows_from_responses(
             let early = if is_corrected { facts.clock_tolerance() } else { facts.clock_ahead() };
             let deadline = sent.at + parsed.deadline - early;
             let mut lists = calls.iter().filter(|call| call.requested.action == LIST);
-            // Without credentials the last read is not sent. A process that was suspended has those from before.
-            let suspended = facts.runs.get(&event.invocation).filter(|run| run.is_suspended());
-            let since = suspended.map_or(event.requested_at, |run| run.began);
             event.requested_at >= deadline
-                && (facts.may_lack_key(since..=event.requested_at)
+                && (facts.may_lack_key(credentials_since(facts, event)..=event.requested_at)
                     || lists.any(|call| call.at + AT_ONCE >= deadline))
         }
         "dry_run_passed" => {
@@ -105,6 +103,24 @@ fn follows_from_responses(
             is_refused(event.reason(), parsed, earlier, &calls, &reads, is_without)
         }
         _ => false,
+    }
+}
+
+/// The earliest time from which a process may have the credentials, or the lack of them, with which it ends a request.
+/// Without credentials the last read is not sent.
+fn credentials_since(facts: &Facts<'_>, event: &Publication<'_>) -> SystemTime {
+    let Some(run) = facts.runs.get(&event.invocation) else { return event.requested_at };
+    let process = |call: &Call<'_>| facts.runs.get(&call.invocation).map(|run| run.process);
+    let earlier = || facts.calls.iter().filter(|call| call.at < event.requested_at);
+    let has_called = || earlier().any(|call| process(call) == Some(run.process));
+    let time = run.ends.duration_since(run.began).unwrap_or_default();
+    if time < TIMEOUT_MIN && !has_called() {
+        // No time is left to read the secret, and an earlier invocation may not have been able to read it.
+        facts.history.began
+    } else if run.is_suspended() {
+        run.began
+    } else {
+        event.requested_at
     }
 }
 
