@@ -65,10 +65,12 @@ pub(super) fn draw_for_sweeps(plan: &mut Plan, random: &mut Random) {
             endpoint.security_groups.truncate(left);
         }
     }
-    // The checks know the VPC of no endpoint that another client creates.
+    let endpoints = plan.cloud.endpoints.clone();
     for (_, outside) in &mut plan.outside {
         if let Outside::Create { endpoint } = outside {
-            endpoint.vpc_id = Some("vpc-c".to_owned());
+            let original = endpoints.iter().find(|original| original.endpoint_id == endpoint.endpoint_id);
+            // The checks know no VPC of a new endpoint.
+            endpoint.vpc_id = original.map_or_else(|| Some("vpc-c".to_owned()), |one| one.vpc_id.clone());
         }
     }
     if random.chance(0.3) {
