@@ -51,7 +51,7 @@ fn attaches_another(planned: &Reference, now: &Reference) -> bool {
     replacement.is_some() && *replacement != planned.replacement_security_group_id
 }
 
-/// The references of a plan.
+/// The references of a plan by region, endpoint and group.
 pub(super) fn by_key(plan: &Plan) -> BTreeMap<Key<'_>, &Reference> {
     plan.references.iter().map(|reference| (key(reference), reference)).collect()
 }
