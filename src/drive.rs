@@ -202,7 +202,7 @@ impl<'a, T: Transport> Driven<'a, T> {
             }
         };
         let is_overdue = self.detach.is_last_read() && self.deadline <= run.clock.now();
-        let waited = cloud.wait(after, is_overdue, &attempt, run).await;
+        let waited = cloud.wait(&call, after, is_overdue, &attempt, run).await;
         // A write must not leave after the deadline, however long its connection takes to open.
         let is_write = call.action().write().is_some();
         let time_left = if is_write { run.clock.left(self.deadline) } else { Duration::MAX };

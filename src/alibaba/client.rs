@@ -91,14 +91,29 @@ impl<T: Transport> Client<T> {
 
     /// Makes one call, once. It ends within `timeout`, including the time for its credentials.
     pub async fn call(&self, request: &Request<'_>, clock: &Clock, timeout: Duration) -> CallResult {
-        let action = request.action;
         let until = clock.now() + timeout;
-        let credentials = if action.write().is_some() {
-            // A write depends on the read just before it, so it uses that read's credentials and waits for no others.
-            self.credentials.unrefused(clock.wall())
-        } else {
-            let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
-            self.credentials_by(until, clock).await.ok()
+        if request.action.write().is_none() {
+            self.refresh_credentials(clock, timeout).await;
+        }
+        self.send(request, clock, clock.left(until)).await
+    }
+
+    /// Reads the credentials if that is due: the first part of [`Self::call`], for a read. It leaves a quarter of
+    /// `timeout` to the second part, [`Self::send`].
+    ///
+    /// A write depends on the read just before it, so it uses that read's credentials and waits for no others.
+    pub async fn refresh_credentials(&self, clock: &Clock, timeout: Duration) {
+        let until = clock.now() + timeout.mul_f64(CREDENTIALS_TIME_SHARE);
+        // Without credentials, the call is not sent and says so.
+        let _ = self.credentials_by(until, clock).await;
+    }
+
+    /// Makes one call, once, within `timeout`. It waits for no credentials: without any, nothing is sent.
+    pub async fn send(&self, request: &Request<'_>, clock: &Clock, timeout: Duration) -> CallResult {
+        let action = request.action;
+        let credentials = match action.write() {
+            Some(_) => self.credentials.unrefused(clock.wall()),
+            None => self.credentials.cached(clock.wall()).ok(),
         };
         let Some(credentials) = credentials else {
             return CallError::not_sent(action).into();
@@ -106,7 +121,7 @@ impl<T: Transport> Client<T> {
         let now = clock.wall();
         let signed = self.signed(request, &credentials, now);
         let redaction = Redaction::of(&signed, &credentials);
-        let response = match self.transport.send(signed, clock.left(until)).await {
+        let response = match self.transport.send(signed, timeout).await {
             Ok(response) => response,
             Err(SendError { why, cause }) => {
                 return CallError { cause, ..CallError::no_response(action, why) }.into();

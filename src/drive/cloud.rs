@@ -133,9 +133,10 @@ impl<T: Transport> Cloud<T> {
         deadline.moment(clock, self.clock_ahead())
     }
 
-    /// Waits until the step is due and the region is not throttled.
+    /// Waits until the call is due, has its credentials, and its region is not throttled.
     pub(super) async fn wait(
         &self,
+        call: &Call,
         after: Duration,
         is_overdue: bool,
         attempt: &Attempt<'_>,
@@ -158,15 +159,25 @@ impl<T: Transport> Cloud<T> {
             if !run.wait_until(at).await {
                 return Wait::OutOfTime;
             }
+            let timeout = run.limits.call_timeout.min(clock.left(until));
+            let until = clock.now() + timeout;
+            if call.action().write().is_none() {
+                self.client.refresh_credentials(&clock, timeout).await;
+            }
+            if run.is_stopped() {
+                return Wait::OutOfTime;
+            }
+            // Last, because the region may begin to throttle during each of the waits.
             let now = clock.now();
             if self.throttled.held_until(region, now).is_none() {
-                let timeout = run.limits.call_timeout.min(until.saturating_duration_since(now));
+                let timeout = until.saturating_duration_since(now);
                 return if is_late { Wait::Late { timeout } } else { Wait::Due { timeout } };
             }
             at = now;
         }
     }
 
+    /// Makes a call that [`Self::wait`] allows.
     pub(super) async fn call(
         &self,
         target: &Target,
@@ -175,7 +186,7 @@ impl<T: Transport> Cloud<T> {
         run: &Run,
         timeout: Duration,
     ) -> CallResult {
-        let result = self.client.call(&call.request(target), &run.clock, timeout).await;
+        let result = self.client.send(&call.request(target), &run.clock, timeout).await;
         run.responses.note(&result.result);
         run.correct_end(self.clock_ahead());
         if let Some(ahead) = self.client.service_clock().ignored() {

@@ -267,6 +267,39 @@ async fn replaced_key_in_the_secret_causes_no_return() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn read_that_waits_for_the_secret_is_not_sent_into_a_region_that_throttles_meanwhile() {
+    const HINT: Duration = Duration::from_secs(30);
+    const DELAY: Duration = Duration::from_secs(2);
+    let list = Action::ListVpcEndpointSecurityGroups;
+    let world = world(2);
+    let mut workers = workers(&world, CredentialsPlace::Secret, 1, 10);
+    // ep-0 reads the secret again, which takes 3 s, when ep-1 waits for a response that throttles the region.
+    let refused = Fault::on(list, Effect::code("InvalidAccessKeyId.Inactive")).for_endpoint("ep-0").nth(1);
+    let throttled = Fault::on(list, Effect::throttled(HINT)).for_endpoint("ep-1").nth(1).delayed(DELAY);
+    for fault in [refused, throttled] {
+        world.cloud.borrow_mut().inject(fault);
+    }
+    send(&world, 2);
+    let silence = async {
+        while world.cloud.borrow().counts().calls_total < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.secret.set(SecretState::Silent);
+    };
+    tokio::join!(mapping::deliver(&world, &mut workers[0], None), silence);
+    assert!(world.secret_reads.get() >= 2, "the scenario waits for no secret, so it shows nothing");
+    let cloud = world.cloud.borrow();
+    let is_throttled =
+        |code: &Option<String>| code.as_ref().is_some_and(|code| code.starts_with("Throttling"));
+    let (before, after) = cloud
+        .journal()
+        .split_at(1 + cloud.journal().iter().position(|call| is_throttled(&call.code)).unwrap());
+    let until = before.last().unwrap().at + DELAY + HINT;
+    let early: Vec<_> = after.iter().filter(|call| call.at < until).collect();
+    assert!(!after.is_empty() && early.is_empty(), "{early:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_request_is_not_delivered_again_before_the_next_read_is_due() {
     let world = world(2);
     let mut workers = workers(&world, CredentialsPlace::Secret, 1, 10);

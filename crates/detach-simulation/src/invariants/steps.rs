@@ -8,7 +8,6 @@ use privatelink_simulator::Action;
 use super::confirmed::Reads;
 use super::facts::{Call, Facts, Run};
 use super::{ATTACH, Breach, Guarantee, breach, tokens};
-use crate::sandbox::CredentialsPlace;
 use crate::world::QueueKind;
 
 const LIST: Option<Action> = Some(Action::ListVpcEndpointSecurityGroups);
@@ -18,9 +17,6 @@ const RECORD: Option<Action> = Some(Action::ListVpcEndpoints);
 pub(super) const AT_ONCE: Duration = Duration::from_millis(20);
 
 const BACK_OFF_MIN: Duration = Duration::from_millis(500);
-
-/// The longest time that a read waits for its credentials before it is sent: three quarters of a call's 10 s.
-const CREDENTIALS_WAIT_MAX: Duration = Duration::from_millis(7_500);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Breach> {
     let mut deliveries: BTreeMap<(u32, &str), Vec<&Call<'_>>> = BTreeMap::new();
@@ -170,19 +166,12 @@ fn throttled(facts: &Facts<'_>) -> Result<(), Breach> {
     let closed = throttles(facts);
     for call in &facts.calls {
         let Some(run) = facts.runs.get(&call.invocation) else { continue };
-        let mut closed = closed.iter().filter(|throttle| throttle.forbids(call, run.process));
-        if closed.any(|throttle| !may_wait_for_secret(facts, throttle, call)) {
+        if closed.iter().any(|throttle| throttle.forbids(call, run.process)) {
             let how = format!("a call at {} in a region that is throttled", facts.after(call.at));
             return breach(Guarantee::Pauses, how);
         }
     }
     Ok(())
-}
-
-/// Whether a read may have waited for the secret when the region began to throttle. It is sent nevertheless.
-fn may_wait_for_secret(facts: &Facts<'_>, throttle: &Throttle<'_>, call: &Call<'_>) -> bool {
-    let is_in_secret = facts.history.plan.deployment.credentials == CredentialsPlace::Secret;
-    is_in_secret && !call.is_write() && call.at <= throttle.from + CREDENTIALS_WAIT_MAX
 }
 
 /// I13. A message that SQS itself moved to the dead-letter queue has left its lane.
