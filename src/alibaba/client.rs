@@ -60,6 +60,12 @@ impl<T: Transport> Client<T> {
         self.credentials_by(clock.now() + PREPARE_TIME_MAX, clock).await
     }
 
+    /// Whether there are credentials that have not expired and that the last response did not refuse.
+    #[must_use]
+    pub fn has_usable_credentials(&self, clock: &Clock) -> bool {
+        self.credentials.unrefused(clock.wall()).is_some()
+    }
+
     /// Opens a connection for a region's calls before the first one needs it. The response to `HEAD` does not matter:
     /// each leaves the connection open. If this fails, the first call opens one.
     pub async fn connect(&self, region: &RegionId, timeout: Duration) {

@@ -206,7 +206,17 @@ impl<T: Transport> Cloud<T> {
         self.departures.note(region, call, now);
     }
 
-    /// Makes one call of a sweep.
+    /// Reads the credentials for a call of a sweep if that is due.
+    pub(super) async fn refresh_credentials(&self, clock: &Clock, timeout: Duration) {
+        self.client.refresh_credentials(clock, timeout).await;
+    }
+
+    /// Whether there are credentials that have not expired and that the last response did not refuse.
+    pub(super) fn has_usable_credentials(&self, clock: &Clock) -> bool {
+        self.client.has_usable_credentials(clock)
+    }
+
+    /// Makes one call of a sweep, with the credentials as they are.
     pub(super) async fn read(
         &self,
         region: &RegionId,
@@ -214,7 +224,7 @@ impl<T: Transport> Cloud<T> {
         clock: &Clock,
         timeout: Duration,
     ) -> Result<Response, CallError> {
-        self.client.call(&call.request(region), clock, timeout).await.result
+        self.client.send(&call.request(region), clock, timeout).await.result
     }
 
     /// Marks a region as throttled for as long as the service requests.

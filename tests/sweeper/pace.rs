@@ -1,11 +1,24 @@
 //! How fast a sweep calls.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use privatelink_detach::alibaba::client::Client;
+use privatelink_detach::alibaba::credentials::{
+    Cached, CredentialError, Credentials, CredentialsSource, SessionSource,
+};
+use privatelink_detach::alibaba::service_clock::ServiceClock;
+use privatelink_detach::alibaba::service_url::ServiceUrl;
+use privatelink_detach::clock::Clock;
+use privatelink_detach::drive::cloud::Cloud;
+use privatelink_detach::drive::sweep::{Progress, sweep};
 use privatelink_detach::sweep::Verdict;
-use privatelink_simulator::{Action, Endpoint, Quota, Seed};
+use privatelink_simulator::{Action, Effect, Endpoint, Fault, Quota, Seed};
 
 use super::wire::{REGIONS, Scope, WANTED, Wire, found};
 
@@ -92,6 +105,76 @@ async fn nothing_is_called_in_a_throttled_region_before_the_hint_has_passed() {
     let during = sent.iter().filter(|call| call.at < until && call.at + Duration::from_secs(50) > until);
     assert_eq!(during.count(), 0, "the window closes about 54 s after the throttled call");
     assert!(sent.iter().any(|call| call.at >= until));
+}
+
+/// A secret whose reads take 3 s each, except for the first one.
+struct SlowSecret {
+    reads: Rc<Cell<u32>>,
+    service_clock: Rc<ServiceClock>,
+}
+
+impl SessionSource for SlowSecret {
+    fn read<'a>(&'a self, clock: &'a Clock) -> LocalBoxFuture<'a, Result<Cached, CredentialError>> {
+        let reads = self.reads.replace(self.reads.get() + 1);
+        let read = async move {
+            clock.sleep_until(clock.now() + Duration::from_secs(3) * reads.min(1)).await;
+            Ok(Cached::permanent(Credentials::clone(&Scope::default().credentials())))
+        };
+        read.boxed_local()
+    }
+
+    fn name(&self) -> &'static str {
+        "Secrets Manager"
+    }
+
+    fn advice(&self) -> &'static str {
+        "wait"
+    }
+
+    fn service_clock(&self) -> &Rc<ServiceClock> {
+        &self.service_clock
+    }
+}
+
+impl fmt::Debug for SlowSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SlowSecret")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_for_the_secret_keep_the_pace_and_the_hint_of_a_throttle() {
+    let mut wire = Wire::to(seed(&REGIONS[..1], 40));
+    // Four lists leave before a response arrives. Three are refused, so that the others wait for the secret when the
+    // fourth one is throttled.
+    let latency = Duration::from_millis(200);
+    wire.latency = latency..=latency;
+    let list =
+        |effect, n: u32| Fault::on(LISTS, effect).for_endpoint(format!("ep-{}-{n:04}", REGIONS[0])).nth(1);
+    let refused = [0, 1, 2].map(|n| list(Effect::code("InvalidAccessKeyId.Inactive"), n));
+    let throttled = list(Effect::throttled(Duration::from_secs(30)), 3).delayed(Duration::from_secs(2));
+    for fault in refused.into_iter().chain([throttled]) {
+        wire.cloud.borrow_mut().inject(fault);
+    }
+    let reads = Rc::new(Cell::new(0));
+    let secret = SlowSecret { reads: Rc::clone(&reads), service_clock: Rc::default() };
+    let source = CredentialsSource::refreshed_by(Box::new(secret));
+    let cloud = Cloud::new(Client::new(&wire, source, ServiceUrl::Regional, 1), 1);
+    let throttled = Cell::new(None);
+    let note = |progress: &Progress<'_>| {
+        let until = progress.throttled_until.map(|until| (wire.clock.now(), until));
+        throttled.set(throttled.get().or(until));
+    };
+    let swept = sweep(&cloud, None, &Scope::default().sweep(), &wire.clock, None, &note).await;
+    assert_eq!((swept.plan.verdict(None), reads.get()), (Verdict::NoReferences, 2));
+
+    let (from, until) = throttled.get().unwrap();
+    let sent = wire.sent.borrow();
+    let lists: Vec<_> = sent.iter().filter(|call| call.action == LISTS.name()).map(|call| call.at).collect();
+    assert_eq!(lists.iter().filter(|at| **at < from).count(), 4, "the others wait for the secret");
+    assert_eq!(lists.iter().filter(|at| (from..until).contains(*at)).count(), 0);
+    let gaps = lists.windows(2).map(|two| two[1] - two[0]);
+    assert!(lists.len() == 44 && gaps.min() >= Some(Duration::from_millis(60)), "{lists:?}");
 }
 
 #[tokio::test(start_paused = true)]

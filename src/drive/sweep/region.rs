@@ -1,14 +1,17 @@
 //! The loop that reads one region.
 
 use std::cell::RefCell;
+use std::mem;
 use std::time::{Duration, Instant};
 
+use futures_util::future::Either;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::{Errors, Progress, Rejected, Sweep};
 use crate::alibaba::codes::ErrorKind;
 use crate::alibaba::error::CallError;
 use crate::alibaba::privatelink::Read;
+use crate::alibaba::response::Response;
 use crate::clock::Clock;
 use crate::drive::cloud::Cloud;
 use crate::request::RegionId;
@@ -21,6 +24,13 @@ const CALLS_MAX: usize = 28;
 
 /// The longest call, as in [`crate::drive::time_budget::TimeLimits`].
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the loop of a region waits for.
+enum Arrived {
+    /// The end of a refresh of the credentials. If there are none, the next call fails without being sent.
+    Credentials,
+    Response(Ticket, Result<Response, CallError>),
+}
 
 /// One region that is being read.
 pub(super) struct Reader<'a, T> {
@@ -42,30 +52,40 @@ impl<T: Transport> Reader<'_, T> {
         let mut calls = FuturesUnordered::new();
         // The call that is sent next.
         let mut waiting: Option<(Ticket, Read)> = None;
+        // Credentials are refreshed apart from the calls. A call that waited for them after it was allowed to leave could
+        // be sent into a region that throttles by then, and at once with others that waited.
+        let (mut is_refreshing, mut is_refreshed) = (false, false);
         loop {
             let mut due = None;
             if waiting.is_none() && calls.len() < CALLS_MAX {
                 match self.reading.borrow_mut().next(clock.now()) {
                     Next::Call(ticket, call) => waiting = Some((ticket, call)),
                     Next::Wait(at) => due = Some(at),
-                    Next::InFlight => {}
-                    Next::Done => return Ok(()),
+                    // A read of the credentials that is canceled counts as failed.
+                    Next::Done if !is_refreshing => return Ok(()),
+                    Next::InFlight | Next::Done => {}
                 }
             }
             let now = clock.now();
             if let Some((ticket, call)) = waiting.take() {
-                match cloud.may_read_at(region_id, &call, &sweep.pace).filter(|at| *at > now) {
-                    None => {
-                        cloud.note_read(region_id, &call, now);
-                        calls.push(async move {
-                            (ticket, cloud.read(region_id, &call, clock, CALL_TIMEOUT).await)
-                        });
-                        continue;
-                    }
-                    Some(at) => {
-                        due = Some(at);
-                        waiting = Some((ticket, call));
-                    }
+                let is_refreshed = mem::take(&mut is_refreshed);
+                due = cloud.may_read_at(region_id, &call, &sweep.pace).filter(|at| *at > now);
+                if due.is_none() && (is_refreshed || (is_refreshing && cloud.has_usable_credentials(clock))) {
+                    cloud.note_read(region_id, &call, now);
+                    calls.push(Either::Left(async move {
+                        let result = cloud.read(region_id, &call, clock, CALL_TIMEOUT).await;
+                        Arrived::Response(ticket, result)
+                    }));
+                    continue;
+                }
+                waiting = Some((ticket, call));
+                if due.is_none() && !is_refreshing {
+                    is_refreshing = true;
+                    calls.push(Either::Right(async move {
+                        cloud.refresh_credentials(clock, CALL_TIMEOUT).await;
+                        Arrived::Credentials
+                    }));
+                    continue;
                 }
             }
             let arrived = match due {
@@ -76,16 +96,30 @@ impl<T: Transport> Reader<'_, T> {
                 }
                 Some(at) => clock.by(at, calls.next()).await.flatten(),
             };
-            if let Some((ticket, result)) = arrived {
-                let now = clock.now();
-                self.errors.note(&result);
-                if let Err(error) = &result {
-                    self.on_error(error, now)?;
+            match arrived {
+                Some(Arrived::Credentials) => {
+                    is_refreshing = false;
+                    is_refreshed = waiting.is_some();
                 }
-                self.reading.borrow_mut().add(ticket, result, now);
-                self.report(now);
+                Some(Arrived::Response(ticket, result)) => self.add(ticket, result, clock.now())?,
+                None => {}
             }
         }
+    }
+
+    fn add(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Response, CallError>,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        self.errors.note(&result);
+        if let Err(error) = &result {
+            self.on_error(error, now)?;
+        }
+        self.reading.borrow_mut().add(ticket, result, now);
+        self.report(now);
+        Ok(())
     }
 
     /// Applies the consequences of an error for other calls.
