@@ -133,7 +133,7 @@ impl<T: Transport> Cloud<T> {
         deadline.moment(clock, self.clock_ahead())
     }
 
-    /// Waits until the call is due, has its credentials, and its region is not throttled.
+    /// Waits until the call is due, for its credentials if it is a read, and until its region is not throttled.
     pub(super) async fn wait(
         &self,
         call: &Call,

@@ -3,6 +3,8 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
@@ -12,7 +14,8 @@ use super::observer::{Alert, Observer};
 use super::time_budget::{Run, TimeLimits};
 use super::*;
 use crate::alibaba::client::Client;
-use crate::alibaba::credentials::{Credentials, CredentialsSource};
+use crate::alibaba::credentials::{Cached, CredentialError, Credentials, CredentialsSource, SessionSource};
+use crate::alibaba::service_clock::ServiceClock;
 use crate::alibaba::service_url::ServiceUrl;
 use crate::clock::{Clock, calendar};
 use crate::request::{self, Replacements, RequestId, Rules};
@@ -31,6 +34,8 @@ struct Service {
     opens_for_a_write: Duration,
     /// How far the service's clock is ahead of the function's.
     ahead: time::Duration,
+    /// Whether it responds.
+    responds: bool,
     /// The calls that left, each with its time since the start.
     left: RefCell<Vec<(String, Duration)>>,
 }
@@ -38,7 +43,7 @@ struct Service {
 impl Service {
     fn new(opens_for_a_write: Duration) -> Self {
         let (clock, ahead) = (Clock::starting_at(start()), time::Duration::ZERO);
-        Self { clock, opens_for_a_write, ahead, left: RefCell::default() }
+        Self { clock, opens_for_a_write, ahead, responds: true, left: RefCell::default() }
     }
 
     /// A service whose clock is ahead of the function's.
@@ -87,11 +92,69 @@ impl Transport for &Service {
             return Err(NoResponse::Timeout.into());
         }
         self.left.borrow_mut().push((action.to_owned(), self.clock.now() - self.clock.started()));
+        if !self.responds {
+            self.clock.sleep_until(self.clock.now() + timeout).await;
+            return Err(NoResponse::Timeout.into());
+        }
         let (status, body) = self.handle(action, header("x-acs-date"));
         let date = self.now().format(&Rfc2822).unwrap().replace("+0000", "GMT");
         let response = http::Response::builder().status(status).header("date", date);
         Ok(response.body(body.to_string().into()).unwrap())
     }
+}
+
+/// Credentials whose reads take this long.
+#[derive(Debug)]
+struct SlowSource {
+    takes: Duration,
+    /// When each read began, since the start.
+    began: Rc<RefCell<Vec<Duration>>>,
+    service_clock: Rc<ServiceClock>,
+}
+
+impl SessionSource for SlowSource {
+    fn read<'a>(&'a self, clock: &'a Clock) -> LocalBoxFuture<'a, Result<Cached, CredentialError>> {
+        self.began.borrow_mut().push(clock.now() - clock.started());
+        let read = async move {
+            clock.sleep_until(clock.now() + self.takes).await;
+            Ok(Cached::permanent(credentials()))
+        };
+        read.boxed_local()
+    }
+
+    fn name(&self) -> &'static str {
+        "a slow source"
+    }
+
+    fn advice(&self) -> &'static str {
+        "wait"
+    }
+
+    fn service_clock(&self) -> &Rc<ServiceClock> {
+        &self.service_clock
+    }
+}
+
+/// Drives one detach with credentials whose reads take this long, in a run that is stopped after that time. Returns when
+/// the reads began and when the calls left, since the start.
+async fn detach_slowly(
+    service: &Service,
+    takes: Duration,
+    stopped_after: Duration,
+) -> (Vec<Duration>, Vec<Duration>) {
+    let began = Rc::default();
+    let source = SlowSource { takes, began: Rc::clone(&began), service_clock: Rc::default() };
+    let source = CredentialsSource::refreshed_by(Box::new(source));
+    let (run, deadline) = long_run(service);
+    let stop = async {
+        service.clock.sleep_until(service.clock.started() + stopped_after).await;
+        run.stop();
+    };
+    let detach = detach_with(source, service, deadline, &run);
+    let (ended, ()) = futures_util::future::join(detach, stop).await;
+    assert!(matches!(ended, Ended::Unfinished { .. }), "{ended:?}");
+    let left = service.left.borrow().iter().map(|(_, at)| *at).collect();
+    (began.take(), left)
 }
 
 #[derive(Debug)]
@@ -120,9 +183,20 @@ async fn detach_by(service: &Service, deadline: Deadline) -> Ended {
     detach_in(service, deadline, &run).await
 }
 
+fn credentials() -> Credentials {
+    Credentials::new("LTAIid".to_owned(), "s3cret".to_owned(), None)
+}
+
 async fn detach_in(service: &Service, deadline: Deadline, run: &Run) -> Ended {
-    let credentials = Credentials::new("LTAIid".to_owned(), "s3cret".to_owned(), None);
-    let source = CredentialsSource::Fixed(Rc::new(credentials));
+    detach_with(CredentialsSource::Fixed(Rc::new(credentials())), service, deadline, run).await
+}
+
+async fn detach_with<'a>(
+    source: CredentialsSource<&'a Service>,
+    service: &'a Service,
+    deadline: Deadline,
+    run: &Run,
+) -> Ended {
     let cloud = Cloud::new(Client::new(service, source, ServiceUrl::Regional, 7), 7);
     let body = r#"{"region_id":"eu-west-1","endpoint_id":"ep-a","security_group_id":"sg-a"}"#;
     let request = request::parse(body, &Rules::default()).result.unwrap();
@@ -229,4 +303,27 @@ async fn stopped_run_ends_its_wait_and_makes_no_other_call() {
     assert_eq!(service.clock.now() - service.clock.started(), Duration::from_millis(500));
     assert!(matches!(detach_in(&service, deadline, &run).await, Ended::Unfinished { .. }));
     assert_eq!(service.left.borrow().len(), calls, "it stays stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_and_its_credentials_share_one_timeout() {
+    let seconds = Duration::from_secs;
+    let service = Service { responds: false, ..Service::new(Duration::ZERO) };
+    let (_, left) = detach_slowly(&service, seconds(4), seconds(12)).await;
+    // The call ends after 10 s, and the back-off takes 0.5 to 1 s.
+    let again = Duration::from_millis(10_500)..=seconds(11);
+    assert!(left[0] == seconds(4) && again.contains(&left[1]), "{left:?}");
+
+    let service = Service::new(Duration::ZERO);
+    let (began, left) = detach_slowly(&service, Duration::from_hours(1), seconds(9)).await;
+    // Three quarters of the timeout, and the pause of a second.
+    let again = Duration::from_millis(8_500)..=seconds(9);
+    assert!(left.is_empty() && again.contains(&began[1]), "{began:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn read_that_waits_for_its_credentials_when_the_run_is_stopped_is_not_sent() {
+    let service = Service::new(Duration::ZERO);
+    let (began, left) = detach_slowly(&service, Duration::from_secs(3), Duration::from_secs(1)).await;
+    assert_eq!((began.len(), left.len()), (1, 0));
 }

@@ -151,7 +151,7 @@ impl Run {
         Self { is_read_only: true, ..self }
     }
 
-    /// Ends the run: every wait ends, and no call begins. Calls in flight are not interrupted.
+    /// Ends the run: every wait ends, and no call begins. Calls in flight and reads of credentials are not interrupted.
     pub fn stop(&self) {
         self.stop.is_requested.set(true);
         self.stop.requested.notify_waiters();

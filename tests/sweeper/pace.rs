@@ -107,17 +107,29 @@ async fn nothing_is_called_in_a_throttled_region_before_the_hint_has_passed() {
     assert!(sent.iter().any(|call| call.at >= until));
 }
 
-/// A secret whose reads take 3 s each, except for the first one.
+/// A secret whose first read takes this long, and each other one 3 s.
 struct SlowSecret {
+    takes_first: Duration,
     reads: Rc<Cell<u32>>,
     service_clock: Rc<ServiceClock>,
+}
+
+impl SlowSecret {
+    /// A cloud with credentials from such a secret, and the number of its reads.
+    fn cloud(wire: &Wire, takes_first: Duration) -> (Cloud<&Wire>, Rc<Cell<u32>>) {
+        let reads = Rc::new(Cell::new(0));
+        let secret = Self { takes_first, reads: Rc::clone(&reads), service_clock: Rc::default() };
+        let source = CredentialsSource::refreshed_by(Box::new(secret));
+        (Cloud::new(Client::new(wire, source, ServiceUrl::Regional, 1), 1), reads)
+    }
 }
 
 impl SessionSource for SlowSecret {
     fn read<'a>(&'a self, clock: &'a Clock) -> LocalBoxFuture<'a, Result<Cached, CredentialError>> {
         let reads = self.reads.replace(self.reads.get() + 1);
+        let takes = if reads == 0 { self.takes_first } else { Duration::from_secs(3) };
         let read = async move {
-            clock.sleep_until(clock.now() + Duration::from_secs(3) * reads.min(1)).await;
+            clock.sleep_until(clock.now() + takes).await;
             Ok(Cached::permanent(Credentials::clone(&Scope::default().credentials())))
         };
         read.boxed_local()
@@ -156,10 +168,7 @@ async fn calls_that_wait_for_the_secret_keep_the_pace_and_the_hint_of_a_throttle
     for fault in refused.into_iter().chain([throttled]) {
         wire.cloud.borrow_mut().inject(fault);
     }
-    let reads = Rc::new(Cell::new(0));
-    let secret = SlowSecret { reads: Rc::clone(&reads), service_clock: Rc::default() };
-    let source = CredentialsSource::refreshed_by(Box::new(secret));
-    let cloud = Cloud::new(Client::new(&wire, source, ServiceUrl::Regional, 1), 1);
+    let (cloud, reads) = SlowSecret::cloud(&wire, Duration::ZERO);
     let throttled = Cell::new(None);
     let note = |progress: &Progress<'_>| {
         let until = progress.throttled_until.map(|until| (wire.clock.now(), until));
@@ -175,6 +184,18 @@ async fn calls_that_wait_for_the_secret_keep_the_pace_and_the_hint_of_a_throttle
     assert_eq!(lists.iter().filter(|at| (from..until).contains(*at)).count(), 0);
     let gaps = lists.windows(2).map(|two| two[1] - two[0]);
     assert!(lists.len() == 44 && gaps.min() >= Some(Duration::from_millis(60)), "{lists:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_and_its_credentials_share_one_timeout() {
+    let wire = Wire::to(seed(&REGIONS[..1], 1));
+    wire.cloud.borrow_mut().inject(Fault::on(RECORDS, Effect::Hang).nth(1));
+    let (cloud, _) = SlowSecret::cloud(&wire, Duration::from_secs(4));
+    sweep(&cloud, None, &Scope::default().sweep(), &wire.clock, None, &|_| {}).await;
+    let sent: Vec<_> = wire.sent.borrow().iter().map(|call| call.at - wire.clock.started()).collect();
+    // The call ends after 10 s, and the back-off takes 0.5 to 1 s.
+    let again = Duration::from_millis(10_500)..=Duration::from_secs(11);
+    assert!(sent[0] == Duration::from_secs(4) && again.contains(&sent[1]), "{sent:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ impl CredentialsConfig {
     }
 }
 
-/// Where credentials come from. The client requests them before every call, because they can change while the process
+/// Where credentials come from. They are refreshed before every read, if that is due: they can change while the process
 /// runs.
 #[derive(Debug)]
 pub enum CredentialsSource<T> {

@@ -1,7 +1,6 @@
 //! The loop that reads one region.
 
 use std::cell::RefCell;
-use std::mem;
 use std::time::{Duration, Instant};
 
 use futures_util::future::Either;
@@ -22,13 +21,15 @@ use crate::transport::Transport;
 /// time of 1.6 s, ten times the usual one.
 const CALLS_MAX: usize = 28;
 
-/// The longest call, as in [`crate::drive::time_budget::TimeLimits`].
+/// The longest call, as in [`crate::drive::time_budget::TimeLimits`]. It includes the time for credentials.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the loop of a region waits for.
 enum Arrived {
     /// The end of a refresh of the credentials. If there are none, the next call fails without being sent.
-    Credentials,
+    Credentials {
+        call_ends: Instant,
+    },
     Response(Ticket, Result<Response, CallError>),
 }
 
@@ -54,7 +55,9 @@ impl<T: Transport> Reader<'_, T> {
         let mut waiting: Option<(Ticket, Read)> = None;
         // Credentials are refreshed apart from the calls. A call that waited for them after it was allowed to leave could
         // be sent into a region that throttles by then, and at once with others that waited.
-        let (mut is_refreshing, mut is_refreshed) = (false, false);
+        let mut is_refreshing = false;
+        // The end of the call for which they were refreshed.
+        let mut refreshed: Option<Instant> = None;
         loop {
             let mut due = None;
             if waiting.is_none() && calls.len() < CALLS_MAX {
@@ -68,24 +71,29 @@ impl<T: Transport> Reader<'_, T> {
             }
             let now = clock.now();
             if let Some((ticket, call)) = waiting.take() {
-                let is_refreshed = mem::take(&mut is_refreshed);
                 due = cloud.may_read_at(region_id, &call, &sweep.pace).filter(|at| *at > now);
-                if due.is_none() && (is_refreshed || (is_refreshing && cloud.has_usable_credentials(clock))) {
-                    cloud.note_read(region_id, &call, now);
-                    calls.push(Either::Left(async move {
-                        let result = cloud.read(region_id, &call, clock, CALL_TIMEOUT).await;
-                        Arrived::Response(ticket, result)
-                    }));
-                    continue;
-                }
-                waiting = Some((ticket, call));
-                if due.is_none() && !is_refreshing {
-                    is_refreshing = true;
-                    calls.push(Either::Right(async move {
-                        cloud.refresh_credentials(clock, CALL_TIMEOUT).await;
-                        Arrived::Credentials
-                    }));
-                    continue;
+                let does_not_wait = is_refreshing && cloud.has_usable_credentials(clock);
+                let ends = refreshed.take().or(does_not_wait.then_some(now + CALL_TIMEOUT));
+                match (due, ends) {
+                    (None, Some(ends)) => {
+                        cloud.note_read(region_id, &call, now);
+                        let timeout = ends.saturating_duration_since(now);
+                        calls.push(Either::Left(async move {
+                            let result = cloud.read(region_id, &call, clock, timeout).await;
+                            Arrived::Response(ticket, result)
+                        }));
+                        continue;
+                    }
+                    (None, None) if !is_refreshing => {
+                        is_refreshing = true;
+                        calls.push(Either::Right(async move {
+                            cloud.refresh_credentials(clock, CALL_TIMEOUT).await;
+                            Arrived::Credentials { call_ends: now + CALL_TIMEOUT }
+                        }));
+                        waiting = Some((ticket, call));
+                        continue;
+                    }
+                    (Some(_), _) | (None, None) => waiting = Some((ticket, call)),
                 }
             }
             let arrived = match due {
@@ -97,9 +105,9 @@ impl<T: Transport> Reader<'_, T> {
                 Some(at) => clock.by(at, calls.next()).await.flatten(),
             };
             match arrived {
-                Some(Arrived::Credentials) => {
+                Some(Arrived::Credentials { call_ends }) => {
                     is_refreshing = false;
-                    is_refreshed = waiting.is_some();
+                    refreshed = waiting.is_some().then_some(call_ends);
                 }
                 Some(Arrived::Response(ticket, result)) => self.add(ticket, result, clock.now())?,
                 None => {}
