@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -108,6 +107,7 @@ async fn nothing_is_called_in_a_throttled_region_before_the_hint_has_passed() {
 }
 
 /// A secret whose first read takes this long, and each other one 3 s.
+#[derive(Debug)]
 struct SlowSecret {
     takes_first: Duration,
     reads: Rc<Cell<u32>>,
@@ -145,12 +145,6 @@ impl SessionSource for SlowSecret {
 
     fn service_clock(&self) -> &Rc<ServiceClock> {
         &self.service_clock
-    }
-}
-
-impl fmt::Debug for SlowSecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SlowSecret")
     }
 }
 

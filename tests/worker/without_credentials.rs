@@ -216,8 +216,9 @@ fn longest_wait_for_a_call(world: &World) -> Duration {
             EntryKind::Invoked { .. } => returned_at = None,
             EntryKind::Returned { .. } => returned_at = Some(entry.at),
             EntryKind::Called { .. } => {
-                let waited = returned_at.map(|at| entry.at.duration_since(at).unwrap());
-                longest = longest.max(waited.unwrap_or_default());
+                if let Some(at) = returned_at {
+                    longest = longest.max(entry.at.duration_since(at).unwrap());
+                }
             }
             _ => {}
         }

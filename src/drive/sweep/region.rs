@@ -72,6 +72,7 @@ impl<T: Transport> Reader<'_, T> {
             let now = clock.now();
             if let Some((ticket, call)) = waiting.take() {
                 due = cloud.may_read_at(region_id, &call, &sweep.pace).filter(|at| *at > now);
+                // Usable credentials sign it although they are being refreshed.
                 let does_not_wait = is_refreshing && cloud.has_usable_credentials(clock);
                 let ends = refreshed.take().or(does_not_wait.then_some(now + CALL_TIMEOUT));
                 match (due, ends) {

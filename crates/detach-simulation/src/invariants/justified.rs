@@ -113,8 +113,7 @@ fn credentials_since(facts: &Facts<'_>, event: &Publication<'_>) -> SystemTime {
     let process = |call: &Call<'_>| facts.runs.get(&call.invocation).map(|run| run.process);
     let earlier = || facts.calls.iter().filter(|call| call.at < event.requested_at);
     let has_called = || earlier().any(|call| process(call) == Some(run.process));
-    let time = run.ends.duration_since(run.began).unwrap_or_default();
-    if time < TIMEOUT_MIN && !has_called() {
+    if run.ends < run.began + TIMEOUT_MIN && !has_called() {
         // No time is left to read the secret, and an earlier invocation may not have been able to read it.
         facts.history.began
     } else if run.is_suspended() {
