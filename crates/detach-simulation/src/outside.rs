@@ -51,7 +51,7 @@ pub enum Outside {
     Fault(Box<Fault>),
     /// Disables the worker's access key, or enables it again.
     Key { is_disabled: bool },
-    /// Changes what a read of the secret with the workers' access key results in.
+    /// Changes what a read of the secret with the functions' access key results in.
     Secret(SecretState),
     /// Removes permissions, or restores them.
     Permissions {

@@ -35,13 +35,23 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a failed start takes.
 const START_FAILURE: Duration = Duration::from_millis(500);
 
-/// Where the worker has its access key.
+/// Where the functions have their access key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CredentialsPlace {
     #[default]
     Environment,
     /// In a secret, which a process reads when it needs it.
     Secret,
+}
+
+impl CredentialsPlace {
+    /// The credentials of one process.
+    pub(crate) fn source(self, world: &Rc<World>) -> CredentialsSource<Seam> {
+        match self {
+            Self::Environment => CredentialsSource::Fixed(Rc::new(world.credentials())),
+            Self::Secret => CredentialsSource::refreshed_by(Box::new(Secret::new(world))),
+        }
+    }
 }
 
 /// The worker's configuration.
@@ -264,10 +274,7 @@ fn worker(
     invocation: &Rc<Cell<u32>>,
     random: u64,
 ) -> Worker<Seam, Seam, Seam> {
-    let source = match deployment.credentials {
-        CredentialsPlace::Environment => CredentialsSource::Fixed(Rc::new(world.credentials())),
-        CredentialsPlace::Secret => CredentialsSource::refreshed_by(Box::new(Secret::new(world))),
-    };
+    let source = deployment.credentials.source(world);
     let seam = || Seam { world: Rc::clone(world), invocation: Rc::clone(invocation) };
     let client = Client::new(seam(), source, ServiceUrl::Regional, random);
     let settings = Settings {

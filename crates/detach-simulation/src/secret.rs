@@ -1,4 +1,4 @@
-//! The workers' access key in a secret of AWS. A read takes the time of a call to AWS.
+//! The access key of the workers and the sweepers in a secret of AWS. A read takes the time of a call to AWS.
 
 use std::fmt;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ const NO_RESPONSE: Duration = Duration::from_secs(3);
 /// What a read of the secret results in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SecretState {
-    /// The key that the workers sign with.
+    /// The key that the functions sign with.
     #[default]
     Readable,
     /// A text without a key.
@@ -29,7 +29,7 @@ pub enum SecretState {
     Silent,
 }
 
-/// The secret as the source of one worker's credentials.
+/// The secret as the source of one process's credentials.
 pub(crate) struct Secret {
     world: Rc<World>,
     service_clock: Rc<ServiceClock>,

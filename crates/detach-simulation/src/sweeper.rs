@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use privatelink_detach::alibaba::client::Client;
-use privatelink_detach::alibaba::credentials::{Credentials, CredentialsSource};
 use privatelink_detach::alibaba::service_url::ServiceUrl;
 use privatelink_detach::alibaba::services::Services;
 use privatelink_detach::clock::Clock;
@@ -124,10 +123,7 @@ fn sweeper(
     invocation: &Rc<Cell<u32>>,
     random: u64,
 ) -> Sweeper<Seam, Seam, Seam> {
-    let key = world.key();
-    let credentials =
-        Credentials::new(key.access_key_id.to_string(), key.access_key_secret, key.security_token);
-    let source = CredentialsSource::Fixed(Rc::new(credentials));
+    let source = plan.deployment.credentials.source(world);
     let seam = || Seam { world: Rc::clone(world), invocation: Rc::clone(invocation) };
     let services = Services::new(seam(), BaseUrl::sts(), ServiceUrl::Regional, random.rotate_left(16));
     let client = Client::new(seam(), source, ServiceUrl::Regional, random);

@@ -85,7 +85,7 @@ pub struct World {
     pub invocations: RefCell<Vec<Invoked>>,
     /// An endpoint whose calls make the worker panic.
     pub panicking_endpoint: Cell<&'static str>,
-    /// What a read of the secret with the workers' access key results in.
+    /// What a read of the secret with the functions' access key results in.
     pub secret: Cell<SecretState>,
     /// How often workers have read it.
     pub secret_reads: Cell<u64>,

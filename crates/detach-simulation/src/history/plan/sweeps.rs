@@ -11,6 +11,7 @@ use super::{deployment, endpoint, faults, other_clients, pace, replacements, req
 use crate::faults::{Breaks, Misconfiguration};
 use crate::outside::Outside;
 use crate::record::Operation;
+use crate::sandbox::CredentialsPlace;
 use crate::world::{OTHER_REGION, QueueKind, REGION};
 
 /// The template's timeout of the sweeper's function.
@@ -145,6 +146,11 @@ impl Plan {
         plan.cloud = cloud;
         if random.chance(0.4) {
             replacements::draw_for_sweeps(&mut plan, &mut random);
+        }
+        // Drawn last: it changes nothing else in the history of a seed.
+        if random.chance(0.15) {
+            plan.deployment.credentials = CredentialsPlace::Secret;
+            faults::draw_credentials(faults_end_at, &mut plan.outside, &mut random);
         }
         plan.outside.sort_by_key(|(at, _)| *at);
         plan.outside.push((faults_end_at, Outside::FaultsEnd));
